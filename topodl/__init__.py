@@ -1,0 +1,43 @@
+"""Topological data analysis for deep learning: the public names, each loaded at its first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+# public name -> module that defines it
+_HOMES = {
+    "InputError": "topodl.errors",
+    "MissingDependencyError": "topodl.errors",
+    "get_num_threads": "topodl.kernels._pool",
+    "set_num_threads": "topodl.kernels._pool",
+}
+_SUBPACKAGES = {"errors", "losses", "metrics"}
+
+__all__ = [
+    "InputError",
+    "MissingDependencyError",
+    "get_num_threads",
+    "set_num_threads",
+]
+
+if TYPE_CHECKING:
+    from topodl.errors import InputError, MissingDependencyError
+    from topodl.kernels._pool import get_num_threads, set_num_threads
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _SUBPACKAGES:
+        value = importlib.import_module(f"topodl.{name}")
+    else:
+        raise AttributeError(f"module 'topodl' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_SUBPACKAGES, "__version__"})

@@ -1,0 +1,43 @@
+"""Every check of input; a message says the function, the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from topodl.errors import InputError
+
+__all__ = ["check_tensor", "fail", "reject_nan"]
+
+
+def fail(function: str, argument: str, came: str, expected: str) -> InputError:
+    """Return the error that says `argument` of `function` `came` as it did, and what was expected.
+
+    Examples
+    --------
+    >>> raise fail("cubical_persistence", "x", "has shape (3,)", "shape (B, H, W) or (B, D, H, W)")
+    Traceback (most recent call last):
+    topodl.errors.InputError: cubical_persistence: x has shape (3,); expected shape (B, H, W) or (B, D, H, W)
+    """
+    return InputError(f"{function}: {argument} {came}; expected {expected}")
+
+
+def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
+    """Return `value` if it is a tensor, and raise a `TypeError` that names the argument if it is not."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected a torch.Tensor")
+    return value
+
+
+def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str) -> None:
+    """Raise an `InputError` that names the sample and the position of the first NaN in `value` (B, …)."""
+    # One reduction decides; the position is looked for only when there is a NaN to report.
+    if not value.is_floating_point() or value.numel() == 0 or not bool(torch.isnan(value.detach().sum())):
+        return
+    where = torch.isnan(value.detach()).nonzero()
+    if where.numel() == 0:  # the sum was inf - inf
+        return
+    sample, *position = where[0].tolist()
+    at = f" at ({', '.join(map(str, position))})" if position else ""
+    raise fail(function, f"{argument}[{sample}]", f"has NaN{at}", expected)

@@ -1,0 +1,1 @@
+"""Compiled loops: NumPy arrays in, integers out; nothing below here imports torch."""

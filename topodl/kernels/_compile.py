@@ -1,0 +1,66 @@
+"""The one decorator that compiles every kernel, and the notice that says so when it takes long.
+
+Kernels compile lazily, are cached on disk, release the GIL, and use neither ``parallel`` (two threads that
+enter Numba's default threading layer abort the process) nor ``fastmath`` (order, inf and NaN carry meaning).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from numba.core import event
+
+__all__ = ["kernel"]
+
+_logger = logging.getLogger("topodl")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _CompilationNotice(event.Listener):
+    """Says once per process that kernels are being compiled, when that takes over a second."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+        self._depth = 0
+        self._lock = threading.Lock()
+        self._announced = False
+
+    def on_start(self, event: Any) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1 and not self._announced:
+                self._timer = threading.Timer(1.0, self._announce)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def on_end(self, event: Any) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0 and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _announce(self) -> None:
+        self._announced = True
+        _logger.warning(
+            "topodl is compiling its kernels; this happens once, later runs read them from the cache "
+            "(`python -m topodl.kernels` compiles all of them ahead)"
+        )
+
+
+event.register("numba:compile", _CompilationNotice())
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile `function` with Numba at its first call and cache the machine code on disk.
+
+    Set ``TOPODL_NUMBA_CACHE=0`` to keep nothing on disk, ``NUMBA_CACHE_DIR`` to choose the folder.
+    """
+    cache = os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0"
+    compiled: _Function = numba.njit(cache=cache, nogil=True)(function)
+    return compiled

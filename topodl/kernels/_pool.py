@@ -1,0 +1,104 @@
+"""The one thread pool over the samples of a batch; kernels release the GIL, so threads are enough."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from topodl.errors import InputError
+
+__all__ = ["get_num_threads", "map_batch", "set_num_threads"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_num_threads: int | None = None
+_inside = threading.local()
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """Return how many threads work on a batch: what was set, or the CPUs that this process may use.
+
+    Examples
+    --------
+    >>> import topodl
+    >>> topodl.get_num_threads() >= 1
+    True
+    """
+    return _usable_cpus() if _num_threads is None else _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads work on the samples of a batch; results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. One thread runs everything in the caller's own thread.
+
+    Raises
+    ------
+    InputError
+        If `n` is not a positive integer.
+
+    Examples
+    --------
+    >>> import topodl
+    >>> before = topodl.get_num_threads()
+    >>> topodl.set_num_threads(1)
+    >>> topodl.get_num_threads()
+    1
+    >>> topodl.set_num_threads(before)
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"set_num_threads: n is {n!r}; expected an integer of at least 1")
+    global _num_threads, _pool
+    with _lock:
+        _num_threads, old, _pool = n, _pool, None
+    if old is not None:
+        old.shutdown(wait=False)
+
+
+def map_batch(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """Apply `function` to every item, on the pool where that helps, and return the results in order.
+
+    A call from inside a pool thread runs serially, so that nested batches cannot wait for each other.
+    """
+    if len(items) < 2 or get_num_threads() == 1 or getattr(_inside, "pool", False):
+        return [function(item) for item in items]
+    with _lock:  # submitting under the lock keeps set_num_threads from closing the pool in between
+        futures = [_current_pool().submit(function, item) for item in items]
+    return [future.result() for future in futures]
+
+
+def _current_pool() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(get_num_threads(), "topodl", initializer=_mark_pool_thread)
+    return _pool
+
+
+def _mark_pool_thread() -> None:
+    _inside.pool = True
+
+
+def _forget_pool() -> None:
+    """Start afresh in a forked child: the parent's threads do not exist there."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+    _inside.pool = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -1,0 +1,1 @@
+"""Topology-aware losses: one loss, one file."""
