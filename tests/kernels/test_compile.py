@@ -1,0 +1,61 @@
+"""The kernel decorator: caching, the notice for slow compilation, the command that compiles ahead."""
+
+import os
+import subprocess
+import sys
+
+KERNEL_MODULE = """
+from topodl.kernels._compile import kernel
+
+@kernel
+def total(values):
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+"""
+
+
+def _run(folder, code, **environment):
+    (folder / "my_kernel.py").write_text(KERNEL_MODULE, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+CALL = "import numpy as np, my_kernel; print(my_kernel.total(np.arange(4.0)))"
+
+
+def test_machine_code_is_cached_on_disk(tmp_path):
+    assert _run(tmp_path, CALL).stdout == "6.0\n"
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert _run(tmp_path, CALL).stdout == "6.0\n"
+
+
+def test_the_cache_can_be_switched_off(tmp_path):
+    assert _run(tmp_path, CALL, TOPODL_NUMBA_CACHE="0").stdout == "6.0\n"
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_slow_compilation_is_announced_once(tmp_path):
+    code = (
+        "import time; from topodl.kernels import _compile\n"
+        "notice = _compile._CompilationNotice()\n"
+        "for _ in range(2):\n"
+        "    notice.on_start(None); time.sleep(1.3); notice.on_end(None)\n"
+    )
+    assert _run(tmp_path, code).stderr.count("compiling its kernels") == 1
+
+
+def test_quick_compilation_is_not_announced(tmp_path):
+    code = (
+        "import time; from topodl.kernels import _compile\n"
+        "notice = _compile._CompilationNotice()\n"
+        "notice.on_start(None); notice.on_end(None); time.sleep(1.2)\n"
+    )
+    assert _run(tmp_path, code).stderr == ""

@@ -1,0 +1,40 @@
+"""The messages about input."""
+
+import pytest
+import torch
+
+from topodl._checks import check_tensor, reject_nan
+from topodl.errors import InputError, MissingDependencyError
+
+
+def test_nan_is_named_with_sample_and_position():
+    x = torch.zeros(4, 20, 10)
+    x[3, 12, 7] = float("nan")
+    with pytest.raises(InputError) as error:
+        reject_nan("cubical_persistence", "x", x, "finite values of shape (B, H, W)")
+    assert str(error.value) == (
+        "cubical_persistence: x[3] has NaN at (12, 7); expected finite values of shape (B, H, W)"
+    )
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.zeros(0, 3),
+        torch.tensor([[float("inf"), float("-inf")]]),
+        torch.zeros(2, 2, dtype=torch.int64),
+        torch.full((2, 2), 3e38),
+    ],
+)
+def test_infinite_empty_and_integer_values_are_not_nan(x):
+    reject_nan("f", "x", x, "anything")
+
+
+def test_wrong_type_names_the_argument():
+    with pytest.raises(TypeError, match=r"f: x is a list; expected a torch.Tensor"):
+        check_tensor("f", "x", [1])
+
+
+def test_missing_dependency_tells_the_command():
+    with pytest.raises(ImportError, match=r'pip install "topodl\[eval\]"'):
+        raise MissingDependencyError("monai", extra="eval", purpose="topodl evaluate")
