@@ -1,0 +1,32 @@
+"""Sphinx configuration: guides in Markdown, an executed gallery, the reference from the docstrings."""
+
+import topodl
+
+project = "topodl"
+author = "the topodl developers"
+copyright = "2026, the topodl developers"
+release = topodl.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "gallery_src"]
+html_theme = "furo"
+html_title = "topodl"
+autosummary_generate = True
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = True
+napoleon_google_docstring = False
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery_src",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "download_all_examples": False,
+}
