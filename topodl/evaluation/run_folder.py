@@ -1,0 +1,137 @@
+"""The folder of a study: the one place that knows which file lies where, and how files are written.
+
+Everything is written under another name and then renamed, so that a killed run leaves whole files only.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "atomic_path", "read_rows", "write_rows"]
+
+# The columns of TopoMortar's own results, in its order; they follow the column "ID".
+METRIC_COLUMNS = (
+    "Betti0ErrorLocal_mortar",
+    "Betti0Error_mortar",
+    "Betti1ErrorLocal_mortar",
+    "Betti1Error_mortar",
+    "Dice_mortar",
+    "HD95_mortar",
+    "clDice_mortar",
+)
+COST_COLUMNS = ("loss", "seed", "iterations", "seconds_per_iteration", "peak_memory_bytes")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths inside the output folder of one study.
+
+    Parameters
+    ----------
+    root : Path
+        The output folder of `topodl evaluate`.
+
+    Examples
+    --------
+    >>> folder = RunFolder(Path("run"))
+    >>> folder.result_csv("supervised", "noisy", "large", "ce_dice", 0).as_posix()
+    'run/results/supervised/noisy/large/ce_dice/0.csv'
+    """
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """What the study was run with: every value of the protocol and the versions of the libraries."""
+        return self.root / "settings.json"
+
+    @property
+    def groups(self) -> Path:
+        """A table (ID, group) of the test images."""
+        return self.root / "groups.csv"
+
+    @property
+    def results(self) -> Path:
+        """The measurements, laid out like TopoMortar's published results."""
+        return self.root / "results"
+
+    @property
+    def costs(self) -> Path:
+        """A table with the columns `COST_COLUMNS`, one row for each finished (loss, seed)."""
+        return self.root / "costs.csv"
+
+    @property
+    def results_markdown(self) -> Path:
+        """The tables of the report as Markdown."""
+        return self.root / "results.md"
+
+    @property
+    def report_html(self) -> Path:
+        """The report, one self-contained file."""
+        return self.root / "report.html"
+
+    def result_csv(self, framework: str, labels: str, training_set: str, loss: str, seed: int) -> Path:
+        """Measurements of one (loss, seed): the columns ID and `METRIC_COLUMNS`, one row per test image."""
+        return self.results / framework / labels / training_set / loss / f"{seed}.csv"
+
+    def curve_csv(self, loss: str, seed: int) -> Path:
+        """Learning curve of one (loss, seed): iteration, loss, and val_dice, val_betti0_error, … or empty."""
+        return self.root / "curves" / loss / f"{seed}.csv"
+
+    def checkpoint(self, loss: str, seed: int) -> Path:
+        """State of a training under way, and the weights of the last iteration once it is finished."""
+        return self.root / "checkpoints" / loss / f"{seed}.pt"
+
+    def prediction(self, loss: str, seed: int, image_id: str) -> Path:
+        """Predicted mask of one test image, 0 and 255."""
+        return self.root / "predictions" / loss / str(seed) / f"{image_id}.png"
+
+    def input_image(self, image_id: str) -> Path:
+        """One test image, as it was evaluated."""
+        return self.root / "inputs" / f"{image_id}.png"
+
+    def label_image(self, image_id: str) -> Path:
+        """Label of one test image as it was evaluated, 0 and 255."""
+        return self.root / "labels" / f"{image_id}.png"
+
+    def read_settings(self) -> dict[str, Any]:
+        """Return what `settings.json` says."""
+        return json.loads(self.settings.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes `path` in one step when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file with a header, atomically; numbers are written so that they read back exactly."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_path(path) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header, values as written; no row where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
