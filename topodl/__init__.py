@@ -9,14 +9,16 @@ __version__ = "0.1.0.dev0"
 
 # public name -> module that defines it
 _HOMES = {
+    "Diagrams": "topodl.diagrams",
     "InputError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
     "get_num_threads": "topodl.kernels._pool",
     "set_num_threads": "topodl.kernels._pool",
 }
-_SUBPACKAGES = {"errors", "losses", "metrics"}
+_SUBPACKAGES = {"diagrams", "errors", "losses", "metrics"}
 
 __all__ = [
+    "Diagrams",
     "InputError",
     "MissingDependencyError",
     "get_num_threads",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from topodl.diagrams import Diagrams
     from topodl.errors import InputError, MissingDependencyError
     from topodl.kernels._pool import get_num_threads, set_num_threads
 

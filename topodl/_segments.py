@@ -1,0 +1,61 @@
+"""Operations on segments: runs of equal, sorted keys in a flat tensor, with no loop over the segments."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = [
+    "offsets_of",
+    "position_in_segment",
+    "segment_amax",
+    "segment_amin",
+    "segment_mean",
+    "segment_sum",
+    "take_segments",
+]
+
+
+def offsets_of(keys: torch.Tensor, n: int) -> torch.Tensor:
+    """Return the `n` + 1 offsets between which the segments of the sorted `keys` (P,) lie."""
+    return torch.searchsorted(keys, torch.arange(n + 1, device=keys.device))
+
+
+def position_in_segment(keys: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """Return how many elements of the same segment stand before each element."""
+    return torch.arange(len(keys), device=keys.device) - offsets[keys]
+
+
+def take_segments(offsets: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the positions of the elements of segment after segment in `which` (M,), and their new keys."""
+    lengths = offsets[which + 1] - offsets[which]
+    keys = torch.repeat_interleave(lengths)
+    ends = lengths.cumsum(0)
+    positions = torch.arange(len(keys), device=keys.device) + (offsets[which] - ends + lengths)[keys]
+    return positions, keys
+
+
+def segment_sum(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
+    """Return the sums of `values` (P, …) over each of `n` segments; 0 where a segment is empty."""
+    return values.new_zeros((n, *values.shape[1:])).index_add(0, keys, values)
+
+
+def segment_mean(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
+    """Return the means of `values` (P, …) over each of `n` segments; 0 where a segment is empty."""
+    counts = torch.bincount(keys, minlength=n).clamp(min=1).to(values.dtype)
+    return segment_sum(values, keys, n) / counts.view(-1, *[1] * (values.ndim - 1))
+
+
+def segment_amax(values: torch.Tensor, keys: torch.Tensor, n: int, empty: float = 0.0) -> torch.Tensor:
+    """Return the largest of `values` (P, …) in each of `n` segments; `empty` where a segment is empty."""
+    return _reduce(values, keys, n, "amax", empty)
+
+
+def segment_amin(values: torch.Tensor, keys: torch.Tensor, n: int, empty: float = 0.0) -> torch.Tensor:
+    """Return the smallest of `values` (P, …) in each of `n` segments; `empty` where a segment is empty."""
+    return _reduce(values, keys, n, "amin", empty)
+
+
+def _reduce(values: torch.Tensor, keys: torch.Tensor, n: int, how: str, empty: float) -> torch.Tensor:
+    index = keys.view(-1, *[1] * (values.ndim - 1)).expand_as(values)
+    start = values.new_full((n, *values.shape[1:]), empty)
+    return start.scatter_reduce(0, index, values, how, include_self=False)

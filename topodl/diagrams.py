@@ -1,0 +1,511 @@
+"""`Diagrams`: a jagged batch of persistence diagrams as flat tensors, differentiable in births and deaths.
+
+Every operation is a tensor operation over offsets; none loops over samples, and none pads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+
+from topodl import _interchange
+from topodl._checks import check_tensor, fail
+from topodl._segments import offsets_of, position_in_segment, segment_amax, segment_amin, take_segments
+from topodl.errors import InputError
+
+__all__ = ["Diagrams", "EssentialPolicy"]
+
+EssentialPolicy = Literal["drop", "keep", "clamp"]
+_TENSORS = ("births", "deaths", "dims", "samples", "birth_cells", "death_cells")
+
+
+class Diagrams:
+    """Persistence diagrams of a batch, in all computed homology dimensions.
+
+    The bars of all samples stand one after the other in flat tensors, sorted by (sample, dimension); bars
+    that come in another order are sorted, stably. A batch without a single bar is a valid value.
+
+    Parameters
+    ----------
+    births, deaths : Tensor of shape (P,)
+        Values at which each class is born and dies, of the same floating dtype and device; gradients flow
+        through both. An essential class has death = +inf (−inf in a superlevel diagram). In a superlevel
+        diagram the birth is the larger end. NaN is refused.
+    dims, samples : Tensor of shape (P,), int64
+        Homology dimension of each bar, and the index of the sample it belongs to.
+    n_samples : int
+        Number of samples, those without bars included.
+    homology_dims : iterable of int
+        The dimensions that were computed, those without bars included.
+    birth_cells, death_cells : Tensor of shape (P, k) or (P,), int64, optional
+        The cells whose values birth and death are: a flat pixel index, an edge (i, j), …; −1 where there is
+        none.
+
+    Raises
+    ------
+    InputError
+        If shapes, dtypes or devices disagree, a value is NaN, or an index is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import Diagrams
+    >>> d = Diagrams(
+    ...     torch.tensor([0.0, 0.2, 0.5]),
+    ...     torch.tensor([torch.inf, 0.7, 0.9]),
+    ...     torch.tensor([0, 0, 1]),
+    ...     torch.tensor([0, 0, 1]),
+    ...     n_samples=2,
+    ...     homology_dims=(0, 1),
+    ... )
+    >>> d
+    Diagrams(2 samples; H0: 2 bars, 1 essential; H1: 1 bar; float32, cpu)
+    >>> d.finite().persistence()
+    tensor([0.5000, 0.4000])
+    >>> d[1].dim(1).births
+    tensor([0.5000])
+    """
+
+    births: torch.Tensor
+    deaths: torch.Tensor
+    dims: torch.Tensor
+    samples: torch.Tensor
+    birth_cells: torch.Tensor | None
+    death_cells: torch.Tensor | None
+    n_samples: int
+    homology_dims: tuple[int, ...]
+
+    def __init__(
+        self,
+        births: torch.Tensor,
+        deaths: torch.Tensor,
+        dims: torch.Tensor,
+        samples: torch.Tensor,
+        *,
+        n_samples: int,
+        homology_dims: Iterable[int],
+        birth_cells: torch.Tensor | None = None,
+        death_cells: torch.Tensor | None = None,
+    ) -> None:
+        self.births, self.deaths, self.dims, self.samples = births, deaths, dims, samples
+        self.birth_cells, self.death_cells = _as_columns(birth_cells), _as_columns(death_cells)
+        self.n_samples = int(n_samples)
+        self.homology_dims = tuple(sorted({int(k) for k in homology_dims}))
+        self._check_form()
+        # Looking at values would break the graph of a compiled model, whose diagrams come from the engine.
+        if not torch.compiler.is_compiling():
+            self._check_values()
+            self._sort()
+
+    def _check_form(self) -> None:
+        for name in _TENSORS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            check_tensor("Diagrams", name, value)
+            if value.shape[:1] != self.births.shape[:1] or value.ndim != (2 if "cells" in name else 1):
+                wanted = "(P, k)" if "cells" in name else "(P,)"
+                raise fail(
+                    "Diagrams", name, f"has shape {tuple(value.shape)}", f"{wanted} with P = len(births)"
+                )
+            if name in ("births", "deaths"):
+                if value.dtype != self.births.dtype or not value.is_floating_point():
+                    raise fail(
+                        "Diagrams", name, f"has dtype {value.dtype}", "one floating dtype for both ends"
+                    )
+            elif value.dtype != torch.int64:
+                raise fail("Diagrams", name, f"has dtype {value.dtype}", "torch.int64")
+            if value.device != self.births.device:
+                raise fail(
+                    "Diagrams", name, f"is on {value.device}", f"the births' device {self.births.device}"
+                )
+        if self.n_samples < 0:
+            raise fail("Diagrams", "n_samples", f"is {self.n_samples}", "at least 0")
+        if self.homology_dims and self.homology_dims[0] < 0:
+            raise fail("Diagrams", "homology_dims", f"is {self.homology_dims}", "dimensions of at least 0")
+
+    def _check_values(self) -> None:
+        for name in ("births", "deaths"):
+            values = getattr(self, name).detach()
+            if bool(torch.isnan(values.sum())) and bool(
+                torch.isnan(values).any()
+            ):  # the sum may be inf − inf
+                first = int(torch.isnan(values).nonzero()[0, 0])
+                raise fail(
+                    "Diagrams", f"{name}[{first}]", f"is NaN (sample {int(self.samples[first])})", "numbers"
+                )
+        if len(self.births) == 0:
+            return
+        low, high = torch.aminmax(self.samples)
+        if low < 0 or high >= self.n_samples:
+            came = f"lie in {int(low)}…{int(high)}"
+            raise fail("Diagrams", "samples", came, f"indices below n_samples = {self.n_samples}")
+        ends = [int(k) for k in torch.aminmax(self.dims)]
+        strange = [k for k in ends if k not in self.homology_dims]
+        gaps = [] if strange else [k for k in range(*ends) if k not in self.homology_dims]
+        strange += [k for k in gaps if bool((self.dims == k).any())]
+        if strange:
+            raise fail("Diagrams", "dims", f"have {strange[0]}", f"only homology_dims = {self.homology_dims}")
+
+    def _sort(self) -> None:
+        keys = self.segments
+        if bool((keys[1:] >= keys[:-1]).all()):
+            return
+        del self.__dict__["segments"]
+        order = torch.sort(keys, stable=True).indices
+        for name in _TENSORS:
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, value[order])
+
+    def _with(self, **changes: Any) -> Diagrams:
+        """Return diagrams with some attributes replaced, unchecked: the caller keeps the order."""
+        new = Diagrams.__new__(Diagrams)
+        for name in (*_TENSORS, "n_samples", "homology_dims"):
+            setattr(new, name, changes[name] if name in changes else getattr(self, name))
+        return new
+
+    def _take(self, index: Any, **changes: Any) -> Diagrams:
+        """Return the bars at `index` (a slice, a mask or increasing positions), and `changes` beside them."""
+        taken = {name: getattr(self, name) for name in _TENSORS if name not in changes}
+        return self._with(
+            **{name: None if value is None else value[index] for name, value in taken.items()}, **changes
+        )
+
+    # Jaggedness
+
+    @cached_property
+    def segments(self) -> torch.Tensor:
+        """(P,) index of the (sample, dimension) pair of each bar, counted sample by sample."""
+        return self.samples * len(self.homology_dims) + self._place(self.dims)
+
+    def _place(self, dims: torch.Tensor) -> torch.Tensor:
+        first, count = (self.homology_dims[0], len(self.homology_dims)) if self.homology_dims else (0, 0)
+        if self.homology_dims == tuple(range(first, first + count)):
+            return dims - first if first else dims
+        return torch.searchsorted(torch.tensor(self.homology_dims, device=dims.device), dims)
+
+    @property
+    def n_segments(self) -> int:
+        """Number of (sample, dimension) pairs."""
+        return self.n_samples * len(self.homology_dims)
+
+    @cached_property
+    def offsets(self) -> torch.Tensor:
+        """(n_segments + 1,) positions between which the bars of each (sample, dimension) pair lie."""
+        return offsets_of(self.segments, self.n_segments)
+
+    @cached_property
+    def sample_offsets(self) -> torch.Tensor:
+        """(n_samples + 1,) positions between which the bars of each sample lie."""
+        return offsets_of(self.samples, self.n_samples)
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """(n_samples, len(homology_dims)) numbers of bars."""
+        return self.offsets.diff().view(self.n_samples, len(self.homology_dims))
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    @property
+    def n_bars(self) -> int:
+        """Number of bars of all samples and dimensions together, P."""
+        return len(self.births)
+
+    def __iter__(self) -> Iterator[Diagrams]:
+        return (self[i] for i in range(self.n_samples))
+
+    @overload
+    def __getitem__(self, index: int) -> Diagrams: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | torch.Tensor) -> Diagrams: ...
+    def __getitem__(self, index: Any) -> Diagrams:
+        """Return the diagrams of one sample (a batch of one), a slice, a mask (B,) or a list of samples."""
+        if isinstance(index, torch.Tensor) and index.ndim == 0 and not index.is_floating_point():
+            index = index.item()
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            if not -self.n_samples <= index < self.n_samples:
+                raise IndexError(
+                    f"Diagrams: sample {index} is out of range; there are {self.n_samples} samples"
+                )
+            index = slice(int(index) % self.n_samples, int(index) % self.n_samples + 1)
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self.n_samples)
+            if step == 1:
+                stop = max(start, stop)
+                first, last = self.sample_offsets[[start, stop]].tolist()
+                kept = slice(first, last)
+                return self._take(kept, samples=self.samples[kept] - start, n_samples=stop - start)
+            index = torch.arange(self.n_samples)[list(range(start, stop, step))]
+        which = self._sample_indices(index)
+        positions, samples = take_segments(self.sample_offsets, which)
+        return self._take(positions, samples=samples, n_samples=len(which))
+
+    def _sample_indices(self, index: Any) -> torch.Tensor:
+        which = torch.as_tensor(index, device=self.samples.device)
+        if which.numel() == 0 and which.dtype != torch.bool:
+            which = which.to(torch.int64)
+        if which.ndim != 1 or which.is_floating_point() or which.is_complex():
+            raise TypeError(
+                "Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
+            )
+        if which.dtype == torch.bool:
+            if len(which) != self.n_samples:
+                came = f"has {len(which)} entries"
+                raise fail(
+                    "Diagrams", "the mask of samples", came, f"one of the {self.n_samples} samples each"
+                )
+            return which.nonzero()[:, 0]
+        if bool(((which < -self.n_samples) | (which >= self.n_samples)).any()):
+            raise IndexError(f"Diagrams: an index is out of range; there are {self.n_samples} samples")
+        return torch.where(which < 0, which + self.n_samples, which).to(torch.int64)
+
+    # Choosing bars
+
+    def select(self, mask: torch.Tensor) -> Diagrams:
+        """Return the bars where `mask` (P,) is true; samples and dimensions stay."""
+        if mask.dtype != torch.bool or mask.shape != self.births.shape:
+            came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
+            raise fail("Diagrams.select", "mask", came, f"booleans of shape ({self.n_bars},)")
+        return self._take(mask)
+
+    def dim(self, k: int) -> Diagrams:
+        """Return the bars of homology dimension `k`."""
+        if k not in self.homology_dims:
+            raise fail("Diagrams.dim", "k", f"is {k}", f"one of the computed dimensions {self.homology_dims}")
+        if self.homology_dims == (k,):
+            return self
+        return self._take(self.dims == k, homology_dims=(k,))
+
+    def finite(self) -> Diagrams:
+        """Return the bars with two finite ends."""
+        return self._take(torch.isfinite(self.births) & torch.isfinite(self.deaths))
+
+    def essential(self) -> Diagrams:
+        """Return the bars that never die: those with an infinite death."""
+        return self._take(torch.isinf(self.deaths))
+
+    def filter(self, min_persistence: float = 0.0) -> Diagrams:
+        """Return the bars that are strictly longer than `min_persistence`."""
+        return self._take(self.persistence().detach() > min_persistence)
+
+    def persistence(self) -> torch.Tensor:
+        """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
+        same = (self.births == self.deaths).detach()  # inf − inf is NaN
+        return (self.deaths.masked_fill(same, 0.0) - self.births.masked_fill(same, 0.0)).abs()
+
+    def with_essential(self, policy: EssentialPolicy, value: float | None = None) -> Diagrams:
+        """Return the bars after a policy for those with an infinite end, named by every consumer.
+
+        Parameters
+        ----------
+        policy : {"drop", "keep", "clamp"}
+            "drop" keeps the bars with two finite ends, "keep" all. "clamp" lets essential bars die at `value`
+            and drops those with an infinite birth.
+        value : float, optional
+            Where clamped bars die, without gradient. By default at the largest finite end among all bars of
+            the same sample (the smallest for deaths at −inf), which depends on no other sample.
+
+        Returns
+        -------
+        Diagrams
+        """
+        if policy == "keep":
+            return self
+        if policy == "drop":
+            return self.finite()
+        if policy != "clamp":
+            raise fail("Diagrams.with_essential", "policy", f"is {policy!r}", '"drop", "keep" or "clamp"')
+        kept = self._take(torch.isfinite(self.births))
+        never = torch.isinf(kept.deaths)
+        if value is not None:
+            return kept._with(deaths=kept.deaths.masked_fill(never, value))
+        births, deaths = kept.births.detach(), kept.deaths.detach()
+        high = torch.maximum(births, deaths.masked_fill(never, -math.inf))
+        low = torch.minimum(births, deaths.masked_fill(never, math.inf))
+        top = segment_amax(high, kept.samples, self.n_samples)[kept.samples]
+        bottom = segment_amin(low, kept.samples, self.n_samples)[kept.samples]
+        ends = torch.where(deaths > 0, top, bottom)
+        return kept._with(deaths=torch.where(never, ends, kept.deaths))
+
+    # Moving and joining
+
+    @property
+    def device(self) -> torch.device:
+        """Device of all tensors."""
+        return self.births.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of births and deaths."""
+        return self.births.dtype
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether births or deaths carry a gradient."""
+        return self.births.requires_grad or self.deaths.requires_grad
+
+    def to(
+        self, device: Any = None, dtype: torch.dtype | None = None, non_blocking: bool = False
+    ) -> Diagrams:
+        """Return the diagrams on `device`, with births and deaths of `dtype`; as `torch.Tensor.to`."""
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        if dtype is not None and not dtype.is_floating_point:
+            raise fail("Diagrams.to", "dtype", f"is {dtype}", "a floating dtype")
+        moved = {}
+        for name in _TENSORS:
+            value = getattr(self, name)
+            wanted = dtype if name in ("births", "deaths") else None
+            if value is not None:
+                value = value.to(device=device, dtype=wanted or value.dtype, non_blocking=non_blocking)
+            moved[name] = value
+        return self._with(**moved)
+
+    def cpu(self) -> Diagrams:
+        """Return the diagrams on the CPU."""
+        return self.to("cpu")
+
+    def detach(self) -> Diagrams:
+        """Return the diagrams without gradient."""
+        return self._with(births=self.births.detach(), deaths=self.deaths.detach())
+
+    @staticmethod
+    def cat(batches: Iterable[Diagrams]) -> Diagrams:
+        """Return the samples of several batches, one after the other.
+
+        Raises
+        ------
+        InputError
+            If `batches` is empty or the batches differ in `homology_dims`.
+        """
+        batches = list(batches)
+        if not batches:
+            raise InputError("Diagrams.cat: batches is empty; expected at least one Diagrams")
+        if len({d.homology_dims for d in batches}) > 1:
+            came = f"have homology_dims {sorted({d.homology_dims for d in batches})}"
+            raise fail("Diagrams.cat", "batches", came, "the same in all")
+        starts = np.cumsum([0, *(d.n_samples for d in batches)]).tolist()
+        return batches[0]._with(
+            births=torch.cat([d.births for d in batches]),
+            deaths=torch.cat([d.deaths for d in batches]),
+            dims=torch.cat([d.dims for d in batches]),
+            samples=torch.cat([d.samples + start for d, start in zip(batches, starts, strict=False)]),
+            birth_cells=_cat_cells([d.birth_cells for d in batches], batches),
+            death_cells=_cat_cells([d.death_cells for d in batches], batches),
+            n_samples=starts[-1],
+        )
+
+    def padded(self, dim: int, fill: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the bars of one dimension as a padded tensor.
+
+        Parameters
+        ----------
+        dim : int
+            Homology dimension.
+        fill : float
+            Value of the padding.
+
+        Returns
+        -------
+        bars : Tensor of shape (B, M, 2)
+            Births and deaths; M is the largest number of bars of a sample.
+        mask : Tensor of shape (B, M), bool
+            True where there is a bar.
+        """
+        d = self.dim(dim)
+        lengths = d.sample_offsets.diff()
+        width = int(lengths.max()) if d.n_samples else 0
+        at = (d.samples, position_in_segment(d.samples, d.sample_offsets))
+        bars = d.births.new_full((d.n_samples, width, 2), fill)
+        bars = bars.index_put(at, torch.stack([d.births, d.deaths], -1))
+        return bars, torch.arange(width, device=d.device) < lengths[:, None]
+
+    @classmethod
+    def from_padded(cls, bars: torch.Tensor, mask: torch.Tensor | None = None, dim: int = 0) -> Diagrams:
+        """Return the diagrams of one dimension whose bars are those of (B, M, 2) where `mask` is true."""
+        return _interchange.from_padded(cls, bars, mask, dim)
+
+    # Interchange
+
+    def numpy(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return a structured array (P,) of sample, dim, birth and death; `pandas.DataFrame` takes it."""
+        return _interchange.to_structured(self)
+
+    def to_gudhi(self, dim: int | None = None) -> list[Any]:
+        """Return one list of (dimension, (birth, death)) a sample, as `gudhi.SimplexTree.persistence` does.
+
+        With `dim`, one array (n, 2) a sample, as `gudhi.representations` and `gudhi.wasserstein` take them.
+        """
+        return _interchange.to_gudhi(self, dim)
+
+    @classmethod
+    def from_gudhi(
+        cls, diagrams: Sequence[Any], dim: int = 0, homology_dims: Iterable[int] | None = None
+    ) -> Diagrams:
+        """Return the diagrams of `diagrams`, one item a sample.
+
+        An item is a list of (dimension, (birth, death)), or an array (n, 2) of bars of dimension `dim`.
+        `homology_dims` are by default those that occur.
+        """
+        return _interchange.from_gudhi(cls, diagrams, dim, homology_dims)
+
+    def to_persim(self) -> list[list[np.ndarray[Any, np.dtype[Any]]]]:
+        """Return one list a sample of arrays (n, 2), one a dimension, as `ripser` and `persim` do."""
+        return _interchange.to_persim(self)
+
+    @classmethod
+    def from_persim(cls, diagrams: Sequence[Any], homology_dims: Iterable[int] | None = None) -> Diagrams:
+        """Return the diagrams of lists as `to_persim` makes them; `homology_dims` are by default 0, 1, …."""
+        return _interchange.from_persim(cls, diagrams, homology_dims)
+
+    def to_giotto(self, essential: EssentialPolicy = "drop") -> np.ndarray[Any, np.dtype[Any]]:
+        """Return an array (B, M, 3) of birth, death and dimension, padded on the diagonal as in giotto-tda.
+
+        giotto-tda has no infinite deaths; `essential` says what becomes of them (see `with_essential`).
+        """
+        return _interchange.to_giotto(self.with_essential(essential))
+
+    @classmethod
+    def from_giotto(cls, diagrams: Any, homology_dims: Iterable[int] | None = None) -> Diagrams:
+        """Return the diagrams of an array (B, M, 3), without its padding: the points on the diagonal."""
+        return _interchange.from_giotto(cls, diagrams, homology_dims)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickles and copies, without the graph of the gradient."""
+        kept = {name: getattr(self, name) for name in (*_TENSORS, "n_samples", "homology_dims")}
+        return {name: v.detach() if isinstance(v, torch.Tensor) else v for name, v in kept.items()}
+
+    def __repr__(self) -> str:
+        parts = [_count(self.n_samples, "sample")]
+        counts = self.counts.sum(0).tolist()
+        infinite = self.essential().counts.sum(0).tolist()
+        for k, bars, never in zip(self.homology_dims, counts, infinite, strict=True):
+            parts.append(f"H{k}: {_count(bars, 'bar')}" + (f", {never} essential" if never else ""))
+        parts.append(f"{str(self.dtype).removeprefix('torch.')}, {self.device}")
+        return f"Diagrams({'; '.join(parts)}{', grad' if self.requires_grad else ''})"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _as_columns(cells: torch.Tensor | None) -> torch.Tensor | None:
+    return cells[:, None] if isinstance(cells, torch.Tensor) and cells.ndim == 1 else cells
+
+
+def _cat_cells(cells: list[torch.Tensor | None], batches: list[Diagrams]) -> torch.Tensor | None:
+    """Join cells of unequal width, with −1 where a batch has none."""
+    width = max((c.shape[1] for c in cells if c is not None), default=0)
+    if width == 0:
+        return None
+    parts = []
+    for c, d in zip(cells, batches, strict=True):
+        c = d.dims.new_empty((d.n_bars, 0)) if c is None else c
+        parts.append(torch.nn.functional.pad(c, (0, width - c.shape[1]), value=-1))
+    return torch.cat(parts)
