@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from topodl.errors import InputError
 
-__all__ = ["check_tensor", "fail", "reject_nan"]
+__all__ = [
+    "check_choice",
+    "check_connectivity",
+    "check_number",
+    "check_tensor",
+    "fail",
+    "reject_nan",
+]
 
 
 def fail(function: str, argument: str, came: str, expected: str) -> InputError:
@@ -41,3 +50,39 @@ def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str)
     sample, *position = where[0].tolist()
     at = f" at ({', '.join(map(str, position))})" if position else ""
     raise fail(function, f"{argument}[{sample}]", f"has NaN{at}", expected)
+
+
+def check_choice(function: str, argument: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise an `InputError` that lists `choices` if `value` is not among them."""
+    if value not in choices:
+        raise fail(function, argument, f"is {value!r}", f"one of {', '.join(map(repr, choices))}")
+
+
+def check_number(
+    function: str,
+    argument: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    integer: bool = False,
+) -> None:
+    """Raise an `InputError` unless `value` is a finite number (an integer, if asked) in [`low`, `high`]."""
+    kinds = int if integer else (int, float)
+    if (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and low <= value <= high
+        and abs(value) < math.inf
+    ):
+        return
+    kind = "an integer" if integer else "a number"
+    limits = {(-math.inf, math.inf): "", (low, math.inf): f" of at least {low:g}"}
+    expected = kind + limits.get((low, high), f" in [{low:g}, {high:g}]")
+    raise fail(function, argument, f"is {value!r}", expected)
+
+
+def check_connectivity(function: str, connectivity: Any) -> bool:
+    """Return True if foreground pixels that share only a corner are neighbours (8 or 26), False for 4 or 6."""
+    check_choice(function, "connectivity", connectivity, (8, 26, 4, 6))
+    return connectivity in (8, 26)
