@@ -15,7 +15,7 @@ _HOMES = {
     "get_num_threads": "topodl.kernels._pool",
     "set_num_threads": "topodl.kernels._pool",
 }
-_SUBPACKAGES = {"diagrams", "errors", "losses", "metrics"}
+_SUBPACKAGES = {"datasets", "diagrams", "errors", "losses", "metrics"}
 
 __all__ = [
     "Diagrams",
