@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,13 +69,9 @@ def check_number(
     integer: bool = False,
 ) -> None:
     """Raise an `InputError` unless `value` is a finite number (an integer, if asked) in [`low`, `high`]."""
-    kinds = int if integer else (int, float)
-    if (
-        isinstance(value, kinds)
-        and not isinstance(value, bool)
-        and low <= value <= high
-        and abs(value) < math.inf
-    ):
+    kinds = numbers.Integral if integer else numbers.Real
+    right_type = isinstance(value, kinds) and not isinstance(value, bool)
+    if right_type and low <= value <= high and math.isfinite(value):
         return
     kind = "an integer" if integer else "a number"
     limits = {(-math.inf, math.inf): "", (low, math.inf): f" of at least {low:g}"}
@@ -83,6 +80,6 @@ def check_number(
 
 
 def check_connectivity(function: str, connectivity: Any) -> bool:
-    """Return True if foreground pixels that share only a corner are neighbours (8 or 26), False for 4 or 6."""
+    """Return whether foreground pixels that share only a corner are neighbours: True for 8 and 26."""
     check_choice(function, "connectivity", connectivity, (8, 26, 4, 6))
     return connectivity in (8, 26)

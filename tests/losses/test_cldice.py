@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from tests.losses import golden
+from topodl.losses import ClDiceLoss, ce_dice_loss, cldice_loss
+from topodl.losses._input import SegmentationBatch
+from topodl.losses.cldice import skeleton_sums
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("tm_cldice", None), ("tm_cldice_it10", 10)])
+def test_equals_the_code_of_the_study(shared, name, iterations):
+    logits, labels = golden.case(shared, "A")
+    golden.check(
+        shared, name, ClDiceLoss(variant="topomortar", iterations=iterations)(logits, labels), logits
+    )
+
+
+def sums(logits, labels, iterations, include_background=False):
+    batch = SegmentationBatch.read("test", logits, labels)
+    channels = batch.channels(include_background)
+    return skeleton_sums(batch, channels, None, iterations, include_background, "paper")
+
+
+def cldice_of(s, smooth=1.0, harmonic=0.0):
+    precision, sensitivity = (s[0] + smooth) / (s[1] + smooth), (s[2] + smooth) / (s[3] + smooth)
+    return 1 - 2 * precision * sensitivity / (precision + sensitivity + harmonic)
+
+
+def test_soft_cldice_equals_monai(shared):
+    logits, labels = golden.case(shared, "A")
+    value = cldice_of([s[:, 0] for s in sums(logits, labels, 3)], harmonic=1e-4).mean()
+    golden.check(shared, "monai_softcldice", value, logits)
+
+
+def test_dice_and_cldice_equal_monai(shared):
+    logits, labels = golden.case(shared, "A")
+    value = cldice_loss(logits, labels, iterations=3)
+    # MONAI adds 1e-4 to the denominator of the harmonic mean
+    s = [v[:, 0] for v in sums(logits, labels, 3)]
+    value = value + 0.5 * (cldice_of(s, harmonic=1e-4) - cldice_of(s)).mean()
+    golden.check(shared, "monai_softdicecldice", value, logits)
+
+
+def test_soft_cldice_equals_its_authors_code(shared):
+    logits, labels = golden.case(shared, "A")
+    value = cldice_of([s.sum() for s in sums(logits, labels, 10)])
+    golden.check(shared, "jocpae_soft_cldice", value, logits)
+
+
+def test_dice_and_cldice_equal_their_authors_code(shared):
+    logits, labels = golden.case(shared, "A")
+    cl = cldice_of([s.sum() for s in sums(logits, labels, 10, include_background=True)])
+    p = logits.softmax(1)
+    y = torch.stack([labels == 0, labels == 1], 1)
+    dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+    golden.check(shared, "jocpae_soft_dice_cldice", 0.5 * dice + 0.5 * cl, logits)
+
+
+def test_cldice_equals_topolosses(shared):
+    logits, labels = golden.case(shared, "A")
+    # its Dice counts the background, its clDice does not
+    dice = 1 + ce_dice_loss(logits, labels, ce_weight=0.0)
+    value = dice + cldice_loss(logits, labels, iterations=3, smooth=1e-5, base_weight=0.0)
+    golden.check(shared, "tl_cldice", value, logits)

@@ -1,0 +1,226 @@
+"""The module that every segmentation loss is, and the registry of their names.
+
+A loss is a function ``f(logits, target, *, options…)`` and a class of three lines that keeps the options,
+the cache of what depends on the label alone, and the progress of the training.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+
+from topodl._checks import check_choice, check_number
+from topodl.losses._input import read_labels
+from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
+
+__all__ = ["SegmentationLoss", "registry"]
+
+registry: dict[str, type[SegmentationLoss]] = {}
+"""Every loss by the name that ``topodl evaluate --losses`` knows it by."""
+
+_CALL_ARGUMENTS = ("logits", "target", "mask", "precomputed")
+_COMMON_DEFAULTS = {"activation": "auto", "class_weights": None, "reduction": "mean", "ignore_index": None}
+
+
+class SegmentationLoss(torch.nn.Module):
+    """Base of all segmentation losses: ``loss(logits, target)``.
+
+    A subclass names its function and, if something depends on the label alone, the function that
+    prepares it for one label; it is then registered under `name`::
+
+        class MyLoss(SegmentationLoss, name="my_loss", function=my_loss, prepare=my_label_part):
+            '''What it punishes.'''
+
+    Parameters
+    ----------
+    active_from : float, default 0
+        Share of the training after which the topology term is added; `set_progress` tells the share.
+    ramp : float, default 0
+        Share of the training over which its weight then rises linearly from 0.
+    cache_bytes : int, default 2**28
+        Memory for what was computed of the labels seen last; 0 keeps nothing.
+    **options
+        The keyword arguments of the loss's function.
+
+    Raises
+    ------
+    TypeError
+        For an option that the loss does not have.
+    InputError
+        For an unusable option or unusable input.
+    """
+
+    function: ClassVar[Callable[..., torch.Tensor]]
+    prepare: ClassVar[Callable[..., dict[str, Any]] | None] = None
+    name: ClassVar[str] = ""
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str = "",
+        function: Callable[..., torch.Tensor] | None = None,
+        prepare: Callable[..., dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if function is not None:
+            cls.function = staticmethod(function)
+            cls.__signature__ = _constructor_signature(function)  # type: ignore[attr-defined]
+        if prepare is not None:
+            cls.prepare = staticmethod(prepare)
+        if name:
+            cls.name = name
+            registry[name] = cls
+
+    def __init__(
+        self, *, active_from: float = 0.0, ramp: float = 0.0, cache_bytes: int = 2**28, **options: Any
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.options = _bind_options(name, type(self).function, options)
+        check_number(name, "active_from", active_from, low=0.0, high=1.0)
+        check_number(name, "ramp", ramp, low=0.0, high=1.0)
+        check_number(name, "cache_bytes", cache_bytes, low=0, integer=True)
+        if (active_from or ramp) and "topology_weight" not in self.options:
+            raise TypeError(f"{name} has no topology term that active_from or ramp could delay")
+        self.active_from, self.ramp = float(active_from), float(ramp)
+        self._progress = 0.0
+        self._cache = TargetCache(cache_bytes)
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        *,
+        mask: torch.Tensor | None = None,
+        precomputed: TargetParts | None = None,
+        topology: bool = True,
+    ) -> torch.Tensor:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+            One channel for the foreground alone, or one a class; probabilities with activation="none".
+        target : Tensor of integers (B, 1, *S) or (B, *S)
+            Labels in [0, C), in {0, 1} for one channel.
+        mask : Tensor (B, 1, *S) or (B, *S), optional
+            Nonzero where pixels count.
+        precomputed : mapping of tensors, optional
+            What `precompute` returned for this target; else it is computed or taken from the cache.
+        topology : bool, default True
+            False leaves the topology term out (for the lower heads of deep supervision).
+
+        Returns
+        -------
+        Tensor
+            A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
+        """
+        options = dict(self.options)
+        if "topology_weight" in options:
+            options["topology_weight"] *= self.topology_scale if topology else 0.0
+        if type(self).prepare is not None:
+            options["precomputed"] = self._cache if precomputed is None else precomputed
+        return type(self).function(logits, target, mask=mask, **options)
+
+    def precompute(
+        self, target: torch.Tensor, *, mask: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return what this loss needs of the label alone, to be handed in as ``precomputed=``.
+
+        Parameters
+        ----------
+        target : Tensor of integers (B, 1, *S), (B, *S), or one image (H, W)
+            In a dataset, call it on a label of shape (1, *S) and let the loader collate the dictionary.
+        mask : Tensor of the same shape, optional
+            Nonzero where pixels count.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Tensors whose first axis is the sample.
+        """
+        name = f"{type(self).__name__}.precompute"
+        labels = read_labels(name, target, self.options.get("ignore_index"), mask)
+        prepare = self._bound_prepare()
+        return {} if prepare is None else target_parts(labels, prepare, self._cache)
+
+    def set_progress(self, fraction: float) -> None:
+        """Say which share of the training is done; it is part of the state dict.
+
+        Parameters
+        ----------
+        fraction : float
+            In [0, 1]: iterations done over iterations in all.
+        """
+        check_number(f"{type(self).__name__}.set_progress", "fraction", fraction, low=0.0, high=1.0)
+        self._progress = float(fraction)
+
+    @property
+    def topology_scale(self) -> float:
+        """What the weight of the topology term is multiplied by at the present progress, in [0, 1]."""
+        if self.active_from == 0.0 and self.ramp == 0.0:
+            return 1.0
+        since = self._progress - self.active_from
+        if since <= 0.0:
+            return 0.0
+        return min(1.0, since / self.ramp) if self.ramp else 1.0
+
+    def get_extra_state(self) -> dict[str, float]:
+        """Return the progress, which ``state_dict`` stores."""
+        return {"progress": self._progress}
+
+    def set_extra_state(self, state: Mapping[str, float]) -> None:
+        """Take the progress from a state dict."""
+        self._progress = float(state["progress"])
+
+    def extra_repr(self) -> str:
+        """Return the options that differ from their defaults."""
+        defaults = _option_defaults(type(self).function)
+        changed = {k: v for k, v in self.options.items() if v is not defaults[k] and v != defaults[k]}
+        return ", ".join(f"{k}={v!r}" for k, v in changed.items())
+
+    def _bound_prepare(self) -> Prepare | None:
+        prepare = type(self).prepare
+        if prepare is None:
+            return None
+        accepted = inspect.signature(prepare).parameters
+        return partial(prepare, **{k: v for k, v in self.options.items() if k in accepted})
+
+
+def _option_defaults(function: Callable[..., torch.Tensor]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    own = {
+        p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _CALL_ARGUMENTS
+    }
+    return own | _COMMON_DEFAULTS
+
+
+def _bind_options(
+    name: str, function: Callable[..., torch.Tensor], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return all options of `function` with their values, the common ones checked."""
+    defaults = _option_defaults(function)
+    unknown = sorted(set(options) - set(defaults))
+    if unknown:
+        raise TypeError(f"{name} has no option {unknown[0]!r}; its options are {', '.join(sorted(defaults))}")
+    bound = defaults | options
+    missing = [k for k, v in bound.items() if v is inspect.Parameter.empty]
+    if missing:
+        raise TypeError(f"{name} needs the option {missing[0]!r}")
+    check_choice(name, "activation", bound["activation"], ("auto", "softmax", "sigmoid", "none"))
+    check_choice(name, "reduction", bound["reduction"], ("mean", "sum", "none"))
+    for weight in ("base_weight", "topology_weight", "ce_weight", "dice_weight"):
+        if weight in bound:
+            check_number(name, weight, bound[weight], low=0.0)
+    return bound
+
+
+def _constructor_signature(function: Callable[..., torch.Tensor]) -> inspect.Signature:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    defaults = _option_defaults(function) | {"active_from": 0.0, "ramp": 0.0, "cache_bytes": 2**28}
+    return inspect.Signature([inspect.Parameter(k, kind, default=v) for k, v in defaults.items()])

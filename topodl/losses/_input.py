@@ -1,0 +1,325 @@
+"""The input of a segmentation loss: checked once, brought to one form, with its activation applied once.
+
+One fused reduction of the logits and one of the labels decide; positions are looked for only in bad input.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, ParamSpec, TypedDict, TypeVar
+
+import torch
+import torch.nn.functional as F
+
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
+
+__all__ = ["Activation", "CommonOptions", "Reduction", "SegmentationBatch", "full_precision", "read_labels"]
+
+Activation = Literal["auto", "softmax", "sigmoid", "none"]
+Reduction = Literal["mean", "sum", "none"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that every segmentation loss has, with the same default and meaning in all of them.
+
+    activation : {"auto", "softmax", "sigmoid", "none"}, default "auto"
+        What turns `logits` into probabilities: "auto" is the sigmoid for one channel and softmax for more;
+        "none" says that probabilities come in.
+    class_weights : sequence of C floats, optional
+        Weight of each class in every term that is a mean over classes.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Over the samples of the batch; "none" returns (B,).
+    ignore_index : int, optional
+        Label of pixels that count nowhere.
+    mask : Tensor (B, 1, *S) or (B, *S), optional
+        Nonzero where pixels count.
+    """
+
+    activation: Activation
+    class_weights: Sequence[float] | None
+    reduction: Reduction
+    ignore_index: int | None
+    mask: torch.Tensor | None
+
+
+def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Switch autocast off inside `function`, so that sums over images never run in half precision."""
+
+    @functools.wraps(function)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        logits = args[0] if args else kwargs.get("logits")
+        device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
+        with torch.autocast(device, enabled=False):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@dataclass(eq=False)
+class SegmentationBatch:
+    """Logits (B, C, *S) in float32 or float64 and labels (B, *S), where -1 marks what is ignored."""
+
+    function: str
+    logits: torch.Tensor
+    labels: torch.Tensor
+    activation: Literal["softmax", "sigmoid", "none"]
+    class_weights: torch.Tensor | None
+    reduction: Reduction
+    any_ignored: bool
+
+    @classmethod
+    def read(
+        cls,
+        function: str,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        *,
+        dims: tuple[int, ...] = (2, 3),
+        activation: Activation = "auto",
+        class_weights: Sequence[float] | None = None,
+        reduction: Reduction = "mean",
+        ignore_index: int | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> SegmentationBatch:
+        """Check everything and return the batch; `dims` lists the spatial dimensions that are supported."""
+        check_choice(function, "activation", activation, ("auto", "softmax", "sigmoid", "none"))
+        check_choice(function, "reduction", reduction, ("mean", "sum", "none"))
+        _check_logits_shape(function, logits, dims)
+        n_classes = logits.shape[1]
+        stated = activation != "auto"
+        if activation == "auto":
+            activation = "sigmoid" if n_classes == 1 else "softmax"
+        elif activation == "softmax" and n_classes == 1:
+            raise fail(function, "activation", "is 'softmax' for one channel", "'sigmoid', 'none' or 'auto'")
+        labels = read_labels(function, target, ignore_index, mask, like=logits)
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()
+        low, high, lowest, highest = _extremes(logits, labels)
+        _check_values(function, logits, low, high)
+        if activation == "none":
+            _check_probabilities(function, logits, low, high)
+        else:
+            _refuse_double_activation(function, logits, low, high, activation, stated)
+        may_ignore = ignore_index is not None or mask is not None
+        if highest >= max(n_classes, 2) or lowest < (-1 if may_ignore else 0):
+            raise _label_out_of_range(
+                function, labels.masked_fill(labels == -1, 0 if may_ignore else -1), max(n_classes, 2)
+            )
+        weights = _read_class_weights(function, class_weights, logits)
+        return cls(function, logits, labels, activation, weights, reduction, lowest < 0)
+
+    @functools.cached_property
+    def log_probabilities(self) -> torch.Tensor:
+        """Logarithm of the probabilities, (B, C, *S)."""
+        if self.activation == "softmax":
+            return F.log_softmax(self.logits, 1)
+        if self.activation == "sigmoid":
+            return F.logsigmoid(self.logits)
+        return self.logits.clamp_min(1e-12).log()
+
+    @functools.cached_property
+    def probabilities(self) -> torch.Tensor:
+        """Probability of each channel, (B, C, *S)."""
+        if self.activation == "softmax":
+            return torch.softmax(self.logits, 1)
+        return self.logits.sigmoid() if self.activation == "sigmoid" else self.logits
+
+    @functools.cached_property
+    def valid(self) -> torch.Tensor | None:
+        """Booleans (B, *S), False where a pixel is ignored; None if all count."""
+        return self.labels >= 0 if self.any_ignored else None
+
+    def channels(self, include_background: bool) -> range:
+        """Return the channels that count: all, or all but the first of several."""
+        n_channels = self.logits.shape[1]
+        return range(0 if include_background or n_channels == 1 else 1, n_channels)
+
+    def label_of(self, channel: int) -> int:
+        """Return the label that `channel` stands for: a single channel is the foreground, 1."""
+        return 1 if self.logits.shape[1] == 1 else channel
+
+    def class_mask(self, channel: int) -> torch.Tensor:
+        """Return the booleans (B, *S) of the pixels whose label is that of `channel`."""
+        return self.labels == self.label_of(channel)
+
+    def one_hot(self, channels: range) -> torch.Tensor:
+        """Return the labels as 0 and 1, (B, len(channels), *S), in the logits' dtype."""
+        return torch.stack([self.class_mask(c) for c in channels], 1).to(self.logits.dtype)
+
+    def weigh_classes(self, values: torch.Tensor, channels: range) -> torch.Tensor:
+        """Return the mean over classes of `values` (B, len(channels)), each times its class's weight."""
+        if self.class_weights is None:
+            return values.mean(1)
+        return (values * self.class_weights[channels.start : channels.stop]).mean(1)
+
+    def reduce(self, values: torch.Tensor) -> torch.Tensor:
+        """Reduce one value a sample, (B,), as the caller asked."""
+        if self.reduction == "none":
+            return values
+        return values.mean() if self.reduction == "mean" else values.sum()
+
+    def target_parts(self, precomputed: TargetParts | TargetCache | None, prepare: Prepare) -> TargetParts:
+        """Return what `prepare` makes of the labels: as handed in, from the cache, or computed now."""
+        if precomputed is None or isinstance(precomputed, TargetCache):
+            return target_parts(self.labels, prepare, precomputed)
+        return precomputed
+
+    def take_map(self, parts: TargetParts, name: str) -> torch.Tensor:
+        """Return the map `name` of the labels, (B, *S), in the logits' dtype."""
+        part = take_part(self.function, parts, name, tuple(self.labels.shape), self.logits)
+        return part.to(self.logits.dtype)
+
+
+def read_labels(
+    function: str,
+    target: torch.Tensor,
+    ignore_index: int | None = None,
+    mask: torch.Tensor | None = None,
+    like: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return `target` (B, 1, *S) or (B, *S) as labels (B, *S) of type int64, -1 where they are ignored.
+
+    `like` are the logits (B, C, *S) whose size and device the labels must have.
+    """
+    labels = _drop_channel(function, "target", check_tensor(function, "target", target), like)
+    labels = _to_integers(function, labels)
+    ignored = torch.zeros((), dtype=torch.bool, device=labels.device)
+    if ignore_index is not None:
+        check_number(function, "ignore_index", ignore_index, integer=True)
+        ignored = labels == ignore_index
+    if mask is not None:
+        counted = _drop_channel(function, "mask", check_tensor(function, "mask", mask), like)
+        if counted.shape != labels.shape:
+            raise fail(function, "mask", f"has shape {tuple(counted.shape)}", f"shape {tuple(labels.shape)}")
+        ignored = ignored | ~counted.to(labels.device, torch.bool)
+    nothing_ignored = ignored.ndim == 0
+    if (like is None or not nothing_ignored) and bool(((labels < 0) & ~ignored).any()):
+        raise _label_out_of_range(function, labels.masked_fill(ignored, 0), None)
+    return labels if nothing_ignored else labels.masked_fill(ignored, -1)
+
+
+def _check_logits_shape(function: str, logits: torch.Tensor, dims: tuple[int, ...]) -> None:
+    check_tensor(function, "logits", logits)
+    shapes = " or ".join({2: "(B, C, H, W)", 3: "(B, C, D, H, W)"}[d] for d in dims)
+    if logits.ndim - 2 not in dims or 0 in logits.shape:
+        raise fail(function, "logits", f"has shape {tuple(logits.shape)}", f"shape {shapes}, no side empty")
+    if not logits.is_floating_point():
+        raise fail(function, "logits", f"has dtype {logits.dtype}", "a floating-point dtype")
+
+
+def _drop_channel(
+    function: str, argument: str, value: torch.Tensor, like: torch.Tensor | None
+) -> torch.Tensor:
+    if like is None:
+        if value.ndim not in (2, 3, 4, 5) or value.numel() == 0:
+            raise fail(function, argument, f"has shape {tuple(value.shape)}", "shape (B, 1, *S) or (B, *S)")
+        if value.ndim == 2:
+            return value[None]
+        return value[:, 0] if value.ndim >= 4 and value.shape[1] == 1 else value
+    batch, _, *size = like.shape
+    if tuple(value.shape) == (batch, 1, *size):
+        return value[:, 0]
+    if tuple(value.shape) == (batch, *size):
+        return value
+    raise fail(
+        function,
+        argument,
+        f"has shape {tuple(value.shape)}",
+        f"shape {(batch, 1, *size)} or {(batch, *size)} for logits of shape {tuple(like.shape)}",
+    )
+
+
+def _to_integers(function: str, labels: torch.Tensor) -> torch.Tensor:
+    if labels.is_complex():
+        raise fail(function, "target", f"has dtype {labels.dtype}", "an integer dtype")
+    if labels.is_floating_point():
+        reject_nan(function, "target", labels, "integer labels")
+        if not torch.equal(labels, labels.round()):
+            raise fail(function, "target", "has fractional values", "integer labels")
+    return labels.to(torch.int64)
+
+
+def _extremes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float, int, int]:
+    """Return lowest and highest logit and label; one copy from the device brings all four."""
+    low, high = torch.aminmax(logits.detach())
+    lowest, highest = torch.aminmax(labels)
+    if logits.device.type == "cpu" and labels.device.type == "cpu":
+        return float(low), float(high), int(lowest), int(highest)
+    four = torch.stack([v.to(logits.device, torch.float64) for v in (low, high, lowest, highest)]).tolist()
+    return four[0], four[1], int(four[2]), int(four[3])
+
+
+def _check_values(function: str, logits: torch.Tensor, low: float, high: float) -> None:
+    expected = "finite values of shape (B, C, *S)"
+    if low != low or high != high:
+        reject_nan(function, "logits", logits, expected)
+    if low == -torch.inf or high == torch.inf:
+        sample, *position = torch.isinf(logits.detach()).nonzero()[0].tolist()
+        raise fail(function, f"logits[{sample}]", f"is infinite at {tuple(position)}", expected)
+
+
+def _check_probabilities(function: str, values: torch.Tensor, low: float, high: float) -> None:
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise fail(
+            function,
+            "logits",
+            f"has values in [{low:g}, {high:g}] with activation='none'",
+            'probabilities in [0, 1]; pass activation="auto" for logits',
+        )
+
+
+def _refuse_double_activation(
+    function: str, logits: torch.Tensor, low: float, high: float, activation: str, stated: bool
+) -> None:
+    """Logits that all lie in [0, 1] and, with several channels, sum to 1 in each pixel are probabilities.
+
+    One channel cannot be told from logits that happen to be small, so naming "sigmoid" vouches for it.
+    """
+    if low < 0 or high > 1 or low == high:
+        return
+    if activation == "softmax":
+        tolerance = 1e-3 if logits.dtype == torch.float32 else 1e-6
+        sums_to_one = bool(((logits.detach().sum(1) - 1).abs() <= tolerance).all())
+        if not sums_to_one:
+            return
+    elif stated:
+        return
+    hint = "" if activation == "softmax" else ', or activation="sigmoid" if these are logits'
+    raise fail(
+        function,
+        "logits",
+        "looks like probabilities, which would be activated twice",
+        f'logits, or activation="none"{hint}',
+    )
+
+
+def _label_out_of_range(function: str, labels: torch.Tensor, n_classes: int | None) -> Exception:
+    wrong = labels < 0 if n_classes is None else (labels < 0) | (labels >= n_classes)
+    sample, *position = wrong.nonzero()[0].tolist()
+    value = int(labels[(sample, *position)])
+    upper = "C" if n_classes is None else n_classes
+    return fail(
+        function,
+        f"target[{sample}]",
+        f"has the label {value} at {tuple(position)}",
+        f"labels in [0, {upper}) or ignore_index",
+    )
+
+
+def _read_class_weights(
+    function: str, class_weights: Sequence[float] | None, logits: torch.Tensor
+) -> torch.Tensor | None:
+    if class_weights is None:
+        return None
+    weights = torch.as_tensor(class_weights, dtype=logits.dtype, device=logits.device)
+    if weights.shape != (logits.shape[1],) or not bool((weights >= 0).all()):
+        raise fail(
+            function, "class_weights", f"is {class_weights!r}", f"{logits.shape[1]} weights of at least 0"
+        )
+    return weights

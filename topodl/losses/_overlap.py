@@ -1,0 +1,73 @@
+"""Cross-entropy and Dice of a batch, the terms that the topology losses are added to.
+
+Cost: one log-softmax, one exponential and two dot products a class.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from topodl._checks import fail
+from topodl.losses._input import SegmentationBatch
+
+__all__ = ["cross_entropy", "dice_score", "masked_sums", "reduce_over_batch"]
+
+
+def cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
+    """Return the mean over counted pixels of the weighted cross-entropy, one value a sample, (B,)."""
+    if batch.logits.shape[1] == 1:
+        loss = _binary_cross_entropy(batch)
+    else:
+        loss = F.nll_loss(
+            batch.log_probabilities, batch.labels, batch.class_weights, ignore_index=-1, reduction="none"
+        )
+    if batch.valid is None:
+        return loss.flatten(1).mean(1)
+    return loss.flatten(1).sum(1) / batch.valid.flatten(1).sum(1).clamp_min(1)
+
+
+def dice_score(
+    batch: SegmentationBatch, include_background: bool, *, smooth: float = 1e-5, over_batch: bool = False
+) -> torch.Tensor:
+    """Return the soft Dice score, weighted and averaged over classes, one value a sample, (B,).
+
+    With `over_batch` the sums run over the samples too and the result is one value, (1,).
+    """
+    channels = batch.channels(include_background)
+    overlap, predicted, labelled = masked_sums(batch, channels)
+    if over_batch:
+        overlap, predicted, labelled = (v.sum(0, keepdim=True) for v in (overlap, predicted, labelled))
+    score = (2 * overlap + smooth) / (predicted + labelled + smooth).clamp_min(1e-8)
+    return batch.weigh_classes(score, channels)
+
+
+def masked_sums(batch: SegmentationBatch, channels: range) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the sums over pixels of p y, p and y for each of `channels`, (B, len(channels)) each."""
+    one_hot = batch.one_hot(channels).flatten(2)
+    p = batch.probabilities[:, channels.start : channels.stop].flatten(2)
+    if batch.valid is not None:
+        p = p * batch.valid.flatten(1)[:, None]
+    return torch.einsum("bcx,bcx->bc", p, one_hot), p.sum(2), one_hot.sum(2)
+
+
+def reduce_over_batch(batch: SegmentationBatch, value: torch.Tensor) -> torch.Tensor:
+    """Return `value` (1,), whose sums ran over the whole batch, as a scalar; it has no value a sample."""
+    if batch.reduction == "none":
+        raise fail(
+            batch.function, "reduction", "is 'none' while the sums run over the batch", "'mean' or 'sum'"
+        )
+    return value.sum()
+
+
+def _binary_cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
+    positive = batch.class_mask(0)
+    if batch.activation == "none":
+        p = batch.logits[:, 0]
+        loss = -torch.where(positive, p, 1 - p).clamp_min(1e-12).log()
+    else:
+        target = positive.to(batch.logits.dtype)
+        loss = F.binary_cross_entropy_with_logits(batch.logits[:, 0], target, reduction="none")
+    if batch.class_weights is not None:
+        loss = torch.where(positive, loss * batch.class_weights[0], loss)
+    return loss if batch.valid is None else loss * batch.valid

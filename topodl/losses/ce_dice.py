@@ -1,0 +1,88 @@
+"""Cross-entropy plus soft Dice: the loss that the topology losses are compared with.
+
+Cost: the unit in which the cost of every other loss is given.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._overlap import cross_entropy, dice_score
+
+__all__ = ["CEDiceLoss", "ce_dice_loss"]
+
+
+@full_precision
+def ce_dice_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ce_weight: float = 1.0,
+    dice_weight: float = 1.0,
+    include_background: bool = True,
+    **common: Unpack[CommonOptions],
+) -> torch.Tensor:
+    r"""Return the weighted sum of cross-entropy and the negative soft Dice score.
+
+    .. math:: L = w_{CE}\, CE(p, y) - w_D \frac1C \sum_c w_c \frac{2 \sum p_c y_c + 10^{-5}}
+              {\sum p_c + \sum y_c + 10^{-5}}
+
+    It lies above ``-dice_weight`` and may be negative.
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+        One channel for the foreground alone (sigmoid), or one a class (softmax).
+    target : Tensor of integers (B, 1, *S) or (B, *S)
+        Labels in [0, C), in {0, 1} for one channel.
+    ce_weight, dice_weight : float, default 1
+        Weights of the two terms.
+    include_background : bool, default True
+        Whether class 0 counts in the Dice score.
+    **common
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or (B,) with reduction="none".
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, or a label is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = torch.zeros(1, 1, 4, 4, dtype=torch.long)
+    >>> target[..., 1:3] = 1
+    >>> good = torch.cat([5.0 - 10 * target, 10.0 * target - 5], 1)
+    >>> bool(ce_dice_loss(good, target) < ce_dice_loss(-good, target))
+    True
+    """
+    batch = SegmentationBatch.read("ce_dice_loss", logits, target, **common)
+    return batch.reduce(ce_dice(batch, ce_weight, dice_weight, include_background))
+
+
+def ce_dice(
+    batch: SegmentationBatch, ce_weight: float, dice_weight: float, include_background: bool
+) -> torch.Tensor:
+    """Return the loss of each sample, (B,)."""
+    return ce_weight * cross_entropy(batch) - dice_weight * dice_score(batch, include_background)
+
+
+class CEDiceLoss(SegmentationLoss, name="ce_dice", function=ce_dice_loss):
+    """Cross-entropy plus soft Dice, as a module; the options are those of `ce_dice_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = CEDiceLoss(dice_weight=0.5)
+    >>> loss(torch.randn(2, 3, 16, 16), torch.randint(3, (2, 16, 16))).shape
+    torch.Size([])
+    """
