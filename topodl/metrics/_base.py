@@ -1,0 +1,80 @@
+"""What all metrics of label maps share: one value per image, summed up over batches and processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from topodl._checks import check_choice, check_number
+from topodl.errors import InputError
+from topodl.metrics._input import CONVENTIONS
+
+__all__ = ["ImageMetric"]
+
+
+class ImageMetric(Metric):
+    """Base of the metrics that measure every image by itself; subclasses define `_measure`.
+
+    With ``reduction="mean"`` the states are a sum and a count, which processes add up; with ``"none"`` the
+    values themselves are kept, in the order of the updates (of rank 0 first).
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    total: torch.Tensor
+    count: torch.Tensor
+    values: list[torch.Tensor]
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 2,
+        convention: str = "standard",
+        reduction: str = "mean",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        name = type(self).__name__
+        check_number(name, "num_classes", num_classes, low=2, integer=True)
+        check_choice(name, "convention", convention, CONVENTIONS)
+        check_choice(name, "reduction", reduction, ("mean", "none"))
+        self.num_classes, self.convention, self.reduction = num_classes, convention, reduction
+        if reduction == "none":
+            self.add_state("values", default=[], dist_reduce_fx="cat")
+        else:
+            self.add_state("total", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state("count", default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the value of every image: (B, …)."""
+        raise NotImplementedError
+
+    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+        """Measure a batch of label maps, (B, *S) or (B, 1, *S): bool, integers or floats without fractions."""
+        values = self._measure(preds, target).to(self.device)
+        if self.reduction == "none":
+            self.values.append(values)
+        else:
+            self.total = self.total + self._over_classes(values).sum(0)
+            self.count = self.count + values.shape[0]
+
+    def compute(self) -> torch.Tensor:
+        """Return the mean over all images (and classes), or every image's own value."""
+        if self.reduction == "none":
+            if not len(self.values):
+                raise self._nothing_measured()
+            return dim_zero_cat(self.values)
+        if int(self.count) == 0:
+            raise self._nothing_measured()
+        return self.total / self.count
+
+    def _over_classes(self, values: torch.Tensor) -> torch.Tensor:
+        return values.mean(1) if self.num_classes > 2 else values
+
+    def _nothing_measured(self) -> InputError:
+        return InputError(
+            f"{type(self).__name__}: compute() before any image was measured; call update first"
+        )

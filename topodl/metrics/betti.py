@@ -1,0 +1,277 @@
+"""Betti numbers of masks and their errors, of whole images and over windows.
+
+Components by labelling, holes as components of the background, 3D loops by the Euler characteristic: linear.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from topodl._checks import check_choice, check_number, fail
+from topodl.kernels._pool import map_batch
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, read_label_maps
+
+__all__ = ["BettiError", "betti_error", "betti_numbers"]
+
+Dims = Sequence[int] | None
+
+
+def betti_numbers(mask: torch.Tensor, *, connectivity: int | None = None) -> torch.Tensor:
+    """Return the Betti numbers of masks: components and holes; in 3D components, tunnels and cavities.
+
+    Parameters
+    ----------
+    mask : Tensor
+        (B, *S) or (B, 1, *S), in 2D or 3D; bool, or 0 and 1.
+    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
+        Which foreground pixels are neighbours; the background has the other one. None is 8 and 26.
+
+    Returns
+    -------
+    Tensor
+        int64 (B, 2) or (B, 3). An empty mask has zeros. Background that reaches the image's edge is no hole.
+
+    Raises
+    ------
+    InputError
+        If `mask` has another shape, a NaN or values other than 0 and 1, or `connectivity` does not fit it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import betti_numbers
+    >>> ring = torch.tensor([[[0, 1, 1], [1, 0, 1], [1, 1, 1]]])
+    >>> betti_numbers(ring).tolist(), betti_numbers(ring, connectivity=4).tolist()
+    ([[1, 1]], [[1, 0]])
+    """
+    masks = read_label_maps("betti_numbers", "mask", mask) > 0
+    corners = _corners_connect("betti_numbers", connectivity, masks.ndim - 1)
+    numbers = map_batch(lambda one: _betti(one, corners), list(masks))
+    table = np.array(numbers, dtype=np.int64).reshape(len(masks), masks.ndim - 1)
+    return torch.from_numpy(table).to(mask.device)
+
+
+def betti_error(
+    preds: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    dims: Dims = None,
+    window: int | None = None,
+    connectivity: int | None = None,
+    num_classes: int = 2,
+    convention: str = "standard",
+) -> torch.Tensor:
+    """Return the absolute differences of the Betti numbers of every image.
+
+    Parameters
+    ----------
+    preds, target : Tensor
+        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
+    dims : sequence of ints or None
+        Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
+    window : int or None
+        Side of the windows for the local error, the mean over windows that do not overlap (those at the far
+        edges may be smaller). TopoMortar's study uses 128. None compares the whole image.
+    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
+        Which foreground pixels are neighbours; None is 8 and 26.
+    num_classes : int
+        Classes with the background, which is not measured.
+    convention : {"standard", "topomortar"}
+        ``"standard"``: an empty mask has no component. ``"topomortar"``: it has one, as in that study, so
+        that an empty prediction of a connected target has no error in dimension 0.
+
+    Returns
+    -------
+    Tensor
+        float64 (B, len(dims)), or (B, num_classes - 1, len(dims)) for more than two classes.
+
+    Raises
+    ------
+    InputError
+        If a tensor has another shape than the other, a NaN, or values that are no labels, or if an option
+        does not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import betti_error
+    >>> target = torch.tensor([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
+    >>> betti_error(torch.zeros_like(target), target).tolist()
+    [[1.0, 1.0]]
+    >>> betti_error(torch.zeros_like(target), target, convention="topomortar").tolist()
+    [[0.0, 1.0]]
+    """
+    function = "betti_error"
+    check_choice(function, "convention", convention, CONVENTIONS)
+    if window is not None:
+        check_number(function, "window", window, low=1, integer=True)
+    ndim = _spatial_ndim(function, preds)
+    chosen = _chosen_dims(function, dims, ndim)
+    corners = _corners_connect(function, connectivity, ndim)
+    least = np.zeros(ndim, dtype=np.int64)
+    least[0] = convention == "topomortar"
+
+    def numbers(mask: Mask) -> NDArray[np.int64]:
+        return np.maximum(_betti(mask, corners), least)[chosen]
+
+    def measure(p: Mask, t: Mask) -> NDArray[np.float64]:
+        windows = _windows(p.shape, window)
+        errors = [np.abs(numbers(p[w]) - numbers(t[w])) for w in windows]
+        return np.mean(errors, axis=0)
+
+    return measure_pairs(function, preds, target, num_classes, measure, (len(chosen),))
+
+
+def _spatial_ndim(function: str, preds: Any) -> int:
+    """Return 2 or 3; input of another shape is refused later, by name."""
+    shape = getattr(preds, "shape", ())
+    return 3 if len(shape) == 5 or (len(shape) == 4 and shape[1] != 1) else 2
+
+
+def _chosen_dims(function: str, dims: Dims, ndim: int) -> list[int]:
+    known = list(range(ndim))
+    if dims is None:
+        return known
+    chosen = list(dims)
+    if not chosen or len(set(chosen)) != len(chosen) or any(d not in known for d in chosen):
+        raise fail(function, "dims", f"is {dims!r}", f"some of {known}, each once, for images of {ndim} axes")
+    return chosen
+
+
+def _corners_connect(function: str, connectivity: int | None, ndim: int) -> bool:
+    """Return whether pixels that share only a corner are neighbours."""
+    if connectivity is None:
+        return True
+    full, faces = (8, 4) if ndim == 2 else (26, 6)
+    if connectivity not in (full, faces):
+        expected = f"{full} or {faces} for images of {ndim} axes, or None for {full}"
+        raise fail(function, "connectivity", f"is {connectivity!r}", expected)
+    return connectivity == full
+
+
+def _windows(shape: tuple[int, ...], window: int | None) -> list[tuple[slice, ...]]:
+    if window is None:
+        return [tuple(slice(None) for _ in shape)]
+    starts = [range(0, n, window) for n in shape]
+    return [tuple(slice(s, s + window) for s in corner) for corner in itertools.product(*starts)]
+
+
+def _betti(mask: Mask, corners: bool) -> NDArray[np.int64]:
+    """Return (b0, b1) or (b0, b1, b2)."""
+    every = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
+    faces = ndimage.generate_binary_structure(mask.ndim, 1)
+    _, components = ndimage.label(mask, every if corners else faces)
+    enclosed = _enclosed_background(mask, faces if corners else every)
+    if mask.ndim == 2:
+        return np.array([components, enclosed], dtype=np.int64)
+    loops = components + enclosed - _euler_characteristic(mask, corners)
+    return np.array([components, loops, enclosed], dtype=np.int64)
+
+
+def _enclosed_background(mask: Mask, structure: Mask) -> int:
+    """Return how many components of the background do not reach the image's edge."""
+    pieces, n = ndimage.label(~mask, structure)
+    at_edge = np.zeros(n + 1, dtype=bool)
+    for axis in range(mask.ndim):
+        at_edge[np.take(pieces, (0, -1), axis=axis)] = True
+    return n - int(np.count_nonzero(at_edge[1:]))
+
+
+def _euler_characteristic(mask: Mask, corners: bool) -> int:
+    """Return the alternating sum of cells: voxels as closed cubes if `corners`, else as vertices.
+
+    A cell belongs if any of the voxels around it does (closed cubes), or if all of its vertices do.
+    """
+    combine = np.logical_or if corners else np.logical_and
+    padded = np.pad(mask, 1)
+    total = 0
+    for axes in itertools.product((False, True), repeat=mask.ndim):
+        cells = padded
+        for axis, merged in enumerate(axes):
+            if merged:
+                before = [slice(None)] * mask.ndim
+                after = list(before)
+                before[axis], after[axis] = slice(None, -1), slice(1, None)
+                cells = combine(cells[tuple(before)], cells[tuple(after)])
+        # Merging k axes of cubes leaves cells of dimension ndim - k; of vertices, cells of dimension k.
+        dimension = mask.ndim - sum(axes) if corners else sum(axes)
+        total += (-1) ** dimension * int(np.count_nonzero(cells))
+    return total
+
+
+class BettiError(ImageMetric):
+    """Absolute differences of the Betti numbers of label maps, per image and dimension; see `betti_error`.
+
+    Parameters
+    ----------
+    dims : sequence of ints or None
+        Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
+    window : int or None
+        Side of the windows for the local error (TopoMortar's study: 128); None compares whole images.
+    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
+        Which foreground pixels are neighbours; None is 8 and 26.
+    num_classes : int
+        Classes with the background, which is not measured.
+    convention : {"standard", "topomortar"}
+        Components of an empty mask: 0, or 1 as in TopoMortar's study.
+    reduction : {"mean", "none"}
+        Mean over images and classes, (len(dims),), or every image's own values.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import BettiError
+    >>> target = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    >>> target[..., 10, :] = True
+    >>> preds = target.clone()
+    >>> preds[..., 16:18] = False
+    >>> metric = BettiError()
+    >>> metric(preds, target)
+    tensor([1., 0.], dtype=torch.float64)
+    """
+
+    higher_is_better = False
+
+    def __init__(
+        self,
+        *,
+        dims: Dims = None,
+        window: int | None = None,
+        connectivity: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        name = type(self).__name__
+        if window is not None:
+            check_number(name, "window", window, low=1, integer=True)
+        if connectivity is not None:
+            check_choice(name, "connectivity", connectivity, (8, 26, 4, 6))
+        if dims is not None:
+            _chosen_dims(name, dims, 3)
+        self.dims, self.window, self.connectivity = dims, window, connectivity
+
+    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return betti_error(
+            preds,
+            target,
+            dims=self.dims,
+            window=self.window,
+            connectivity=self.connectivity,
+            num_classes=self.num_classes,
+            convention=self.convention,
+        )

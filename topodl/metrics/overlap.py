@@ -1,0 +1,204 @@
+"""Dice, and clDice: Dice of each mask's centre lines with the other mask.
+
+Shit et al., clDice, CVPR 2021, equations 1 to 3. Cost of clDice: two skeletons an image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from topodl._checks import check_choice
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
+
+__all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
+
+
+def dice_score(
+    preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
+) -> torch.Tensor:
+    """Return the Dice coefficient of every image, 2 |P ∩ T| / (|P| + |T|).
+
+    Parameters
+    ----------
+    preds, target : Tensor
+        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
+    num_classes : int
+        Classes with the background, which is not measured.
+    convention : {"standard", "topomortar"}
+        The value where both masks are empty: 1, or 0 as in TopoMortar's study. Where one is, it is 0.
+
+    Returns
+    -------
+    Tensor
+        float64 (B,), or (B, num_classes - 1) for more than two classes.
+
+    Raises
+    ------
+    InputError
+        If a tensor has another shape than the other, a NaN, or values that are no labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import dice_score
+    >>> dice_score(torch.tensor([[[1, 1, 0, 0]]]), torch.tensor([[[0, 1, 0, 0]]]))
+    tensor([0.6667], dtype=torch.float64)
+    """
+    check_choice("dice_score", "convention", convention, CONVENTIONS)
+    both_empty = 1.0 if convention == "standard" else 0.0
+
+    def measure(p: Mask, t: Mask) -> float:
+        sizes = np.count_nonzero(p) + np.count_nonzero(t)
+        return 2.0 * np.count_nonzero(p & t) / sizes if sizes else both_empty
+
+    return measure_pairs("dice_score", preds, target, num_classes, measure)
+
+
+def cldice_score(
+    preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
+) -> torch.Tensor:
+    """Return the centre-line Dice of every image.
+
+    It is the harmonic mean of two shares: of the prediction's skeleton inside the target, and of the target's
+    skeleton inside the prediction. Skeletons are those of `skimage.morphology.skeletonize`.
+
+    Parameters
+    ----------
+    preds, target : Tensor
+        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
+    num_classes : int
+        Classes with the background, which is not measured.
+    convention : {"standard", "topomortar"}
+        ``"standard"``: 1 where both masks are empty, 0 where one is or no skeleton meets the other mask.
+        ``"topomortar"``: NaN in all of these, the outcome of 0 / 0 in the study's code.
+
+    Returns
+    -------
+    Tensor
+        float64 (B,), or (B, num_classes - 1) for more than two classes.
+
+    Raises
+    ------
+    InputError
+        If a tensor has another shape than the other, a NaN, or values that are no labels.
+
+    References
+    ----------
+    .. [1] S. Shit et al. clDice: a novel topology-preserving loss function for tubular structure
+       segmentation. CVPR 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import cldice_score
+    >>> target = torch.zeros(1, 9, 9, dtype=torch.long)
+    >>> target[:, 3:6] = 1
+    >>> preds = target.clone()
+    >>> preds[:, :, 4:] = 0
+    >>> cldice_score(preds, target).item() < cldice_score(target, target).item() == 1.0
+    True
+    """
+    check_choice("cldice_score", "convention", convention, CONVENTIONS)
+    standard = convention == "standard"
+
+    def measure(p: Mask, t: Mask) -> float:
+        precision, recall = _share_inside(_skeleton(p), t), _share_inside(_skeleton(t), p)
+        if not standard and (math.isnan(precision + recall) or precision + recall == 0):
+            return math.nan
+        if not p.any() and not t.any():
+            return 1.0
+        if math.isnan(precision + recall) or precision + recall == 0:
+            return 0.0
+        return 2 * precision * recall / (precision + recall)
+
+    return measure_pairs("cldice_score", preds, target, num_classes, measure)
+
+
+def _skeleton(mask: Mask) -> Mask:
+    from skimage.morphology import skeletonize
+
+    return np.asarray(skeletonize(mask), dtype=bool)
+
+
+def _share_inside(skeleton: Mask, mask: Mask) -> float:
+    length = np.count_nonzero(skeleton)
+    return np.count_nonzero(skeleton & mask) / length if length else math.nan
+
+
+class Dice(ImageMetric):
+    """Dice coefficient of label maps, per image; see `dice_score`.
+
+    Parameters
+    ----------
+    num_classes : int
+        Classes with the background, which is not measured.
+    convention : {"standard", "topomortar"}
+        Value of images with two empty masks: 1, or 0 as in TopoMortar's study.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own value.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import Dice
+    >>> metric = Dice()
+    >>> metric.update(torch.tensor([[[1, 1, 0, 0]]]), torch.tensor([[[0, 1, 0, 0]]]))
+    >>> metric.compute()
+    tensor(0.6667, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return dice_score(preds, target, num_classes=self.num_classes, convention=self.convention)
+
+
+class ClDice(ImageMetric):
+    """Centre-line Dice of label maps, per image; see `cldice_score`.
+
+    Parameters
+    ----------
+    num_classes : int
+        Classes with the background, which is not measured.
+    convention : {"standard", "topomortar"}
+        ``"standard"``: 1 for two empty masks, 0 for one. ``"topomortar"``: NaN for both, and in the mean.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own value.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
+    References
+    ----------
+    .. [1] S. Shit et al. clDice: a novel topology-preserving loss function for tubular structure
+       segmentation. CVPR 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import ClDice
+    >>> metric = ClDice(reduction="none")
+    >>> metric.update(torch.ones(2, 1, 8, 8), torch.ones(2, 1, 8, 8))
+    >>> metric.compute()
+    tensor([1., 1.], dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return cldice_score(preds, target, num_classes=self.num_classes, convention=self.convention)
