@@ -11,3 +11,4 @@ from topodl.losses.skeleton_recall import (
     SkeletonRecallLoss as SkeletonRecallLoss,
     skeleton_recall_loss as skeleton_recall_loss,
 )
+from topodl.losses.topograph import TopographLoss as TopographLoss, topograph_loss as topograph_loss

@@ -1,0 +1,174 @@
+"""Topograph: the wrong class's probability in regions whose flip would change the topology.
+
+Lux, Berger et al., "Topograph", ICLR 2025, arXiv:2411.03228. Cost: linear in the pixels, on the CPU, of one
+byte a pixel; 2D.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from topodl._checks import check_choice, check_connectivity
+from topodl.kernels._pool import map_batch
+from topodl.kernels.topograph import critical_regions
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses.ce_dice import ce_dice
+
+__all__ = ["TopographLoss", "topograph_loss"]
+
+Aggregation = Literal["mean", "sum", "max", "min", "rms"]
+
+
+@full_precision
+def topograph_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    base_weight: float = 1.0,
+    topology_weight: float = 0.1,
+    aggregation: Aggregation = "mean",
+    connectivity: int = 8,
+    include_background: bool = False,
+    **common: Unpack[CommonOptions],
+) -> torch.Tensor:
+    r"""Return CE + Dice plus the weighted sum, over critical regions, of the wrong class's probability.
+
+    Prediction and label together cut the image into regions that are right or wrong as a whole. A wrong
+    region is critical unless it touches exactly one region of correct background and exactly one component of
+    the foreground that it would join; flipping any other leaves both topologies as they are.
+
+    .. math:: L = w_b (CE - Dice) + w_t \frac1C \sum_c w_c \sum_{r\ \text{critical}}
+              \operatorname{agg}_{i \in r} p_{\hat y_i, i}
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W)
+        One channel for the foreground alone (sigmoid), or one a class (softmax).
+    target : Tensor of integers (B, 1, H, W) or (B, H, W)
+        Labels in [0, C), in {0, 1} for one channel.
+    base_weight, topology_weight : float, default 1 and 0.1
+        Weights of CE + Dice and of the critical regions.
+    aggregation : {"mean", "sum", "max", "min", "rms"}, default "mean"
+        How the pixels of a region become one value.
+    connectivity : {8, 4}, default 8
+        Of a class against the rest, which has the other one.
+    include_background : bool, default False
+        Whether class 0 counts, as a foreground of its own.
+    **common
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or (B,) with reduction="none".
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, or a label is out of range.
+
+    Notes
+    -----
+    Ignored pixels count as correct background. Background that connects along a diagonal is one region,
+    under ``connectivity=4``; the published code counts two.
+
+    Examples
+    --------
+    A broken line has one critical region, its gap:
+
+    >>> import torch
+    >>> target = torch.zeros(1, 1, 5, 9, dtype=torch.long)
+    >>> target[..., 2, :] = 1
+    >>> logits = 4.0 * (2 * target.float() - 1)
+    >>> float(topograph_loss(logits, target, base_weight=0))
+    0.0
+    >>> logits[..., 2, 4] = -4.0
+    >>> round(float(topograph_loss(logits, target, base_weight=0, topology_weight=1)), 3)
+    0.982
+    """
+    check_choice("topograph_loss", "aggregation", aggregation, ("mean", "sum", "max", "min", "rms"))
+    eight = check_connectivity("topograph_loss", connectivity)
+    batch = SegmentationBatch.read("topograph_loss", logits, target, dims=(2,), **common)
+    loss = topology_weight * _critical_sum(batch, aggregation, eight, include_background)
+    if base_weight:
+        loss = loss + base_weight * ce_dice(batch, 1.0, 1.0, include_background=True)
+    return batch.reduce(loss)
+
+
+def _critical_sum(
+    batch: SegmentationBatch, aggregation: Aggregation, eight: bool, include_background: bool
+) -> torch.Tensor:
+    """Return the aggregated probabilities of the critical regions, summed for each sample, (B,)."""
+    channels = batch.channels(include_background)
+    predicted, confidence = _predict(batch)
+    pixels, region, n_regions = _critical_pixels(batch, predicted, channels, eight)
+    values = confidence.flatten()[pixels]
+    per_region = _aggregate(values, region, int(n_regions.sum()), aggregation)
+    instance = torch.repeat_interleave(torch.arange(len(n_regions)), n_regions).to(values.device)
+    sums = values.new_zeros(len(n_regions)).index_add(0, instance, per_region)
+    return batch.weigh_classes(sums.view(-1, len(channels)), channels)
+
+
+def _predict(batch: SegmentationBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the predicted label of each pixel and its probability, (B, H, W) each."""
+    p = batch.probabilities
+    if p.shape[1] == 1:
+        foreground = p[:, 0].detach() > 0.5
+        return foreground.long(), torch.where(foreground, p[:, 0], 1 - p[:, 0])
+    predicted = p.detach().argmax(1)
+    return predicted, p.gather(1, predicted[:, None])[:, 0]
+
+
+def _critical_pixels(
+    batch: SegmentationBatch, predicted: torch.Tensor, channels: range, eight: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the critical pixels (P,) of the batch, the region of each, and the regions of each instance."""
+    labels = batch.labels
+    if batch.valid is not None:
+        predicted, labels = predicted.where(batch.valid, -1), labels.where(batch.valid, -1)
+    both = torch.stack([predicted, labels]).to(torch.int16).cpu().numpy()
+    instances = [(b, batch.label_of(c)) for b in range(predicted.shape[0]) for c in channels]
+    found = map_batch(
+        lambda i: critical_regions(both[0, i[0]] == i[1], both[1, i[0]] == i[1], eight), instances
+    )
+    size = predicted[0].numel()
+    counts = np.array([regions.max(initial=-1) + 1 for _, regions in found])
+    first = np.cumsum(counts) - counts
+    pixels = np.concatenate([p + b * size for (p, _), (b, _) in zip(found, instances, strict=True)])
+    region = np.concatenate([r + f for (_, r), f in zip(found, first, strict=True)])
+    return _to(pixels, predicted), _to(region, predicted), torch.from_numpy(counts)
+
+
+def _to(array: NDArray[np.int64], like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(array).to(like.device)
+
+
+def _aggregate(
+    values: torch.Tensor, region: torch.Tensor, n_regions: int, aggregation: Aggregation
+) -> torch.Tensor:
+    """Aggregate the values of each region, (n_regions,)."""
+    zeros = values.new_zeros(n_regions)
+    if aggregation in ("max", "min"):
+        return zeros.scatter_reduce(0, region, values, f"a{aggregation}", include_self=False)
+    total = zeros.index_add(0, region, values.square() if aggregation == "rms" else values)
+    if aggregation == "sum":
+        return total
+    mean = total / torch.bincount(region, minlength=n_regions)
+    return mean.sqrt() if aggregation == "rms" else mean
+
+
+class TopographLoss(SegmentationLoss, name="topograph", function=topograph_loss):
+    """Topograph as a module; the options are those of `topograph_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = TopographLoss(aggregation="rms")
+    >>> loss(torch.randn(2, 3, 16, 16), torch.randint(3, (2, 16, 16))).shape
+    torch.Size([])
+    """
