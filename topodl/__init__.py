@@ -12,6 +12,7 @@ _HOMES = {
     "Diagrams": "topodl.diagrams",
     "InputError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
+    "cubical_persistence": "topodl.persistence.cubical",
     "get_num_threads": "topodl.kernels._pool",
     "set_num_threads": "topodl.kernels._pool",
 }
@@ -21,6 +22,7 @@ __all__ = [
     "Diagrams",
     "InputError",
     "MissingDependencyError",
+    "cubical_persistence",
     "get_num_threads",
     "set_num_threads",
 ]
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from topodl.diagrams import Diagrams
     from topodl.errors import InputError, MissingDependencyError
     from topodl.kernels._pool import get_num_threads, set_num_threads
+    from topodl.persistence.cubical import cubical_persistence
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,72 @@
+"""Stable argsort of floating-point values by a radix sort whose digits fit the range of the values.
+
+A stable sort of values listed by index is the order (value, index), so no key needs to carry its index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from topodl.kernels._compile import kernel
+
+__all__ = ["ordered_key", "radix_argsort"]
+
+
+@kernel
+def ordered_key(bits: Any, at: int) -> Any:
+    """Return the integer that orders the float with the bits `bits[at]`; −0 and +0 get the same one."""
+    value = np.int64(bits[at])
+    if value >= 0:
+        return value
+    return -(value & (np.int64(0x7FFF_FFFF_FFFF_FFFF) >> np.int64(64 - 8 * bits.itemsize)))
+
+
+@kernel
+def radix_argsort(keys: Any) -> Any:
+    """Return the int32 positions that sort the int64 `keys` in ascending order; ties keep their order."""
+    n = keys.size
+    words = np.empty(n, np.uint64)
+    if n == 0:
+        return np.empty(0, np.int32)
+    low = keys.min()
+    span = np.uint64(keys.max()) - np.uint64(low)
+    spare = np.empty(n, np.uint64)
+    order = np.arange(n).astype(np.int32)
+    for shift in range(0, 64, 32):  # at most 32 bits of the key share a word with the position
+        if shift and span >> np.uint64(shift) == 0:
+            break
+        for i in range(n):
+            part = ((np.uint64(keys[order[i]]) - np.uint64(low)) >> np.uint64(shift)) & np.uint64(0xFFFF_FFFF)
+            words[i] = (part << np.uint64(32)) | np.uint64(order[i])
+        words, spare = _sort_words(words, spare, min(span >> np.uint64(shift), np.uint64(0xFFFF_FFFF)))
+        for i in range(n):
+            order[i] = np.int32(words[i] & np.uint64(0xFFFF_FFFF))
+    return order
+
+
+@kernel
+def _sort_words(words: Any, spare: Any, span: Any) -> Any:
+    """Sort `words` by their upper halves, which are at most `span`; return (sorted, the other array)."""
+    n_bits = 0
+    while n_bits < 32 and span >> np.uint64(n_bits) != 0:
+        n_bits += 1
+    n_digits = max(1, (n_bits + 10) // 11)  # 2048 counters stay in the first-level cache
+    width = np.uint64((n_bits + n_digits - 1) // n_digits)
+    digit = (np.uint64(1) << width) - np.uint64(1)
+    for d in range(n_digits):
+        shift = np.uint64(32) + np.uint64(d) * width
+        start = np.zeros(np.int64(digit) + 2, np.int64)
+        for i in range(words.size):
+            start[((words[i] >> shift) & digit) + np.uint64(1)] += 1
+        if start.max() == words.size:
+            continue
+        for b in range(1, start.size):
+            start[b] += start[b - 1]
+        for i in range(words.size):
+            b = (words[i] >> shift) & digit
+            spare[start[b]] = words[i]
+            start[b] += 1
+        words, spare = spare, words
+    return words, spare

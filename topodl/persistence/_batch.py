@@ -1,0 +1,104 @@
+"""What every persistence function shares: values to the host once, pairs back as integers, then gathers.
+
+The pairing is a `torch.library.custom_op` that returns cells alone; all gradients come from the gathers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from topodl.diagrams import Diagrams
+
+__all__ = ["BarCells", "assemble", "fake_bars", "gather", "pack_bars", "pairing_op", "to_host"]
+
+Cells = npt.NDArray[np.integer[Any]]
+# Of one sample: homology dimension, birth cells (n,) or (n, k), death cells of the same shape.
+BarCells = Sequence[tuple[int, Cells, Cells]]
+
+
+def to_host(x: torch.Tensor) -> torch.Tensor:
+    """Return the values of `x` on the CPU, contiguous, without gradient, half types as float32.
+
+    A tensor of an accelerator is copied once, into pinned memory; only its own stream is waited for.
+    """
+    x = x.detach()
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    if x.device.type == "cuda":
+        host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+        host.copy_(x, non_blocking=True)
+        torch.cuda.current_stream(x.device).synchronize()
+        return host
+    return x.cpu().contiguous()
+
+
+def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device) -> torch.Tensor:
+    """Return the bars of a batch as one integer tensor on `device`, as `assemble` reads it.
+
+    Its rows are sample, dimension, `cell_size` rows of birth cells and as many of death cells.
+    """
+    lengths = [[len(births) for _, births, _ in bars] for bars in samples]
+    table = np.empty((2 + 2 * cell_size, sum(map(sum, lengths))), np.int64)
+    start = 0
+    for i, bars in enumerate(samples):
+        for dim, births, deaths in bars:
+            part = table[:, start : start + len(births)]
+            part[0], part[1] = i, dim
+            part[2 : 2 + cell_size] = births.T
+            part[2 + cell_size :] = deaths.T
+            start += len(births)
+    packed = torch.from_numpy(table)
+    if device.type == "cuda":
+        return packed.pin_memory().to(device, non_blocking=True)
+    return packed.to(device)
+
+
+def fake_bars(like: torch.Tensor, cell_size: int) -> torch.Tensor:
+    """Return what `pack_bars` does, with an unknown number of bars: the shape that a compiler traces with."""
+    n = torch.library.get_ctx().new_dynamic_size()
+    return like.new_empty((2 + 2 * cell_size, n), dtype=torch.int64)
+
+
+def pairing_op(
+    name: str, schema: str, fake: Callable[..., torch.Tensor]
+) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
+    """Register the decorated function as the custom operator `topodl::name`, opaque to `torch.compile`."""
+
+    def register(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        op = torch.library.custom_op(f"topodl::{name}", function, mutates_args=(), schema=schema)
+        op.register_fake(fake)
+        return op
+
+    return register
+
+
+def gather(values: torch.Tensor, cells: torch.Tensor, never: float) -> torch.Tensor:
+    """Return `values` (N,) at `cells` (P,), differentiably, and `never` where the cell is −1."""
+    missing = cells < 0
+    return values.index_select(0, cells.masked_fill(missing, 0)).masked_fill(missing, never)
+
+
+def assemble(
+    bars: torch.Tensor,
+    births: torch.Tensor,
+    deaths: torch.Tensor,
+    n_samples: int,
+    homology_dims: Iterable[int],
+) -> Diagrams:
+    """Return the diagrams of packed `bars`, whose ends have been gathered."""
+    cell_size = (bars.shape[0] - 2) // 2
+    return Diagrams(
+        births,
+        deaths,
+        bars[1],
+        bars[0],
+        n_samples=n_samples,
+        homology_dims=homology_dims,
+        birth_cells=bars[2 : 2 + cell_size].T,
+        death_cells=bars[2 + cell_size :].T,
+    )
