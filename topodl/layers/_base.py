@@ -1,0 +1,236 @@
+"""The base of all layers: a `torch.nn.Module` and a scikit-learn transformer at once.
+
+As a module: tensors or `Diagrams` in, differentiable tensors or `Diagrams` out. As a transformer: arrays in,
+arrays out, in chunks, on joblib's backend, without gradient. A subclass writes `forward` and what it learns.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Self
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+from torch.nn.parameter import UninitializedParameter, is_lazy
+from tqdm import tqdm
+
+from topodl._checks import fail
+from topodl.diagrams import Diagrams
+from topodl.layers import _inputs
+
+__all__ = ["DiagramLayer", "FeatureLayer", "Layer", "PersistenceLayer"]
+
+# Settings of how the work is done, not of what comes out: changing them leaves learnt values alone.
+_HOW = {"chunk_size", "n_jobs", "verbose"}
+
+
+class Layer(TransformerMixin, BaseEstimator, nn.Module):
+    """A torch module and a scikit-learn transformer at once.
+
+    The constructor stores its arguments and nothing else. What `fit` finds in the data are buffers, what
+    training finds are parameters; both travel in `state_dict`, and `sklearn.base.clone` leaves both behind.
+    """
+
+    dims: Any
+    chunk_size: int
+    n_jobs: int | None
+    verbose: bool
+    homology_dims_: tuple[int, ...]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        held = itertools.chain(self._parameters.values(), self._buffers.values())
+        return not any(value is None or is_lazy(value) for value in held)
+
+    def reset_parameters(self) -> None:
+        """Forget what was learnt; parameters start anew from `random_state`."""
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings; what was learnt starts anew, unless only the pace of the work changes."""
+        super().set_params(**params)
+        if params.keys() - _HOW:
+            self.reset_parameters()
+        return self
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from data what was not given: grid ranges, the number of features.
+
+        Parameters
+        ----------
+        X : array, list of arrays or Diagrams
+            The samples.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        self.reset_parameters()
+        samples = self._as_samples(X, reset=True)
+        with torch.no_grad():
+            self._fit(samples)
+        return self
+
+    def _fit(self, samples: Any) -> None:
+        """Learn buffers from checked samples."""
+
+    def transform(self, X: Any) -> Any:
+        """Return the features of each sample without gradient, (n_samples, n_features), computed in chunks.
+
+        Parameters
+        ----------
+        X : array, list of arrays or Diagrams
+            The samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or Diagrams for a layer that returns diagrams
+        """
+        check_is_fitted(self)
+        return self._in_chunks(self._as_samples(X, reset=False))
+
+    def _in_chunks(self, samples: Any) -> Any:
+        size = self.chunk_size
+        if not isinstance(size, int | np.integer) or size < 1:
+            raise fail(type(self).__name__, "chunk_size", f"is {size!r}", "an integer of at least 1")
+        starts = range(0, max(len(samples), 1), int(size))
+        jobs = (delayed(_apply)(self, samples[start : start + size]) for start in starts)
+        parts = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        name = type(self).__name__
+        return _join(list(tqdm(parts, desc=name, total=len(starts), unit="chunk", disable=not self.verbose)))
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        """Return what `transform` was given as something checked that has a length and can be sliced."""
+        raise NotImplementedError
+
+    def _as_input(self, chunk: Any) -> Any:
+        """Return a slice of the samples as what `forward` takes."""
+        return _inputs.to_tensors(chunk)
+
+    def _place(self) -> tuple[torch.device, torch.dtype | None]:
+        """Return the device of the layer and, where it has learnable weights, their dtype."""
+        weight = next((p for p in self.parameters() if not is_lazy(p)), None)
+        buffer = next((b for b in self.buffers() if not is_lazy(b)), None)
+        if weight is not None:
+            return weight.device, weight.dtype
+        return (torch.device("cpu") if buffer is None else buffer.device), None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Buffers have the shape that the data gave them: they take the checkpoint's.
+        for name in list(self._buffers):
+            value = state_dict.get(prefix + name)
+            if value is not None:
+                self._buffers[name] = torch.empty_like(value)
+        for name, weight in self._parameters.items():
+            value = state_dict.get(prefix + name)
+            if value is not None and isinstance(weight, UninitializedParameter):
+                weight.materialize(value.shape, dtype=value.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _not_fitted(self, missing: str) -> NotFittedError:
+        name = type(self).__name__
+        return NotFittedError(f"{name}: {missing} is not known; give it to the constructor or call fit first")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class FeatureLayer(Layer):
+    """A layer whose result is a tensor of features, (B, …); as a transformer, a table (B, features)."""
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return one name for each column of `transform`.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}_{name}" for name in self._feature_names()], dtype=object)
+
+    def _feature_names(self) -> list[str]:
+        raise NotImplementedError
+
+
+class DiagramLayer(FeatureLayer):
+    """A layer that turns `Diagrams` into features; a list of arrays (n, 2) holds diagrams of dimension 0."""
+
+    def _as_samples(self, X: Any, reset: bool) -> Diagrams:
+        d = _inputs.as_diagrams(type(self).__name__, X)
+        if reset:
+            self.homology_dims_ = self._dims(d)
+        elif self._dims(d) != getattr(self, "homology_dims_", self._dims(d)):
+            came = f"has dimensions {self._dims(d)}"
+            raise fail(type(self).__name__, "X", came, f"{self.homology_dims_}, as in fit")
+        return d
+
+    def _as_input(self, chunk: Diagrams) -> Diagrams:
+        return chunk
+
+    def _dims(self, d: Diagrams) -> tuple[int, ...]:
+        """Return the homology dimensions that the layer looks at."""
+        if self.dims is None:
+            return d.homology_dims
+        wanted = (self.dims,) if isinstance(self.dims, int) else tuple(self.dims)
+        missing = [k for k in wanted if k not in d.homology_dims]
+        if missing:
+            came = f"ask for {missing[0]}"
+            raise fail(type(self).__name__, "dims", came, f"dimensions of the diagrams, {d.homology_dims}")
+        return wanted
+
+    def _dims_out(self) -> tuple[int, ...]:
+        """Return the homology dimensions that the columns of `transform` belong to."""
+        if self.dims is not None:
+            return (self.dims,) if isinstance(self.dims, int) else tuple(self.dims)
+        if not hasattr(self, "homology_dims_"):
+            raise self._not_fitted("dims")
+        return self.homology_dims_
+
+
+class PersistenceLayer(Layer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """A layer whose result is `Diagrams`, for another layer to vectorise."""
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing: diagrams are not a table; the layer that vectorises them makes one."""
+        return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return one name for each homology dimension."""
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}_h{k}" for k in self._homology_dims()], dtype=object)
+
+    def _homology_dims(self) -> tuple[int, ...]:
+        """Return the dimensions of the diagrams."""
+        return (self.dims,) if isinstance(self.dims, int) else tuple(self.dims)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
+def _apply(layer: Layer, chunk: Any) -> Any:
+    """Run the module on one chunk, without gradient."""
+    device, dtype = layer._place()
+    with torch.no_grad():
+        out = layer(_inputs.move(layer._as_input(chunk), device, dtype))
+    if isinstance(out, Diagrams):
+        return out.cpu()
+    out = out.flatten(1).cpu()
+    return (out.float() if out.dtype in (torch.float16, torch.bfloat16) else out).numpy()
+
+
+def _join(parts: list[Any]) -> Any:
+    return Diagrams.cat(parts) if isinstance(parts[0], Diagrams) else np.concatenate(parts)

@@ -1,0 +1,139 @@
+"""What curves and images of diagrams share: the grid they are sampled on, given or found by `fit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from topodl._checks import check_choice, check_number, fail
+from topodl.diagrams import Diagrams, EssentialPolicy
+from topodl.layers._base import DiagramLayer
+
+__all__ = ["CurveLayer", "first_at_least", "given_ranges", "oriented", "power_weights"]
+
+
+def oriented(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the smaller and the larger end of each bar: birth and death, swapped in superlevel diagrams."""
+    return torch.minimum(d.births, d.deaths), torch.maximum(d.births, d.deaths)
+
+
+def power_weights(d: Diagrams, power: float) -> torch.Tensor:
+    """Return persistence to the given power, with gradient 0 where a bar has no length."""
+    lengths = d.persistence()
+    if power == 0.0:
+        return torch.ones_like(lengths)
+    none = lengths.detach() == 0
+    return lengths.masked_fill(none, 1.0).pow(power).masked_fill(none, 0.0)
+
+
+def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return the index of the first grid point not below each value; len(grid) where there is none."""
+    return torch.searchsorted(grid, values.detach().contiguous())
+
+
+def given_ranges(name: str, argument: str, value: Any, n_dims: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return ranges (K, 2) of one (low, high) for all homology dimensions, or of one for each."""
+    try:
+        ranges = np.asarray(value, dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        ranges = np.empty((0, 2))
+    good = len(ranges) in (1, n_dims) and np.isfinite(ranges).all() and (ranges[:, 0] <= ranges[:, 1]).all()
+    if not good:
+        expected = f"(low, high) with low <= high, or one for each of {n_dims} homology dimensions"
+        raise fail(name, argument, f"is {value!r}", expected)
+    return np.broadcast_to(ranges, (n_dims, 2))
+
+
+class CurveLayer(DiagramLayer):
+    """A layer that samples a function of each diagram on a grid of values.
+
+    A subclass has the settings `resolution`, `value_range`, `dims` and `essential`, and writes `_curve`.
+    """
+
+    _policies: tuple[str, ...] = ("drop", "clamp")
+    _uses_grid: bool = True
+    resolution: Any
+    value_range: Any
+    essential: EssentialPolicy
+    ranges_: torch.Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("ranges_", None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return not self._uses_grid or self.value_range is not None or self.ranges_ is not None
+
+    def _check_settings(self) -> None:
+        name = type(self).__name__
+        check_choice(name, "essential", self.essential, self._policies)
+        if self._uses_grid:
+            check_number(name, "resolution", self.resolution, low=1, integer=True)
+
+    def _fit(self, d: Diagrams) -> None:
+        self._check_settings()
+        if not self._uses_grid or self.value_range is not None:
+            return
+        ends = [self._ends(d.dim(k).finite()) for k in self._dims(d)]
+        ranges = torch.tensor(ends, dtype=torch.float64).reshape(-1, 2)
+        # Strictly inside, as the curves are 0 at the ends by construction.
+        step = (ranges[:, 1:] - ranges[:, :1]) / (self.resolution + 1)
+        self.ranges_ = (ranges + step * torch.tensor([1.0, -1.0])).to(self._device())
+
+    def _ends(self, d: Diagrams) -> tuple[float, float]:
+        low, high = oriented(d)
+        return (float(low.min()), float(high.max())) if d.n_bars else (0.0, 1.0)
+
+    def _device(self) -> torch.device:
+        return self._place()[0]
+
+    def _grids(self, d: Diagrams, dims: tuple[int, ...]) -> list[torch.Tensor]:
+        """Return the grid of each dimension."""
+        name = type(self).__name__
+        if self.value_range is not None:
+            ranges = given_ranges(name, "value_range", self.value_range, len(dims)).tolist()
+        elif self.ranges_ is None:
+            raise self._not_fitted("value_range")
+        else:
+            if len(self.ranges_) != len(dims):
+                came = f"have dimensions {dims}"
+                raise fail(name, "d", came, f"{len(self.ranges_)} dimensions, as in fit")
+            ranges = self.ranges_.tolist()
+        steps = int(self.resolution)
+        grids = [torch.linspace(low, high, steps, dtype=torch.float64) for low, high in ranges]
+        return [grid.to(d.device, d.dtype) for grid in grids]
+
+    def forward(self, d: Diagrams) -> torch.Tensor:
+        """Return the features of each diagram.
+
+        Parameters
+        ----------
+        d : Diagrams
+
+        Returns
+        -------
+        Tensor of shape (B, K, …)
+            K homology dimensions; the rest is the layer's own.
+        """
+        self._check_settings()
+        if not isinstance(d, Diagrams):
+            raise TypeError(f"{type(self).__name__}: d is a {type(d).__name__}; expected Diagrams")
+        dims, dtype = self._dims(d), d.dtype
+        kept = d.with_essential(self.essential)
+        kept = kept.to(torch.float32) if dtype in (torch.float16, torch.bfloat16) else kept
+        grids = self._grids(kept, dims) if self._uses_grid else [None] * len(dims)
+        curves = [self._curve(kept.dim(k), grid) for k, grid in zip(dims, grids, strict=True)]
+        return torch.stack(curves, 1).to(dtype)
+
+    def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
+        """Return the features (B, …) of the bars of one dimension."""
+        raise NotImplementedError
+
+    def _columns(self) -> list[str]:
+        """Return the name of each feature of one dimension."""
+        return [str(i) for i in range(self.resolution)]
+
+    def _feature_names(self) -> list[str]:
+        return [f"h{k}_{column}" for k in self._dims_out() for column in self._columns()]

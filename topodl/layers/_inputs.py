@@ -1,0 +1,116 @@
+"""What `fit` and `transform` accept, made into what the modules take: one door for arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from topodl._checks import fail
+from topodl.diagrams import Diagrams
+
+__all__ = ["as_clouds", "as_diagrams", "as_graphs", "as_images", "move", "to_tensors"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_FLOATS = [np.float64, np.float32]
+
+
+def as_images(layer: BaseEstimator, X: Any, reset: bool) -> Array:
+    """Return images (B, *shape); the rows of a table are images of `layer.sample_shape`, or single rows."""
+    X = _without_tensors(X)
+    if _is_table(X):
+        table = _checked_table(layer, X, reset)
+        return _reshaped(layer, table, (1, -1) if layer.sample_shape is None else layer.sample_shape)
+    return check_array(X, dtype=_FLOATS, allow_nd=True, ensure_all_finite=False, input_name="X")
+
+
+def as_clouds(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
+    """Return clouds (B, N, d) or a list of (N_i, d); rows of a table are clouds of `layer.sample_shape`."""
+    X = _without_tensors(X)
+    name = type(layer).__name__
+    if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind == "O"):
+        clouds = [np.asarray(cloud) for cloud in X]
+        if clouds and all(cloud.ndim == 2 for cloud in clouds):
+            return [cloud if cloud.dtype in _FLOATS else cloud.astype(np.float64) for cloud in clouds]
+    if not _is_table(X):
+        return check_array(X, dtype=_FLOATS, allow_nd=True, ensure_all_finite=False, input_name="X")
+    table = _checked_table(layer, X, reset)
+    if layer.sample_shape is None:
+        came = f"is a table of shape {table.shape}"
+        wanted = "clouds (B, N, d), a list of (N_i, d), or sample_shape=(-1, d) for flattened clouds"
+        raise fail(name, "X", came, wanted)
+    return _reshaped(layer, table, layer.sample_shape)
+
+
+def as_diagrams(name: str, X: Any) -> Diagrams:
+    """Return `Diagrams` of `Diagrams`, a list of them, a list of arrays (n, 2), or giotto-tda's (B, M, 3)."""
+    if isinstance(X, Diagrams):
+        return X.detach()
+    if isinstance(X, list | tuple) and X and all(isinstance(item, Diagrams) for item in X):
+        return Diagrams.cat(X).detach()
+    if isinstance(X, list | tuple):
+        return Diagrams.from_gudhi(_without_tensors(X))
+    if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] == 3:
+        return Diagrams.from_giotto(X)
+    came = f"is a {type(X).__name__}" + (f" of shape {X.shape}" if hasattr(X, "shape") else "")
+    raise fail(
+        name, "X", came, "Diagrams, a list of arrays (n, 2) of births and deaths, or an array (B, M, 3)"
+    )
+
+
+def as_graphs(name: str, X: Any) -> list[tuple[Array, ...]]:
+    """Return a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values)."""
+    graphs = []
+    for i, item in enumerate(X):
+        if not isinstance(item, list | tuple) or len(item) not in (2, 3):
+            came = f"is a {type(item).__name__}"
+            raise fail(name, f"X[{i}]", came, "(vertex_values, edge_index) or (…, edge_values)")
+        graphs.append(tuple(np.asarray(_without_tensors(part)) for part in item))
+    return graphs
+
+
+def move(chunk: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
+    """Return tensors, lists of them or diagrams on `device`, floating ones in `dtype` unless it is None."""
+    if isinstance(chunk, list | tuple):
+        return type(chunk)(move(item, device, dtype) for item in chunk)
+    if isinstance(chunk, Diagrams):
+        return chunk.to(device, dtype)
+    if isinstance(chunk, torch.Tensor):
+        return chunk.to(device, dtype if chunk.is_floating_point() else None)
+    return chunk
+
+
+def to_tensors(chunk: Any) -> Any:
+    """Return arrays as tensors, and lists of arrays as lists of tensors."""
+    if isinstance(chunk, list | tuple):
+        return type(chunk)(to_tensors(item) for item in chunk)
+    return torch.from_numpy(np.ascontiguousarray(chunk))
+
+
+def _without_tensors(X: Any) -> Any:
+    if isinstance(X, torch.Tensor):
+        return X.detach().cpu().numpy()
+    if isinstance(X, list | tuple) and any(isinstance(item, torch.Tensor) for item in X):
+        return [_without_tensors(item) for item in X]
+    return X
+
+
+def _is_table(X: Any) -> bool:
+    return getattr(X, "ndim", None) in (0, 1, 2) or (not hasattr(X, "ndim") and np.ndim(X) < 3)
+
+
+def _checked_table(layer: BaseEstimator, X: Any, reset: bool) -> Array:
+    return validate_data(layer, X, reset=reset, dtype=_FLOATS)
+
+
+def _reshaped(layer: BaseEstimator, table: Array, shape: tuple[int, ...]) -> Array:
+    try:
+        return table.reshape(len(table), *shape)
+    except (ValueError, TypeError):
+        came = f"is {shape!r}"
+        raise fail(
+            type(layer).__name__, "sample_shape", came, f"a shape of {table.shape[1]} values"
+        ) from None

@@ -1,0 +1,292 @@
+"""Betti curves, landscapes, silhouettes: functions of a diagram, sampled on a grid.
+
+Bubenik, JMLR 2015 (landscapes); Chazal et al., SoCG 2014 (silhouettes). Cost: bars + grid, not their product.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from topodl._checks import check_number
+from topodl._segments import segment_sum
+from topodl.diagrams import Diagrams, EssentialPolicy
+from topodl.layers._grids import CurveLayer, first_at_least, oriented, power_weights
+
+__all__ = ["BettiCurve", "PersistenceLandscape", "Silhouette"]
+
+
+class BettiCurve(CurveLayer):
+    """Number of bars that are alive at each grid value: birth ≤ t < death (superlevel: death < t ≤ birth).
+
+    Parameters
+    ----------
+    resolution : int
+        Number of grid values.
+    value_range : (low, high), optional
+        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of
+        the finite bars and samples it strictly inside.
+    width : float, optional
+        None counts exactly: piecewise constant, so no gradient. A number smooths each end of a bar to a
+        sigmoid of that width, which is differentiable.
+    dims : int or sequence of int, optional
+        Homology dimensions to look at. None: all of the diagrams.
+    essential : {"keep", "drop", "clamp"}
+        Kept essential bars count from their birth on. See `Diagrams.with_essential`.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    See Also
+    --------
+    EulerCurve : the alternating sum of the Betti curves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import Diagrams
+    >>> from topodl.layers import BettiCurve
+    >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 2.0], [1.0, torch.inf]]]))
+    >>> BettiCurve(resolution=4, value_range=(0, 3))(d)
+    tensor([[[1., 2., 1., 1.]]])
+    """
+
+    _policies = ("keep", "drop", "clamp")
+
+    def __init__(
+        self,
+        resolution: int = 100,
+        value_range: Any = None,
+        width: float | None = None,
+        dims: Any = None,
+        essential: EssentialPolicy = "keep",
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.value_range = value_range
+        self.width = width
+        self.dims = dims
+        self.essential = essential
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
+        if self.width is None:
+            return alive(d, grid, torch.ones_like(d.births))
+        check_number("BettiCurve", "width", self.width, low=torch.finfo(d.dtype).tiny)
+        low, high = oriented(d)
+        rising = torch.sigmoid((grid - low[:, None]) / self.width)
+        falling = torch.sigmoid((grid - high[:, None]) / self.width)
+        return segment_sum(rising - falling, d.samples, d.n_samples)
+
+
+class PersistenceLandscape(CurveLayer):
+    """The k largest values at each grid value t of the tents max(0, min(t − birth, death − t)) over the bars.
+
+    Parameters
+    ----------
+    n_layers : int
+        Number of landscapes, the largest first.
+    resolution : int
+        Number of grid values.
+    value_range : (low, high), optional
+        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of the
+        finite bars and samples it strictly inside.
+    scale : float
+        Factor on all values. √2 is GUDHI's convention, the height of a tent in the rotated diagram; 1.0 gives
+        Bubenik's landscapes.
+    dims : int or sequence of int, optional
+        Homology dimensions to look at. None: all of the diagrams.
+    essential : {"drop", "keep", "clamp"}
+        A kept essential bar is a tent that only rises. See `Diagrams.with_essential`.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    References
+    ----------
+    P. Bubenik. Statistical topological data analysis using persistence landscapes. JMLR 16, 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import Diagrams
+    >>> from topodl.layers import PersistenceLandscape
+    >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 4.0], [1.0, 3.0]]]))
+    >>> PersistenceLandscape(n_layers=2, resolution=5, value_range=(0, 4), scale=1.0)(d)
+    tensor([[[[0., 1., 2., 1., 0.],
+              [0., 0., 1., 0., 0.]]]])
+    """
+
+    _policies = ("keep", "drop", "clamp")
+
+    def __init__(
+        self,
+        n_layers: int = 5,
+        resolution: int = 100,
+        value_range: Any = None,
+        scale: float = math.sqrt(2),
+        dims: Any = None,
+        essential: EssentialPolicy = "drop",
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_layers = n_layers
+        self.resolution = resolution
+        self.value_range = value_range
+        self.scale = scale
+        self.dims = dims
+        self.essential = essential
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
+        check_number("PersistenceLandscape", "n_layers", self.n_layers, low=1, integer=True)
+        low, high = oriented(d)
+        highest = _highest_tents(low, high, d.sample_offsets, grid, int(self.n_layers))
+        # A last bar that is nowhere above 0 stands in where there are fewer bars than layers.
+        low, high = torch.cat([low, low.new_zeros(1)]), torch.cat([high, high.new_zeros(1)])
+        tents = torch.minimum(grid - low[highest], high[highest] - grid)
+        return self.scale * tents.masked_fill(highest == d.n_bars, 0.0)
+
+    def _columns(self) -> list[str]:
+        return [f"{layer}_{i}" for layer in range(self.n_layers) for i in range(self.resolution)]
+
+
+class Silhouette(CurveLayer):
+    """Average of the tents max(0, min(t − birth, death − t)), weighted by a power of the persistence.
+
+    Parameters
+    ----------
+    resolution : int
+        Number of grid values.
+    value_range : (low, high), optional
+        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of the
+        finite bars and samples it strictly inside.
+    power : float
+        Exponent of the weights |death − birth|^power; 0 weighs all bars alike.
+    scale : float
+        Factor on all values. √2 is GUDHI's convention, the height of a tent in the rotated diagram; 1.0 gives
+        the tents above.
+    dims : int or sequence of int, optional
+        Homology dimensions to look at. None: all of the diagrams.
+    essential : {"drop", "clamp"}
+        See `Diagrams.with_essential`.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    References
+    ----------
+    F. Chazal et al. Stochastic convergence of persistence landscapes and silhouettes. SoCG 2014.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import Diagrams
+    >>> from topodl.layers import Silhouette
+    >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 4.0], [1.0, 3.0]]]))
+    >>> Silhouette(resolution=5, value_range=(0, 4), scale=1.0)(d)
+    tensor([[[0.0000, 0.6667, 1.6667, 0.6667, 0.0000]]])
+    """
+
+    def __init__(
+        self,
+        resolution: int = 100,
+        value_range: Any = None,
+        power: float = 1.0,
+        scale: float = math.sqrt(2),
+        dims: Any = None,
+        essential: EssentialPolicy = "drop",
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.value_range = value_range
+        self.power = power
+        self.scale = scale
+        self.dims = dims
+        self.essential = essential
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
+        check_number("Silhouette", "power", self.power, low=0.0)
+        weights = power_weights(d, self.power)
+        total = segment_sum(weights, d.samples, d.n_samples)[:, None]
+        sums = _sum_of_tents(*oriented(d), weights, d.samples, d.n_samples, grid)
+        return self.scale * sums / torch.where(total > 0, total, 1.0)
+
+
+def alive(d: Diagrams, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return (B, len(grid)) sums of `weights` (P,) over the bars that are alive at each grid value."""
+    falling = (d.births > d.deaths).detach()
+    start, stop = (first_at_least(grid, ends) for ends in oriented(d))
+    if bool(falling.any()):  # a superlevel class is alive at its birth, and no more at its death
+        after = [torch.searchsorted(grid, e.detach().contiguous(), right=True) for e in oriented(d)]
+        start, stop = torch.where(falling, after[0], start), torch.where(falling, after[1], stop)
+    n = len(grid) + 1
+    changes = weights.new_zeros(d.n_samples * n)
+    changes = changes.index_add(0, d.samples * n + start, weights)
+    changes = changes.index_add(0, d.samples * n + stop, -weights)
+    return changes.view(d.n_samples, n)[:, :-1].cumsum(1)
+
+
+def _sum_of_tents(
+    low: torch.Tensor,
+    high: torch.Tensor,
+    weights: torch.Tensor,
+    samples: torch.Tensor,
+    n_samples: int,
+    grid: torch.Tensor,
+) -> torch.Tensor:
+    """Return (B, len(grid)) weighted sums of tents, as w (t − low)₊ − 2w (t − middle)₊ + w (t − high)₊ each.
+
+    Every term is linear in t from its kink on, so two running sums over the grid hold them all. They run in
+    float64, as a tent has to vanish behind its end.
+    """
+    exact = torch.float32 if grid.device.type == "mps" else torch.float64
+    low, high, weights, ticks = low.to(exact), high.to(exact), weights.to(exact), grid.to(exact)
+    n = len(grid) + 1
+    slopes = ticks.new_zeros(n_samples * n)
+    moments = ticks.new_zeros(n_samples * n)
+    for kink, factor in ((low, 1.0), ((low + high) / 2, -2.0), (high, 1.0)):
+        index = samples * n + first_at_least(ticks, kink)
+        slopes = slopes.index_add(0, index, factor * weights)
+        moments = moments.index_add(0, index, factor * weights * kink)
+    slopes, moments = (sums.view(n_samples, n)[:, :-1].cumsum(1) for sums in (slopes, moments))
+    return (ticks * slopes - moments).to(grid.dtype)
+
+
+def _highest_tents(
+    low: torch.Tensor, high: torch.Tensor, offsets: torch.Tensor, grid: torch.Tensor, k: int
+) -> torch.Tensor:
+    """Return (B, k, len(grid)) the bars with the k highest tents at each grid value; else P."""
+    from topodl.kernels.landscape import highest_tents
+
+    arrays = (x.detach().cpu().numpy() for x in (low, high, grid, offsets))
+    return torch.from_numpy(highest_tents(*arrays, k)).to(low.device)

@@ -1,0 +1,219 @@
+"""Numbers that sum up a diagram: persistence entropy, and statistics of births, deaths and lengths.
+
+Atienza et al., Pattern Recognition 2020 (entropy and its summary function). Cost: one sort of the bars.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from topodl._checks import check_choice
+from topodl._segments import segment_amax, segment_amin, segment_sum
+from topodl.diagrams import Diagrams, EssentialPolicy
+from topodl.layers._grids import CurveLayer
+from topodl.layers.curves import alive
+
+__all__ = ["PersistenceEntropy", "PersistenceStatistics"]
+
+
+class PersistenceEntropy(CurveLayer):
+    """Shannon entropy of the lengths of the bars, −Σ p log p with p = length / total length.
+
+    As a module: `Diagrams` to a tensor (B, K), or (B, K, resolution) with `mode="vector"`. A diagram without
+    bars has entropy 0.
+
+    Parameters
+    ----------
+    mode : {"scalar", "vector"}
+        "vector" is the entropy summary function: the sum at t runs over the bars that are alive at t.
+    normalize : bool
+        Divide the scalar by the logarithm of the number of bars (0 for fewer than two), the vector by the sum
+        of its absolute values.
+    resolution : int
+        Number of grid values of the vector.
+    value_range : (low, high), optional
+        First and last grid value of the vector, or one pair for each homology dimension. None: `fit` takes
+        the range of the finite bars and samples it strictly inside.
+    dims : int or sequence of int, optional
+        Homology dimensions to look at. None: all of the diagrams.
+    essential : {"drop", "clamp"}
+        See `Diagrams.with_essential`.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    References
+    ----------
+    N. Atienza, R. Gonzalez-Diaz, M. Soriano-Trigueros. On the stability of persistent entropy and new summary
+    functions for topological data analysis. Pattern Recognition 107, 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import Diagrams
+    >>> from topodl.layers import PersistenceEntropy
+    >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
+    >>> PersistenceEntropy()(d)
+    tensor([[0.6931]])
+    """
+
+    def __init__(
+        self,
+        mode: str = "scalar",
+        normalize: bool = False,
+        resolution: int = 100,
+        value_range: Any = None,
+        dims: Any = None,
+        essential: EssentialPolicy = "drop",
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.mode = mode
+        self.normalize = normalize
+        self.resolution = resolution
+        self.value_range = value_range
+        self.dims = dims
+        self.essential = essential
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @property
+    def _uses_grid(self) -> bool:  # type: ignore[override]
+        return self.mode == "vector"
+
+    def _check_settings(self) -> None:
+        check_choice("PersistenceEntropy", "mode", self.mode, ("scalar", "vector"))
+        super()._check_settings()
+
+    def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
+        d = d.filter(0.0)
+        if self.mode == "scalar":
+            return _entropy(d, self.normalize)
+        total = segment_sum(d.persistence(), d.samples, d.n_samples)
+        share = d.persistence() / total[d.samples]
+        curve = alive(d, grid, -share * share.log())
+        if not self.normalize:
+            return curve
+        size = curve.abs().sum(1, keepdim=True)
+        return curve / torch.where(size > 0, size, 1.0)
+
+    def _columns(self) -> list[str]:
+        return super()._columns() if self.mode == "vector" else ["entropy"]
+
+
+class PersistenceStatistics(CurveLayer):
+    """Statistics of births, deaths, midpoints and lengths, the number of bars, and the entropy.
+
+    As a module: `Diagrams` to a tensor (B, K, 46). Each of the four quantities has its mean, standard
+    deviation (of the population), least and largest value, sum, median, the quantiles 0.1, 0.25, 0.75 and 0.9,
+    and the interquartile range. A diagram without bars has only zeros.
+
+    Parameters
+    ----------
+    dims : int or sequence of int, optional
+        Homology dimensions to look at. None: all of the diagrams.
+    essential : {"drop", "clamp"}
+        See `Diagrams.with_essential`.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    References
+    ----------
+    D. Ali et al. A survey of vectorization methods in topological data analysis. IEEE TPAMI 45, 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import Diagrams
+    >>> from topodl.layers import PersistenceStatistics
+    >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 1.0], [2.0, 5.0]]]))
+    >>> layer = PersistenceStatistics().fit(d)
+    >>> dict(zip(layer.get_feature_names_out(), layer.transform(d)[0]))["persistencestatistics_h0_length_mean"]
+    np.float32(2.0)
+    """
+
+    _uses_grid = False
+    _quantities = ("birth", "death", "midpoint", "length")
+    _statistics = ("mean", "std", "min", "q10", "q25", "median", "q75", "q90", "max", "iqr", "sum")
+
+    def __init__(
+        self,
+        dims: Any = None,
+        essential: EssentialPolicy = "drop",
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dims = dims
+        self.essential = essential
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
+        values = torch.stack([d.births, d.deaths, (d.births + d.deaths) / 2, d.persistence()], 1)
+        count = d.sample_offsets.diff().to(values.dtype)
+        at_least_one = count.clamp(min=1)[:, None]
+        total = segment_sum(values, d.samples, d.n_samples)
+        mean = total / at_least_one
+        deviations = values - mean[d.samples]
+        variance = segment_sum(deviations.square(), d.samples, d.n_samples) / at_least_one
+        flat = variance.detach() == 0  # the root has no gradient there
+        std = variance.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)
+        low = segment_amin(values, d.samples, d.n_samples)
+        high = segment_amax(values, d.samples, d.n_samples)
+        q10, q25, median, q75, q90 = _quantiles(values, d, (0.1, 0.25, 0.5, 0.75, 0.9))
+        columns = [mean, std, low, q10, q25, median, q75, q90, high, q75 - q25, total]
+        statistics = torch.stack(columns, 2).flatten(1)
+        entropy = _entropy(d.filter(0.0), normalize=False)
+        return torch.cat([statistics, count[:, None], entropy[:, None]], 1)
+
+    def _columns(self) -> list[str]:
+        pairs = [f"{quantity}_{name}" for quantity in self._quantities for name in self._statistics]
+        return [*pairs, "count", "entropy"]
+
+
+def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
+    """Return (B,) entropies of bars of positive length, −Σ p log p with p = length / total."""
+    lengths = d.persistence()
+    total = segment_sum(lengths, d.samples, d.n_samples)
+    total = torch.where(total > 0, total, 1.0)
+    shares = lengths / total[d.samples]
+    entropy = segment_sum(-shares * shares.log(), d.samples, d.n_samples)
+    if not normalize:
+        return entropy
+    count = d.sample_offsets.diff().to(entropy.dtype)
+    return entropy / torch.where(count > 1, count.clamp(min=2).log(), 1.0)
+
+
+def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> list[torch.Tensor]:
+    """Return for each level the (B, 4) quantiles of the four columns, with linear interpolation."""
+    order = values.detach().sort(dim=0).indices
+    regroup = d.samples[order].sort(dim=0, stable=True).indices
+    ordered = values.gather(0, order.gather(0, regroup))
+    ordered = torch.cat([ordered, ordered.new_zeros(1, values.shape[1])])  # what an empty diagram reads
+    count = d.sample_offsets.diff()
+    start = torch.where(count > 0, d.sample_offsets[:-1], d.n_bars)
+    quantiles = []
+    for level in levels:
+        place = level * (count - 1).clamp(min=0)
+        below = place.floor().long()
+        above = torch.minimum(below + 1, (count - 1).clamp(min=0))
+        share = (place - below).to(values.dtype)[:, None]
+        quantiles.append(torch.lerp(ordered[start + below], ordered[start + above], share))
+    return quantiles
