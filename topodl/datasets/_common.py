@@ -1,13 +1,11 @@
-"""Names that both mortar data sets share, and the check of arguments against them."""
+"""Names that both mortar data sets share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from topodl._checks import fail
-
-__all__ = ["GROUPS", "LABELS", "SPLITS", "Item", "Transform", "check_choice"]
+__all__ = ["GROUPS", "LABELS", "SPLITS", "Item", "Transform"]
 
 SPLITS = ("train", "val", "test")
 LABELS = ("accurate", "noisy", "pseudo")
@@ -15,9 +13,3 @@ GROUPS = ("indistr", "angles", "colors", "graffiti", "objects", "shadows", "occl
 
 Item = dict[str, Any]
 Transform = Callable[[Item], Item]
-
-
-def check_choice(function: str, argument: str, value: object, choices: Sequence[str]) -> None:
-    """Raise unless `value` is one of `choices`; the message lists them."""
-    if not isinstance(value, str) or value not in choices:
-        raise fail(function, argument, f"is {value!r}", "one of " + ", ".join(repr(c) for c in choices))

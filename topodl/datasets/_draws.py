@@ -48,7 +48,7 @@ class Draws:
         index, weight = _taps(size, cell)
         grid = self.bytes((int(index[-1]) + 2,) * 2)
         rows = grid[index] * (256 - weight)[:, None] + grid[index + 1] * weight[:, None]
-        columns = rows[:, index] * (256 - weight) + rows[:, index + 1] * weight
+        columns: Ints = rows[:, index] * (256 - weight) + rows[:, index + 1] * weight
         return (columns >> 8) - NOISE_MAX
 
 

@@ -51,7 +51,7 @@ def _head_strokes(wall: Wall, strokes: Ints, hand: Ints, width: int, slip: int) 
 
 
 def pseudo_label(picture: np.ndarray, mortar: Mask, visible: Mask) -> Mask:
-    """Call mortar what is nearer in colour to the mean mortar than to the mean brick, by a vote of neighbours."""
+    """Call mortar what is nearer in colour to the mean joint than to the mean brick; neighbours vote."""
     color = _box_sum(picture.astype(np.int64)) // 9
     brick = visible & ~mortar
     to_mortar = np.abs(color - _mean(color, mortar)).sum(axis=0)

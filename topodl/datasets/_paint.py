@@ -1,11 +1,11 @@
-"""Paint a laid-out wall as a photograph: bricks, mortar, relief, stains, light and sensor noise, in integers."""
+"""Paint a laid-out wall as a photograph: bricks, mortar, relief, stains, light, noise; in integers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from topodl.datasets._draws import Draws, Ints
-from topodl.datasets._wall import Mask, Wall
+from topodl.datasets._wall import Wall
 
 __all__ = ["blend", "paint_wall", "photograph"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from topodl.datasets._draws import NOISE_MAX, Draws, Ints
@@ -35,7 +37,7 @@ def _distance2(size: int, start: Ints, end: Ints) -> Ints:
 def _strokes(draws: Draws, size: int, points: Ints, width: int, soft: int) -> Ints:
     """Return the weight (0…256) of a line through `points` that fades over `soft` pixels."""
     nearest = _distance2(size, points[0], points[1])
-    for start, end in zip(points[1:-1], points[2:], strict=True):
+    for start, end in pairwise(points[1:]):
         nearest = np.minimum(nearest, _distance2(size, start, end))
     inner, outer = (16 * width) ** 2, (16 * (width + soft)) ** 2
     return np.clip((outer - nearest) * 256 // (outer - inner), 0, 256)
@@ -66,7 +68,7 @@ def add_graffiti(draws: Draws, color: Ints) -> Ints:
 
 
 def add_object(draws: Draws, color: Ints) -> tuple[Ints, Mask]:
-    """Put a window, a board or a pipe before the wall; return the picture and where the wall is still seen."""
+    """Put a window, a board or a pipe before the wall; return also where the wall is seen."""
     size = color.shape[-1]
     x, y = _axes(size)
     kind = draws.integer(0, 3)
@@ -95,7 +97,7 @@ def add_object(draws: Draws, color: Ints) -> tuple[Ints, Mask]:
 
 
 def add_occlusion(draws: Draws, color: Ints) -> Ints:
-    """Hang leaves on twigs, a cable, or both before the wall: small things, through which a viewer completes it."""
+    """Hang leafy twigs before the wall, between which a viewer completes it."""
     size = color.shape[-1]
     for _ in range(draws.integer(1, 3)):
         root = np.stack([draws.integers(0, size, (1,)), np.array([size + 4])], axis=1)

@@ -97,7 +97,7 @@ def _wall_axes(draws: Draws, size: int, pitch: int, *, tilted: bool) -> tuple[In
 
 
 def _locate(position: Ints, guess: Ints, edge: Callable[[Ints], Ints]) -> tuple[Ints, Ints, Ints]:
-    """Return which cell each position is in and its distances to that cell's edges; `guess` is off by one at most."""
+    """Return a position's cell and its distances to that cell's edges; `guess` is off by one at most."""
     index = guess - (position < edge(guess))
     index += position >= edge(index + 1)
     return index, position - edge(index), edge(index + 1) - position

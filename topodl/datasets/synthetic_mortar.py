@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from topodl._checks import fail
-from topodl.datasets._common import GROUPS, LABELS, SPLITS, Item, Transform, check_choice
+from topodl._checks import check_choice, check_number
+from topodl.datasets._common import GROUPS, LABELS, SPLITS, Item, Transform
 from topodl.datasets._draws import Draws
 from topodl.datasets._labels import noisy_label, pseudo_label
 from topodl.datasets._paint import paint_wall, photograph
@@ -37,8 +37,8 @@ class SyntheticMortar(Dataset[Item]):
         hand, with slips and gaps. ``"pseudo"``: what a weak threshold of the picture's colours finds.
     group : str or None
         ``"indistr"``, or an out-of-distribution group: ``"angles"`` (seen from the side), ``"colors"``
-        (no red bricks), ``"graffiti"``, ``"objects"`` (they hide part of the wall, which is then no mortar in
-        the label), ``"shadows"``, ``"occlusion"`` (small things before a wall whose label goes on behind them).
+        (no red bricks), ``"graffiti"``, ``"objects"`` (they hide part of the wall, where the label has no
+        mortar), ``"shadows"``, ``"occlusion"`` (small things before a wall; the label goes on behind them).
         None takes the seven groups in turn.
     seed : int
         Non-negative.
@@ -54,14 +54,14 @@ class SyntheticMortar(Dataset[Item]):
 
     Notes
     -----
-    An item is a dict of ``"image"`` (float32 (3, H, W) in [0, 1]), ``"label"`` (int64 (1, H, W), 1 is mortar),
-    ``"id"``, ``"group"`` and ``"betti"`` (int64 (2,)): the number of pieces of mortar (8-connected) and of
-    bricks that it encloses. These are the wall's own, whatever the kind of label.
+    An item is a dict of ``"image"`` (float32 (3, H, W) in [0, 1]), ``"label"`` (int64 (1, H, W), 1 for
+    mortar), ``"id"``, ``"group"`` and ``"betti"`` (int64 (2,)): the number of pieces of mortar (8-connected)
+    and of bricks that it encloses. These are the wall's own, whatever the kind of label.
 
     References
     ----------
-    .. [1] J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl. TopoMortar: A dataset to evaluate image segmentation
-       methods focused on topology accuracy. BMVC 2025.
+    .. [1] J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl. TopoMortar: A dataset to evaluate image
+       segmentation methods focused on topology accuracy. BMVC 2025.
 
     Examples
     --------
@@ -84,8 +84,7 @@ class SyntheticMortar(Dataset[Item]):
     ) -> None:
         name = type(self).__name__
         for argument, value, least in (("n", n, 1), ("size", size, 32), ("seed", seed, 0)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise fail(name, argument, f"is {value!r}", f"an integer of at least {least}")
+            check_number(name, argument, value, low=least, integer=True)
         check_choice(name, "labels", labels, LABELS)
         check_choice(name, "split", split, SPLITS)
         if group is not None:

@@ -1,4 +1,4 @@
-"""`TopoMortar`: photographs of brick walls with three kinds of labels, in the layout they are published in."""
+"""`TopoMortar`: photographs of brick walls with three kinds of labels, in their published layout."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from topodl._checks import fail
-from topodl.datasets._common import GROUPS, LABELS, SPLITS, Item, Transform, check_choice
+from topodl._checks import check_choice, fail
+from topodl.datasets._common import GROUPS, LABELS, SPLITS, Item, Transform
 from topodl.datasets._download import DATA_URL, download_topomortar
 from topodl.errors import InputError, MissingDependencyError
 
@@ -38,8 +38,8 @@ class TopoMortar(Dataset[Item]):
     training_set : {"large", "small"}
         50 or 10 training pictures; the other splits are the same.
     group : str or None
-        ``"indistr"`` or an out-of-distribution group: ``"angles"``, ``"colors"``, ``"graffiti"``, ``"objects"``,
-        ``"shadows"``, ``"occlusion"`` (test split only); None takes all.
+        ``"indistr"`` or an out-of-distribution group of the test split: ``"angles"``, ``"colors"``,
+        ``"graffiti"``, ``"objects"``, ``"shadows"``, ``"occlusion"``. None takes all.
     transform : callable or None
         Gets the item and returns the item to use.
     download : bool
@@ -60,13 +60,13 @@ class TopoMortar(Dataset[Item]):
 
     Notes
     -----
-    An item is a dict of ``"image"`` (float32 (3, H, W) in [0, 1]), ``"label"`` (int64 (1, H, W), 1 is mortar),
-    ``"id"`` (such as ``"071"``) and ``"group"``.
+    An item is a dict of ``"image"`` (float32 (3, H, W) in [0, 1]), ``"label"`` (int64 (1, H, W), 1 for
+    mortar), ``"id"`` (such as ``"071"``) and ``"group"``.
 
     References
     ----------
-    .. [1] J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl. TopoMortar: A dataset to evaluate image segmentation
-       methods focused on topology accuracy. BMVC 2025.
+    .. [1] J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl. TopoMortar: A dataset to evaluate image
+       segmentation methods focused on topology accuracy. BMVC 2025.
 
     Examples
     --------
@@ -152,8 +152,7 @@ class TopoMortar(Dataset[Item]):
         image, label = _read_png(image_path, "RGB"), _read_png(label_path, "L")
         if image.shape[:2] != label.shape:
             raise InputError(
-                f"{_NAME}: {label_path} has size {label.shape[0]}x{label.shape[1]}; expected that of {image_path}, "
-                f"{image.shape[0]}x{image.shape[1]}"
+                f"{_NAME}: {label_path} has shape {label.shape}; expected {image.shape[:2]}, as {image_path.name}"
             )
         item: Item = {
             "image": torch.from_numpy(image).permute(2, 0, 1).to(torch.float32) / 255,

@@ -53,7 +53,7 @@ class ImageMetric(Metric):
         raise NotImplementedError
 
     def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
-        """Measure a batch of label maps, (B, *S) or (B, 1, *S): bool, integers or floats without fractions."""
+        """Measure a batch of label maps, (B, *S) or (B, 1, *S): bool, integers, or floats such as 1.0."""
         values = self._measure(preds, target).to(self.device)
         if self.reduction == "none":
             self.values.append(values)

@@ -22,6 +22,7 @@ from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, read_label_m
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
 
 Dims = Sequence[int] | None
+Ints = NDArray[np.int64]
 
 
 def betti_numbers(mask: torch.Tensor, *, connectivity: int | None = None) -> torch.Tensor:
@@ -119,8 +120,9 @@ def betti_error(
     least = np.zeros(ndim, dtype=np.int64)
     least[0] = convention == "topomortar"
 
-    def numbers(mask: Mask) -> NDArray[np.int64]:
-        return np.maximum(_betti(mask, corners), least)[chosen]
+    def numbers(mask: Mask) -> Ints:
+        counted: Ints = np.maximum(_betti(mask, corners), least)
+        return counted[chosen]
 
     def measure(p: Mask, t: Mask) -> NDArray[np.float64]:
         windows = _windows(p.shape, window)
@@ -132,7 +134,7 @@ def betti_error(
 
 def _spatial_ndim(function: str, preds: Any) -> int:
     """Return 2 or 3; input of another shape is refused later, by name."""
-    shape = getattr(preds, "shape", ())
+    shape: tuple[int, ...] = getattr(preds, "shape", ())
     return 3 if len(shape) == 5 or (len(shape) == 4 and shape[1] != 1) else 2
 
 
@@ -164,7 +166,7 @@ def _windows(shape: tuple[int, ...], window: int | None) -> list[tuple[slice, ..
     return [tuple(slice(s, s + window) for s in corner) for corner in itertools.product(*starts)]
 
 
-def _betti(mask: Mask, corners: bool) -> NDArray[np.int64]:
+def _betti(mask: Mask, corners: bool) -> Ints:
     """Return (b0, b1) or (b0, b1, b2)."""
     every = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
     faces = ndimage.generate_binary_structure(mask.ndim, 1)

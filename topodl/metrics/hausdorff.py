@@ -43,8 +43,9 @@ def hausdorff_distance_95(
     num_classes : int
         Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
-        Both give the image's diagonal (between the centres of opposite corner pixels) where one mask is empty.
-        Where both are, ``"standard"`` gives 0, ``"topomortar"`` the diagonal, as for every empty prediction.
+        Both give the image's diagonal (between the centres of opposite corner pixels) where one mask is
+        empty. Where both are, ``"standard"`` gives 0, ``"topomortar"`` the diagonal, as for every empty
+        prediction.
 
     Returns
     -------
