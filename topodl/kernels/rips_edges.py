@@ -1,0 +1,188 @@
+"""The edges of a Rips complex: distances in double precision, the enclosing radius, and their order.
+
+The order of edges (i, j), i < j, is (length, i, j). Cost O(n² d), and one sort of integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from topodl.kernels._compile import kernel
+
+__all__ = [
+    "condensed_distances",
+    "condensed_upper_triangle",
+    "enclosing_radius",
+    "inspect_matrix",
+    "row_distances",
+    "sorted_edges",
+    "warm_up",
+]
+
+_Array = np.ndarray[Any, Any]
+
+
+@kernel
+def row_distances(
+    coordinates: _Array, start: int, point: _Array, single: bool, out: _Array, place: int, m: int
+) -> None:
+    """Write the distances of `point` (d,) to the m columns of `coordinates` (d, n) from `start` on to `out[place:]`.
+
+    Sums run in float64; where the data are of `single` precision, the distance is rounded to it.
+    """
+    sums = out[place : place + m]
+    for k in range(m):
+        sums[k] = 0.0
+    c = 0
+    while c + 4 <= len(point):  # four coordinates a pass: the sums are loaded and stored a quarter as often
+        p0, p1, p2, p3 = point[c], point[c + 1], point[c + 2], point[c + 3]
+        x0, x1 = coordinates[c][start : start + m], coordinates[c + 1][start : start + m]
+        x2, x3 = coordinates[c + 2][start : start + m], coordinates[c + 3][start : start + m]
+        for k in range(m):
+            a, b, e, f = x0[k] - p0, x1[k] - p1, x2[k] - p2, x3[k] - p3
+            sums[k] += (a * a + b * b) + (e * e + f * f)
+        c += 4
+    while c < len(point):
+        p, x = point[c], coordinates[c][start : start + m]
+        for k in range(m):
+            a = x[k] - p
+            sums[k] += a * a
+        c += 1
+    if single:
+        for k in range(m):
+            sums[k] = np.float32(np.sqrt(sums[k]))
+    else:
+        for k in range(m):
+            sums[k] = np.sqrt(sums[k])
+
+
+@kernel
+def condensed_distances(points: _Array, single: bool) -> _Array:
+    """Return the distances of all pairs i < j of `points` (n, d) float64 in lexicographic order."""
+    n, n_dims = points.shape
+    out = np.empty(n * (n - 1) // 2)
+    tile = max(64, 4096 // max(n_dims, 1))  # one tile of columns stays in the fastest cache
+    columns = np.empty((n_dims, tile))
+    for first in range(0, n, tile):
+        last = min(first + tile, n)
+        for k in range(first, last):
+            for c in range(n_dims):
+                columns[c, k - first] = points[k, c]
+        for i in range(last - 1):
+            start = max(i + 1, first)
+            place = i * n - i * (i + 1) // 2 - i - 1 + start
+            row_distances(columns, start - first, points[i], single, out, place, last - start)
+    return out
+
+
+@kernel
+def condensed_upper_triangle(matrix: _Array) -> _Array:
+    """Return the pairs i < j of the square `matrix` in lexicographic order, as float64."""
+    n = len(matrix)
+    out = np.empty(n * (n - 1) // 2)
+    position = 0
+    for i in range(n - 1):
+        for j in range(i + 1, n):
+            out[position] = matrix[i, j]
+            position += 1
+    return out
+
+
+@kernel
+def inspect_matrix(matrix: _Array, tolerance: float) -> tuple[int, int, bool]:
+    """Return the first unusable entry of `matrix`, (-1, -1) if there is none, and whether it is exactly symmetric.
+
+    Unusable are NaN, a negative value, and an entry that differs from its mirror image by more than `tolerance`
+    relative to the larger of the two.
+    """
+    n = len(matrix)
+    symmetric = True
+    tile = 32  # both triangles are read in tiles, or each mirrored read would miss the cache
+    for first in range(0, n, tile):
+        for second in range(first, n, tile):
+            for i in range(first, min(first + tile, n)):
+                for j in range(max(second, i + 1), min(second + tile, n)):
+                    a, b = matrix[i, j], matrix[j, i]
+                    if not (a >= 0 and b >= 0):
+                        return i, j, symmetric
+                    if a != b:
+                        symmetric = False
+                        if not abs(a - b) <= tolerance * max(a, b):
+                            return i, j, symmetric
+    return -1, -1, symmetric
+
+
+@kernel
+def enclosing_radius(condensed: _Array, n: int) -> float:
+    """Return the smallest r such that one point is within r of all; from r on the complex is a cone."""
+    farthest = np.zeros(n)
+    position = 0
+    for i in range(n - 1):
+        largest = farthest[i]
+        for j in range(i + 1, n):
+            value = condensed[position + j - i - 1]
+            if value > farthest[j]:
+                farthest[j] = value
+            largest = max(largest, value)
+        farthest[i] = largest
+        position += n - 1 - i
+    radius = farthest[0]
+    for i in range(1, n):
+        radius = min(radius, farthest[i])
+    return radius
+
+
+@kernel
+def _pack_edges(condensed: _Array, bits: _Array, n: int, radius: float) -> _Array:
+    """Return the edges of finite length at most `radius`, as 32 `bits` of length and 16 each of i and j."""
+    packed = np.empty(len(condensed), np.uint64)
+    count = 0
+    position = 0
+    for i in range(n - 1):
+        tail = np.uint64(i << 16)
+        for j in range(i + 1, n):
+            packed[count] = (np.uint64(bits[position]) << np.uint64(32)) | tail | np.uint64(j)
+            if condensed[position] <= radius and condensed[position] < np.inf:
+                count += 1
+            position += 1
+    return packed[:count]
+
+
+@kernel
+def _unpack_edges(packed: _Array, condensed: _Array, n: int) -> tuple[_Array, _Array, bool]:
+    """Return lengths and end points (i, j) of `packed` edges, and whether the lengths are in order."""
+    lengths, edges = np.empty(len(packed), np.float64), np.empty((len(packed), 2), np.int32)
+    in_order = True
+    for k in range(len(packed)):
+        i = np.int64(packed[k] >> np.uint64(16)) & 0xFFFF
+        j = np.int64(packed[k]) & 0xFFFF
+        edges[k, 0], edges[k, 1] = i, j
+        lengths[k] = condensed[i * n - i * (i + 1) // 2 + j - i - 1]
+        in_order &= k == 0 or lengths[k] >= lengths[k - 1]
+    return lengths, edges, in_order
+
+
+def sorted_edges(condensed: _Array, n: int, radius: float) -> tuple[_Array, _Array]:
+    """Return lengths (E,) and end points (E, 2) of the edges of length at most `radius`, in order; n <= 65536."""
+    # The bits of non-negative floats are ordered as the floats are (adding 0 turns -0.0 into 0.0), so that one
+    # sort of integers does it; what rounding to float32 has made equal is put right afterwards.
+    with np.errstate(over="ignore"):
+        rounded = condensed.astype(np.float32) + np.float32(0)
+    packed = _pack_edges(condensed, rounded.view(np.uint32), n, radius)
+    packed.sort()
+    lengths, edges, in_order = _unpack_edges(packed, condensed, n)
+    if not in_order:
+        order = np.argsort(lengths, kind="stable")  # within equal rounded lengths, the order is (i, j) already
+        lengths, edges = lengths[order], edges[order]
+    return lengths, edges
+
+
+def warm_up() -> None:
+    """Compile every kernel of this module."""
+    condensed = condensed_distances(np.arange(6.0).reshape(3, 2), False)
+    sorted_edges(condensed, 3, float(enclosing_radius(condensed, 3)))
+    for dtype in (np.float32, np.float64):
+        condensed_upper_triangle(np.zeros((3, 3), dtype))
+        inspect_matrix(np.zeros((3, 3), dtype), 0.0)
