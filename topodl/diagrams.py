@@ -272,7 +272,11 @@ class Diagrams:
         if mask.dtype != torch.bool or mask.shape != self.births.shape:
             came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
             raise fail("Diagrams.select", "mask", came, f"booleans of shape ({self.n_bars},)")
-        return self._take(mask)
+        return self._where(mask)
+
+    def _where(self, mask: torch.Tensor) -> Diagrams:
+        # Mostly every bar stays; looking costs far less than copying.
+        return self if bool(mask.all()) else self._take(mask)
 
     def dim(self, k: int) -> Diagrams:
         """Return the bars of homology dimension `k`."""
@@ -284,15 +288,15 @@ class Diagrams:
 
     def finite(self) -> Diagrams:
         """Return the bars with two finite ends."""
-        return self._take(torch.isfinite(self.births) & torch.isfinite(self.deaths))
+        return self._where(torch.isfinite(self.births) & torch.isfinite(self.deaths))
 
     def essential(self) -> Diagrams:
         """Return the bars that never die: those with an infinite death."""
-        return self._take(torch.isinf(self.deaths))
+        return self._where(torch.isinf(self.deaths))
 
     def filter(self, min_persistence: float = 0.0) -> Diagrams:
         """Return the bars that are strictly longer than `min_persistence`."""
-        return self._take(self.persistence().detach() > min_persistence)
+        return self._where(self.persistence().detach() > min_persistence)
 
     def persistence(self) -> torch.Tensor:
         """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
@@ -321,7 +325,7 @@ class Diagrams:
             return self.finite()
         if policy != "clamp":
             raise fail("Diagrams.with_essential", "policy", f"is {policy!r}", '"drop", "keep" or "clamp"')
-        kept = self._take(torch.isfinite(self.births))
+        kept = self._where(torch.isfinite(self.births))
         never = torch.isinf(kept.deaths)
         if value is not None:
             return kept._with(deaths=kept.deaths.masked_fill(never, value))

@@ -289,4 +289,5 @@ def _highest_tents(
     from topodl.kernels.landscape import highest_tents
 
     arrays = (x.detach().cpu().numpy() for x in (low, high, grid, offsets))
-    return torch.from_numpy(highest_tents(*arrays, k)).to(low.device)
+    lows, highs, values, starts = arrays
+    return torch.from_numpy(highest_tents(lows, highs, values, starts, k)).to(low.device)

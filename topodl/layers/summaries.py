@@ -114,8 +114,8 @@ class PersistenceStatistics(CurveLayer):
     """Statistics of births, deaths, midpoints and lengths, the number of bars, and the entropy.
 
     As a module: `Diagrams` to a tensor (B, K, 46). Each of the four quantities has its mean, standard
-    deviation (of the population), least and largest value, sum, median, the quantiles 0.1, 0.25, 0.75 and 0.9,
-    and the interquartile range. A diagram without bars has only zeros.
+    deviation (of the population), least and largest value, sum, median, the quantiles 0.1, 0.25, 0.75 and
+    0.9, and the interquartile range. A diagram without bars has only zeros.
 
     Parameters
     ----------
@@ -141,8 +141,9 @@ class PersistenceStatistics(CurveLayer):
     >>> from topodl.layers import PersistenceStatistics
     >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 1.0], [2.0, 5.0]]]))
     >>> layer = PersistenceStatistics().fit(d)
-    >>> dict(zip(layer.get_feature_names_out(), layer.transform(d)[0]))["persistencestatistics_h0_length_mean"]
-    np.float32(2.0)
+    >>> names = layer.get_feature_names_out()
+    >>> layer.transform(d)[:, names == "persistencestatistics_h0_length_mean"]
+    array([[2.]], dtype=float32)
     """
 
     _uses_grid = False
@@ -203,9 +204,9 @@ def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
 
 def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> list[torch.Tensor]:
     """Return for each level the (B, 4) quantiles of the four columns, with linear interpolation."""
-    order = values.detach().sort(dim=0).indices
-    regroup = d.samples[order].sort(dim=0, stable=True).indices
-    ordered = values.gather(0, order.gather(0, regroup))
+    order = values.detach().T.contiguous().sort(dim=1).indices
+    regroup = d.samples[order].sort(dim=1, stable=True).indices
+    ordered = values.gather(0, order.gather(1, regroup).T)
     ordered = torch.cat([ordered, ordered.new_zeros(1, values.shape[1])])  # what an empty diagram reads
     count = d.sample_offsets.diff()
     start = torch.where(count > 0, d.sample_offsets[:-1], d.n_bars)
