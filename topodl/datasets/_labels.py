@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from topodl.datasets._draws import Draws, Ints
 from topodl.datasets._wall import Mask, Wall
@@ -50,22 +51,31 @@ def _head_strokes(wall: Wall, strokes: Ints, hand: Ints, width: int, slip: int) 
     return drawn & (from_end >= short) & (2 * np.abs(distance + hand + offset) <= width)
 
 
-def pseudo_label(picture: np.ndarray, mortar: Mask, visible: Mask) -> Mask:
-    """Call mortar what is nearer in colour to the mean joint than to the mean brick; neighbours vote."""
-    color = _box_sum(picture.astype(np.int64)) // 9
+def pseudo_label(picture: NDArray[np.uint8], mortar: Mask, visible: Mask) -> Mask:
+    """Call mortar what is nearer to the mean joint's colour than its surroundings are; neighbours vote."""
+    color = _box_sum(picture.astype(np.int32), 1) // 9
     brick = visible & ~mortar
-    to_mortar = np.abs(color - _mean(color, mortar)).sum(axis=0)
-    to_brick = np.abs(color - _mean(color, brick)).sum(axis=0)
-    vote = _box_sum((5 * to_mortar < 6 * to_brick).astype(np.int64)[None])[0]
-    return (vote >= 5) & visible
+    nearness = np.abs(color - _mean(color, brick)).sum(axis=0) - np.abs(color - _mean(color, mortar)).sum(
+        axis=0
+    )
+    reach = max(2, mortar.shape[0] // 9)
+    around = _box_sum(nearness[None], reach)[0] // (2 * reach + 1) ** 2
+    votes = _box_sum((nearness > around + 14).astype(np.int32)[None], 1)[0]
+    return (votes >= 5) & visible
 
 
 def _mean(color: Ints, mask: Mask) -> Ints:
-    return (color * mask).sum(axis=(1, 2), keepdims=True) // max(1, int(mask.sum()))
+    return color.sum(axis=(1, 2), keepdims=True, where=mask) // max(1, int(mask.sum()))
 
 
-def _box_sum(values: Ints) -> Ints:
-    """Return the sums over 3x3 windows of (C, H, W), the edge repeated."""
-    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+def _box_sum(values: Ints, reach: int) -> Ints:
+    """Return the sums over windows of 2 `reach` + 1 pixels of (C, H, W), the edge repeated."""
+    width = 2 * reach + 1
+    for axis in (1, 2):
+        pad = [(0, 0)] * 3
+        pad[axis] = (reach + 1, reach)
+        sums = np.cumsum(np.pad(values, pad, mode="edge"), axis=axis)
+        values = np.take(sums, range(width, sums.shape[axis]), axis) - np.take(
+            sums, range(values.shape[axis]), axis
+        )
+    return values

@@ -13,7 +13,7 @@ __all__ = ["blend", "paint_wall", "photograph"]
 _REDS = ((158, 84, 66), (178, 98, 74), (142, 70, 58), (186, 112, 92), (168, 92, 60), (150, 92, 82))
 _OTHERS = ((196, 176, 124), (214, 206, 190), (126, 128, 132), (84, 88, 96), (112, 138, 162), (122, 148, 118))
 _MORTARS = ((196, 188, 176), (178, 172, 164), (206, 196, 180), (168, 160, 150))
-_OTHER_MORTARS = ((108, 104, 100), (232, 230, 224), (92, 90, 92), (150, 146, 140))
+_OTHER_MORTARS = ((118, 112, 106), (176, 172, 164), (92, 90, 92), (214, 210, 202))
 
 
 def paint_wall(draws: Draws, wall: Wall, *, unusual_colors: bool) -> Ints:
@@ -21,72 +21,68 @@ def paint_wall(draws: Draws, wall: Wall, *, unusual_colors: bool) -> Ints:
     size = wall.mortar.shape[0]
     bricks, joints = (_OTHERS, _OTHER_MORTARS) if unusual_colors else (_REDS, _MORTARS)
     face = _brick_colors(draws, bricks[draws.integer(0, len(bricks))], wall.n_bricks)[:, wall.brick]
-    face += _brick_texture(draws, wall)
-    mortar = np.array(joints[draws.integer(0, len(joints))], dtype=np.int64)[:, None, None]
-    grain = draws.noise(size, 2) * draws.integer(10, 18) + draws.noise(size, _scaled(size, 9)) * 14
-    color = np.where(wall.mortar, mortar + (grain >> 15), face)
-    color += _relief(draws, wall)
+    mortar = np.array(joints[draws.integer(0, len(joints))], dtype=np.int32)[:, None, None]
+    color = np.where(wall.mortar, mortar, face)
+    bed = draws.grain(size) * draws.integer(9, 15) // 256 + draws.noise(size, _scaled(size, 9)) // 2400
+    color += np.where(wall.mortar, bed, _brick_texture(draws, wall)) + _relief(draws, wall)
     return _stain(draws, color, mortar, size)
 
 
 def _scaled(size: int, pixels: int) -> int:
     """Return a length that is `pixels` in a picture of 128."""
-    return max(2, pixels * size // 128)
+    return max(3, pixels * size // 128)
 
 
 def _brick_colors(draws: Draws, base: tuple[int, int, int], n: int) -> Ints:
     """Return (3, n): each brick's own lightness and warmth, some of them burnt dark or fired pale."""
-    spread = draws.integer(8, 26)
+    spread = draws.integer(8, 24)
     light = draws.integers(-spread, spread + 1, (n,)) + draws.integers(-spread, spread + 1, (n,)) // 2
     warm = draws.integers(-9, 10, (n,))
     kind = draws.integers(0, 100, (n,))
-    burnt, pale = draws.integer(0, 16), draws.integer(0, 12)
-    light += np.where(kind < burnt, -44, 0) + np.where(kind >= 100 - pale, 34, 0)
-    return np.array(base, dtype=np.int64)[:, None] + np.stack([light + warm, light, light - warm])
+    burnt, pale = draws.integer(0, 16), draws.integer(0, 10)
+    light += np.where(kind < burnt, -42, 0) + np.where(kind >= 100 - pale, 30, 0)
+    color = np.array(base)[:, None] + np.stack([light + warm, light, light - warm])
+    return color.astype(np.int32)
 
 
 def _brick_texture(draws: Draws, wall: Wall) -> Ints:
     size = wall.mortar.shape[0]
-    clouds = draws.noise(size, _scaled(size, 11)) * 14 + draws.noise(size, _scaled(size, 4)) * 13
-    grain = draws.noise(size, 2) * 9
-    # Drag marks along the course: noise in the wall's own axes.
-    marks = draws.integers(-9, 10, (4096,))
-    streak = marks[(wall.across // max(256, wall.pitch // 9) * 37 + wall.brick * 101) % 4096]
-    pits = draws.bytes((size, size)) < 5
-    return ((clouds + grain) >> 15) + streak // 2 - 38 * pits
+    clouds = draws.noise(size, _scaled(size, 11)) * 12 + draws.noise(size, _scaled(size, 4)) * 13
+    # Drag marks along the course, which keep to the wall's own axes.
+    marks = draws.integers(-5, 6, (1024,)).astype(np.int32)
+    streak = marks[(wall.across // max(256, wall.pitch // 9) * 37 + wall.brick * 101) % 1024]
+    pits = draws.octets((size, size)) < 4
+    return (clouds >> 15) + draws.grain(size) // 34 + streak - 34 * pits
 
 
 def _relief(draws: Draws, wall: Wall) -> Ints:
     """Return what light from above does to recessed joints: dark under bricks, bright on upper edges."""
-    depth = draws.integer(6, 34)
+    depth = draws.integer(8, 40)
     mortar, one = wall.mortar, max(1, wall.mortar.shape[0] // 128)
-    shade = np.zeros(mortar.shape, dtype=np.int64)
-    under = np.zeros_like(mortar)
-    under[one:] = mortar[one:] & ~mortar[:-one]
-    side = np.zeros_like(mortar)
-    side[:, one:] = mortar[:, one:] & ~mortar[:, :-one]
-    upper = np.zeros_like(mortar)
-    upper[one:] = ~mortar[one:] & mortar[:-one]
-    lower = np.zeros_like(mortar)
-    lower[:-one] = ~mortar[:-one] & mortar[one:]
-    shade -= depth * under + (depth >> 1) * side + (depth >> 1) * lower
-    shade += (depth >> 1) * upper
+    shade = np.zeros(mortar.shape, dtype=np.int32)
+    # Mortar is 1, so that a difference is +1 where mortar follows a brick and -1 where a brick follows.
+    step = mortar[one:].astype(np.int32) - mortar[:-one]
+    shade[one:] -= np.where(step > 0, depth, step * (depth // 2))
+    shade[:-one] -= (step > 0) * (depth // 2)
+    step = mortar[:, one:].astype(np.int32) - mortar[:, :-one]
+    shade[:, one:] -= (step > 0) * (depth // 2)
     return shade
 
 
 def _stain(draws: Draws, color: Ints, mortar: Ints, size: int) -> Ints:
-    """Smear mortar over bricks in places and darken joints in others, where neither is told by its colour."""
-    smear = _patches(draws, size, _scaled(size, 22), _scaled(size, 5), draws.integer(11000, 22000))
-    color = blend(color, mortar - 12, smear * draws.integer(90, 190) >> 8)
-    dirt = _patches(draws, size, _scaled(size, 26), _scaled(size, 6), draws.integer(9000, 22000))
-    soot = (color.sum(axis=0) // 3 + np.array([[[96]], [[66]], [[56]]])) // 2
-    return blend(color, soot, dirt * draws.integer(110, 225) >> 8)
+    """Smear mortar over bricks in places and darken joints in others: there, colours mislead."""
+    smear = _patches(draws, size, draws.integer(13000, 26000))
+    color = blend(color, mortar - 12, smear * draws.integer(70, 190) >> 8)
+    dirt = _patches(draws, size, draws.integer(12000, 26000))
+    soot = np.array([[[112]], [[78]], [[66]]], dtype=np.int32)
+    return blend(color, soot, dirt * draws.integer(70, 180) >> 8)
 
 
-def _patches(draws: Draws, size: int, cell: int, detail: int, threshold: int) -> Ints:
-    """Return the weight (0…256) of irregular patches: more of them, the lower the threshold."""
-    height = draws.noise(size, cell) + draws.noise(size, detail) // 3
-    return np.clip((height - threshold) // 24, 0, 256)
+def _patches(draws: Draws, size: int, threshold: int) -> Ints:
+    """Return the weight (0…256) of ragged patches: more of them, the lower the threshold."""
+    height = draws.noise(size, _scaled(size, 26)) + draws.noise(size, _scaled(size, 7)) // 2
+    height += draws.grain(size) * 12
+    return np.clip((height - threshold) // 40, 0, 256)
 
 
 def blend(color: Ints, other: Ints, weight: Ints) -> Ints:
@@ -97,24 +93,22 @@ def blend(color: Ints, other: Ints, weight: Ints) -> Ints:
 def photograph(draws: Draws, color: Ints, *, shadow: Ints | None = None) -> np.ndarray:
     """Return (3, size, size) uint8: `color` in uneven light, out of focus a little, with sensor noise."""
     size = color.shape[-1]
-    x = 2 * np.arange(size, dtype=np.int64) - size
-    slope = draws.integers(-52, 53, (2,))
-    light = 256 + draws.integer(-26, 27) + (slope[0] * x[None, :] + slope[1] * x[:, None]) // size
+    x = 2 * np.arange(size, dtype=np.int32) - size
+    down, right = draws.integer(-52, 53), draws.integer(-52, 53)
+    light = 256 + draws.integer(-26, 27) + (right * x[None, :] + down * x[:, None]) // size
     light += (draws.noise(size, _scaled(size, 48)) * 26) >> 15
-    color = (color * light) >> 8
     if shadow is not None:
-        color = (color * shadow) >> 8
-    color = _soften(color)
-    luma = draws.bytes((size, size)) + draws.bytes((size, size)) - 255
-    chroma = draws.bytes((3, size, size)) - 128
-    color += (luma * draws.integer(8, 22) + chroma * draws.integer(4, 12)) >> 8
+        light = (light * shadow) >> 8
+    color = _soften((color * light) >> 4)
+    luma = draws.grain(size) * draws.integer(3, 9)
+    chroma = (draws.octets((3, size, size)) - 128) * draws.integer(4, 12)
+    color = ((color + chroma + luma) >> 8) + 1
     return np.clip(color, 0, 255).astype(np.uint8)
 
 
 def _soften(color: Ints) -> Ints:
-    """Blur by (1, 2, 1) / 4 both ways, and twice in larger pictures."""
-    for _ in range(max(1, color.shape[-1] // 256)):
-        padded = np.pad(color, ((0, 0), (1, 1), (1, 1)), mode="edge")
-        rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-        color = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:] + 8) >> 4
-    return color
+    """Return 16 times `color` / 16 blurred by (1, 2, 1) both ways, over two pixels in larger pictures."""
+    reach = max(1, color.shape[-1] // 256)
+    padded = np.pad(color, ((0, 0), (reach, reach), (reach, reach)), mode="edge") >> 4
+    rows = padded[:, : -2 * reach] + 2 * padded[:, reach:-reach] + padded[:, 2 * reach :]
+    return (rows[:, :, : -2 * reach] + 2 * rows[:, :, reach:-reach] + rows[:, :, 2 * reach :]) << 4

@@ -34,7 +34,7 @@ def _distance2(size: int, start: Ints, end: Ints) -> Ints:
     return dx * dx + dy * dy
 
 
-def _strokes(draws: Draws, size: int, points: Ints, width: int, soft: int) -> Ints:
+def _strokes(size: int, points: Ints, width: int, soft: int) -> Ints:
     """Return the weight (0…256) of a line through `points` that fades over `soft` pixels."""
     nearest = _distance2(size, points[0], points[1])
     for start, end in pairwise(points[1:]):
@@ -43,9 +43,9 @@ def _strokes(draws: Draws, size: int, points: Ints, width: int, soft: int) -> In
     return np.clip((outer - nearest) * 256 // (outer - inner), 0, 256)
 
 
-def _curve(corners: Ints) -> Ints:
-    """Cut the corners of a polyline twice (Chaikin), which rounds it."""
-    for _ in range(2):
+def _curve(corners: Ints, rounds: int) -> Ints:
+    """Cut the corners of a polyline `rounds` times (Chaikin), which rounds it."""
+    for _ in range(rounds):
         quarter = (3 * corners[:-1] + corners[1:]) // 4
         third = (corners[:-1] + 3 * corners[1:]) // 4
         middle = np.stack([quarter, third], axis=1).reshape(-1, 2)
@@ -61,7 +61,7 @@ def add_graffiti(draws: Draws, color: Ints) -> Ints:
         paint = np.array(_SPRAYS[(first + number * 2) % len(_SPRAYS)])[:, None, None]
         corners = draws.integers(-size // 10, size + size // 10, (5, 2))
         width = draws.integer(max(2, size // 34), max(4, size // 15))
-        weight = _strokes(draws, size, _curve(corners)[::2], width, max(2, width // 2))
+        weight = _strokes(size, _curve(corners, 1), width, max(2, width // 2))
         dust = 225 + ((draws.noise(size, 2) * 30) >> 15)
         color = blend(color, paint, (weight * dust) >> 8)
     return color
@@ -102,9 +102,9 @@ def add_occlusion(draws: Draws, color: Ints) -> Ints:
     for _ in range(draws.integer(1, 3)):
         root = np.stack([draws.integers(0, size, (1,)), np.array([size + 4])], axis=1)
         tips = draws.integers(size // 8, size - size // 8, (2, 2))
-        twig = _curve(np.concatenate([root, tips]))
+        twig = _curve(np.concatenate([root, tips]), 2)
         wood = np.array([[[74]], [[62]], [[44]]])
-        color = blend(color, wood, _strokes(draws, size, twig[::2], max(1, size // 128), 1))
+        color = blend(color, wood, _strokes(size, twig[::2], max(1, size // 128), 1))
         for x0, y0 in twig[1::2]:
             for _ in range(2):
                 color = _add_leaf(draws, color, int(x0), int(y0))

@@ -89,9 +89,9 @@ def _wall_axes(draws: Draws, size: int, pitch: int, *, tilted: bool) -> tuple[In
     limit = 20000 if tilted else 6000
     slope_x, slope_y = (int(s) for s in draws.integers(-limit, limit + 1, (2,)))
     depth = 65536 + (slope_x * x + slope_y * y) // (_PIXEL * size)
-    wave = pitch // 8
-    u = (u << 16) // depth + ((draws.noise(size, max(4, size // 5)) * wave) >> 15)
-    v = (v << 16) // depth + ((draws.noise(size, max(4, size // 5)) * wave) >> 15)
+    wave = pitch // 9
+    u = (u << 16) // depth + ((draws.noise(size, max(4, size // 4)) * wave) >> 15)
+    v = (v << 16) // depth + ((draws.noise(size, max(4, size // 4)) * wave) >> 15)
     start = draws.integers(0, pitch, (2,))
     return u + 3 * start[0], v + start[1]
 
@@ -115,7 +115,7 @@ def _inside_brick(
     joint: int,
 ) -> Mask:
     """Return where a brick's face is: inside its joints, with rough edges and round or chipped corners."""
-    rough = draws.noise(size, max(2, size // 42)) + (draws.noise(size, max(2, size // 18)) >> 1)
+    rough = draws.noise(size, max(3, size // 42)) + (draws.noise(size, max(3, size // 16)) >> 1)
     rough = (rough * max(_PIXEL // 2, joint // 3)) >> 15
     shrink = draws.integers(0, joint // 3 + 1, (n_bricks,))[brick]
     radius = draws.integers(joint // 2, joint * 2, (n_bricks,))

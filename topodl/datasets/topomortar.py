@@ -152,7 +152,7 @@ class TopoMortar(Dataset[Item]):
         image, label = _read_png(image_path, "RGB"), _read_png(label_path, "L")
         if image.shape[:2] != label.shape:
             raise InputError(
-                f"{_NAME}: {label_path} has shape {label.shape}; expected {image.shape[:2]}, as {image_path.name}"
+                f"{_NAME}: {label_path} has shape {label.shape}; expected {image.shape[:2]}, its picture's"
             )
         item: Item = {
             "image": torch.from_numpy(image).permute(2, 0, 1).to(torch.float32) / 255,
