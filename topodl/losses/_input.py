@@ -97,7 +97,7 @@ class SegmentationBatch:
             activation = "sigmoid" if n_classes == 1 else "softmax"
         elif activation == "softmax" and n_classes == 1:
             raise fail(function, "activation", "is 'softmax' for one channel", "'sigmoid', 'none' or 'auto'")
-        labels = read_labels(function, target, ignore_index, mask, like=logits)
+        labels = read_labels(function, target, ignore_index, mask, like=logits).to(logits.device)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         low, high, lowest, highest = _extremes(logits, labels)
@@ -127,7 +127,7 @@ class SegmentationBatch:
     def probabilities(self) -> torch.Tensor:
         """Probability of each channel, (B, C, *S)."""
         if self.activation == "softmax":
-            return torch.softmax(self.logits, 1)
+            return self.log_probabilities.exp()
         return self.logits.sigmoid() if self.activation == "sigmoid" else self.logits
 
     @functools.cached_property
@@ -150,7 +150,14 @@ class SegmentationBatch:
 
     def one_hot(self, channels: range) -> torch.Tensor:
         """Return the labels as 0 and 1, (B, len(channels), *S), in the logits' dtype."""
-        return torch.stack([self.class_mask(c) for c in channels], 1).to(self.logits.dtype)
+        return self._one_hot[:, channels.start : channels.stop]
+
+    @functools.cached_property
+    def _one_hot(self) -> torch.Tensor:
+        one_hot = torch.empty(self.logits.shape, dtype=self.logits.dtype, device=self.logits.device)
+        for channel in range(self.logits.shape[1]):
+            torch.eq(self.labels, self.label_of(channel), out=one_hot[:, channel])
+        return one_hot
 
     def weigh_classes(self, values: torch.Tensor, channels: range) -> torch.Tensor:
         """Return the mean over classes of `values` (B, len(channels)), each times its class's weight."""

@@ -17,14 +17,15 @@ __all__ = ["cross_entropy", "dice_score", "masked_sums", "reduce_over_batch"]
 def cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
     """Return the mean over counted pixels of the weighted cross-entropy, one value a sample, (B,)."""
     if batch.logits.shape[1] == 1:
-        loss = _binary_cross_entropy(batch)
+        sums = _binary_cross_entropy(batch).flatten(1).sum(1)
     else:
-        loss = F.nll_loss(
-            batch.log_probabilities, batch.labels, batch.class_weights, ignore_index=-1, reduction="none"
-        )
+        # an ignored pixel is 0 in every class
+        by_class = (batch.log_probabilities * batch.one_hot(batch.channels(True))).flatten(2).sum(2)
+        weighted = by_class if batch.class_weights is None else by_class * batch.class_weights
+        sums = -weighted.sum(1)
     if batch.valid is None:
-        return loss.flatten(1).mean(1)
-    return loss.flatten(1).sum(1) / batch.valid.flatten(1).sum(1).clamp_min(1)
+        return sums / batch.labels[0].numel()
+    return sums / batch.valid.flatten(1).sum(1).clamp_min(1)
 
 
 def dice_score(
@@ -48,7 +49,7 @@ def masked_sums(batch: SegmentationBatch, channels: range) -> tuple[torch.Tensor
     p = batch.probabilities[:, channels.start : channels.stop].flatten(2)
     if batch.valid is not None:
         p = p * batch.valid.flatten(1)[:, None]
-    return torch.einsum("bcx,bcx->bc", p, one_hot), p.sum(2), one_hot.sum(2)
+    return (p * one_hot).sum(2), p.sum(2), one_hot.sum(2)
 
 
 def reduce_over_batch(batch: SegmentationBatch, value: torch.Tensor) -> torch.Tensor:

@@ -1,33 +1,30 @@
 """The soft skeleton of Shit et al. (CVPR 2021): what repeated soft openings take away from an image.
 
-Cost: one erosion and one dilation an iteration, on images that are read from the cache of the CPU.
+Cost: one erosion and one dilation an iteration; fused kernels on the CPU, max-pooling elsewhere.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch.autograd.function import once_differentiable
+
+from topodl.kernels._pool import map_batch
+from topodl.kernels.soft_skeleton import skeleton_backward, skeleton_forward
 
 __all__ = ["cross_radius", "soft_skeleton"]
 
 
-def soft_skeleton(x: torch.Tensor, iterations: torch.Tensor | int) -> torch.Tensor:
-    """Return the soft skeleton of images `x` (N, *S) after `iterations`, one number or one an image, (N,)."""
-    longest = int(iterations.max()) if isinstance(iterations, torch.Tensor) else iterations
-    eroded = _erode(x)
-    skeleton = F.relu(x - _dilate(eroded))
-    for step in range(1, longest + 1):
-        x, eroded = eroded, _erode(eroded)
-        delta = F.relu(x - _dilate(eroded))
-        grown = skeleton + F.relu(delta - skeleton * delta)
-        if isinstance(iterations, torch.Tensor):
-            going_on = torch.ge(iterations, step).view(-1, *[1] * (x.ndim - 1))
-            grown = torch.where(going_on, grown, skeleton)
-        skeleton = grown
-    return skeleton
+def soft_skeleton(x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
+    """Return the soft skeletons of images `x` (N, *S) in [0, 1], each after its own `iterations`, (N,)."""
+    if x.device.type == "cpu":
+        return _FusedSkeleton.apply(x, iterations.tolist())  # type: ignore[no-untyped-call]
+    return _pooled_skeleton(x, iterations)
 
 
 def cross_radius(mask: NDArray[np.bool_]) -> int:
@@ -40,26 +37,58 @@ def cross_radius(mask: NDArray[np.bool_]) -> int:
     return int(ndimage.distance_transform_cdt(mask, metric="taxicab").max())
 
 
+class _FusedSkeleton(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, iterations: list[int]) -> torch.Tensor:
+        images = x.detach().numpy()
+        jobs = [(_pad(image), steps) for image, steps in zip(images, iterations, strict=True)]
+        ctx.saved = map_batch(lambda job: skeleton_forward(job[0].ravel(), job[0].shape, job[1]), jobs)
+        return _unpad([saved[0][-1] for saved in ctx.saved], x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        jobs = list(zip((_pad(g) for g in grad.numpy()), ctx.saved, strict=True))
+        by_image = map_batch(lambda job: skeleton_backward(job[0].ravel(), job[0].shape, *job[1]), jobs)
+        return _unpad(by_image, grad), None
+
+
+def _pad(image: NDArray[Any]) -> NDArray[Any]:
+    """Return `image` as (D, H, W) with one pixel of 0 around it; a plane gets none before and behind."""
+    if image.ndim == 2:
+        return np.pad(image[None], ((0, 0), (1, 1), (1, 1)))
+    return np.pad(image, 1)
+
+
+def _unpad(flat: list[NDArray[Any]], like: torch.Tensor) -> torch.Tensor:
+    size = tuple(s + 2 for s in like.shape[1:])
+    inside = (slice(None), *(slice(1, -1) for _ in size))
+    return torch.from_numpy(np.stack(flat).reshape(-1, *size)[inside].copy())
+
+
+def _pooled_skeleton(x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
+    """Return the same by max-pooling, on any device."""
+    eroded = _erode(x)
+    skeleton = F.relu(x - _pool(eroded, 3))
+    for step in range(1, int(iterations.max()) + 1):
+        x, eroded = eroded, _erode(eroded)
+        delta = F.relu(x - _pool(eroded, 3))
+        going_on = (iterations >= step).view(-1, *[1] * (x.ndim - 1))
+        skeleton = torch.where(going_on, skeleton + F.relu(delta - skeleton * delta), skeleton)
+    return skeleton
+
+
 def _erode(x: torch.Tensor) -> torch.Tensor:
-    return -_pool(-x, cross=True)
-
-
-def _dilate(x: torch.Tensor) -> torch.Tensor:
-    return _pool(x, cross=False)
-
-
-def _pool(x: torch.Tensor, cross: bool) -> torch.Tensor:
-    """Return the maximum over each pixel's cross (itself and its sides), or over its full neighbourhood."""
+    """Return the minimum over each pixel and the pixels that share a side with it."""
     dims = x.ndim - 1
-    pool = F.max_pool2d if dims == 2 else F.max_pool3d
-    x = x[:, None]
-    if not cross:
-        return pool(x, 3, 1, 1)[:, 0]
-    sides = []
-    for axis in range(dims):
-        window = [3 if a == axis else 1 for a in range(dims)]
-        sides.append(pool(x, window, 1, [w // 2 for w in window]))
-    out = sides[0]
-    for side in sides[1:]:
-        out = torch.maximum(out, side)
-    return out[:, 0]
+    windows = [[3 if a == axis else 1 for a in range(dims)] for axis in range(dims)]
+    highest = _pool(-x, windows[0])
+    for window in windows[1:]:
+        highest = torch.maximum(highest, _pool(-x, window))
+    return -highest
+
+
+def _pool(x: torch.Tensor, window: int | list[int]) -> torch.Tensor:
+    pool = F.max_pool2d if x.ndim == 3 else F.max_pool3d
+    padding = window // 2 if isinstance(window, int) else [w // 2 for w in window]
+    return pool(x[:, None], window, 1, padding)[:, 0]

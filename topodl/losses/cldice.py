@@ -132,13 +132,11 @@ def skeleton_sums(
     steps = take_part(batch.function, parts, "iterations", (len(batch.labels),), batch.logits)
     label_map = batch.take_map(parts, "skeleton")
     p = batch.probabilities[:, channels.start : channels.stop]
-    steps = steps.repeat_interleave(len(channels))
-    predicted = soft_skeleton(p.flatten(0, 1), int(steps[0]) if bool((steps == steps[0]).all()) else steps)
-    predicted = predicted.view_as(p)
-    labelled = torch.stack([label_map * batch.class_mask(c) for c in channels], 1)
+    predicted = soft_skeleton(p.flatten(0, 1), steps.repeat_interleave(len(channels))).view_as(p)
     if batch.valid is not None:
         predicted = predicted * batch.valid[:, None]
     y = batch.one_hot(channels)
+    labelled = label_map[:, None] * y
     return [_dot(predicted, y), predicted.flatten(2).sum(2), _dot(labelled, p), labelled.flatten(2).sum(2)]
 
 
@@ -157,14 +155,13 @@ def label_skeleton(
     if iterations is None:
         radius = max((cross_radius(labels == c) for c in classes), default=0)
         iterations = 3 if variant == "topomortar" else max(1, radius)
-    skeleton = torch.zeros(labels.shape)
-    for c in classes:
-        skeleton += soft_skeleton(torch.from_numpy(labels == c).float()[None], iterations)[0]
-    return {"skeleton": skeleton.numpy(), "iterations": np.asarray(iterations)}
+    masks = torch.from_numpy(np.stack([labels == c for c in classes] or [np.zeros_like(labels)])).float()
+    skeletons = soft_skeleton(masks, torch.full((len(masks),), iterations))
+    return {"skeleton": skeletons.sum(0).numpy(), "iterations": np.asarray(iterations)}
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("bcx,bcx->bc", a.flatten(2), b.flatten(2))
+    return (a * b).flatten(2).sum(2)
 
 
 def _harmonic_mean(sums: list[torch.Tensor], smooth: float) -> torch.Tensor:

@@ -122,9 +122,9 @@ def _tube(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _recall(batch: SegmentationBatch, channels: range, tube: torch.Tensor, over_batch: bool) -> torch.Tensor:
     """Return the class-weighted recall of each sample, (B,), or of the whole batch, (1,)."""
-    masks = torch.stack([tube * batch.class_mask(c) for c in channels], 1).flatten(2)
+    masks = (tube[:, None] * batch.one_hot(channels)).flatten(2)
     p = batch.probabilities[:, channels.start : channels.stop].flatten(2)
-    found, wanted = torch.einsum("bcx,bcx->bc", p, masks), masks.sum(2)
+    found, wanted = (p * masks).sum(2), masks.sum(2)
     if over_batch:
         found, wanted = found.sum(0, keepdim=True), wanted.sum(0, keepdim=True)
     return batch.weigh_classes((found + 1e-5) / (wanted + 1e-5), channels)
