@@ -11,9 +11,11 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Diagrams": "topodl.diagrams",
     "InputError": "topodl.errors",
+    "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
     "cubical_persistence": "topodl.persistence.cubical",
     "get_num_threads": "topodl.kernels._pool",
+    "rips_persistence": "topodl.persistence.rips",
     "set_num_threads": "topodl.kernels._pool",
 }
 _SUBPACKAGES = {"datasets", "diagrams", "errors", "losses", "metrics"}
@@ -21,17 +23,20 @@ _SUBPACKAGES = {"datasets", "diagrams", "errors", "losses", "metrics"}
 __all__ = [
     "Diagrams",
     "InputError",
+    "MemoryLimitError",
     "MissingDependencyError",
     "cubical_persistence",
     "get_num_threads",
+    "rips_persistence",
     "set_num_threads",
 ]
 
 if TYPE_CHECKING:
     from topodl.diagrams import Diagrams
-    from topodl.errors import InputError, MissingDependencyError
+    from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
     from topodl.kernels._pool import get_num_threads, set_num_threads
     from topodl.persistence.cubical import cubical_persistence
+    from topodl.persistence.rips import rips_persistence
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ Every message has four parts: which function and argument, which sample, what ca
 
 from __future__ import annotations
 
-__all__ = ["InputError", "MissingDependencyError"]
+__all__ = ["InputError", "MemoryLimitError", "MissingDependencyError"]
 
 
 class InputError(ValueError):
@@ -16,6 +16,16 @@ class InputError(ValueError):
     >>> raise InputError("cubical_persistence: x has shape (3,); expected (B, H, W) or (B, D, H, W)")
     Traceback (most recent call last):
     topodl.errors.InputError: cubical_persistence: x has shape (3,); expected (B, H, W) or (B, D, H, W)
+    """
+
+
+class MemoryLimitError(InputError, MemoryError):
+    """A computation would need more memory than there is; the message says how much, and what to change.
+
+    Examples
+    --------
+    >>> issubclass(MemoryLimitError, MemoryError)
+    True
     """
 
 

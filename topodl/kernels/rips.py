@@ -69,7 +69,10 @@ def rips_pairs(edges: _Array, n: int) -> tuple[_Array, _Array, _Array]:
             n_born += 1
             n_alive += 1
         if reason == _SUM:
-            p, q = _read(pool.current, annotation, marked, i, k), _read(pool.current, annotation, marked, j, k)
+            p, q = (
+                _read(pool.current, annotation, marked, i, k),
+                _read(pool.current, annotation, marked, j, k),
+            )
             _mark(annotation, marked, i, j, new_sum(pool, p, q))
             if not _flood(neighbours, scratch, annotation[i, j] != 0, k):
                 reason = _CHECK
@@ -224,7 +227,14 @@ def _spread(near: _Array, lune: _Array, wanted: _Array, frontier: _Array) -> boo
 
 @kernel
 def _contradict(
-    pool: Pool, annotation: _Array, marked: _Array, scratch: _Array, i: int, j: int, rank: int, death_of: _Array
+    pool: Pool,
+    annotation: _Array,
+    marked: _Array,
+    scratch: _Array,
+    i: int,
+    j: int,
+    rank: int,
+    death_of: _Array,
 ) -> int:
     """Let the triangles over edge (i, j) that the flood has left kill what contradicts the edge's annotation."""
     deaths = 0

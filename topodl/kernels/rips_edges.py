@@ -174,7 +174,9 @@ def sorted_edges(condensed: _Array, n: int, radius: float) -> tuple[_Array, _Arr
     packed.sort()
     lengths, edges, in_order = _unpack_edges(packed, condensed, n)
     if not in_order:
-        order = np.argsort(lengths, kind="stable")  # within equal rounded lengths, the order is (i, j) already
+        order = np.argsort(
+            lengths, kind="stable"
+        )  # within equal rounded lengths, the order is (i, j) already
         lengths, edges = lengths[order], edges[order]
     return lengths, edges
 
