@@ -1,0 +1,116 @@
+"""`topodl evaluate`: its options, and what it says on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from topodl.errors import InputError
+
+__all__ = ["add_arguments", "run"]
+
+SUMMARY = "train one network with several losses, and compare topology and overlap on test images"
+DESCRIPTION = """\
+Trains the same network with several losses, measures topology and overlap on test images, and writes tables
+and pictures. Without arguments it does so on drawn walls, in a few minutes on two CPU cores; --data PATH
+takes TopoMortar, or other pictures in its layout. The same command goes on with a run that was stopped."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `topodl evaluate` to `parser`; those that are not given come from the protocol."""
+    parser.description = DESCRIPTION
+    what = parser.add_argument_group("what to compare")
+    what.add_argument("--losses", nargs="+", metavar="NAME", help="losses by name; an unknown one lists all")
+    what.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="how many seeds (one number), or which ones (several numbers)",
+    )
+    what.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="default: a name of its own in topodl-runs"
+    )
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", type=Path, metavar="PATH", help="folder of TopoMortar (default: drawn walls)")
+    data.add_argument("--labels", help="training labels: accurate (default), noisy or pseudo")
+    data.add_argument("--training-set", help="large (default) or small")
+    data.add_argument("--image-size", type=int, metavar="N", help="resize images and labels to N x N")
+    data.add_argument("--test-images", type=int, metavar="N", help="drawn test pictures in each group")
+
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--protocol", default="quick", help="quick (default) or topomortar, the published one"
+    )
+    training.add_argument("--framework", help="supervised (default), randhue or selfdistillation")
+    training.add_argument("--iterations", type=int, metavar="N")
+    training.add_argument("--batch-size", type=int, metavar="N", help="images in a step, over all devices")
+    training.add_argument("--network", help="unet (small) or dynunet (published)")
+    training.add_argument("--optimizer", help="adamw or sgd")
+    for name in ("learning-rate", "momentum", "weight-decay"):
+        training.add_argument(f"--{name}", type=float, metavar="X")
+    training.add_argument("--schedule", help="of the learning rate: poly or constant")
+    training.add_argument(
+        "--clip-norm", type=float, metavar="X", help="largest norm of the gradient; 0: none"
+    )
+    training.add_argument("--augmentation", help="none, light or topomortar")
+    training.add_argument(
+        "--validation-interval", type=int, metavar="N", help="iterations between validations; 0: none"
+    )
+
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", help="auto (default), cpu, cuda, cuda:N or mps")
+    machine.add_argument("--devices", type=int, metavar="N", help="GPUs, or CPU processes, of each machine")
+    machine.add_argument("--nodes", type=int, metavar="N", help="machines; start the command on each")
+    machine.add_argument("--precision", help="32-true, 16-mixed or bf16-mixed")
+    machine.add_argument("--compile", action=argparse.BooleanOptionalAction, help="compile the network")
+    machine.add_argument("--workers", type=int, metavar="N", help="processes that load and augment images")
+    machine.add_argument(
+        "--checkpoint-seconds", type=float, metavar="X", help="time between two checkpoints (default 30)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the study and print its table and where its report lies."""
+    from topodl.evaluation.settings import StudySettings
+
+    given = {k: v for k, v in vars(arguments).items() if k not in ("command", "output", "seeds", "protocol")}
+    settings = StudySettings.of_protocol(arguments.protocol, seeds=_seeds(arguments.seeds), **given)
+    output = arguments.output or Path("topodl-runs", settings.short_name())
+
+    from topodl.evaluation.study import run_study
+
+    _note(f"study in {output}")
+    folder = run_study(settings, output, note=_note)
+    if not _is_first_process():
+        return 0
+
+    from topodl.evaluation import report_command
+
+    parser = argparse.ArgumentParser()
+    report_command.add_arguments(parser)
+    return report_command.run(parser.parse_args([str(folder.root)]))
+
+
+def _seeds(numbers: list[int] | None) -> list[int] | None:
+    """Return the seeds: 1 to N for one number N, the numbers themselves for several."""
+    if numbers is None or len(numbers) > 1 or numbers[0] == 0:
+        return numbers
+    if numbers[0] < 0:
+        raise InputError(
+            f"topodl evaluate: seeds is {numbers[0]}; expected a number of seeds, or several seeds"
+        )
+    return list(range(1, numbers[0] + 1))
+
+
+def _note(text: str) -> None:
+    if _is_first_process():
+        print(f"topodl evaluate: {text}", file=sys.stderr, flush=True)
+
+
+def _is_first_process() -> bool:
+    """Say whether this is the process that speaks; Fabric starts the others with a rank above 0."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"

@@ -1,0 +1,122 @@
+"""The two progress bars of a study, and the estimate of the time that all of it will still take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from tqdm import tqdm
+
+__all__ = ["StudyProgress"]
+
+Pair = tuple[str, int]
+
+
+class StudyProgress:
+    """Shows the study and the training under way on the terminal.
+
+    Parameters
+    ----------
+    pending : sequence of (loss, seed)
+        The trainings to come, in their order.
+    n_trainings : int
+        Number of trainings of the study, those included that are finished already.
+    iterations, test_images : int
+        Of one training.
+    known : mapping of str to float
+        Seconds per iteration of losses that were trained before.
+    shown : bool
+        Whether this process draws the bars.
+    """
+
+    def __init__(
+        self,
+        pending: Sequence[Pair],
+        n_trainings: int,
+        *,
+        iterations: int,
+        test_images: int,
+        known: Mapping[str, float],
+        shown: bool = True,
+    ) -> None:
+        self._pending, self._n_trainings = list(pending), n_trainings
+        self._iterations, self._test_images = iterations, test_images
+        self._per_iteration = dict(known)
+        self._per_test_image: float | None = None
+        self._done_here = self._tested_here = 0
+        # A log file gets a line now and then, a terminal a moving bar.
+        every = 0.2 if sys.stderr.isatty() else 10.0
+        common = {
+            "disable": not shown or not pending,
+            "mininterval": every,
+            "dynamic_ncols": True,
+            "file": sys.stderr,
+        }
+        self._study = tqdm(
+            total=n_trainings * iterations,
+            initial=(n_trainings - len(self._pending)) * iterations,
+            desc="study",
+            position=0,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]",
+            **common,
+        )
+        self._bar = tqdm(total=iterations, position=1, leave=False, unit="it", **common)
+
+    def __enter__(self) -> StudyProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        self._study.close()
+
+    def begin(self, loss: str, seed: int, done: int) -> None:
+        """Start the training of `loss` with `seed`, `done` iterations of which were done before."""
+        self._loss, self._done_here, self._tested_here = loss, done, 0
+        self._bar.reset(self._iterations)
+        self._bar.set_description(f"{loss}, seed {seed}", refresh=False)
+        self._bar.update(done)
+        self._study.update(done)
+
+    def trained(self, seconds: float) -> None:
+        """Tell of one iteration and the seconds that it took."""
+        before = self._per_iteration.get(self._loss)
+        # The mean forgets: the first iterations of a process are slower than the others.
+        self._per_iteration[self._loss] = seconds if before is None else before + 0.1 * (seconds - before)
+        self._done_here += 1
+        self._bar.update(1)
+        self._advance(1)
+
+    def tested(self, n: int, seconds: float) -> None:
+        """Tell of `n` test images that took so many seconds together."""
+        if not self._tested_here:
+            self._bar.set_description(f"{self._loss}, testing", refresh=False)
+        self._tested_here += n
+        self._per_test_image = seconds / n
+        self._advance(0)
+
+    def end(self) -> None:
+        """End the training under way."""
+        self._pending.pop(0)
+        self._done_here = self._tested_here = 0
+
+    def seconds_left(self) -> float | None:
+        """Return the estimate for the whole study, or None as long as there is nothing to tell from."""
+        if not self._per_iteration:
+            return None
+        average = sum(self._per_iteration.values()) / len(self._per_iteration)
+        steps = sum(self._per_iteration.get(loss, average) for loss, _ in self._pending) * self._iterations
+        steps -= self._done_here * self._per_iteration.get(self._loss, average)
+        # Before the first test, an image is guessed to take as long as an iteration.
+        per_image = average if self._per_test_image is None else self._per_test_image
+        return max(0.0, steps) + per_image * (self._test_images * len(self._pending) - self._tested_here)
+
+    def _advance(self, iterations: int) -> None:
+        left = self.seconds_left()
+        if left is not None:
+            number = self._n_trainings - len(self._pending) + 1
+            place = f"training {number} of {self._n_trainings}"
+            self._study.set_postfix_str(f"{place}, about {tqdm.format_interval(left)} left", refresh=False)
+        self._study.update(iterations)

@@ -1,0 +1,332 @@
+"""What a study is run with: every value, the two protocols that preset them, and the checks of all of them.
+
+The published protocol: Valverde et al., TopoMortar, BMVC 2025.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from topodl._checks import check_number, fail
+from topodl.datasets._common import LABELS
+from topodl.errors import InputError
+
+__all__ = [
+    "AUGMENTATIONS",
+    "FRAMEWORKS",
+    "NETWORKS",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "PROTOCOLS",
+    "SCHEDULES",
+    "StudySettings",
+]
+
+FRAMEWORKS = ("supervised", "randhue", "selfdistillation")
+TRAINING_SETS = ("large", "small")
+NETWORKS = ("unet", "dynunet")
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("poly", "constant")
+AUGMENTATIONS = ("none", "light", "topomortar")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+
+_QUICK: dict[str, Any] = {
+    "network": "unet",
+    "optimizer": "adamw",
+    "learning_rate": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "poly",
+    "clip_norm": 5.0,
+    "augmentation": "light",
+    "iterations": 160,
+    "batch_size": 4,
+    "precision": "32-true",
+    "compile": False,
+    "validation_interval": 40,
+    "seeds": (1, 2, 3),
+    "workers": 0,
+}
+_TOPOMORTAR: dict[str, Any] = {
+    "network": "dynunet",
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "momentum": 0.99,
+    "weight_decay": 3e-5,
+    "schedule": "poly",
+    "clip_norm": 12.0,
+    "augmentation": "topomortar",
+    "iterations": 12_000,
+    "batch_size": 10,
+    "precision": "16-mixed",
+    "compile": True,
+    "validation_interval": 1_200,
+    "seeds": tuple(range(1, 11)),
+    "workers": 4,
+}
+PROTOCOLS: dict[str, dict[str, Any]] = {"quick": _QUICK, "topomortar": _TOPOMORTAR}
+
+# Values that change neither what is trained nor how it is measured.
+_WITHOUT_EFFECT = frozenset({"workers", "checkpoint_seconds"})
+_NAME = "topodl evaluate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Every value that a study is run with.
+
+    `StudySettings.of_protocol` fills in what is not given; the constructor takes all values as they are.
+
+    Parameters
+    ----------
+    protocol : {"quick", "topomortar"}
+        The preset that the values were taken from.
+    data : str or None
+        Folder of TopoMortar, or of other pictures in its layout; None draws walls (`SyntheticMortar`).
+    losses : tuple of str
+        Names in `topodl.losses.registry`.
+    labels : {"accurate", "noisy", "pseudo"}
+        Kind of labels to train with. Tests use accurate ones.
+    training_set : {"large", "small"}
+        50 or 10 pictures of TopoMortar; 32 or 10 drawn ones.
+    framework : {"supervised", "randhue", "selfdistillation"}
+        `randhue` adds a random hue to the augmentation; `selfdistillation` trains in three rounds, each with
+        new weights on what the one before predicts.
+    seeds : tuple of int
+        One training for each loss and seed.
+    iterations : int
+        Optimiser steps of one training. Self-distillation splits them into three rounds.
+    batch_size : int
+        Images in one step, over all devices.
+    image_size : int or None
+        Side that images and labels are resized to; None leaves them as they are.
+    test_images : int
+        Drawn test pictures in each of the seven groups; without effect on other data.
+    network : {"unet", "dynunet"}
+        A small U-Net, or the one of the published study.
+    optimizer : {"adamw", "sgd"}
+        `sgd` has Nesterov momentum.
+    learning_rate, momentum, weight_decay : float
+        Of the optimiser; `momentum` is the first beta of `adamw`.
+    schedule : {"poly", "constant"}
+        `poly` lets the learning rate fall as (1 - t)^0.9.
+    clip_norm : float
+        Largest norm of the gradient; 0 clips nothing.
+    augmentation : {"none", "light", "topomortar"}
+        `light` flips, turns and changes brightness; `topomortar` is that of the published study.
+    validation_interval : int
+        Iterations between two measurements on the validation images; 0 makes none.
+    device : str
+        "auto", "cpu", "mps", "cuda" or "cuda:1", …
+    devices, nodes : int
+        Number of GPUs (or CPU processes) on each machine, and of machines.
+    precision : {"32-true", "16-mixed", "bf16-mixed"}
+        Of the network. Losses and metrics are computed in float32.
+    compile : bool
+        Whether `torch.compile` compiles the network.
+    workers : int
+        Processes that load and augment images. The results do not depend on them.
+    checkpoint_seconds : float
+        Time between two checkpoints. The results do not depend on it.
+
+    Examples
+    --------
+    >>> settings = StudySettings.of_protocol("quick", iterations=50)
+    >>> settings.iterations, settings.network, settings.seeds
+    (50, 'unet', (1, 2, 3))
+    """
+
+    protocol: str
+    data: str | None
+    losses: tuple[str, ...]
+    labels: str
+    training_set: str
+    framework: str
+    seeds: tuple[int, ...]
+    iterations: int
+    batch_size: int
+    image_size: int | None
+    test_images: int
+    network: str
+    optimizer: str
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    clip_norm: float
+    augmentation: str
+    validation_interval: int
+    device: str
+    devices: int
+    nodes: int
+    precision: str
+    compile: bool
+    workers: int
+    checkpoint_seconds: float
+
+    @classmethod
+    def of_protocol(cls, protocol: str = "quick", **overrides: Any) -> StudySettings:
+        """Return the settings of `protocol` with the values in `overrides` that are not None, all checked.
+
+        Raises
+        ------
+        InputError
+            If a value is unusable here: an unknown loss, a folder or a device that is not there, ….
+        """
+        _check_choice("protocol", protocol, tuple(PROTOCOLS))
+        given = {name: value for name, value in overrides.items() if value is not None}
+        values = _common_defaults(protocol, given) | PROTOCOLS[protocol] | given
+        values["losses"], values["seeds"] = tuple(values["losses"]), tuple(values["seeds"])
+        if values["data"] is not None:
+            values["data"] = os.fspath(Path(values["data"]).expanduser().resolve())
+        _check_choices(values)
+        _check_numbers(values)
+        values["device"] = _resolve_device(values["device"], values["devices"])
+        if values["device"] == "cpu" and "precision" not in given:
+            values["precision"] = "32-true"  # there is no float16 arithmetic to gain from
+        if values["device"] == "cpu" and "compile" not in given:
+            values["compile"] = False  # it would need a C++ compiler
+        _check_combinations(values)
+        return cls(protocol=protocol, **values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values as plain types, as they are stored."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def difference(self, stored: Mapping[str, Any]) -> str | None:
+        """Say in which setting this study differs from the one of `stored`, or None if it goes on with it.
+
+        More losses or seeds than before go on with it; fewer do not.
+        """
+        mine = self.as_dict()
+        for name in (f.name for f in fields(self) if f.name not in _WITHOUT_EFFECT):
+            before, now = stored.get(name), mine[name]
+            grown = name in ("losses", "seeds") and isinstance(before, list) and set(before) <= set(now)
+            if before != now and not grown:
+                return f"{name} is {_shown(now)} now and was {_shown(before)}"
+        return None
+
+    def short_name(self) -> str:
+        """Return a folder name that is the same for the same study and differs between different ones."""
+        mine = {k: v for k, v in self.as_dict().items() if k not in _WITHOUT_EFFECT}
+        digest = hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest()[:8]
+        data = "synthetic" if self.data is None else Path(self.data).name
+        return f"{data}-{self.framework}-{self.labels}-{self.training_set}-{digest}"
+
+
+def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    drawn = given.get("data") is None
+    sizes = {"quick": 128 if drawn else 256, "topomortar": 512 if drawn else None}
+    return {
+        "data": None,
+        "losses": ("ce_dice", "cldice", "skeleton_recall"),
+        "labels": "accurate",
+        "training_set": "large",
+        "framework": "supervised",
+        "image_size": sizes[protocol],
+        "test_images": 6,
+        "device": "auto",
+        "devices": 1,
+        "nodes": 1,
+        "checkpoint_seconds": 30.0,
+    }
+
+
+def _check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise fail(_NAME, argument, f"is {value!r}{hint}", f"one of {', '.join(map(repr, choices))}")
+
+
+def _check_choices(values: Mapping[str, Any]) -> None:
+    from topodl import losses
+
+    for argument, choices in (
+        ("labels", LABELS),
+        ("training_set", TRAINING_SETS),
+        ("framework", FRAMEWORKS),
+        ("network", NETWORKS),
+        ("optimizer", OPTIMIZERS),
+        ("schedule", SCHEDULES),
+        ("augmentation", AUGMENTATIONS),
+        ("precision", PRECISIONS),
+    ):
+        _check_choice(argument, values[argument], choices)
+    for loss in values["losses"]:
+        _check_choice("losses", loss, sorted(losses.registry))
+    for argument in ("losses", "seeds"):
+        chosen = values[argument]
+        if not chosen or len(set(chosen)) < len(chosen):
+            came = " ".join(map(str, chosen)) or "empty"
+            raise fail(_NAME, argument, f"is {came}", "at least one, each once")
+
+
+def _check_numbers(values: Mapping[str, Any]) -> None:
+    for argument, least in (
+        ("iterations", 1),
+        ("batch_size", 1),
+        ("test_images", 1),
+        ("validation_interval", 0),
+        ("devices", 1),
+        ("nodes", 1),
+        ("workers", 0),
+    ):
+        check_number(_NAME, argument, values[argument], low=least, integer=True)
+    for seed in values["seeds"]:
+        check_number(_NAME, "seeds", seed, low=0, integer=True)
+    for argument, high in (("momentum", 1.0), ("weight_decay", float("inf")), ("clip_norm", float("inf"))):
+        check_number(_NAME, argument, values[argument], low=0.0, high=high)
+    check_number(_NAME, "learning_rate", values["learning_rate"], low=1e-12)
+    check_number(_NAME, "checkpoint_seconds", values["checkpoint_seconds"], low=0.0)
+
+
+def _resolve_device(device: str, devices: int) -> str:
+    """Return the device's name with "auto" decided, and raise if it is not there."""
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise fail(_NAME, "device", f"is {device!r}", "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'")
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "auto":
+        kind = "cuda" if n_gpus else "cpu"
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise fail(_NAME, "device", "is 'mps', which this machine does not have", "'cpu' or 'auto'")
+    if kind == "cuda" and not n_gpus:
+        raise fail(_NAME, "device", f"is {device!r}, but no CUDA GPU is there", "'cpu' or 'auto'")
+    if kind == "cuda" and (int(index or 0) >= n_gpus or devices > n_gpus):
+        wanted = f"{device!r} with devices={devices}"
+        raise fail(_NAME, "device", f"is {wanted}", f"at most the {n_gpus} CUDA GPUs of this machine")
+    if index and devices > 1:
+        raise fail(_NAME, "devices", f"is {devices} with device={device!r}", "1 for a device with a number")
+    return f"{kind}:{index}" if index else kind
+
+
+def _check_combinations(values: Mapping[str, Any]) -> None:
+    from topodl.evaluation.networks import check_image_size
+
+    if values["precision"] == "16-mixed" and values["device"] in ("cpu", "mps"):
+        raise fail(_NAME, "precision", "is '16-mixed' without a CUDA GPU", "'32-true' or 'bf16-mixed'")
+    workers = values["devices"] * values["nodes"]
+    if values["batch_size"] % workers:
+        raise fail(_NAME, "batch_size", f"is {values['batch_size']}", f"a multiple of the {workers} devices")
+    if values["framework"] == "selfdistillation" and values["iterations"] < 3:
+        raise fail(_NAME, "iterations", f"is {values['iterations']}", "at least 3 for selfdistillation")
+    if values["image_size"] is not None:
+        check_number(_NAME, "image_size", values["image_size"], low=32, integer=True)
+        check_image_size(values["network"], values["image_size"], values["image_size"])
+    data = values["data"]
+    if data is not None and not Path(data).is_dir():
+        raise InputError(f"{_NAME}: data is {data!r}, which is no folder; expected that of TopoMortar")
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else repr(value)

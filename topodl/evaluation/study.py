@@ -1,0 +1,243 @@
+"""The whole study: every loss with every seed trained, tested and written down, finished ones not again."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import topodl
+from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.data import StudyData, load_data
+from topodl.evaluation.progress import StudyProgress
+from topodl.evaluation.randomness import private_randomness
+from topodl.evaluation.run_folder import (
+    COST_COLUMNS,
+    METRIC_COLUMNS,
+    RunFolder,
+    atomic_path,
+    read_rows,
+    write_rows,
+)
+from topodl.evaluation.scoring import predict_and_measure
+from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.training import CURVE_COLUMNS, Training, reproducible
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["run_study"]
+
+Pair = tuple[str, int]
+_NAME = "topodl evaluate"
+_LIBRARIES = ("torch", "numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
+
+
+def run_study(
+    settings: StudySettings, output: str | Path, *, note: Callable[[str], None] = lambda text: None
+) -> RunFolder:
+    """Train and test every loss with every seed, and write all measurements to `output`.
+
+    A study that was interrupted goes on where it was, with the same result as if it had not been.
+
+    Parameters
+    ----------
+    settings : StudySettings
+        What to train and test.
+    output : str or Path
+        A new folder, or that of the same study.
+    note : callable
+        Gets a line of text for what the user should know but need not act on.
+
+    Returns
+    -------
+    RunFolder
+        Where everything lies.
+
+    Raises
+    ------
+    InputError
+        If data or output folder are unusable, or the folder holds another study. Nothing is written then.
+    """
+    folder = RunFolder(Path(output).expanduser())
+    _refuse_other_study(folder, settings)
+    data = load_data(settings, note)
+    fabric = _launch(settings)
+    if fabric.is_global_zero:
+        _open_folder(folder, settings, data)
+    fabric.barrier()
+    pairs = [(loss, seed) for seed in settings.seeds for loss in settings.losses]
+    pending: list[Pair] = fabric.broadcast([p for p in pairs if not _result(folder, settings, *p).exists()])
+    progress = StudyProgress(
+        pending,
+        len(pairs),
+        iterations=settings.iterations,
+        test_images=len(data.test),
+        known=_known_costs(folder),
+        shown=fabric.is_global_zero,
+    )
+    with progress, private_randomness(), reproducible(fabric.device):
+        for loss, seed in pending:
+            _train_and_test(fabric, data, settings, folder, loss, seed, progress)
+    fabric.barrier()
+    return folder
+
+
+def _train_and_test(
+    fabric: Fabric,
+    data: StudyData,
+    settings: StudySettings,
+    folder: RunFolder,
+    loss: str,
+    seed: int,
+    progress: StudyProgress,
+) -> None:
+    """Do one training and its test; the CSV file, written last, marks it as finished."""
+    training = Training(fabric, data, settings, loss, seed, folder.checkpoint(loss, seed))
+    progress.begin(loss, seed, training.iteration)
+    network = training.run(progress.trained)
+    peak = training.peak_memory_bytes
+    clock = [time.perf_counter()]
+
+    def tested(n: int) -> None:
+        clock.append(time.perf_counter())
+        progress.tested(n, clock[-1] - clock[-2])
+
+    def keep(image_id: str, mask: torch.Tensor) -> None:
+        _write_picture(folder.prediction(loss, seed, image_id), mask[None])
+
+    measured = predict_and_measure(fabric, network, data.test, keep, tested)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        write_rows(folder.curve_csv(loss, seed), CURVE_COLUMNS, training.curve)
+        _write_cost(folder, loss, seed, training, peak)
+        rows = [
+            {"ID": i, **dict(zip(METRIC_COLUMNS, map(_plain, values), strict=True))}
+            for i, values in zip(data.test.ids, measured.tolist(), strict=True)
+        ]
+        write_rows(_result(folder, settings, loss, seed), ("ID", *METRIC_COLUMNS), rows)
+        training.keep_weights_only()
+    progress.end()
+
+
+def _launch(settings: StudySettings) -> Fabric:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise MissingDependencyError("lightning-fabric", extra="eval", purpose=_NAME) from None
+    # Deterministic matrix products on GPUs need this before the first of them.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    kind, _, index = settings.device.partition(":")
+    fabric = Fabric(
+        accelerator=kind,
+        devices=[int(index)] if index else settings.devices,
+        num_nodes=settings.nodes,
+        precision=settings.precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
+    root = folder.root
+    if root.exists() and not root.is_dir():
+        raise InputError(
+            f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
+        )
+    if not root.exists() or all(path.suffix == ".part" for path in root.iterdir()):
+        return
+    if not folder.settings.is_file():
+        raise InputError(
+            f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
+        )
+    try:
+        stored = folder.read_settings()["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
+    difference = settings.difference(stored)
+    if difference is not None:
+        raise InputError(
+            f"{_NAME}: {root} holds a study with other settings: {difference}; "
+            "expected the same settings, or another --output"
+        )
+
+
+def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) -> None:
+    """Write what does not depend on any training; settings first, so that a killed run is known again."""
+    try:
+        text = json.dumps(_description(settings, data), indent=2) + "\n"
+        with atomic_path(folder.settings) as partial:
+            partial.write_text(text, encoding="utf-8")
+        for left_by_a_killed_run in folder.root.rglob(".*.part"):
+            left_by_a_killed_run.unlink()
+        for picture, images in (
+            (folder.input_image, data.test.images),
+            (folder.label_image, data.test.labels),
+        ):
+            for image_id, values in zip(data.test.ids, images, strict=True):
+                if not picture(image_id).exists():
+                    _write_picture(picture(image_id), values)
+        groups = zip(data.test.ids, data.test.groups, strict=True)
+        write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
+    except OSError as error:
+        raise InputError(
+            f"{_NAME}: output is {str(folder.root)!r}, which cannot be written ({error.strerror}); "
+            "expected a folder that can"
+        ) from error
+
+
+def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
+    installed = {name: _version(name) for name in _LIBRARIES}
+    images = {name: len(getattr(data, name)) for name in ("train", "val", "test")}
+    return {
+        "settings": settings.as_dict(),
+        "images": {**images, "height": data.test.images.shape[2], "width": data.test.images.shape[3]},
+        "versions": {"topodl": topodl.__version__, "python": platform.python_version(), **installed},
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if settings.device.startswith("cuda") else None,
+        },
+    }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _result(folder: RunFolder, settings: StudySettings, loss: str, seed: int) -> Path:
+    return folder.result_csv(settings.framework, settings.labels, settings.training_set, loss, seed)
+
+
+def _known_costs(folder: RunFolder) -> dict[str, float]:
+    return {row["loss"]: float(row["seconds_per_iteration"]) for row in read_rows(folder.costs)}
+
+
+def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, peak: int) -> None:
+    others = [row for row in read_rows(folder.costs) if (row["loss"], row["seed"]) != (loss, str(seed))]
+    values = (loss, seed, training.iteration, round(training.seconds_per_iteration, 6), peak)
+    write_rows(folder.costs, COST_COLUMNS, [*others, dict(zip(COST_COLUMNS, values, strict=True))])
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _write_picture(path: Path, values: torch.Tensor) -> None:
+    """Write an image (3, H, W) of bytes, or a mask (1, H, W) as 0 and 255."""
+    from PIL import Image
+
+    channels = values.permute(1, 2, 0) if values.dtype == torch.uint8 else values[0].to(torch.uint8) * 255
+    with atomic_path(path) as partial:
+        Image.fromarray(channels.numpy()).save(partial, format="PNG")

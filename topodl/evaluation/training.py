@@ -1,0 +1,318 @@
+"""One training, of one loss with one seed: the loop, its checkpoints, and going on from one.
+
+Everything random is keyed by (seed, iteration), so a checkpoint holds no generator's state and a resumed
+training equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from topodl.errors import InputError
+from topodl.evaluation.augmentation import build_augmentation
+from topodl.evaluation.data import StudyData, training_batches
+from topodl.evaluation.memory import peak_memory, reset_peak_memory
+from topodl.evaluation.networks import build_network
+from topodl.evaluation.randomness import INITIALISATION, STEP, seed_all
+from topodl.evaluation.run_folder import METRIC_COLUMNS, atomic_path
+from topodl.evaluation.scoring import foreground_probabilities, predict_and_measure
+from topodl.evaluation.settings import StudySettings
+from topodl.losses import DeepSupervisionLoss, registry, topomortar_head_weights
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["CURVE_COLUMNS", "Training", "reproducible"]
+
+VALIDATION_COLUMNS = {
+    "val_dice": "Dice_mortar",
+    "val_hd95": "HD95_mortar",
+    "val_betti0_error": "Betti0Error_mortar",
+    "val_betti1_error": "Betti1Error_mortar",
+}
+CURVE_COLUMNS = ("iteration", "loss", *VALIDATION_COLUMNS)
+
+_CURVE_POINTS = 50
+_SELF_DISTILLATION_ROUNDS = 3
+_POLY_POWER = 0.9
+# Where the published study adds the topology term late, and then to the network's output alone.
+_PUBLISHED_DELAY = 0.7
+_PUBLISHED_DELAYED = frozenset({"TopoLoss", "WarpingLoss"})
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Let GPUs choose algorithms that give the same result every time; CPUs do so by themselves."""
+    if device.type != "cuda":
+        yield
+        return
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+class Training:
+    """The training of one loss with one seed, from its checkpoint if there is one.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched; runs the network on the devices.
+    data : StudyData
+        Images to train and validate with.
+    settings : StudySettings
+        What to train.
+    loss : str
+        Name in `topodl.losses.registry`.
+    seed : int
+        Of the weights, the order of the images and their augmentation.
+    checkpoint : Path
+        Where the state is kept from time to time.
+    """
+
+    def __init__(
+        self, fabric: Fabric, data: StudyData, settings: StudySettings, loss: str, seed: int, checkpoint: Path
+    ) -> None:
+        self.fabric, self.data, self.settings, self.seed = fabric, data, settings, seed
+        self.loss_name, self.checkpoint = loss, checkpoint
+        self.augmentation = build_augmentation(settings.augmentation, settings.framework)
+        self.iteration, self.round = 0, 0
+        self.soft_labels: torch.Tensor | None = None
+        self.curve: list[dict[str, Any]] = []
+        self.seconds, self.timed_iterations, self.earlier_peak = 0.0, 0, 0
+        self._loss_sum, self._loss_count = torch.zeros((), device=fabric.device), 0
+        self._loss = _build_loss(loss, settings).to(fabric.device)
+        self._saved_at = time.perf_counter()
+        reset_peak_memory(fabric.device)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
+        if state is not None:
+            self._take(state)
+        self._prepare_round(state)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most memory that the training held, before an interruption included."""
+        return max(self.earlier_peak, peak_memory(self.fabric.device))
+
+    @property
+    def seconds_per_iteration(self) -> float:
+        """Mean over the iterations, without the first one of each process."""
+        return self.seconds / max(1, self.timed_iterations)
+
+    def run(self, advance: Callable[[float], None]) -> nn.Module:
+        """Train to the end and return the network; `advance` gets the seconds of each iteration."""
+        bounds = self._round_bounds()
+        while True:
+            begin, end = bounds[self.round]
+            self._train_round(begin, end, advance)
+            if self.round == len(bounds) - 1:
+                self._save()
+                return self.network
+            self.soft_labels = self._predict_training_images()
+            self.round += 1
+            self._prepare_round(None)
+
+    def keep_weights_only(self) -> None:
+        """Replace the checkpoint by the weights alone, which a finished training leaves."""
+        with atomic_path(self.checkpoint) as partial:
+            torch.save({"iteration": self.iteration, "network": self._module.state_dict()}, partial)
+
+    def _round_bounds(self) -> list[tuple[int, int]]:
+        n = _SELF_DISTILLATION_ROUNDS if self.settings.framework == "selfdistillation" else 1
+        edges = [self.settings.iterations * i // n for i in range(n + 1)]
+        return list(pairwise(edges))
+
+    def _prepare_round(self, state: dict[str, Any] | None) -> None:
+        """Make network and optimiser of this round, fresh or with the weights of `state`."""
+        seed_all(self.seed, INITIALISATION, self.round)
+        self._module = build_network(self.settings.network)
+        if state is not None:
+            self._module.load_state_dict(state["network"])
+        module = torch.compile(self._module) if self.settings.compile else self._module
+        optimizer = _build_optimizer(self.settings, self._module)
+        self.network, self.optimizer = self.fabric.setup(module, optimizer)
+        precision = self.fabric.strategy.precision
+        if self.settings.precision == "16-mixed":
+            precision.scaler = torch.amp.GradScaler(self.fabric.device.type)
+        if state is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+            precision.load_state_dict(state["precision"])
+        self.network.train()
+
+    def _train_round(self, begin: int, end: int, advance: Callable[[float], None]) -> None:
+        labels = self.data.train.labels if self.soft_labels is None else self.soft_labels
+        batches = training_batches(
+            self.data.train,
+            labels,
+            self.augmentation,
+            self.settings,
+            seed=self.seed,
+            first=self.iteration,
+            end=end,
+            rank=self.fabric.global_rank,
+            world_size=self.fabric.world_size,
+        )
+        first_of_process = self.iteration
+        while self.iteration < end:
+            start = time.perf_counter()
+            images, targets = next(batches)
+            self._step(images, targets, (self.iteration - begin) / (end - begin))
+            self.iteration += 1
+            mean_loss = self._mean_loss() if self._is_curve_point(end) else None
+            seconds = time.perf_counter() - start
+            if self.iteration > first_of_process + 1 or end - begin == 1:
+                self.seconds += seconds
+                self.timed_iterations += 1
+            if mean_loss is not None:
+                self._record(mean_loss, end)
+            advance(seconds)
+            self._save_now_and_then()
+
+    def _step(self, images: torch.Tensor, targets: torch.Tensor, progress: float) -> None:
+        seed_all(self.seed, STEP, self.iteration, self.fabric.global_rank)
+        poly = self.settings.schedule == "poly"
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * ((1 - progress) ** _POLY_POWER if poly else 1.0)
+        self._loss.loss.set_progress(progress)
+        images, targets = self.fabric.to_device((images, targets))
+        value = self._loss_of(self.network(images), targets)
+        self.fabric.backward(value)
+        if self.settings.clip_norm:
+            self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._loss_sum = self._loss_sum + value.detach()
+        self._loss_count += 1
+
+    def _loss_of(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss; with soft labels, the mean of that of the hardened ones and the cross-entropy.
+
+        Topology terms need hard masks, whose skeletons and components they compare; what the teacher was
+        unsure of reaches the student by the cross-entropy with its probabilities.
+        """
+        heads = logits if logits.ndim == 5 else logits[:, None]
+        try:
+            if not targets.is_floating_point():
+                return self._loss(heads, targets.long())
+            hard = self._loss(heads, (targets > 0.5).long())
+        except InputError as error:
+            raise InputError(
+                f"topodl evaluate: {self.loss_name} with seed {self.seed} failed in iteration "
+                f"{self.iteration + 1}: {error}; a lower --learning-rate may help if the training diverged"
+            ) from error
+        both = torch.cat([1 - targets, targets], 1)
+        weights = topomortar_head_weights(heads.shape[1])
+        cross_entropies = [nn.functional.cross_entropy(head.float(), both) for head in heads.unbind(1)]
+        soft = sum(w * c for w, c in zip(weights, cross_entropies, strict=True))
+        return 0.5 * (hard + soft)
+
+    def _predict_training_images(self) -> torch.Tensor:
+        """Return the foreground's probability in every training image, none of them augmented."""
+        self.network.eval()
+        images = self.data.train.images
+        return torch.cat(
+            [
+                foreground_probabilities(self.fabric, self.network, images[i : i + 1])
+                for i in range(len(images))
+            ]
+        )
+
+    def _is_curve_point(self, end: int) -> bool:
+        every = max(1, self.settings.iterations // _CURVE_POINTS)
+        return self.iteration % every == 0 or self.iteration == end or self._is_validation(end)
+
+    def _is_validation(self, end: int) -> bool:
+        every = self.settings.validation_interval
+        return every > 0 and (self.iteration % every == 0 or self.iteration == end)
+
+    def _mean_loss(self) -> float:
+        """Return the mean loss since the last point of the curve, over all processes."""
+        mean = self._loss_sum / self._loss_count
+        if self.fabric.world_size > 1:
+            mean = self.fabric.all_reduce(mean)
+        self._loss_sum, self._loss_count = torch.zeros_like(self._loss_sum), 0
+        return float(mean)
+
+    def _record(self, mean_loss: float, end: int) -> None:
+        point: dict[str, Any] = {"iteration": self.iteration, "loss": mean_loss}
+        if self._is_validation(end):
+            measured = predict_and_measure(self.fabric, self.network, self.data.val).mean(0)
+            by_name = dict(zip(METRIC_COLUMNS, measured.tolist(), strict=True))
+            point |= {name: by_name[column] for name, column in VALIDATION_COLUMNS.items()}
+        self.curve.append(point)
+
+    def _save_now_and_then(self) -> None:
+        if time.perf_counter() - self._saved_at >= self.settings.checkpoint_seconds:
+            self._save()
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            with atomic_path(self.checkpoint) as partial:
+                torch.save(self._state(), partial)
+        self._saved_at = time.perf_counter()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "iteration": self.iteration,
+            "round": self.round,
+            "network": self._module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "loss": self._loss.state_dict(),
+            "soft_labels": self.soft_labels,
+            "curve": self.curve,
+            "loss_sum": self._loss_sum.cpu(),
+            "loss_count": self._loss_count,
+            "seconds": self.seconds,
+            "timed_iterations": self.timed_iterations,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Take everything from `state` but network and optimiser, which the round's preparation takes."""
+        self.iteration, self.round = state["iteration"], state["round"]
+        self.soft_labels, self.curve = state["soft_labels"], state["curve"]
+        self._loss.load_state_dict(state["loss"])
+        self._loss_sum = state["loss_sum"].to(self.fabric.device)
+        self._loss_count = state["loss_count"]
+        self.seconds, self.timed_iterations = state["seconds"], state["timed_iterations"]
+        self.earlier_peak = state["peak_memory_bytes"]
+
+
+def _build_loss(name: str, settings: StudySettings) -> DeepSupervisionLoss:
+    """Return the loss over all heads; the published protocol delays some losses' topology term."""
+    if settings.protocol == "topomortar" and registry[name].__name__ in _PUBLISHED_DELAYED:
+        delayed = registry[name](active_from=_PUBLISHED_DELAY)
+        return DeepSupervisionLoss(delayed, _weights_of(settings), topology_heads="first")
+    return DeepSupervisionLoss(registry[name](), _weights_of(settings))
+
+
+def _weights_of(settings: StudySettings) -> list[float]:
+    return topomortar_head_weights(7 if settings.network == "dynunet" else 1)
+
+
+def _build_optimizer(settings: StudySettings, module: nn.Module) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "adamw":
+        betas = (settings.momentum, 0.999)
+        return torch.optim.AdamW(module.parameters(), lr=rate, betas=betas, weight_decay=decay)
+    nesterov = settings.momentum > 0
+    return torch.optim.SGD(
+        module.parameters(), lr=rate, momentum=settings.momentum, nesterov=nesterov, weight_decay=decay
+    )
