@@ -55,9 +55,8 @@ def pseudo_label(picture: NDArray[np.uint8], mortar: Mask, visible: Mask) -> Mas
     """Call mortar what is nearer to the mean joint's colour than its surroundings are; neighbours vote."""
     color = _box_sum(picture.astype(np.int32), 1) // 9
     brick = visible & ~mortar
-    nearness = np.abs(color - _mean(color, brick)).sum(axis=0) - np.abs(color - _mean(color, mortar)).sum(
-        axis=0
-    )
+    to_brick, to_mortar = (np.abs(color - _mean(color, part)).sum(axis=0) for part in (brick, mortar))
+    nearness = to_brick - to_mortar
     reach = max(2, mortar.shape[0] // 9)
     around = _box_sum(nearness[None], reach)[0] // (2 * reach + 1) ** 2
     votes = _box_sum((nearness > around + 14).astype(np.int32)[None], 1)[0]
@@ -65,7 +64,7 @@ def pseudo_label(picture: NDArray[np.uint8], mortar: Mask, visible: Mask) -> Mas
 
 
 def _mean(color: Ints, mask: Mask) -> Ints:
-    return color.sum(axis=(1, 2), keepdims=True, where=mask) // max(1, int(mask.sum()))
+    return color.sum(axis=(1, 2), dtype=np.int64, keepdims=True, where=mask) // max(1, int(mask.sum()))
 
 
 def _box_sum(values: Ints, reach: int) -> Ints:
@@ -75,7 +74,6 @@ def _box_sum(values: Ints, reach: int) -> Ints:
         pad = [(0, 0)] * 3
         pad[axis] = (reach + 1, reach)
         sums = np.cumsum(np.pad(values, pad, mode="edge"), axis=axis)
-        values = np.take(sums, range(width, sums.shape[axis]), axis) - np.take(
-            sums, range(values.shape[axis]), axis
-        )
+        before, after = np.arange(values.shape[axis]), np.arange(values.shape[axis]) + width
+        values = np.take(sums, after, axis) - np.take(sums, before, axis)
     return values

@@ -19,7 +19,8 @@ class ImageMetric(Metric):
     """Base of the metrics that measure every image by itself; subclasses define `_measure`.
 
     With ``reduction="mean"`` the states are a sum and a count, which processes add up; with ``"none"`` the
-    values themselves are kept, in the order of the updates (of rank 0 first).
+    values themselves are kept, in the order of the updates (of rank 0 first). `torchmetrics` turns a
+    result of one value into a scalar.
     """
 
     is_differentiable = False
@@ -58,7 +59,7 @@ class ImageMetric(Metric):
         if self.reduction == "none":
             self.values.append(values)
         else:
-            self.total = self.total + self._over_classes(values).sum(0)
+            self.total = self.total + self._sum(values)
             self.count = self.count + values.shape[0]
 
     def compute(self) -> torch.Tensor:
@@ -71,8 +72,9 @@ class ImageMetric(Metric):
             raise self._nothing_measured()
         return self.total / self.count
 
-    def _over_classes(self, values: torch.Tensor) -> torch.Tensor:
-        return values.mean(1) if self.num_classes > 2 else values
+    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum over images of the mean over classes."""
+        return (values.mean(1) if self.num_classes > 2 else values).sum(0)
 
     def _nothing_measured(self) -> InputError:
         return InputError(

@@ -248,6 +248,7 @@ class BettiError(ImageMetric):
     """
 
     higher_is_better = False
+    n_dims: torch.Tensor
 
     def __init__(
         self,
@@ -266,6 +267,21 @@ class BettiError(ImageMetric):
         if dims is not None:
             _chosen_dims(name, dims, 3)
         self.dims, self.window, self.connectivity = dims, window, connectivity
+        if self.reduction == "mean":
+            # All processes need states of one shape, also those that have not seen an image yet.
+            n_dims = 3 if dims is None else len(dims)
+            self.add_state("total", torch.zeros(n_dims, dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state("n_dims", torch.zeros((), dtype=torch.int64), dist_reduce_fx="max")
+
+    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+        self.n_dims = self.n_dims.clamp(min=values.shape[-1])
+        summed = super()._sum(values)
+        return torch.nn.functional.pad(summed, (0, self.total.numel() - summed.numel()))
+
+    def compute(self) -> torch.Tensor:
+        """Return the mean of each dimension over all images (and classes), or every image's own values."""
+        computed = super().compute()
+        return computed if self.reduction == "none" else computed[: int(self.n_dims)]
 
     def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return betti_error(

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+import topodl
+from topodl.errors import InputError
+from topodl.metrics import (
+    betti_error,
+    betti_numbers,
+    cldice_score,
+    dice_score,
+    hausdorff_distance_95,
+    topology_errors,
+)
+
+FUNCTIONS = [dice_score, cldice_score, hausdorff_distance_95, betti_error, topology_errors]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("preds", "message"),
+    [
+        (torch.zeros(4, 4), r"preds has shape \(4, 4\); expected shape \(B, H, W\)"),
+        (torch.zeros(1, 3, 2, 4, 4), r"preds has shape \(1, 3, 2, 4, 4\)"),
+        (torch.zeros(1, 0, 4), r"preds has shape \(1, 0, 4\)"),
+        (torch.zeros(1, 2, 4, 4), "second axis may be classes; expected a label map"),
+        (torch.full((1, 4, 4), 0.3), r"preds\[0\] has the value 0.3 at \(0, 0\); expected labels in 0…1"),
+        (torch.tensor([[[0, 1], [0, 2]]]), r"preds\[0\] has the value 2 at \(1, 1\)"),
+        (torch.tensor([[[0, -1]]]), r"preds\[0\] has the value -1 at \(0, 1\)"),
+        (torch.tensor([[[0, torch.inf]]]), "has the value inf"),
+        (torch.zeros(1, 4, 4, dtype=torch.complex64), "preds has dtype torch.complex64"),
+    ],
+)
+def test_other_input_than_labels_is_named(function, preds, message):
+    with pytest.raises(InputError, match=f"{function.__name__}: .*{message}"):
+        function(preds, torch.zeros(1, 4, 4))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nan_wrong_types_and_other_shapes_are_named(function):
+    target = torch.zeros(2, 1, 4, 4)
+    bad = target.clone()
+    bad[1, 0, 2, 3] = torch.nan
+    with pytest.raises(InputError, match=rf"{function.__name__}: target\[1\] has NaN at \(0, 2, 3\)"):
+        function(target, bad)
+    with pytest.raises(TypeError, match=f"{function.__name__}: preds is a ndarray; expected a torch.Tensor"):
+        function(np.zeros((1, 4, 4)), target)
+    with pytest.raises(InputError, match=r"target has shape \(2, 1, 4, 4\); expected that of preds"):
+        function(torch.zeros(2, 4, 5), target)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32])
+def test_every_dtype_with_and_without_channel_axis_is_the_same(function, dtype):
+    preds, target = torch.randint(0, 2, (2, 3, 9, 9), generator=torch.Generator().manual_seed(0))
+    expected = function(preds, target)
+    assert torch.equal(function(preds.to(dtype)[:, None], target.to(dtype)), expected)
+
+
+def test_betti_numbers_names_its_own_argument():
+    with pytest.raises(InputError, match="betti_numbers: mask has shape"):
+        betti_numbers(torch.zeros(4))
+
+
+def test_metrics_load_with_the_package():
+    assert topodl.metrics.Dice is topodl.metrics.overlap.Dice

@@ -1,0 +1,81 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+from skimage.morphology import skeletonize
+
+from topodl.metrics import ClDice, Dice, cldice_score, dice_score
+
+EMPTY, FULL = torch.zeros(1, 6, 6), torch.ones(1, 6, 6)
+pairs = arrays(np.bool_, (2, 3, 7, 8))
+
+
+@given(pairs)
+def test_dice_is_that_of_sets(pair):
+    preds, target = torch.from_numpy(pair)
+    for p, t, value in zip(pair[0], pair[1], dice_score(preds, target).tolist(), strict=True):
+        p, t = {*zip(*p.nonzero(), strict=True)}, {*zip(*t.nonzero(), strict=True)}
+        assert value == (2 * len(p & t) / (len(p) + len(t)) if p or t else 1)
+
+
+@given(pairs)
+def test_cldice_is_the_harmonic_mean_of_the_shares_of_skeletons(pair):
+    preds, target = torch.from_numpy(pair)
+    for p, t, value in zip(pair[0], pair[1], cldice_score(preds, target).tolist(), strict=True):
+        assert 0 <= value <= 1
+        sp, st = skeletonize(p), skeletonize(t)
+        if p.any() and t.any() and (sp & t).any() and (st & p).any():
+            precision, recall = (sp & t).sum() / sp.sum(), (st & p).sum() / st.sum()
+            assert value == pytest.approx(2 / (1 / precision + 1 / recall), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("preds", "target", "dice", "dice_study", "cldice"),
+    [(EMPTY, EMPTY, 1, 0, 1), (EMPTY, FULL, 0, 0, 0), (FULL, EMPTY, 0, 0, 0), (FULL, FULL, 1, 1, 1)],
+)
+def test_empty_masks(preds, target, dice, dice_study, cldice):
+    assert dice_score(preds, target).item() == dice
+    assert dice_score(preds, target, convention="topomortar").item() == dice_study
+    assert cldice_score(preds, target).item() == cldice
+    study = cldice_score(preds, target, convention="topomortar").item()
+    assert study == 1 if preds.any() and target.any() else math.isnan(study)
+
+
+def test_cldice_of_masks_that_do_not_meet():
+    preds, target = torch.zeros(2, 1, 6, 6)
+    preds[:, 1], target[:, 4] = 1, 1
+    assert cldice_score(preds, target).item() == 0
+    assert math.isnan(cldice_score(preds, target, convention="topomortar").item())
+
+
+def test_volumes():
+    target = torch.zeros(2, 1, 9, 9, 9)
+    target[..., 3:6, 3:6, :] = 1
+    preds = target.clone()
+    preds[1, ..., 5:] = 0
+    dice, cldice = dice_score(preds, target), cldice_score(preds, target)
+    assert dice[0] == cldice[0] == 1
+    assert dice[1] == pytest.approx(2 * 5 / (5 + 9))
+    assert 0 < cldice[1] < 1
+
+
+def test_classes_are_measured_one_by_one_and_averaged():
+    target = torch.tensor([[[0, 1, 1, 2]], [[0, 2, 2, 2]]])
+    preds = torch.tensor([[[0, 1, 0, 2]], [[0, 2, 1, 1]]])
+    values = dice_score(preds, target, num_classes=3)
+    assert torch.allclose(values, torch.tensor([[2 / 3, 1], [0, 0.5]], dtype=torch.float64))
+    metric = Dice(num_classes=3)
+    metric.update(preds, target)
+    assert metric.compute().item() == pytest.approx(values.mean().item())
+
+
+def test_the_convention_reaches_the_function():
+    for metric, value in ((Dice(), 1), (Dice(convention="topomortar"), 0), (ClDice(), 1)):
+        metric.update(EMPTY, EMPTY)
+        assert metric.compute().item() == value
+    metric = ClDice(convention="topomortar")
+    metric.update(EMPTY, EMPTY)
+    assert math.isnan(metric.compute().item())
