@@ -1,5 +1,7 @@
 """Topology-aware segmentation losses: one loss, one file; `registry` knows them by name."""
 
+# ruff: noqa: I001 - isort would spread the one line of a loss over two
+
 from topodl.losses._base import SegmentationLoss as SegmentationLoss, registry as registry
 from topodl.losses.ce_dice import CEDiceLoss as CEDiceLoss, ce_dice_loss as ce_dice_loss
 from topodl.losses.cldice import ClDiceLoss as ClDiceLoss, cldice_loss as cldice_loss
@@ -7,6 +9,9 @@ from topodl.losses.deep_supervision import (
     DeepSupervisionLoss as DeepSupervisionLoss,
     topomortar_head_weights as topomortar_head_weights,
 )
+from topodl.losses.mosin import MosinLoss as MosinLoss, mosin_loss as mosin_loss
+from topodl.losses.region_wise import RegionWiseLoss as RegionWiseLoss, region_wise_loss as region_wise_loss
+from topodl.losses.scnp import SCNP as SCNP, scnp_logits as scnp_logits
 from topodl.losses.skeleton_recall import (
     SkeletonRecallLoss as SkeletonRecallLoss,
     skeleton_recall_loss as skeleton_recall_loss,

@@ -1,0 +1,183 @@
+"""SCNP: any loss, on the worst logits of the same class nearby (Valverde et al., CVPR 2026).
+
+Cost: one windowed minimum and maximum of the logits a class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from topodl._checks import check_number, fail
+from topodl.kernels._pool import map_batch
+from topodl.kernels.masked_extrema import least_neighbour
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import SegmentationBatch, full_precision
+from topodl.losses._targets import TargetParts
+from topodl.losses.ce_dice import CEDiceLoss
+
+__all__ = ["SCNP", "scnp_logits"]
+
+
+@full_precision
+def scnp_logits(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    neighbourhood: int = 3,
+    ignore_index: int | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return, for each pixel and class, the worst logit of the pixels nearby that agree on that class.
+
+    In a pixel of class c the logit of c becomes the lowest among the neighbours of class c; in any other
+    pixel it becomes the highest among the neighbours that are not of class c.
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+        One channel for the foreground alone, or one a class.
+    target : Tensor of integers (B, 1, *S) or (B, *S)
+        Labels in [0, C), in {0, 1} for one channel.
+    neighbourhood : int, default 3
+        Side of the window, odd; 5 for thick structures.
+    ignore_index : int, optional
+        Label of pixels that keep their logits and are nobody's neighbour.
+    mask : Tensor (B, 1, *S) or (B, *S), optional
+        Nonzero where pixels count.
+
+    Returns
+    -------
+    Tensor
+        Logits of the same shape; the gradient goes to the worst neighbour.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, a label is out of range, or the window is not odd.
+
+    References
+    ----------
+    Valverde et al., "SCNP: Same-Class Neighbor Penalization", CVPR 2026.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = torch.tensor([[[0, 1, 1, 1]]])
+    >>> scnp_logits(torch.tensor([[[[-5.0, 3.0, 1.0, 2.0]]]]), target)
+    tensor([[[[-5.,  1.,  1.,  1.]]]])
+    """
+    name = "scnp_logits"
+    check_number(name, "neighbourhood", neighbourhood, low=1, integer=True)
+    if neighbourhood % 2 == 0:
+        raise fail(name, "neighbourhood", f"is {neighbourhood}", "an odd integer")
+    batch = SegmentationBatch.read(name, logits, target, ignore_index=ignore_index, mask=mask)
+    if batch.logits.device.type == "cpu":
+        return _gather_worst(batch, neighbourhood // 2)
+    return _pool_worst(batch, neighbourhood)
+
+
+def _gather_worst(batch: SegmentationBatch, reach: int) -> torch.Tensor:
+    z = batch.logits
+    n_channels = z.shape[1]
+    values, labels = z.detach().numpy(), batch.labels.numpy()
+    counted = labels >= 0
+
+    def worst(job: tuple[int, int]) -> Any:
+        sample, channel = job
+        inside = labels[sample] == batch.label_of(channel)
+        return least_neighbour(values[sample, channel], inside, counted[sample], reach)
+
+    jobs = [(b, c) for b in range(len(z)) for c in range(n_channels)]
+    index = torch.from_numpy(np.stack(map_batch(worst, jobs))).view(len(z), n_channels, -1)
+    return z.flatten(2).gather(2, index).view_as(z)
+
+
+def _pool_worst(batch: SegmentationBatch, side: int) -> torch.Tensor:
+    """Return the same by max-pooling, on any device."""
+    z = batch.logits
+    inside = batch.one_hot(batch.channels(True)).bool()
+    counted = (batch.labels >= 0)[:, None]
+    pool = F.max_pool2d if z.ndim == 4 else F.max_pool3d
+    lowest = torch.finfo(z.dtype).min
+    outside = (~inside & counted).expand_as(z)
+    highest = pool(z.masked_fill(~outside, lowest), side, 1, side // 2)
+    deepest = -pool((-z).masked_fill(~inside, lowest), side, 1, side // 2)
+    return torch.where(inside, deepest, torch.where(outside, highest, z))
+
+
+class SCNP(SegmentationLoss, name="scnp_ce_dice"):
+    """A loss on the worst logits of the same class nearby, see `scnp_logits`.
+
+    Parameters
+    ----------
+    loss : SegmentationLoss, optional
+        Takes the new logits; by default `CEDiceLoss`.
+    neighbourhood : int, default 3
+        Side of the window, odd; 5 for thick structures.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.losses import ClDiceLoss
+    >>> loss = SCNP(ClDiceLoss(iterations=3))
+    >>> loss(torch.randn(2, 2, 16, 16), torch.randint(2, (2, 1, 16, 16))).shape
+    torch.Size([])
+    """
+
+    def __init__(self, loss: SegmentationLoss | None = None, *, neighbourhood: int = 3) -> None:
+        torch.nn.Module.__init__(self)
+        self.loss = CEDiceLoss() if loss is None else loss
+        if self.loss.options.get("activation") == "none":
+            raise fail("SCNP", "loss", "takes probabilities", "a loss that takes logits")
+        check_number("SCNP", "neighbourhood", neighbourhood, low=1, integer=True)
+        self.neighbourhood = neighbourhood
+        self.options = self.loss.options
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        *,
+        mask: torch.Tensor | None = None,
+        precomputed: TargetParts | None = None,
+        topology: bool = True,
+    ) -> torch.Tensor:
+        """Return the loss of the worst logits nearby; the arguments are those of every loss."""
+        worst = scnp_logits(
+            logits,
+            target,
+            neighbourhood=self.neighbourhood,
+            ignore_index=self.options.get("ignore_index"),
+            mask=mask,
+        )
+        return self.loss(worst, target, mask=mask, precomputed=precomputed, topology=topology)
+
+    def precompute(
+        self, target: torch.Tensor, *, mask: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return what the wrapped loss needs of the label alone."""
+        return self.loss.precompute(target, mask=mask)
+
+    def set_progress(self, fraction: float) -> None:
+        """Tell the wrapped loss which share of the training is done."""
+        self.loss.set_progress(fraction)
+
+    @property
+    def topology_scale(self) -> float:
+        """The wrapped loss's scale."""
+        return self.loss.topology_scale
+
+    def get_extra_state(self) -> dict[str, float]:
+        """Return nothing: the wrapped loss stores its own progress."""
+        return {}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take nothing: the wrapped loss stores its own progress."""
+
+    def extra_repr(self) -> str:
+        """Return the side of the window."""
+        return f"neighbourhood={self.neighbourhood}"
