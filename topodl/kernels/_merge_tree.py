@@ -1,0 +1,56 @@
+"""Elder-rule pairing of the nodes of a graph by union-find over its sorted edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from topodl.kernels._compile import kernel
+from topodl.kernels._radix import radix_argsort
+
+__all__ = ["merge_by_age"]
+
+
+@kernel
+def merge_by_age(ends: Any, keys: Any, ages: Any) -> Any:
+    """Return the edge at which each node dies when edges join trees in the order (key, index); −1 for never.
+
+    `ends` is (n, 2) int32, `keys` (n,) and `ages` (nodes,) are int64. Where two trees join, the one whose
+    oldest node is younger by (age, index) dies with that node.
+    """
+    dies_at = np.full(ages.size, -1, np.int32)
+    parent = np.arange(ages.size).astype(np.int32)
+    order = radix_argsort(keys)
+    in_order = np.empty((order.size, 2), np.int32)
+    for i in range(order.size):  # apart from the merging, whose branches would make these loads wait
+        e = np.uint64(order[i])
+        in_order[i, 0] = ends[e, 0]
+        in_order[i, 1] = ends[e, 1]
+    n_left = ages.size - 1
+    for i in range(order.size):
+        a, b = _find(parent, in_order[i, 0]), _find(parent, in_order[i, 1])
+        if a == b:
+            continue
+        if ages[b] < ages[a] or (ages[b] == ages[a] and b < a):
+            a, b = b, a
+        parent[b] = a
+        dies_at[b] = order[i]
+        n_left -= 1
+        if n_left == 0:
+            break
+    return dies_at
+
+
+@kernel
+def _find(parent: Any, node: int) -> Any:
+    node = np.uint64(node)  # unsigned: Numba need not look for negative indices
+    while True:
+        up = np.uint64(parent[node])
+        if up == node:
+            return node
+        top = np.uint64(parent[up])
+        if top == up:
+            return up
+        parent[node] = top
+        node = top
