@@ -17,6 +17,7 @@ from topodl.evaluation.loading import METRICS, Setting, Study
 
 __all__ = [
     "ERROR_STYLES",
+    "OTHER_ERRORS",
     "ErrorStyle",
     "Example",
     "Panel",
@@ -56,6 +57,7 @@ ERROR_STYLES = (
         "spurious", "#f49ac8", "diamond", "a component of the prediction that nowhere touches the label"
     ),
 )
+OTHER_ERRORS = ErrorStyle("other wrong pixels", "#75689f", "filled", "their correction changes no topology")
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _load_example(study: Study, seed: int, image_id: str) -> Example:
             ", ".join(f"{number} {name}" for name, number in counts.items() if number)
             or "no errors of topology"
         )
-        overlay = _webp_uri(draw_overlay(picture, label & prediction, errors))
+        overlay = _webp_uri(draw_overlay(picture, prediction, label, errors))
         panels.append(Panel(loss.name, _mask_uri(prediction), overlay, caption, listed))
     group = setting.groups[row]
     return Example(image_id, group, _webp_uri(_enlarged(picture)), _mask_uri(label), tuple(panels))
@@ -189,15 +191,17 @@ def count_errors(errors: NDArray[np.integer[Any]]) -> dict[str, int]:
     }
 
 
-def draw_overlay(picture: NDArray[np.uint8], correct: BoolArray, errors: NDArray[np.integer[Any]]) -> Any:
+def draw_overlay(
+    picture: NDArray[np.uint8], prediction: BoolArray, label: BoolArray, errors: NDArray[np.integer[Any]]
+) -> Any:
     """Draw the errors of a prediction on the dimmed picture, each place ringed by the shape of its kind.
 
     Parameters
     ----------
     picture : uint8 array of shape (H, W, 3)
         The test image.
-    correct : bool array of shape (H, W)
-        Foreground of both label and prediction, which is lightened.
+    prediction, label : bool array of shape (H, W)
+        What both have is drawn light; what only one has, in a dull colour where it is no error of topology.
     errors : integer array of shape (H, W)
         Values of `topodl.metrics.TopologyError`: 0, or 1 + the index in `ERROR_STYLES`.
 
@@ -210,11 +214,15 @@ def draw_overlay(picture: NDArray[np.uint8], correct: BoolArray, errors: NDArray
 
     grey = picture.astype(np.float64) @ [0.299, 0.587, 0.114]
     canvas = np.repeat((0.32 * grey)[..., None] + 18, 3, axis=2)
-    canvas[correct] = 0.35 * canvas[correct] + 0.65 * np.array([196, 204, 212])
+    for here, color, weight in (
+        (prediction & label, "#c4ccd4", 0.65),
+        (prediction ^ label, OTHER_ERRORS.color, 0.8),
+    ):
+        canvas[here] = (1 - weight) * canvas[here] + weight * np.array(_rgb(color))
     marks = []
     for value, style in enumerate(ERROR_STYLES, start=1):
         here = errors == value
-        canvas[here] = [int(style.color[n : n + 2], 16) for n in (1, 3, 5)]
+        canvas[here] = _rgb(style.color)
         labelled, _ = ndimage.label(here, np.ones((3, 3)))
         for window in ndimage.find_objects(labelled):
             rows, columns = window
@@ -227,6 +235,10 @@ def draw_overlay(picture: NDArray[np.uint8], correct: BoolArray, errors: NDArray
     for extent, (x, y), style in marks[:_MAX_MARKS]:
         _ring(image, (x * scale, y * scale), max(0.5 * extent * scale + 7, 12), style)
     return image
+
+
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color[1:]))
 
 
 def _ring(image: Any, center: tuple[float, float], radius: float, style: ErrorStyle) -> None:

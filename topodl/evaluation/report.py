@@ -12,7 +12,7 @@ from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.loading import METRICS, Study, load_studies
-from topodl.evaluation.overlays import ERROR_STYLES, load_examples
+from topodl.evaluation.overlays import ERROR_STYLES, OTHER_ERRORS, load_examples
 from topodl.evaluation.run_folder import RunFolder, atomic_path
 from topodl.evaluation.statistics import Correction
 from topodl.evaluation.tables import cost_table, group_table, p_value_table, result_table, rule_sentence
@@ -102,7 +102,7 @@ def write_report(
         "title": "Topology losses compared",
         "lead": _lead(results),
         "sections": sections,
-        "styles": ERROR_STYLES,
+        "styles": (*ERROR_STYLES, OTHER_ERRORS),
         "method": f"{_METHODS[rule]}; seed {seed}.",
         "version": topodl.__version__,
     }

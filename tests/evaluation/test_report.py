@@ -1,0 +1,329 @@
+"""The report of a whole run folder, of CSV files alone, and of folders that cannot be used."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.evaluation.fake_run import make_run
+from topodl.cli import main
+from topodl.errors import InputError
+from topodl.evaluation import build_report
+from topodl.evaluation.figures import box_plots, learning_curves
+from topodl.evaluation.loading import Curve, load_studies
+from topodl.evaluation.overlays import (
+    ERROR_STYLES,
+    choose_examples,
+    count_errors,
+    draw_overlay,
+    load_examples,
+)
+from topodl.evaluation.run_folder import RunFolder, read_rows
+from topodl.metrics import TopologyError
+
+VOID = {"meta", "img", "br", "path", "circle", "use", "hr", "link", "input", "rect"}
+
+
+class Page(HTMLParser):
+    """Collects tags, ids and text, and checks that tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory) -> RunFolder:
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def html(run_folder) -> str:
+    return build_report([run_folder.root]).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copied(run_folder, tmp_path) -> RunFolder:
+    """Return a copy of the run folder that a test may damage."""
+    shutil.copytree(run_folder.root, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    folder.report_html.unlink(missing_ok=True)
+    folder.results_markdown.unlink(missing_ok=True)
+    return folder
+
+
+def test_the_report_has_every_part(html):
+    text = " ".join(Page(html).text)
+    for part in (
+        "At a glance", "In-distribution (2 images × 2 seeds)", "Out-of-distribution (12 images × 2 seeds)",
+        "Marked: better than CEDice, p < 0.05 (two-sided paired permutation test, images as units",
+        "Holm's correction for 16 comparisons", "Measurements image by image", "By group of test images",
+        "p-values", "Training loss", "Validation: Dice", "Validation: Betti0 error", "Seconds per iteration",
+        "Peak memory", "400 MiB", "2.82×", "Where the losses differ most", "broken", "merged", "missing",
+        "spurious", "What was run", "image_size",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "Left out" not in text
+
+
+def test_the_report_is_one_file_that_needs_nothing_else(html):
+    page = Page(html)
+    assert not page.all("script")
+    assert not page.all("link")
+    assert not re.search(r"https?://|url\((?!#)|@import", html)
+    for _, attributes in page.tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/"))
+
+
+def test_the_report_is_accessible(html):
+    page = Page(html)
+    assert page.all("html")[0]["lang"] == "en"
+    assert page.all("meta")[1]["name"] == "viewport"
+    images = page.all("img")
+    assert len(images) == 4 * (2 + 3 * 2)
+    assert all(len(image["alt"] or "") > 10 for image in images)
+    figures = [svg for svg in page.all("svg") if svg.get("aria-hidden") != "true"]
+    assert len(figures) == 8 + 3
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in figures)
+    assert all("scope" in th for th in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    referred = set(re.findall(r'(?:url\(|href=")#([\w-]+)', html))
+    assert referred <= set(ids)
+    assert "prefers-color-scheme: dark" in html
+    assert not re.search(r"#0[1-4][0-9a-f]{4}\b", html)  # no placeholder colour is left
+
+
+def test_the_tables_of_both_files_agree(run_folder, html):
+    markdown = run_folder.results_markdown.read_text(encoding="utf-8")
+    cells = re.findall(r"-?[\d.]+ ± [\d.]+", markdown)
+    assert len(cells) == 2 * 3 * 7
+    assert set(cells) == set(re.findall(r"-?[\d.]+ ± [\d.]+", html))
+    bold = re.findall(r"\*\*(-?[\d.]+ ± [\d.]+)\*\*", markdown)
+    marked = re.findall(r'class="better">([\d.]+ ± [\d.]+)<', html)
+    assert bold == marked
+
+
+@pytest.mark.usefixtures("html")
+def test_the_cells_are_the_means_of_the_files(run_folder):
+    group = {row["ID"]: row["group"] for row in read_rows(run_folder.groups)}
+    values = []
+    for path in sorted((run_folder.results / "supervised/accurate/large/cldice").iterdir()):
+        rows = [row for row in read_rows(path) if group[row["ID"]] == "indistr"]
+        values += [float(row["Dice_mortar"]) for row in rows]
+    expected = f"{np.round(np.mean(values), 2)} ± {np.round(np.std(values, ddof=1), 2)}"
+    row = re.search(r"\| clDice \|.*", run_folder.results_markdown.read_text(encoding="utf-8"))
+    assert row is not None
+    assert expected in row[0]
+
+
+def test_the_same_files_and_seed_give_the_same_report(run_folder, html, tmp_path):
+    again = build_report([run_folder.root], output=tmp_path / "again")
+    assert again.read_text(encoding="utf-8") == html
+
+
+def test_csv_files_alone_are_enough(copied, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(copied.results, bare / "results")
+    shutil.copy(copied.groups, bare / "groups.csv")
+    path = build_report([bare])
+    assert path == bare / "report.html"
+    text = " ".join(Page(path.read_text(encoding="utf-8")).text)
+    assert (
+        "Left out, as there are no files for it: learning curves (curves/), cost (costs.csv), pictures"
+        in text
+    )
+    assert "Where the losses differ most" not in text
+    assert "Left out" in (bare / "results.md").read_text(encoding="utf-8")
+
+
+def test_one_loss_in_one_domain_is_reported_without_tests(copied):
+    for loss in ("ce_dice", "skeleton_recall"):
+        shutil.rmtree(copied.results / "supervised/accurate/large" / loss)
+    ids = [path.stem for path in copied.label_image("x").parent.iterdir()]
+    copied.groups.write_text("ID,group\n" + "".join(f"{i},indistr\n" for i in ids))
+    text = build_report([copied.root]).read_text(encoding="utf-8")
+    assert "No loss named CEDice here, so nothing is tested" in text
+    assert "There are no out-of-distribution test images." in text
+
+
+def test_losses_run_apart_are_shown_together(copied, tmp_path):
+    other = RunFolder(tmp_path / "other")
+    for part in ("results/supervised/accurate/large", "predictions", "curves"):
+        (other.root / part).mkdir(parents=True)
+        shutil.move(copied.root / part / "cldice", other.root / part / "cldice")
+    shutil.copy(copied.groups, other.groups)
+    shutil.copytree(copied.root / "labels", other.root / "labels")
+    report = build_report([copied.root, other.root], output=tmp_path / "both")
+    page = Page(report.read_text(encoding="utf-8"))
+    assert len(page.all("img")) == 4 * (2 + 3 * 2)
+    assert len(page.all("h2")) == 1
+
+
+def test_examples_are_the_images_on_which_losses_differ_most(run_folder):
+    (study,) = load_studies([run_folder.root])
+    setting = study.setting
+    ids = list(setting.image_ids)
+    chosen = choose_examples(setting, 1, ids, count=len(ids))
+    assert sorted(chosen) == sorted(ids)
+    columns = [1, 3]
+    errors = np.stack([loss.values[0][:, columns].sum(1) for loss in setting.losses])
+    score = dict(zip(ids, np.ptp(np.log1p(errors), axis=0), strict=True))
+    group = dict(zip(ids, setting.groups, strict=True))
+    assert chosen[0] == min(ids, key=lambda i: (-score[i], i))
+    assert len({group[i] for i in chosen[:7]}) == 7  # one of each group first
+    for image_id in chosen[:7]:
+        assert score[image_id] == max(score[i] for i in ids if group[i] == group[image_id])
+    assert choose_examples(setting, 1, ids[:2], count=4) == sorted(ids[:2], key=lambda i: (-score[i], i))
+
+
+def test_the_styles_are_the_classes_of_errors():
+    assert [style.name for style in ERROR_STYLES] == [error.name.lower() for error in TopologyError if error]
+    assert [int(error) for error in TopologyError if error] == [1, 2, 3, 4]
+
+
+def test_an_overlay_shows_each_error_in_its_colour():
+    label = np.zeros((64, 64), bool)
+    label[20:24] = True
+    prediction = label.copy()
+    prediction[:, 40:44] = False
+    errors = np.where(label & ~prediction, 1, 0)
+    errors[50:53, 10:13] = 4
+    picture = np.full((64, 64, 3), 200, np.uint8)
+    image = np.asarray(draw_overlay(picture, prediction, label, errors))
+    assert image.shape == (512, 512, 3)
+    assert tuple(image[21 * 8 + 4, 41 * 8 + 4]) == tuple(bytes.fromhex(ERROR_STYLES[0].color[1:]))
+    assert tuple(image[51 * 8 + 4, 11 * 8 + 4]) == tuple(bytes.fromhex(ERROR_STYLES[3].color[1:]))
+    assert image[21 * 8 + 4, 10 * 8].min() > 140  # right: light
+    assert image[5, 5].max() < 100  # background: dimmed
+    ring = (image == tuple(bytes.fromhex(ERROR_STYLES[0].color[1:]))).all(-1)
+    rows, columns = np.nonzero(ring)
+    assert columns.max() > 44 * 8 + 3  # the circle goes round the gap
+    assert rows.min() < 20 * 8 - 3
+    assert count_errors(errors) == {"broken": 1, "merged": 0, "missing": 0, "spurious": 1}
+
+
+def test_pictures_of_another_size_are_refused(copied):
+    (study,) = load_studies([copied.root])
+    _, examples = load_examples(study)
+    path = copied.prediction("cldice", 1, examples[0].image_id)
+    Image.new("L", (32, 16)).save(path)
+    with pytest.raises(
+        InputError, match=r"cldice.1.\w+.png has 16 × 32 pixels; expected 64 × 64 as its label"
+    ):
+        build_report([copied.root])
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"png is not a readable picture"):
+        build_report([copied.root])
+    assert not copied.report_html.exists()
+
+
+def test_long_curves_are_averaged_in_blocks():
+    iterations = np.arange(10_000.0)
+    curves = [Curve("clDice", 1, {"iteration": iterations, "loss": 1 / (1 + iterations)})]
+    (figure,) = learning_curves(curves)
+    assert len(figure.svg) < 30_000
+    nothing = [Curve("clDice", 1, {"iteration": iterations, "val_dice": np.full(10_000, np.nan)})]
+    assert learning_curves(nothing) == []
+
+
+def test_box_plots_say_their_medians(run_folder):
+    from topodl.evaluation.comparison import compare_losses
+
+    figures = box_plots(compare_losses(load_studies([run_folder.root])[0].setting))
+    assert len(figures) == 8
+    assert re.search(r"medians: CEDice [\d.]+, clDice [\d.]+, SkelRecall [\d.]+\.$", figures[0].alternative)
+
+
+# --- the command -------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_tables_and_the_path(copied, capsys, tmp_path):
+    output = tmp_path / "deep" / "output"
+    arguments = ["report", str(copied.root), "--rule", "topomortar", "--output", str(output)]
+    assert main([*arguments, "--baseline", "cldice", "--seed", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "better than clDice by the TopoMortar study's rule" in printed
+    assert printed.endswith(f"Report: {output / 'report.html'}\n")
+    assert sorted(path.name for path in output.iterdir()) == ["report.html", "results.md"]
+    assert not copied.report_html.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["{tmp}/nowhere"],
+            "topodl report: folder {tmp}/nowhere does not exist; expected a folder with results",
+        ),
+        (["{tmp}"], "topodl report: folder {tmp} has no results; expected files "),
+        (["{run}", "--baseline", "warping"], "topodl report: baseline 'warping' has no results in "),
+        (["{run}", "--output", "{run}/settings.json/x"], "topodl report: cannot write "),
+    ],
+)
+def test_errors_are_one_line_with_status_2(run_folder, tmp_path, capsys, arguments, message):
+    places = {"tmp": tmp_path.as_posix(), "run": run_folder.root.as_posix()}
+    assert main(["report", *(a.format(**places) for a in arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message.format(**places))
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rule_that_does_not_exist_is_refused(run_folder, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["report", str(run_folder.root), "--rule", "bayes"])
+    assert caught.value.code == 2
+    assert "invalid choice: 'bayes'" in capsys.readouterr().err
+
+
+def test_a_failed_write_leaves_the_old_report(copied, monkeypatch):
+    copied.report_html.write_text("old")
+
+    def full(self: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match=r"cannot write .*No space left on device.*--output"):
+        build_report([copied.root])
+    monkeypatch.undo()
+    assert copied.report_html.read_text() == "old"
+    assert not list(copied.root.glob("*.part")) + list(copied.root.glob(".*.part"))
+
+
+def test_folders_of_others_that_cannot_be_written_to_stay_untouched(copied, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("topodl.evaluation.report.os.access", lambda path, mode: False)
+    published = tmp_path / "published"
+    shutil.copytree(copied.results, published)
+    shutil.copy(copied.groups, published / "groups.csv")
+    assert build_report([published]) == Path("topodl-report/report.html")
+    assert Path("topodl-report/results.md").exists()
