@@ -70,6 +70,6 @@ def test_without_a_prescription_the_label_gives_it():
 @pytest.mark.parametrize("betti", [(1,), (1, 0, 0), (-1, 0), (1.5, 0), [(1, 0)] * 3, "ab", (True, False)])
 def test_unusable_betti_numbers_are_named(betti):
     with pytest.raises(
-        ValueError, match="topo_grad_loss: betti_numbers is .*; expected 2 integers of at least 0"
+        ValueError, match=r"topo_grad_loss: betti_numbers is .*; expected 2 integers of at least 0"
     ):
         topo_grad_loss(torch.randn(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long), betti_numbers=betti)

@@ -16,4 +16,6 @@ from topodl.losses.skeleton_recall import (
     SkeletonRecallLoss as SkeletonRecallLoss,
     skeleton_recall_loss as skeleton_recall_loss,
 )
+from topodl.losses.topo_grad import TopoGradLoss as TopoGradLoss, topo_grad_loss as topo_grad_loss
+from topodl.losses.topo_loss import TopoLoss as TopoLoss, topo_loss as topo_loss
 from topodl.losses.topograph import TopographLoss as TopographLoss, topograph_loss as topograph_loss

@@ -1,0 +1,155 @@
+"""TopoGrad: bars of the probabilities are driven towards prescribed Betti numbers, with or without a label.
+
+Clough et al., IPMI 2019, arXiv:1901.10244, and TPAMI 2020, arXiv:1910.01877; Byrne et al., arXiv:2107.12689.
+Cost: one pairing an image and class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, Unpack
+
+import torch
+
+from topodl._checks import check_choice, check_connectivity, fail
+from topodl.losses._bars import (
+    BORDERS,
+    Border,
+    Essential,
+    foreground_maps,
+    label_betti,
+    probability_bars,
+    surround,
+    take_betti,
+)
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._targets import TargetCache, TargetParts
+from topodl.losses.ce_dice import ce_dice
+
+__all__ = ["TopoGradLoss", "topo_grad_loss"]
+
+
+@full_precision
+def topo_grad_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    betti_numbers: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    base_weight: float = 1.0,
+    topology_weight: float = 0.01,
+    power: Literal[1, 2] = 2,
+    essential: Essential = "clamp",
+    border: Border = "open",
+    connectivity: int = 8,
+    include_background: bool = False,
+    precomputed: TargetParts | TargetCache | None = None,
+    **common: Unpack[CommonOptions],
+) -> torch.Tensor:
+    r"""Return CE + Dice plus the weighted distance of the bars from what the Betti numbers ask for.
+
+    The :math:`\beta_k` longest superlevel bars of dimension k are drawn to length 1, all others to 0.
+
+    .. math:: L = w_b (CE - Dice) + w_t \frac1C \sum_c w_c \sum_k \Bigl[
+              \sum_{l \le \beta_k} \bigl(1 - (b_l - d_l)^2\bigr) + \sum_{l > \beta_k} (b_l - d_l)^2 \Bigr]
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+        One channel for the foreground alone (sigmoid), or one a class (softmax).
+    target : Tensor of integers (B, 1, *S) or (B, *S)
+        Labels in [0, C), in {0, 1} for one channel. With `betti_numbers` and ``base_weight=0`` its values
+        do not matter.
+    betti_numbers : sequence of ints, optional
+        Components and holes; in 3D components, tunnels and cavities. One sequence for all classes that
+        count, or one for each. By default those of the label.
+    base_weight, topology_weight : float, default 1 and 0.01
+        Weights of CE + Dice and of the bars.
+    power : {2, 1}, default 2
+        Of the lengths in the sums.
+    essential : {"clamp", "drop"}, default "clamp"
+        Whether the component that never dies is a bar that ends at 0, or does not count.
+    border : {"open", "background", "foreground"}, default "open"
+        Frames each image with background or foreground; with "foreground", holes cut by its edge count.
+    connectivity : {8, 4} or {26, 6}, default 8
+        Of a class against the rest, which has the other one; 8 stands for 26 in volumes.
+    include_background : bool, default False
+        Whether class 0 counts, as a foreground of its own.
+    precomputed : mapping of tensors, optional
+        What ``TopoGradLoss.precompute`` returned for `target`.
+    **common
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or (B,) with reduction="none".
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, a label is out of range, or an option is unusable.
+
+    Examples
+    --------
+    One component of height 1 was asked for; a second one of height 0.6 is too many:
+
+    >>> import torch
+    >>> p, target = torch.zeros(1, 1, 5, 9), torch.zeros(1, 5, 9, dtype=torch.long)
+    >>> p[..., 2, :4], p[..., 2, 7] = 1.0, 0.6
+    >>> options = {"activation": "none", "base_weight": 0, "topology_weight": 1}
+    >>> round(float(topo_grad_loss(p, target, betti_numbers=(1, 0), **options)), 4)
+    0.36
+    """
+    name = "topo_grad_loss"
+    check_choice(name, "power", power, (1, 2))
+    check_choice(name, "essential", essential, ("clamp", "drop"))
+    check_choice(name, "border", border, BORDERS)
+    eight = check_connectivity(name, connectivity)
+    batch = SegmentationBatch.read(name, logits, target, **common)
+    channels = batch.channels(include_background)
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else 0.0
+    if topology_weight:
+        if betti_numbers is None:
+            prepare = partial(label_betti, connectivity=connectivity, border=border)
+            wanted = take_betti(batch, batch.target_parts(precomputed, prepare), channels)[:, :, 0].clone()
+        else:
+            wanted = _read_betti(batch, betti_numbers, channels)
+        if essential == "drop":
+            wanted[..., 0] = (wanted[..., 0] - 1).clamp_min(0)
+        bars = probability_bars(surround(foreground_maps(batch, channels), border), eight, essential)
+        length = (bars.births - bars.deaths) ** power
+        kept = bars.rank < wanted.flatten()[bars.diagram]
+        errors = bars.sums(torch.where(kept, 1 - length, length)).view(wanted.shape).sum(2)
+        loss = loss + topology_weight * batch.weigh_classes(errors, channels)
+    return batch.reduce(torch.as_tensor(loss))
+
+
+def _read_betti(
+    batch: SegmentationBatch, betti_numbers: Sequence[int] | Sequence[Sequence[int]], channels: range
+) -> torch.Tensor:
+    """Return the prescribed numbers as (B, C, dimensions)."""
+    n_dims = batch.logits.ndim - 2
+    expected = f"{n_dims} integers of at least 0, or so many for each of {len(channels)} classes"
+    try:
+        table = torch.tensor(betti_numbers)
+    except (TypeError, ValueError) as error:
+        raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected) from error
+    whole = not table.is_floating_point() and table.dtype != torch.bool
+    if not whole or table.shape not in ((n_dims,), (len(channels), n_dims)) or bool((table < 0).any()):
+        raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected)
+    table = table.expand(len(batch.labels), len(channels), n_dims)
+    return table.to(batch.logits.device, copy=True)
+
+
+class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, prepare=label_betti):
+    """TopoGrad as a module; the options are those of `topo_grad_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = TopoGradLoss(betti_numbers=[(1, 0), (2, 1)])
+    >>> loss(torch.randn(2, 3, 16, 16), torch.randint(3, (2, 16, 16))).shape
+    torch.Size([])
+    """
