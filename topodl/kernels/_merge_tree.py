@@ -9,7 +9,22 @@ import numpy as np
 from topodl.kernels._compile import kernel
 from topodl.kernels._radix import radix_argsort
 
-__all__ = ["merge_by_age"]
+__all__ = ["find_root", "merge_by_age"]
+
+
+@kernel
+def find_root(parent: Any, node: int) -> Any:
+    """Return the root of `node` in the forest `parent`, halving the path to it."""
+    at = np.uint64(node)  # unsigned: Numba need not look for negative indices
+    while True:
+        up = np.uint64(parent[at])
+        if up == at:
+            return at
+        top = np.uint64(parent[up])
+        if top == up:
+            return up
+        parent[at] = top
+        at = top
 
 
 @kernel
@@ -29,7 +44,7 @@ def merge_by_age(ends: Any, keys: Any, ages: Any) -> Any:
         in_order[i, 1] = ends[e, 1]
     n_left = ages.size - 1
     for i in range(order.size):
-        a, b = _find(parent, in_order[i, 0]), _find(parent, in_order[i, 1])
+        a, b = find_root(parent, in_order[i, 0]), find_root(parent, in_order[i, 1])
         if a == b:
             continue
         if ages[b] < ages[a] or (ages[b] == ages[a] and b < a):
@@ -40,17 +55,3 @@ def merge_by_age(ends: Any, keys: Any, ages: Any) -> Any:
         if n_left == 0:
             break
     return dies_at
-
-
-@kernel
-def _find(parent: Any, node: int) -> Any:
-    node = np.uint64(node)  # unsigned: Numba need not look for negative indices
-    while True:
-        up = np.uint64(parent[node])
-        if up == node:
-            return node
-        top = np.uint64(parent[up])
-        if top == up:
-            return up
-        parent[node] = top
-        node = top

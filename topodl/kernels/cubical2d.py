@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._compile import kernel
-from topodl.kernels._merge_tree import merge_by_age
-from topodl.kernels._radix import ordered_key
+from topodl.kernels._merge_tree import find_root
+from topodl.kernels._radix import ordered_key, radix_argsort
 
 __all__ = ["pair_pixels", "warm_up"]
 
@@ -66,16 +66,18 @@ def pair_pixels(
     lower = _LINKS[1 if by_cells else 0]
     upper = _LINKS[0 if by_cells else 1]
     minima, maxima, saddles = _critical_pixels(masks, by_cells)
-    pixels, keys = _saddle_edges(saddles, masks, bits, lower)
-    merged = np.zeros(keys.size, np.bool_)
     label = np.zeros(values.size, np.int32)
+    edges, keys = _saddle_edges(saddles, masks, bits, lower)
+    order = radix_argsort(keys)
     births0, deaths0 = np.empty(0, np.int64), np.empty(0, np.int64)
-    births1, deaths1 = np.empty(0, np.int64), np.empty(0, np.int64)
     if dim0:
-        births0, deaths0 = _pair_minima(pixels, keys, masks, minima, bits, lower, label, width, merged)
-        label[:] = 0
+        _join_lower_basins(edges, masks, minima, lower, label, width)
+        births0, deaths0 = _merge_ascending(edges, keys, order, minima, bits)
+    births1, deaths1 = np.empty(0, np.int64), np.empty(0, np.int64)
     if dim1:
-        births1, deaths1 = _pair_maxima(pixels, keys, masks, maxima, bits, upper, label, width, merged)
+        label[:] = 0
+        _join_upper_basins(edges, masks, maxima, upper, label, height, width)
+        births1, deaths1 = _merge_descending(edges, keys, order, maxima, bits)
     return births0, deaths0, births1, deaths1
 
 
@@ -178,18 +180,23 @@ def _any_critical(word: Any) -> bool:
 
 @kernel
 def _saddle_edges(saddles: Any, masks: Any, bits: Any, lower: Any) -> Any:
-    """Return (pixels, keys): per saddle, one edge fewer than its lower link has components."""
+    """Return (edges, keys): per saddle, one edge fewer than its lower link has components.
+
+    An edge is (first basin, second basin, saddle pixel, 1 while it has merged nothing).
+    """
     n = 0
     for s in saddles:
         n += lower[masks[s], 0] - 1
-    pixels, keys = np.empty(n, np.int32), np.empty(n, np.int64)
+    edges = np.empty((n, 4), np.int32)
+    keys = np.empty(n, np.int64)
     e = 0
     for s in saddles:
         for _ in range(lower[masks[s], 0] - 1):
-            pixels[e] = s
+            edges[e, 2] = s
+            edges[e, 3] = 1
             keys[e] = ordered_key(bits, s)
             e += 1
-    return pixels, keys
+    return edges, keys
 
 
 @kernel
@@ -202,7 +209,7 @@ def _root_of(start: int, masks: Any, flip: int, step: Any, label: Any) -> Any:
     """Follow one earlier (flip = 255: later) neighbour after the other to a labelled pixel; label the way."""
     p = np.uint64(start)  # unsigned: Numba need not look for negative indices
     if label[p] != 0:
-        return label[p] - 1
+        return label[p]
     while label[p] == 0:
         p += step[masks[p] ^ np.uint8(flip)]
     found = label[p]
@@ -210,121 +217,146 @@ def _root_of(start: int, masks: Any, flip: int, step: Any, label: Any) -> Any:
     while label[p] == 0:
         label[p] = found
         p += step[masks[p] ^ np.uint8(flip)]
-    return found - 1
+    return found
 
 
 @kernel
-def _pair_minima(
-    pixels: Any,
-    keys: Any,
-    masks: Any,
-    minima: Any,
-    bits: Any,
-    lower: Any,
-    label: Any,
-    width: int,
-    merged: Any,
-) -> Any:
-    """Return (births, deaths) of dimension 0, and mark the edges that merged two components."""
+def _join_lower_basins(edges: Any, masks: Any, minima: Any, lower: Any, label: Any, width: int) -> None:
+    """Write to each edge which two minima (numbered from 1) its saddle joins."""
     steps = _neighbour_steps(width)
     first_step = steps[lower[:, 1]]
-    ages = np.empty(minima.size, np.int64)
     for i in range(minima.size):
-        ages[i] = ordered_key(bits, minima[i])
         label[minima[i]] = i + 1
-    ends = np.empty((keys.size, 2), np.int32)
     previous, k = -1, 0
-    for e in range(keys.size):
-        p = pixels[e]
+    for e in range(edges.shape[0]):
+        p = edges[e, 2]
         k = k + 1 if p == previous else 1
         previous = p
         link = lower[masks[p]]
-        first = (
-            _root_of(np.uint64(p) + steps[link[1]], masks, 0, first_step, label) if k == 1 else ends[e - 1, 1]
-        )
-        ends[e, 0] = first
-        ends[e, 1] = _root_of(np.uint64(p) + steps[link[k + 1]], masks, 0, first_step, label)
-    dies_at = merge_by_age(ends, keys, ages)
-    births, deaths = np.empty(minima.size, np.int64), np.empty(minima.size, np.int64)
+        if k == 1:
+            edges[e, 0] = _root_of(np.uint64(p) + steps[link[1]], masks, 0, first_step, label)
+        else:
+            edges[e, 0] = edges[e - 1, 1]
+        edges[e, 1] = _root_of(np.uint64(p) + steps[link[k + 1]], masks, 0, first_step, label)
+
+
+@kernel
+def _ends_in_order(edges: Any, order: Any) -> Any:
+    """Return the first two columns of `edges` in `order`, apart from the merging, which stalls loads."""
+    ends = np.empty((order.size, 2), np.int32)
+    for t in range(order.size):
+        e = np.uint64(order[t])
+        ends[t, 0] = edges[e, 0]
+        ends[t, 1] = edges[e, 1]
+    return ends
+
+
+@kernel
+def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, bits: Any) -> Any:
+    """Join minima over the edges in ascending order; the younger dies. Edges that merge lose their mark."""
+    n_trees = minima.size
+    parent = np.arange(n_trees + 1).astype(np.int32)
+    age = np.empty(n_trees + 1, np.int64)
+    oldest = 1
+    for i in range(n_trees):
+        age[i + 1] = ordered_key(bits, minima[i])
+        if age[i + 1] < age[oldest]:
+            oldest = i + 1
+    births, deaths = np.empty(n_trees, np.int64), np.empty(n_trees, np.int64)
+    births[0], deaths[0] = minima[oldest - 1], -1
     n_pairs = 1
-    for i in range(minima.size):
-        e = dies_at[i]
-        if e < 0:
-            births[0], deaths[0] = minima[i], -1
+    ends = _ends_in_order(edges, order)
+    for t in range(order.size):
+        if n_trees == 1:
+            break
+        a, b = find_root(parent, ends[t, 0]), find_root(parent, ends[t, 1])
+        if a == b:
             continue
-        merged[e] = True
-        births[n_pairs], deaths[n_pairs] = minima[i], pixels[e]
-        n_pairs += keys[e] != ages[i]
+        e = order[t]
+        if age[b] < age[a] or (age[b] == age[a] and b < a):
+            a, b = b, a
+        parent[b] = a
+        n_trees -= 1
+        edges[e, 3] = 0
+        if age[b] != keys[e]:
+            births[n_pairs], deaths[n_pairs] = minima[b - 1], edges[e, 2]
+            n_pairs += 1
     return births[:n_pairs].copy(), deaths[:n_pairs].copy()
 
 
 @kernel
-def _pair_maxima(
-    pixels: Any,
-    keys: Any,
-    masks: Any,
-    maxima: Any,
-    bits: Any,
-    upper: Any,
-    label: Any,
-    width: int,
-    merged: Any,
-) -> Any:
-    """Return (births, deaths) of dimension 1: maxima joined in descending order over the edges left over.
-
-    Edges and maxima are listed backwards, so that the order is ascending again; node 0 is the outside.
-    """
-    height = masks.size // width
+def _join_upper_basins(
+    edges: Any, masks: Any, maxima: Any, upper: Any, label: Any, height: int, width: int
+) -> None:
+    """Write to each edge that has merged nothing which two maxima it joins; the last is the outside."""
     steps = _neighbour_steps(width)
     first_step = steps[upper[:, 1]]
-    ages = np.empty(maxima.size + 1, np.int64)
-    ages[0] = np.iinfo(np.int64).min
+    outside = maxima.size + 1
     for i in range(maxima.size):
-        ages[maxima.size - i] = ~ordered_key(bits, maxima[i])
-        label[maxima[i]] = maxima.size - i + 1
+        label[maxima[i]] = i + 1
     for x in range(width):
-        label[x] = label[(height - 1) * width + x] = 1
+        label[x] = label[(height - 1) * width + x] = outside
     for y in range(height):
-        label[y * width] = label[y * width + width - 1] = 1
-    at_border = np.empty(keys.size, np.bool_)
-    for e in range(keys.size):  # before the walks spread the label of the outside
-        at_border[e] = label[pixels[e]] == 1
-    ends, left = np.empty((keys.size, 2), np.int32), np.empty(keys.size, np.int32)
-    n = 0
-    stop = keys.size
-    while stop > 0:
-        p = pixels[stop - 1]
-        start, waits = stop, False
-        while start > 0 and pixels[start - 1] == p:
-            start -= 1
-            waits |= not merged[start]
+        label[y * width] = label[y * width + width - 1] = outside
+    at_border = np.empty(edges.shape[0], np.bool_)
+    for e in range(edges.shape[0]):  # before the walks spread the label of the outside
+        at_border[e] = label[edges[e, 2]] == outside
+    start = 0
+    while start < edges.shape[0]:
+        p = edges[start, 2]
+        stop, waits = start, 0
+        while stop < edges.shape[0] and edges[stop, 2] == p:
+            waits |= edges[stop, 3]
+            stop += 1
         if waits:  # all edges of a saddle or none: those of its lower and of its upper link do not correspond
             link = upper[masks[p] ^ 255]
             for k in range(stop - start + 1):
-                found = 0
-                if not (at_border[start] and _is_outside(p, link[k + 1], height, width)):
-                    found = _root_of(np.uint64(p) + steps[link[k + 1]], masks, 255, first_step, label)
+                j = link[1 + k]
+                found = outside
+                if not (at_border[start] and _is_outside(p, j, height, width)):
+                    found = _root_of(np.uint64(p) + steps[j], masks, 255, first_step, label)
                 if k > 0:
-                    ends[n, 1] = found
-                    left[n] = start
-                    n += 1
+                    edges[start + k - 1, 1] = found
+                    edges[start + k - 1, 3] = 1
                 if start + k < stop:
-                    ends[n, 0] = found
-        stop = start
-    dies_at = merge_by_age(ends[:n], ~keys[left[:n]], ages)
-    births, deaths = np.empty(maxima.size, np.int64), np.empty(maxima.size, np.int64)
-    n_pairs = 0
-    for i in range(1, ages.size):
-        e = left[dies_at[i]]
-        births[n_pairs], deaths[n_pairs] = pixels[e], maxima[maxima.size - i]
-        n_pairs += ages[i] != ~keys[e]
-    return births[:n_pairs].copy(), deaths[:n_pairs].copy()
+                    edges[start + k, 0] = found
+        start = stop
 
 
 @kernel
 def _is_outside(p: int, j: int, height: int, width: int) -> bool:
     y, x = p // width + _ROWS[j], p % width + _COLUMNS[j]
     return y < 0 or y >= height or x < 0 or x >= width
+
+
+@kernel
+def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, bits: Any) -> Any:
+    """Join maxima over the marked edges in descending order; the younger dies, the outside never."""
+    n_trees = maxima.size + 1
+    parent = np.arange(n_trees + 1).astype(np.int32)
+    age = np.empty(n_trees + 1, np.int64)
+    for i in range(maxima.size):
+        age[i + 1] = ordered_key(bits, maxima[i])
+    age[n_trees] = np.iinfo(np.int64).max
+    births, deaths = np.empty(n_trees, np.int64), np.empty(n_trees, np.int64)
+    n_pairs = 0
+    waiting = order[edges[order, 3] == 1]
+    ends = _ends_in_order(edges, waiting)
+    for t in range(waiting.size - 1, -1, -1):
+        if n_trees == 1:
+            break
+        a, b = find_root(parent, ends[t, 0]), find_root(parent, ends[t, 1])
+        if a == b:
+            continue
+        e = waiting[t]
+        if age[b] > age[a] or (age[b] == age[a] and b > a):
+            a, b = b, a
+        parent[b] = a
+        n_trees -= 1
+        if age[b] != keys[e]:
+            births[n_pairs], deaths[n_pairs] = edges[e, 2], maxima[b - 1]
+            n_pairs += 1
+    return births[:n_pairs].copy(), deaths[:n_pairs].copy()
 
 
 def warm_up() -> None:
