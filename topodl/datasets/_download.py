@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 from topodl.errors import InputError
 from topodl.kernels._pool import map_batch
 
-__all__ = ["DATA_URL", "download_topomortar"]
+__all__ = ["DATA_URL", "PublishedFile", "download_topomortar", "published_files"]
 
 _COMMIT = "f709b3c72f4f24f68239281292f854918707f95f"
 DATA_URL = f"https://github.com/jmlipman/TopoMortar/archive/{_COMMIT}.tar.gz"
@@ -30,16 +30,18 @@ _CHUNK = 1 << 20
 _STALE_SECONDS = 24 * 3600
 
 
-class _File(NamedTuple):
+class PublishedFile(NamedTuple):
+    """What a file must be."""
+
     sha256: str
     size: int
 
 
-def published_files() -> dict[str, _File]:
+def published_files() -> dict[str, PublishedFile]:
     """Return the SHA-256 and the size of every file of the data set, by its path in it."""
     text = resources.files("topodl.datasets").joinpath("topomortar_files.txt").read_text(encoding="utf-8")
     rows = (line.split(" ", 2) for line in text.splitlines())
-    return {path: _File(sha256, int(size)) for sha256, size, path in rows}
+    return {path: PublishedFile(sha256, int(size)) for sha256, size, path in rows}
 
 
 def download_topomortar(root: Path, url: str) -> None:
@@ -60,7 +62,7 @@ def download_topomortar(root: Path, url: str) -> None:
         shutil.rmtree(workplace, ignore_errors=True)
 
 
-def _check_present(root: Path, files: dict[str, _File]) -> list[str]:
+def _check_present(root: Path, files: dict[str, PublishedFile]) -> list[str]:
     """Return which files are not there; raise if one that is there is not the published one."""
     there = [path for path in files if (root / path).exists()]
 
@@ -114,7 +116,7 @@ def _fetch(url: str, target: Path) -> None:
         raise InputError(f"{_NAME}: cannot fetch {url}: {error}") from error
 
 
-def _unpack(url: str, archive: Path, data: Path, files: dict[str, _File]) -> None:
+def _unpack(url: str, archive: Path, data: Path, files: dict[str, PublishedFile]) -> None:
     """Unpack the published files below `data`; raise unless all of them are there and unchanged."""
     try:
         with tarfile.open(archive) as tar:
@@ -142,7 +144,9 @@ def _refuse_unsafe(url: str, member: tarfile.TarInfo) -> None:
         raise InputError(f"{_NAME}: {url} is refused, because its member {name!r} leads out of the folder")
 
 
-def _data_members(members: list[tarfile.TarInfo], files: dict[str, _File]) -> dict[str, tarfile.TarInfo]:
+def _data_members(
+    members: list[tarfile.TarInfo], files: dict[str, PublishedFile]
+) -> dict[str, tarfile.TarInfo]:
     """Return the members below the folder that holds the split file, by their path in the data set."""
     anchors = [PurePosixPath(m.name).parent for m in members if PurePosixPath(m.name).name == "splits.yaml"]
     if not anchors:
