@@ -16,9 +16,10 @@ _HOMES = {
     "cubical_persistence": "topodl.persistence.cubical",
     "get_num_threads": "topodl.kernels._pool",
     "rips_persistence": "topodl.persistence.rips",
+    "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels._pool",
 }
-_SUBPACKAGES = {"datasets", "diagrams", "errors", "losses", "metrics"}
+_SUBPACKAGES = {"attention", "datasets", "diagrams", "errors", "losses", "metrics"}
 
 __all__ = [
     "Diagrams",
@@ -28,6 +29,7 @@ __all__ = [
     "cubical_persistence",
     "get_num_threads",
     "rips_persistence",
+    "rtd",
     "set_num_threads",
 ]
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from topodl.kernels._pool import get_num_threads, set_num_threads
     from topodl.persistence.cubical import cubical_persistence
     from topodl.persistence.rips import rips_persistence
+    from topodl.persistence.rtd import rtd
 
 
 def __getattr__(name: str) -> Any:

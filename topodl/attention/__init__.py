@@ -7,17 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 # public name -> module that defines it; each loads at its first use
 _HOMES = {
+    "AttentionRecorder": "recording",
     "AttentionSample": "_maps",
     "AttentionTopology": "topology",
+    "HiddenStateGeometry": "hidden",
+    "intrinsic_dimension": "hidden",
+    "neighborhood_overlap": "hidden",
+    "record": "recording",
+    "rtd": "divergence",
 }
 
 __all__ = [
+    "AttentionRecorder",
     "AttentionSample",
     "AttentionTopology",
+    "HiddenStateGeometry",
+    "intrinsic_dimension",
+    "neighborhood_overlap",
+    "record",
+    "rtd",
 ]
 
 if TYPE_CHECKING:
     from topodl.attention._maps import AttentionSample
+    from topodl.attention.divergence import rtd
+    from topodl.attention.hidden import HiddenStateGeometry, intrinsic_dimension, neighborhood_overlap
+    from topodl.attention.recording import AttentionRecorder, record
     from topodl.attention.topology import AttentionTopology
 
 

@@ -29,12 +29,17 @@ _TINY = float(np.finfo(np.float32).tiny)
 _SLICE_ENTRIES = 1 << 22
 
 
-class _Samples(list[AttentionSample]):
+class _Samples:
     """Checked samples on their way from `transform` to `forward`."""
 
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        return _Samples(found) if isinstance(key, slice) else found
+    def __init__(self, items: list[AttentionSample]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: slice) -> _Samples:
+        return _Samples(self.items[key])
 
 
 class AttentionTopology(FeatureLayer):
@@ -240,9 +245,9 @@ class AttentionTopology(FeatureLayer):
         InputError
             If shapes disagree, a map has NaN or a negative entry, or a row does not sum to one.
         """
-        if not isinstance(attention, _Samples):
-            attention = as_batch(_NAME, attention, mask, input_ids)
-        return self.features_of(attention).flatten(1)
+        if isinstance(attention, _Samples):
+            return self.features_of(attention.items).flatten(1)
+        return self.features_of(as_batch(_NAME, attention, mask, input_ids)).flatten(1)
 
     def features_of(self, samples: list[AttentionSample]) -> torch.Tensor:
         """Return the features of checked samples, (B, layers, heads, F)."""
@@ -365,9 +370,9 @@ class AttentionTopology(FeatureLayer):
         if isinstance(X, np.ndarray) and X.dtype != object:
             X = torch.from_numpy(np.ascontiguousarray(X))
         samples = _Samples(as_batch(_NAME, X if isinstance(X, torch.Tensor) else list(X), None, None))
-        if not samples:
+        if not samples.items:
             raise fail(_NAME, "X", "has no sample", "at least one")
-        heads = tuple(samples[0].attention.shape[:2])
+        heads = tuple(samples.items[0].attention.shape[:2])
         if reset:
             self.feature_list()
             self.n_layers_in_, self.n_heads_in_ = heads

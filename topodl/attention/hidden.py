@@ -1,0 +1,268 @@
+"""Geometry of hidden states: intrinsic dimension, and neighbourhood overlap between layers.
+
+Facco et al. (2017), two nearest neighbours; Viswanathan et al. (2025), the geometry of tokens in language
+models. Cost n² distances a layer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl.layers._base import FeatureLayer
+
+__all__ = ["HiddenStateGeometry", "intrinsic_dimension", "neighborhood_overlap"]
+
+# The largest ratios are dominated by the boundary and by outliers (Facco et al. 2017).
+_DISCARDED = 0.1
+
+
+def intrinsic_dimension(
+    x: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    *,
+    estimator: Literal["linear", "likelihood"] = "linear",
+) -> torch.Tensor:
+    r"""Intrinsic dimension of point clouds by the ratio of the distances to the two nearest neighbours.
+
+    With the ratios :math:`\mu_i = r_{i2} / r_{i1}`, ``"linear"`` fits :math:`-\log(1 - F(\mu)) = d \log \mu`
+    through the origin without the largest tenth of the ratios, ``"likelihood"`` is :math:`N / \sum_i \log
+    \mu_i`. Points that coincide with another are left out; fewer than three points left, or none apart, give
+    0.
+
+    Parameters
+    ----------
+    x : Tensor of shape (N, d) or (B, N, d)
+        Points, such as the hidden states of the tokens of a text.
+    mask : Tensor of shape (N,) or (B, N), optional
+        True or 1 for points that count.
+    estimator : {"linear", "likelihood"}, default="linear"
+        How the dimension is read from the ratios.
+
+    Returns
+    -------
+    Tensor of shape () or (B,)
+        Differentiable almost everywhere.
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong or a point that counts has NaN.
+
+    References
+    ----------
+    E. Facco et al., "Estimating the intrinsic dimension of datasets by a minimal neighborhood information",
+    Scientific Reports 7, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.attention import intrinsic_dimension
+    >>> plane = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)) @ torch.randn(2, 50)
+    >>> round(intrinsic_dimension(plane).item())
+    2
+    """
+    check_choice("intrinsic_dimension", "estimator", estimator, ("linear", "likelihood"))
+    clouds, masks = _clouds("intrinsic_dimension", "x", x, mask)
+    values = torch.stack([_dimension(c[m], estimator) for c, m in zip(clouds, masks, strict=True)])
+    return values if x.ndim == 3 else values[0]
+
+
+def neighborhood_overlap(
+    x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None, *, k: int = 10
+) -> torch.Tensor:
+    """Share of the k nearest neighbours that points have in common in two representations.
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (N, d) and (N, e), or (B, N, d) and (B, N, e)
+        The same objects in both, such as the tokens of a text in two layers.
+    mask : Tensor of shape (N,) or (B, N), optional
+        True or 1 for points that count.
+    k : int, default=10
+        Number of neighbours, at most N - 1; smaller clouds use all others.
+
+    Returns
+    -------
+    Tensor of shape () or (B,)
+        In [0, 1]; 0 with fewer than two points. Without gradient.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree or a point that counts has NaN.
+
+    References
+    ----------
+    K. Viswanathan et al., "The Geometry of Tokens in Internal Representations of Large Language Models",
+    2025.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.attention import neighborhood_overlap
+    >>> x = torch.randn(20, 4)
+    >>> neighborhood_overlap(x, 3 * x, k=3)
+    tensor(1.)
+    """
+    check_number("neighborhood_overlap", "k", k, low=1, integer=True)
+    first, masks = _clouds("neighborhood_overlap", "x", x, mask)
+    second, _ = _clouds("neighborhood_overlap", "y", y, mask)
+    if first.shape[:2] != second.shape[:2]:
+        came = f"has shape {tuple(y.shape)}"
+        raise fail("neighborhood_overlap", "y", came, f"as many samples and points as x, {tuple(x.shape)}")
+    values = torch.stack([_overlap(a[m], b[m], k) for a, b, m in zip(first, second, masks, strict=True)])
+    return values if x.ndim == 3 else values[0]
+
+
+def _clouds(
+    function: str, name: str, x: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    x = check_tensor(function, name, x)
+    if x.ndim not in (2, 3) or not x.is_floating_point():
+        came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
+        raise fail(function, name, came, "points of shape (N, d) or (B, N, d), floating-point")
+    clouds = x if x.ndim == 3 else x[None]
+    clouds = clouds.float() if clouds.dtype in (torch.float16, torch.bfloat16) else clouds
+    keep = torch.ones(clouds.shape[:2], dtype=torch.bool, device=x.device)
+    if mask is not None:
+        if tuple(mask.shape) != tuple(x.shape[:-1]):
+            raise fail(function, "mask", f"has shape {tuple(mask.shape)}", f"shape {tuple(x.shape[:-1])}")
+        keep = (mask != 0).view(keep.shape)
+    reject_nan(function, name, torch.where(keep[..., None], clouds, 0), "points without NaN")
+    return clouds, keep
+
+
+def _distances(points: torch.Tensor) -> torch.Tensor:
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _dimension(points: torch.Tensor, estimator: str) -> torch.Tensor:
+    if len(points) < 3:
+        return points.new_zeros(())
+    near = _distances(points).topk(3, largest=False).values  # the first is the point itself
+    near = near[near[:, 1] > 0]
+    ratios = (near[:, 2] / near[:, 1]).log().sort().values
+    if len(ratios) < 3 or not bool(ratios[-1] > 0):
+        return points.new_zeros(())
+    if estimator == "likelihood":
+        return len(ratios) / ratios.sum()
+    kept = max(2, int(len(ratios) * (1 - _DISCARDED)))
+    rank = torch.arange(1, kept + 1, device=points.device, dtype=points.dtype)
+    heights = -torch.log1p(-rank / (len(ratios) + 1))
+    total = ratios[:kept].square().sum()
+    return (heights * ratios[:kept]).sum() / torch.where(total > 0, total, 1)
+
+
+def _overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> torch.Tensor:
+    n = len(a)
+    k = min(k, n - 1)
+    if k < 1:
+        return a.new_zeros(())
+    first, second = _neighbours(a, k), _neighbours(b, k)
+    return (first & second).sum(1).to(a.dtype).mean() / k
+
+
+def _neighbours(points: torch.Tensor, k: int) -> torch.Tensor:
+    """Return who is among the k nearest of each point, (N, N) bool; of equal distances the first."""
+    distances = _distances(points.detach()).fill_diagonal_(torch.inf)
+    near = distances.argsort(dim=1, stable=True)[:, :k]
+    return torch.zeros_like(distances, dtype=torch.bool).scatter(1, near, True)
+
+
+class HiddenStateGeometry(FeatureLayer):
+    """Intrinsic dimension of each layer's tokens, and neighbourhood overlap of consecutive layers.
+
+    Parameters
+    ----------
+    k : int, default=10
+        Number of neighbours of the overlap.
+    estimator : {"linear", "likelihood"}, default="linear"
+        Estimator of the intrinsic dimension.
+    chunk_size, n_jobs, verbose
+        Samples a chunk of `transform`, joblib's number of jobs, and whether a progress bar shows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.attention import HiddenStateGeometry
+    >>> layer = HiddenStateGeometry(k=3)
+    >>> layer.fit_transform(torch.randn(2, 3, 16, 8)).shape
+    (2, 5)
+    >>> list(layer.get_feature_names_out())[-2:]
+    ['layer0.neighborhood_overlap', 'layer1.neighborhood_overlap']
+    """
+
+    def __init__(
+        self,
+        k: int = 10,
+        estimator: Literal["linear", "likelihood"] = "linear",
+        *,
+        chunk_size: int = 32,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.k = k
+        self.estimator = estimator
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the features of hidden states.
+
+        Parameters
+        ----------
+        states : Tensor of shape (B, layers, n, d)
+            ``torch.stack(output.hidden_states, 1)`` of a Hugging Face model.
+        mask : Tensor of shape (B, n), optional
+            True or 1 where a token is real.
+
+        Returns
+        -------
+        Tensor of shape (B, 2 * layers - 1)
+            The dimensions of all layers, then the overlaps of layers l and l + 1.
+        """
+        states = check_tensor("HiddenStateGeometry", "states", states)
+        if states.ndim != 4:
+            came = f"has shape {tuple(states.shape)}"
+            raise fail("HiddenStateGeometry", "states", came, "shape (B, layers, n, d)")
+        layers = states.unbind(1)
+        columns = [intrinsic_dimension(x, mask, estimator=self.estimator) for x in layers]
+        pairs = itertools.pairwise(layers)
+        columns += [neighborhood_overlap(x, y, mask, k=self.k).to(columns[0]) for x, y in pairs]
+        return torch.stack(columns, 1)
+
+    def _as_samples(self, X: Any, reset: bool) -> torch.Tensor:
+        states = torch.as_tensor(X)
+        if states.ndim != 4:
+            came = f"has shape {tuple(states.shape)}"
+            raise fail("HiddenStateGeometry", "X", came, "shape (B, layers, n, d)")
+        if reset:
+            self.n_layers_in_ = states.shape[1]
+        return states
+
+    def _as_input(self, chunk: torch.Tensor) -> torch.Tensor:
+        return chunk
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the names of the columns, such as ``layer2.intrinsic_dimension``.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        names = [f"layer{k}.intrinsic_dimension" for k in range(self.n_layers_in_)]
+        names += [f"layer{k}.neighborhood_overlap" for k in range(self.n_layers_in_ - 1)]
+        return np.array(names, dtype=object)

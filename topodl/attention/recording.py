@@ -1,0 +1,265 @@
+"""Record the attention probabilities, or their features, of any transformer while it runs.
+
+Features are computed layer by layer inside the forward pass, so the maps of one layer are all that is ever
+held.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from topodl._checks import fail
+from topodl.attention._maps import as_batch
+from topodl.attention._sources import is_cross_attention, tap
+from topodl.attention.topology import AttentionTopology
+from topodl.errors import InputError
+
+__all__ = ["AttentionRecorder", "record"]
+
+_logger = logging.getLogger("topodl")
+
+
+class AttentionRecorder:
+    """Collects attention maps, or features of them, from every forward pass of a model while it is open.
+
+    Recording works on Hugging Face models (encoders, decoders, encoder-decoders, vision), on
+    `torch.nn.MultiheadAttention` wherever it stands (so in torch's transformer layers and in torchvision's
+    ViT), and on timm's attention modules. Fused attention computes no probabilities: while the recorder is
+    open those modules run their explicit form, compiled models run uncompiled, and all is put back at the
+    end. Outputs stay the same up to rounding (bit for bit where nothing had to be switched); `switched` tells
+    what was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any model; it may be compiled.
+    features : AttentionTopology, optional
+        Compute these features on the fly instead of keeping maps. Cross-attention is left out.
+    layers : str, optional
+        A regular expression; only attention modules with a match in their name are recorded.
+
+    Attributes
+    ----------
+    maps : list of dict
+        Without `features`, for each forward pass: name of the attention module -> Tensor (B, heads, queries,
+        keys).
+    switched : dict
+        Module or model -> attention implementation that was replaced for the time of the recording.
+
+    Raises
+    ------
+    InputError
+        If the model has no attention that can be recorded, or runs in training mode with attention dropout:
+        its weights are then no probabilities.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from topodl.attention import AttentionTopology, record
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    >>> model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+    >>> with torch.no_grad(), record(model) as recorder:
+    ...     out = model(torch.randn(4, 5, 8))
+    >>> recorder.attention().shape
+    torch.Size([4, 3, 2, 5, 5])
+    >>> with torch.no_grad(), record(model, features=AttentionTopology("barcode.h0.sum")) as recorder:
+    ...     out = model(torch.randn(4, 5, 8))
+    >>> recorder.features().shape, recorder.feature_names()[-1]
+    (torch.Size([4, 6]), 'layer2.head1.barcode.h0.sum')
+    """
+
+    def __init__(
+        self, model: nn.Module, features: AttentionTopology | None = None, layers: str | None = None
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"record: model is a {type(model).__name__}; expected a torch.nn.Module")
+        if features is not None and not isinstance(features, AttentionTopology):
+            raise TypeError(f"record: features is a {type(features).__name__}; expected an AttentionTopology")
+        # A compiled model holds the original, whose modules carry the hooks.
+        self.model: nn.Module = getattr(model, "_orig_mod", model)
+        self.topology, self.layers = features, layers
+        self.switched: dict[str, str] = {}
+        self._stack: ExitStack | None = None
+        self._tokens: dict[str, torch.Tensor | None] = {}
+        self._given: tuple[Any, Any] | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was recorded so far."""
+        self.maps: list[dict[str, torch.Tensor]] = []
+        self._tables: list[torch.Tensor] = []
+        self._shape: tuple[int, int] | None = None
+        self._now: list[tuple[str, torch.Tensor]] = []
+
+    def set_tokens(self, mask: torch.Tensor | None = None, input_ids: torch.Tensor | None = None) -> Self:
+        """Say which tokens are real, and their ids, where the model's own arguments do not.
+
+        Parameters
+        ----------
+        mask : Tensor of shape (B, n), optional
+            True or 1 for tokens, False or 0 for padding. By default the ``attention_mask`` or key padding
+            mask of the call.
+        input_ids : Tensor of shape (B, n), optional
+            Token ids. By default the ``input_ids`` of the call.
+        """
+        self._given = (mask, input_ids)
+        return self
+
+    def __enter__(self) -> Self:
+        if self._stack is not None:
+            raise InputError("record: the recorder is open already; expected one `with` at a time")
+        stack = ExitStack()
+        try:
+            self.switched = stack.enter_context(tap(self.model, self._wants, self._take))
+            stack.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+            stack.callback(self.model.register_forward_hook(self._finish).remove)
+        except BaseException:
+            stack.close()
+            raise
+        self._stack = stack
+        for name, kind in self.switched.items():
+            _logger.info("recording runs the attention of %s explicitly instead of by %s", name, kind)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.close()
+
+    def _wants(self, name: str) -> bool:
+        if self.layers is not None and re.search(self.layers, name) is None:
+            return False
+        return self.topology is None or not is_cross_attention(name)
+
+    def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._now = []
+        try:
+            arguments = inspect.signature(model.forward).bind_partial(*args, **kwargs).arguments
+        except TypeError:  # the model itself will say what is wrong with its arguments
+            return
+        arguments = {**arguments, **arguments.get("kwargs", {})}
+        names = ("attention_mask", "input_ids", "decoder_attention_mask", "decoder_input_ids")
+        self._tokens = {name: arguments.get(name) for name in names}
+
+    def _take(self, name: str, weights: torch.Tensor, key_mask: torch.Tensor | None) -> None:
+        if self.topology is None:
+            self._now.append((name, weights))
+        elif weights.shape[-1] == weights.shape[-2]:
+            mask, ids = self._tokens_of(name, weights, key_mask)
+            samples = as_batch("record", weights[:, None], mask, ids)
+            self._now.append((name, self.topology.features_of(samples)[:, 0]))
+
+    def _tokens_of(self, name: str, weights: torch.Tensor, key_mask: torch.Tensor | None) -> tuple[Any, Any]:
+        if self._given is not None:
+            return self._given
+        decoder = "decoder_input_ids" in self._tokens and re.search(r"(^|\.)decoder\.", name) is not None
+        encoder_decoder = self._tokens.get("decoder_input_ids") is not None
+        prefix = "decoder_" if decoder and encoder_decoder else ""
+        mask, ids = self._tokens.get(f"{prefix}attention_mask"), self._tokens.get(f"{prefix}input_ids")
+        expected = (len(weights), weights.shape[-1])
+        mask = mask if mask is not None and tuple(mask.shape) == expected else key_mask
+        return mask, ids if ids is not None and tuple(ids.shape) == expected else None
+
+    def _finish(self, model: nn.Module, args: Any, output: Any) -> None:
+        recorded, self._now = self._now, []
+        if self.topology is None:
+            self.maps.append(_numbered(recorded))
+            return
+        if not recorded:
+            raise fail(
+                "record", "model", "gave no square attention map", "self-attention over whole sequences"
+            )
+        shapes = {tuple(table.shape[:2]) for _, table in recorded}
+        if len(shapes) > 1:
+            came = f"has layers with (batch, heads) in {sorted(shapes)}"
+            raise fail("record", "model", came, "one shape; choose layers=… that agree")
+        table = torch.stack([table for _, table in recorded], 1)
+        self._shape = (table.shape[1], table.shape[2])
+        self._tables.append(table.flatten(1))
+
+    def attention(self) -> torch.Tensor:
+        """Return the self-attention maps of the last forward pass.
+
+        Returns
+        -------
+        Tensor of shape (B, layers, heads, n, n)
+
+        Raises
+        ------
+        InputError
+            If nothing was recorded, or the layers differ in shape (choose some by `layers`, or read `maps`).
+        """
+        if not self.maps:
+            raise fail("record", "recorder", "has no maps", "a forward pass inside `with record(model)`")
+        chosen = [m for name, m in self.maps[-1].items() if not is_cross_attention(name)]
+        shapes = {tuple(m.shape) for m in chosen}
+        if len(shapes) != 1:
+            raise fail(
+                "record", "recorder", f"has maps of shapes {sorted(shapes)}", "one shape; choose layers=…"
+            )
+        return torch.stack(chosen, 1)
+
+    def features(self) -> torch.Tensor:
+        """Return the features of every sample seen since the recorder was opened or cleared.
+
+        Returns
+        -------
+        Tensor of shape (samples, layers * heads * features)
+            With gradient where the model ran with it.
+        """
+        if not self._tables:
+            raise fail("record", "recorder", "has no features", "a forward pass with features=…")
+        return torch.cat(self._tables)
+
+    def feature_names(self) -> list[str]:
+        """Return the names of the columns of `features`."""
+        if self.topology is None or self._shape is None:
+            raise fail("record", "recorder", "has no features", "a forward pass with features=…")
+        return self.topology.feature_names(*self._shape)
+
+
+def record(
+    model: nn.Module, *, features: AttentionTopology | None = None, layers: str | None = None
+) -> AttentionRecorder:
+    """Return an `AttentionRecorder` for `model`, to be used as a context manager.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model whose attention is recorded.
+    features : AttentionTopology, optional
+        Features to compute on the fly; None keeps the maps.
+    layers : str, optional
+        Regular expression for the names of the attention modules.
+
+    Returns
+    -------
+    AttentionRecorder
+    """
+    return AttentionRecorder(model, features, layers)
+
+
+def _numbered(recorded: list[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return name -> map; a module that runs again in the same pass gets a number."""
+    out: dict[str, torch.Tensor] = {}
+    for name, weights in recorded:
+        key, run = name, 1
+        while key in out:
+            run += 1
+            key = f"{name}#{run}"
+        out[key] = weights
+    return out

@@ -1,0 +1,165 @@
+"""Representation topology divergence: how far the loops and clusters of two graphs on the same points differ.
+
+Barannikov et al., ICML 2022 (variant "min"); Cherniavskii et al., EMNLP 2022 (variant "max"). Dimension 1 of the
+Rips filtration of 2 N points, with the gradient of its critical edges.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._segments import segment_mean, segment_sum
+from topodl.kernels._pool import map_batch
+from topodl.kernels.attention_loops import loop_edges
+
+__all__ = ["rtd"]
+
+# Distances this small against the mean are rounding errors of equal points (the published code's rule).
+_RELATIVE_FLOOR = 1e-6
+
+
+def rtd(
+    a: torch.Tensor,
+    b: torch.Tensor,
+    *,
+    metric: Literal["euclidean", "precomputed"] = "euclidean",
+    variant: Literal["min", "max"] = "min",
+    reduction: Literal["sum", "mean"] = "sum",
+    symmetric: bool = True,
+    quantile: float | None = None,
+) -> torch.Tensor:
+    r"""Representation topology divergence (RTD) between two clouds, or two weighted graphs, with gradient.
+
+    Row i of `a` and row i of `b` stand for the same object. Both are joined to one graph on two copies of the
+    objects, whose bars of dimension 1 measure where the multi-scale topology of one differs from the other's.
+    It is 0 on equal inputs, and both inputs receive gradients.
+
+    Parameters
+    ----------
+    a, b : Tensor of shape (N, d) and (N, e), or (B, N, d) and (B, N, e)
+        Points; with ``metric="precomputed"`` distance matrices (N, N) or (B, N, N): symmetric, non-negative,
+        finite.
+    metric : {"euclidean", "precomputed"}, default="euclidean"
+        How distances come from the inputs.
+    variant : {"min", "max"}, default="min"
+        With zero blocks of the first copy, ``"min"`` is [[0, A], [A, min(A, B)]] (ICML 2022), ``"max"`` is
+        [[0, max(A, B)], [max(A, B), B]] (EMNLP 2022, where it judges minimal pairs).
+    reduction : {"sum", "mean"}, default="sum"
+        Sum (ICML 2022) or mean (EMNLP 2022) of the lengths of the bars; 0 where there is none.
+    symmetric : bool, default=True
+        Average of both directions; False is RTD(a, b) alone.
+    quantile : float, optional
+        Divide each distance matrix by this quantile of its entries first (0.9 in the code of ICML 2022); the
+        quantile takes part in the gradient.
+
+    Returns
+    -------
+    Tensor of shape () or (B,)
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, a value is NaN or infinite, or a distance matrix is negative or not symmetric.
+
+    References
+    ----------
+    S. Barannikov, I. Trofimov, N. Balabin, E. Burnaev, "Representation Topology Divergence", ICML 2022. D.
+    Cherniavskii et al., "Acceptability Judgements via Examining the Topology of Attention Maps", EMNLP 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl import rtd
+    >>> line = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> rtd(line, line)
+    tensor(0.)
+    >>> rtd(line, square, symmetric=False)
+    tensor(0.4142)
+    """
+    check_choice("rtd", "metric", metric, ("euclidean", "precomputed"))
+    check_choice("rtd", "variant", variant, ("min", "max"))
+    check_choice("rtd", "reduction", reduction, ("sum", "mean"))
+    if quantile is not None:
+        check_number("rtd", "quantile", quantile, low=0.0, high=1.0)
+    first, second = _distances("a", a, metric, quantile), _distances("b", b, metric, quantile)
+    if first.shape != second.shape:
+        came = f"stands for {tuple(second.shape[:2])} (batch, objects)"
+        raise fail("rtd", "b", came, f"as many as a, {tuple(first.shape[:2])}")
+    value = _directed(first, second, variant, reduction)
+    if symmetric:
+        value = (value + _directed(second, first, variant, reduction)) / 2
+    return value if a.ndim == 3 else value[0]
+
+
+def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | None) -> torch.Tensor:
+    value = check_tensor("rtd", name, value)
+    expected = "(N, N) or (B, N, N)" if metric == "precomputed" else "(N, d) or (B, N, d)"
+    square = value.ndim >= 2 and value.shape[-1] == value.shape[-2]
+    if value.ndim not in (2, 3) or value.shape[-2] == 0 or (metric == "precomputed" and not square):
+        raise fail("rtd", name, f"has shape {tuple(value.shape)}", f"shape {expected} with N of at least 1")
+    if not value.is_floating_point():
+        raise fail("rtd", name, f"has dtype {value.dtype}", "a floating-point dtype")
+    value = value if value.ndim == 3 else value[None]
+    value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    reject_nan("rtd", name, value, f"finite values of shape {expected}")
+    if bool(value.detach().isinf().any()):
+        sample = int(value.detach().isinf().flatten(1).any(1).nonzero()[0, 0])
+        raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
+    if metric == "euclidean":
+        value = torch.cdist(value, value, compute_mode="donot_use_mm_for_euclid_dist")
+    else:
+        _check_matrices(name, value.detach())
+    if quantile is None:
+        return value
+    scale = value.flatten(1).quantile(quantile, dim=1)[:, None, None]
+    return value / torch.where(scale > 0, scale, 1)
+
+
+def _check_matrices(name: str, matrices: torch.Tensor) -> None:
+    allowed = 1e-5 * matrices.flatten(1).abs().amax(1)[:, None, None]
+    for what, bad in (
+        ("is negative", matrices < 0),
+        ("differs from its mirror image", (matrices - matrices.mT).abs() > allowed),
+    ):
+        if bool(bad.any()):
+            sample, i, j = bad.nonzero()[0].tolist()
+            raise fail(
+                "rtd", f"{name}[{sample}]", f"{what} at ({i}, {j})", "symmetric, non-negative distances"
+            )
+    diagonal = matrices.diagonal(dim1=1, dim2=2)
+    if bool((diagonal != 0).any()):
+        sample, i = (diagonal != 0).nonzero()[0].tolist()
+        raise fail(
+            "rtd", f"{name}[{sample}]", f"has {float(diagonal[sample, i])} at ({i}, {i})", "a zero diagonal"
+        )
+
+
+def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) -> torch.Tensor:
+    """Return RTD(a, b) of distance matrices (B, N, N)."""
+    mixed = a if variant == "min" else torch.maximum(a, b)
+    last = torch.minimum(a, b) if variant == "min" else b
+    upper = torch.cat([torch.zeros_like(a), mixed], 2)
+    matrix = torch.cat([upper, torch.cat([mixed.mT, last], 2)], 1)
+    floor = _RELATIVE_FLOOR * matrix.detach().mean((1, 2), keepdim=True)
+    matrix = torch.where(matrix < floor, 0, matrix)
+    births, deaths, which = _loops(matrix.detach())
+    flat = matrix.flatten(1)
+    lengths = flat[which, deaths] - flat[which, births]
+    reduce = segment_sum if reduction == "sum" else segment_mean
+    return reduce(lengths, which, len(a))
+
+
+def _loops(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the flat edges of birth and death of all loops of `matrices` (B, n, n), and their matrices."""
+    array = np.ascontiguousarray(matrices.cpu().numpy())
+    bits = array.view(np.int32 if array.dtype == np.float32 else np.int64).astype(np.int64, copy=False)
+    parts = map_batch(loop_edges, [bits[i : i + 1] for i in range(len(bits))])
+    for i, part in enumerate(parts):
+        part[:, 2] = i
+    births, deaths, which = torch.from_numpy(np.concatenate(parts)).to(matrices.device).unbind(1)
+    return births, deaths, which
