@@ -14,22 +14,23 @@ from topodl.kernels._compile import kernel
 
 __all__ = ["Pool", "contradiction", "kill", "lowest_bit", "make_pool", "new_class", "new_sum", "with_room"]
 
-_Array = np.ndarray[Any, Any]
 _IDS, _LIVE_SETS, _CLASSES = 0, 1, 2  # places in Pool.counts
 
 
 class Pool(NamedTuple):
     """The sets, as bits over slots of live classes."""
 
-    sets: _Array  # (capacity, words) uint64
-    current: _Array  # (capacity,) int64: 0 for a set that has become empty, else the identifier itself
-    live: _Array  # (capacity,) int64: the identifiers of the sets that are not empty
-    classes: _Array  # (64 * words, 2) int64: the birth of the class in each slot; a stack of slots, live ones first
-    counts: _Array  # (3,) int64: identifiers, live sets, live classes
+    sets: Any  # (capacity, words) uint64
+    current: Any  # (capacity,) int64: 0 for a set that has become empty, else the identifier itself
+    live: Any  # (capacity,) int64: the identifiers of the sets that are not empty
+    classes: (
+        Any  # (64 * words, 2) int64: the birth of the class in each slot; a stack of slots, live ones first
+    )
+    counts: Any  # (3,) int64: identifiers, live sets, live classes
 
 
 @kernel
-def lowest_bit(word: int) -> int:
+def lowest_bit(word: Any) -> Any:
     """Return the place of the lowest bit of `word`, a uint64 other than 0."""
     place = 0
     if word & np.uint64(0xFFFFFFFF) == np.uint64(0):
@@ -51,7 +52,7 @@ def lowest_bit(word: int) -> int:
 
 
 @kernel
-def make_pool(capacity: int, words: int) -> Pool:
+def make_pool(capacity: Any, words: Any) -> Any:
     """Return a pool with room for `capacity` sets of 64 * `words` classes."""
     sets = np.zeros((capacity, words), np.uint64)
     current, live = np.zeros(capacity, np.int64), np.zeros(capacity, np.int64)
@@ -63,7 +64,7 @@ def make_pool(capacity: int, words: int) -> Pool:
 
 
 @kernel
-def with_room(pool: Pool) -> Pool:
+def with_room(pool: Pool) -> Any:
     """Return a pool with the same content that has room for one more set and one more class."""
     capacity, words = pool.sets.shape
     wide = pool.counts[_CLASSES] == 64 * words
@@ -82,7 +83,7 @@ def with_room(pool: Pool) -> Pool:
 
 
 @kernel
-def _enter(pool: Pool) -> int:
+def _enter(pool: Pool) -> Any:
     identifier = pool.counts[_IDS]
     pool.current[identifier] = identifier
     pool.live[pool.counts[_LIVE_SETS]] = identifier
@@ -92,7 +93,7 @@ def _enter(pool: Pool) -> int:
 
 
 @kernel
-def new_class(pool: Pool, birth: int) -> int:
+def new_class(pool: Pool, birth: Any) -> Any:
     """Return the identifier of the set of a new class alone, born at `birth`."""
     slot = pool.classes[pool.counts[_CLASSES], 1]
     pool.classes[slot, 0] = birth
@@ -102,7 +103,7 @@ def new_class(pool: Pool, birth: int) -> int:
 
 
 @kernel
-def new_sum(pool: Pool, p: int, q: int) -> int:
+def new_sum(pool: Pool, p: Any, q: Any) -> Any:
     """Return the identifier of the symmetric difference of the sets p and q."""
     filled = np.uint64(0)
     target = pool.counts[_IDS]
@@ -113,7 +114,7 @@ def new_sum(pool: Pool, p: int, q: int) -> int:
 
 
 @kernel
-def contradiction(pool: Pool, p: int, q: int, own: int) -> int:
+def contradiction(pool: Pool, p: Any, q: Any, own: Any) -> Any:
     """Return the place of the youngest class in the sum of the sets p, q and `own`, -1 if the sum is empty."""
     youngest = -1
     for w in range(pool.sets.shape[1]):
@@ -127,7 +128,7 @@ def contradiction(pool: Pool, p: int, q: int, own: int) -> int:
 
 
 @kernel
-def kill(pool: Pool, slot: int, p: int, q: int, own: int) -> int:
+def kill(pool: Pool, slot: Any, p: Any, q: Any, own: Any) -> Any:
     """Make the sum of the sets p, q and `own` a boundary: the class in `slot` of it dies. Return its birth."""
     words = pool.sets.shape[1]
     boundary = np.empty(words, np.uint64)

@@ -25,14 +25,13 @@ from topodl.kernels.union_find import find_root
 
 __all__ = ["rips_pairs", "warm_up"]
 
-_Array = np.ndarray[Any, Any]
 _FLOOD_STEPS = 8
 _EMPTY, _PLAIN, _DOUBTFUL = 0, 1, 2  # what the lune of an edge is
 _END, _BIRTH, _SUM, _CHECK = 0, 1, 2, 3  # why the pass over the edges stops
 
 
 @kernel
-def rips_pairs(edges: _Array, n: int) -> tuple[_Array, _Array, _Array]:
+def rips_pairs(edges: Any, n: Any) -> Any:
     """Pair the flag complex of sorted `edges` (E, 2) on n vertices; edges are named by their rank.
 
     Returns
@@ -84,17 +83,17 @@ def rips_pairs(edges: _Array, n: int) -> tuple[_Array, _Array, _Array]:
 
 @kernel
 def _pass_plain_edges(
-    edges: _Array,
-    rank: int,
-    neighbours: _Array,
-    marked: _Array,
-    scratch: _Array,
-    annotation: _Array,
-    current: _Array,
+    edges: Any,
+    rank: Any,
+    neighbours: Any,
+    marked: Any,
+    scratch: Any,
+    annotation: Any,
+    current: Any,
     alive: bool,
-    parent: _Array,
-    dying: _Array,
-) -> tuple[int, int, int]:
+    parent: Any,
+    dying: Any,
+) -> Any:
     """Let edges enter from `rank` on, until one needs the pool; return its rank, why, and a vertex of its lune.
 
     Apart from the pool, because a tuple of arrays costs more at every edge than nearly every edge itself.
@@ -124,13 +123,13 @@ def _pass_plain_edges(
 
 
 @kernel
-def _connect(neighbours: _Array, i: int, j: int) -> None:
+def _connect(neighbours: Any, i: Any, j: Any) -> None:
     neighbours[i, j >> 6] |= np.uint64(1) << np.uint64(j & 63)
     neighbours[j, i >> 6] |= np.uint64(1) << np.uint64(i & 63)
 
 
 @kernel
-def _meet(neighbours: _Array, marked: _Array, scratch: _Array, i: int, j: int) -> int:
+def _meet(neighbours: Any, marked: Any, scratch: Any, i: Any, j: Any) -> Any:
     """Write the common neighbours of i and j to scratch[0], and to scratch[1] those with a marked edge to i or j."""
     some = doubts = np.uint64(0)
     i, j = np.uint64(i), np.uint64(j)  # unsigned: no index counts from the end
@@ -147,7 +146,7 @@ def _meet(neighbours: _Array, marked: _Array, scratch: _Array, i: int, j: int) -
 
 
 @kernel
-def _first_of(lune: _Array, doubtful: _Array) -> int:
+def _first_of(lune: Any, doubtful: Any) -> Any:
     """Return a vertex of `lune`, one that is not `doubtful` if there is any: its triangle crosses nothing."""
     found = -1
     for w in range(len(lune)):
@@ -160,7 +159,7 @@ def _first_of(lune: _Array, doubtful: _Array) -> int:
 
 
 @kernel
-def _mark(annotation: _Array, marked: _Array, i: int, j: int, identifier: int) -> None:
+def _mark(annotation: Any, marked: Any, i: Any, j: Any, identifier: Any) -> None:
     """Store the annotation of edge (i, j), and mark the edge in both bit rows unless it is empty."""
     annotation[i, j] = identifier
     annotation[j, i] = identifier
@@ -174,7 +173,7 @@ def _mark(annotation: _Array, marked: _Array, i: int, j: int, identifier: int) -
 
 
 @kernel
-def _read(current: _Array, annotation: _Array, marked: _Array, i: int, j: int) -> int:
+def _read(current: Any, annotation: Any, marked: Any, i: Any, j: Any) -> Any:
     """Return the annotation of edge (i, j), which is forgotten if its set has become empty."""
     stored = np.int64(annotation[i, j])
     if stored != 0 and current[stored] == 0:
@@ -184,7 +183,7 @@ def _read(current: _Array, annotation: _Array, marked: _Array, i: int, j: int) -
 
 
 @kernel
-def _flood(neighbours: _Array, scratch: _Array, crosses: bool, start: int) -> bool:
+def _flood(neighbours: Any, scratch: Any, crosses: bool, start: Any) -> Any:
     """Remove from the lune what is reached from `start` inside it; return whether nothing is left to be checked.
 
     Two triangles over adjacent vertices of the lune agree, so one in each of its components is enough. A few steps
@@ -214,7 +213,7 @@ def _flood(neighbours: _Array, scratch: _Array, crosses: bool, start: int) -> bo
 
 
 @kernel
-def _spread(near: _Array, lune: _Array, wanted: _Array, frontier: _Array) -> bool:
+def _spread(near: Any, lune: Any, wanted: Any, frontier: Any) -> Any:
     """Move the neighbours `near` from `lune` to `frontier`; return whether any that is `wanted` is left."""
     left = np.uint64(0)
     for w in range(len(lune)):
@@ -228,14 +227,14 @@ def _spread(near: _Array, lune: _Array, wanted: _Array, frontier: _Array) -> boo
 @kernel
 def _contradict(
     pool: Pool,
-    annotation: _Array,
-    marked: _Array,
-    scratch: _Array,
-    i: int,
-    j: int,
-    rank: int,
-    death_of: _Array,
-) -> int:
+    annotation: Any,
+    marked: Any,
+    scratch: Any,
+    i: Any,
+    j: Any,
+    rank: Any,
+    death_of: Any,
+) -> Any:
     """Let the triangles over edge (i, j) that the flood has left kill what contradicts the edge's annotation."""
     deaths = 0
     own = np.int64(annotation[i, j])

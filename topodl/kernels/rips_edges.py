@@ -21,12 +21,10 @@ __all__ = [
     "warm_up",
 ]
 
-_Array = np.ndarray[Any, Any]
-
 
 @kernel
 def row_distances(
-    coordinates: _Array, start: int, point: _Array, single: bool, out: _Array, place: int, m: int
+    coordinates: Any, start: Any, point: Any, single: bool, out: Any, place: Any, m: Any
 ) -> None:
     """Write the distances of `point` (d,) to the m columns of `coordinates` (d, n) from `start` on to `out[place:]`.
 
@@ -59,7 +57,7 @@ def row_distances(
 
 
 @kernel
-def condensed_distances(points: _Array, single: bool) -> _Array:
+def condensed_distances(points: Any, single: bool) -> Any:
     """Return the distances of all pairs i < j of `points` (n, d) float64 in lexicographic order."""
     n, n_dims = points.shape
     out = np.empty(n * (n - 1) // 2)
@@ -78,7 +76,7 @@ def condensed_distances(points: _Array, single: bool) -> _Array:
 
 
 @kernel
-def condensed_upper_triangle(matrix: _Array) -> _Array:
+def condensed_upper_triangle(matrix: Any) -> Any:
     """Return the pairs i < j of the square `matrix` in lexicographic order, as float64."""
     n = len(matrix)
     out = np.empty(n * (n - 1) // 2)
@@ -91,7 +89,7 @@ def condensed_upper_triangle(matrix: _Array) -> _Array:
 
 
 @kernel
-def inspect_matrix(matrix: _Array, tolerance: float) -> tuple[int, int, bool]:
+def inspect_matrix(matrix: Any, tolerance: float) -> Any:
     """Return the first unusable entry of `matrix`, (-1, -1) if there is none, and whether it is exactly symmetric.
 
     Unusable are NaN, a negative value, and an entry that differs from its mirror image by more than `tolerance`
@@ -115,7 +113,7 @@ def inspect_matrix(matrix: _Array, tolerance: float) -> tuple[int, int, bool]:
 
 
 @kernel
-def enclosing_radius(condensed: _Array, n: int) -> float:
+def enclosing_radius(condensed: Any, n: Any) -> Any:
     """Return the smallest r such that one point is within r of all; from r on the complex is a cone."""
     farthest = np.zeros(n)
     position = 0
@@ -135,7 +133,7 @@ def enclosing_radius(condensed: _Array, n: int) -> float:
 
 
 @kernel
-def _pack_edges(condensed: _Array, bits: _Array, n: int, radius: float) -> _Array:
+def _pack_edges(condensed: Any, bits: Any, n: Any, radius: float) -> Any:
     """Return the edges of finite length at most `radius`, as 32 `bits` of length and 16 each of i and j."""
     packed = np.empty(len(condensed), np.uint64)
     count = 0
@@ -151,7 +149,7 @@ def _pack_edges(condensed: _Array, bits: _Array, n: int, radius: float) -> _Arra
 
 
 @kernel
-def _unpack_edges(packed: _Array, condensed: _Array, n: int) -> tuple[_Array, _Array, bool]:
+def _unpack_edges(packed: Any, condensed: Any, n: Any) -> Any:
     """Return lengths and end points (i, j) of `packed` edges, and whether the lengths are in order."""
     lengths, edges = np.empty(len(packed), np.float64), np.empty((len(packed), 2), np.int32)
     in_order = True
@@ -164,7 +162,7 @@ def _unpack_edges(packed: _Array, condensed: _Array, n: int) -> tuple[_Array, _A
     return lengths, edges, in_order
 
 
-def sorted_edges(condensed: _Array, n: int, radius: float) -> tuple[_Array, _Array]:
+def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
     """Return lengths (E,) and end points (E, 2) of the edges of length at most `radius`, in order; n <= 65536."""
     # The bits of non-negative floats are ordered as the floats are (adding 0 turns -0.0 into 0.0), so that one
     # sort of integers does it; what rounding to float32 has made equal is put right afterwards.

@@ -14,11 +14,9 @@ from topodl.kernels.rips_edges import row_distances
 
 __all__ = ["spanning_tree_of_matrix", "spanning_tree_of_points", "warm_up"]
 
-_Array = np.ndarray[Any, Any]
-
 
 @kernel
-def _nearest(row: _Array, newest: int, rest: _Array, n_rest: int, best: _Array, link: _Array, n: int) -> int:
+def _nearest(row: Any, newest: Any, rest: Any, n_rest: Any, best: Any, link: Any, n: Any) -> Any:
     """Let the `newest` vertex of the tree offer its distances `row`; return the place of the nearest in `rest`."""
     place = 0
     for k in range(n_rest):
@@ -33,7 +31,7 @@ def _nearest(row: _Array, newest: int, rest: _Array, n_rest: int, best: _Array, 
 
 
 @kernel
-def spanning_tree_of_points(points: _Array, single: bool) -> tuple[_Array, _Array]:
+def spanning_tree_of_points(points: Any, single: bool) -> Any:
     """Return the edges (n - 1, 2), i < j, of the tree over `points` (n, d) float64, and their lengths.
 
     Where the data are of `single` precision, distances are rounded to it before they are compared.
@@ -57,7 +55,7 @@ def spanning_tree_of_points(points: _Array, single: bool) -> tuple[_Array, _Arra
 
 
 @kernel
-def spanning_tree_of_matrix(matrix: _Array) -> tuple[_Array, _Array]:
+def spanning_tree_of_matrix(matrix: Any) -> Any:
     """Return the edges (n - 1, 2), i < j, of the tree over the symmetric `matrix`, and their lengths.
 
     Where the matrix is not connected by finite entries, edges of infinite length complete the tree.
@@ -77,7 +75,7 @@ def spanning_tree_of_matrix(matrix: _Array) -> tuple[_Array, _Array]:
 
 
 @kernel
-def _start(n: int) -> tuple[_Array, _Array, _Array, _Array]:
+def _start(n: Any) -> Any:
     """Return the vertices outside the tree, their best distances and links, and room for a row of distances."""
     rest, best = np.empty(n, np.int64), np.empty(n)
     link, row = np.empty(n, np.int64), np.empty(n)
@@ -87,9 +85,7 @@ def _start(n: int) -> tuple[_Array, _Array, _Array, _Array]:
 
 
 @kernel
-def _take(
-    place: int, last: int, rest: _Array, best: _Array, link: _Array, n: int, edge: _Array, length: _Array
-) -> int:
+def _take(place: Any, last: Any, rest: Any, best: Any, link: Any, n: Any, edge: Any, length: Any) -> Any:
     """Move the vertex at `place` of `rest` into the tree, fill its place with the `last`, and return it."""
     vertex = rest[place]
     edge[0], edge[1], length[0] = link[place] // n, link[place] % n, best[place]

@@ -13,11 +13,9 @@ from topodl.kernels._compile import kernel
 
 __all__ = ["elder_deaths", "find_root", "warm_up"]
 
-_Array = np.ndarray[Any, Any]
-
 
 @kernel
-def find_root(parent: _Array, node: int) -> int:
+def find_root(parent: Any, node: Any) -> Any:
     """Return the root of `node`, halving the path to it."""
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -26,7 +24,7 @@ def find_root(parent: _Array, node: int) -> int:
 
 
 @kernel
-def elder_deaths(n_nodes: int, edges: _Array) -> tuple[_Array, _Array]:
+def elder_deaths(n_nodes: Any, edges: Any) -> Any:
     """Return the node that dies at each edge (-1: the edge joins nothing), and the parents of all nodes.
 
     Of two components the one with the larger smallest node dies: all nodes are equally old, so the index decides.

@@ -65,11 +65,11 @@ def fake_bars(like: torch.Tensor, cell_size: int) -> torch.Tensor:
 
 
 def pairing_op(
-    name: str, schema: str, fake: Callable[..., torch.Tensor]
-) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
+    name: str, schema: str, fake: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as the custom operator `topodl::name`, opaque to `torch.compile`."""
 
-    def register(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         op = torch.library.custom_op(f"topodl::{name}", function, mutates_args=(), schema=schema)
         op.register_fake(fake)
         return op

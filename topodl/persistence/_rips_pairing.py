@@ -5,6 +5,7 @@ Dimension 0 alone is a minimum spanning tree; dimensions 0 and 1 are `kernels.ri
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from topodl.errors import MemoryLimitError
 from topodl.kernels.rips import rips_pairs
+from topodl.kernels.rips_cohomology import cohomology_pairs
 from topodl.kernels.rips_edges import (
     condensed_distances,
     condensed_upper_triangle,
@@ -53,6 +55,12 @@ def pair_cloud(
         bars.append((0, *_components(edges[tree], lengths[tree], dying[tree], n)))
     if 1 in dims:
         bars.append((1, *_long_bars(edges, lengths, births, deaths)))
+    if max(dims) > 1:
+        _guard_simplices(edges, n, max(dims))
+        pairs = cohomology_pairs(edges, n, max(dims))
+        for dim in sorted(set(dims) - {0, 1}):
+            births, deaths = pairs[pairs[:, 0] == dim, 1:].T
+            bars.append((dim, *_long_bars(edges, lengths, births, deaths)))
     return bars
 
 
@@ -85,6 +93,20 @@ def _long_bars(edges: _Array, lengths: _Array, births: _Array, deaths: _Array) -
     long = (deaths < 0) | (lengths[births] < lengths[deaths])
     births, deaths = births[long], deaths[long]
     return edges[births], np.where(deaths[:, None] < 0, -1, edges[deaths])
+
+
+def _guard_simplices(edges: _Array, n: int, top: int) -> None:
+    """Raise the error that says what to change if the simplices of dimension `top` would not fit into memory."""
+    # A vertex of degree d lies in at most C(d, top) simplices, and each of them is counted top + 1 times.
+    degrees, counts = np.unique(np.bincount(edges.ravel(), minlength=n), return_counts=True)
+    each = (math.comb(int(d), top) * int(c) for d, c in zip(degrees, counts, strict=True))
+    simplices = sum(each) // (top + 1)
+    remedy = f"a max_edge_length, fewer points, or dims below {top}"
+    _guard(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {top}", remedy)
+    if len(edges) * math.comb(n, top + 2) >= 2**62:
+        raise MemoryLimitError(
+            f"{_NAME}: x has a sample of {n} points with too many simplices to number; expected {remedy}"
+        )
 
 
 def _guard(n: int, estimate: int, reason: str, remedy: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, check_tensor, fail
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.rips_edges import inspect_matrix
@@ -206,7 +206,7 @@ def _checked_clouds(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:
         came = f"has {points[row, column]} at ({row - starts[sample]}, {column})"
         came = came.replace("has nan", "has NaN")
         raise fail(_NAME, f"x[{sample}]", came, f"{_POINTS}, of size up to {_LARGEST:g}")
-    return [points[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return np.split(points, starts[1:-1])
 
 
 def _checked_matrices(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:

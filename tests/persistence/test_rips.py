@@ -1,0 +1,286 @@
+import math
+
+import numpy as np
+import pytest
+import ripser
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import topodl
+from tests.naive.rips import pairs as naive_pairs
+from topodl import InputError, MemoryLimitError, rips_persistence
+
+
+@st.composite
+def matrices(draw, max_points=9):
+    """Symmetric matrices of few distinct values: ties, zeros, no triangle inequality, missing edges."""
+    n = draw(st.integers(1, max_points))
+    values = draw(
+        st.sampled_from([[0.0, 1.0, 2.0], [0.5, 1.0, 1.5, 2.0, np.inf], list(np.linspace(0.1, 3, 50))])
+    )
+    entries = draw(hnp.arrays(float, n * (n - 1) // 2, elements=st.sampled_from(values)))
+    matrix = np.zeros((n, n))
+    matrix[np.triu_indices(n, 1)] = entries
+    return matrix + matrix.T
+
+
+@st.composite
+def clouds(draw, max_points=14):
+    """Points on a small grid (ties, duplicates), or anywhere."""
+    shape = draw(st.integers(1, max_points)), draw(st.integers(1, 5))
+    grid = st.integers(-2, 2).map(float)
+    return draw(hnp.arrays(float, shape, elements=draw(st.sampled_from([grid, st.floats(-10, 10)]))))
+
+
+def distances_of(points):
+    return np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+
+
+def cells_of(diagrams):
+    rows = zip(
+        diagrams.dims.tolist(), diagrams.birth_cells.tolist(), diagrams.death_cells.tolist(), strict=True
+    )
+    return sorted(((k, tuple(b), None if d[0] < 0 else tuple(d)) for k, b, d in rows), key=str)
+
+
+def bars_of(diagrams, dim):
+    part = diagrams.dim(dim)
+    return sorted(zip(part.births.tolist(), part.deaths.tolist(), strict=True))
+
+
+def assert_same_bars(ours, theirs, atol=1e-9):
+    theirs = sorted((b, d) for b, d in theirs if d - b > 1e-7)
+    ours = [(b, d) for b, d in ours if d - b > 1e-7]
+    assert len(ours) == len(theirs)
+    np.testing.assert_allclose(np.array(ours).reshape(-1, 2), np.array(theirs).reshape(-1, 2), atol=atol)
+
+
+@given(
+    matrices(), st.sampled_from([(0,), (0, 1), (1,), (0, 1, 2), (3,)]), st.sampled_from([math.inf, 1.0, 0.0])
+)
+def test_critical_edges_are_those_of_the_reduced_boundary_matrix(matrix, dims, longest):
+    matrix = matrix[:7, :7] if max(dims) > 1 else matrix
+    d = rips_persistence(torch.tensor(matrix)[None], dims, metric="precomputed", max_edge_length=longest)
+    assert cells_of(d) == [p for p in naive_pairs(matrix, max(dims), longest) if p[0] in dims]
+
+
+@given(clouds(), st.sampled_from([math.inf, 2.0]))
+def test_bars_of_points_are_those_of_ripser_and_values_are_lengths_of_cells(points, longest):
+    d = rips_persistence(torch.tensor(points)[None], dims=(0, 1, 2), max_edge_length=longest)
+    matrix = distances_of(points)
+    theirs = ripser.ripser(matrix, maxdim=2, distance_matrix=True, thresh=min(longest, 1e9))["dgms"]
+    for dim in range(3):
+        assert_same_bars(bars_of(d, dim), theirs[dim], atol=1e-5)  # ripser computes in float32
+    for ends, cells in ((d.births, d.birth_cells), (d.deaths, d.death_cells)):
+        edge = (cells >= 0).all(1)
+        i, j = cells[edge].T.numpy()
+        assert (i < j).all()
+        np.testing.assert_allclose(ends[edge].numpy(), matrix[i, j], rtol=1e-12)
+    assert (d.births[d.dims == 0] == 0).all()
+    assert torch.isinf(d.deaths[d.death_cells[:, 0] < 0]).all()
+
+
+@given(clouds(max_points=12), st.sampled_from([torch.float32, torch.float64]))
+def test_dimension_0_alone_is_the_part_of_dimension_0(points, dtype):
+    x = torch.tensor(points, dtype=dtype)[None]
+    alone, together = rips_persistence(x, dims=0), rips_persistence(x, dims=(0, 1))
+    matrix = torch.tensor(distances_of(points))[None]
+    assert cells_of(alone) == cells_of(together.dim(0))
+    assert bars_of(alone, 0) == bars_of(together, 0)
+    precomputed = [rips_persistence(matrix, dims=k, metric="precomputed") for k in (0, (0, 1))]
+    assert cells_of(precomputed[0]) == cells_of(precomputed[1].dim(0))
+
+
+@pytest.mark.parametrize("dims", [(0,), (0, 1), (0, 1, 2)])
+def test_bars_equal_gudhi_on_a_real_sized_cloud(dims):
+    import gudhi
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40 if 2 in dims else 90, 3, generator=generator, dtype=torch.float64)
+    d = rips_persistence(x[None], dims)
+    tree = gudhi.RipsComplex(distance_matrix=distances_of(x.numpy())).create_simplex_tree(max(dims) + 1)
+    tree.compute_persistence(homology_coeff_field=2)
+    for dim in dims:
+        assert_same_bars(bars_of(d, dim), tree.persistence_intervals_in_dimension(dim))
+
+
+def test_a_list_of_clouds_is_each_cloud_alone_and_threads_change_nothing():
+    generator = torch.Generator().manual_seed(1)
+    clouds = [torch.randn(n, 3, generator=generator) for n in (5, 1, 30, 2, 17)]
+    before = topodl.get_num_threads()
+    try:
+        topodl.set_num_threads(1)
+        serial = rips_persistence(clouds, dims=(0, 1, 2))
+        topodl.set_num_threads(8)
+        threaded = rips_persistence(clouds, dims=(0, 1, 2))
+    finally:
+        topodl.set_num_threads(before)
+    for name in ("births", "deaths", "dims", "samples", "birth_cells", "death_cells"):
+        assert torch.equal(getattr(serial, name), getattr(threaded, name))
+    for k, cloud in enumerate(clouds):
+        alone = rips_persistence(cloud[None], dims=(0, 1, 2))
+        assert torch.equal(serial[k].births, alone.births)
+        assert torch.equal(serial[k].deaths, alone.deaths)
+        assert torch.equal(serial[k].death_cells, alone.death_cells)
+
+
+def test_a_dense_batch_of_matrices_is_each_matrix_alone():
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand(3, 12, 12, generator=generator)
+    x = x + x.transpose(1, 2)
+    together = rips_persistence(x, metric="precomputed")
+    for k in range(3):
+        alone = rips_persistence([x[k]], metric="precomputed")
+        assert torch.equal(together[k].births, alone.births)
+        assert torch.equal(together[k].deaths, alone.deaths)
+
+
+@pytest.mark.parametrize("dims", [(0,), (0, 1), (1, 2)])
+def test_gradients_of_first_and_second_order(dims):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 9, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+
+    def ends(points):
+        d = rips_persistence(points, dims).finite()
+        return torch.cat((d.births, d.deaths))
+
+    torch.autograd.gradcheck(ends, x)
+    torch.autograd.gradgradcheck(ends, x)
+
+
+def test_gradient_of_a_matrix_stands_at_the_critical_entries():
+    x = torch.tensor(distances_of(np.random.default_rng(4).normal(size=(10, 2))))[None].requires_grad_()
+    d = rips_persistence(x, metric="precomputed")
+    d.finite().deaths.sum().backward()
+    expected = torch.zeros_like(x)
+    for i, j in d.finite().death_cells.tolist():
+        expected[0, i, j] += 1
+    assert torch.equal(x.grad, expected)
+
+
+def test_duplicate_points_have_gradient_zero_not_nan():
+    x = torch.zeros(1, 6, 2, dtype=torch.float64, requires_grad=True)
+    d = rips_persistence(x, dims=(0, 1))
+    assert d.n_bars == 1
+    (d.births.sum() + d.finite().deaths.sum()).backward()
+    assert torch.equal(x.grad, torch.zeros_like(x))
+    y = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [3.0, 0.0]]], requires_grad=True)
+    rips_persistence(y).finite().deaths.sum().backward()
+    assert torch.isfinite(y.grad).all()
+    assert y.grad[0, 3, 0] == 1
+
+
+def test_a_far_away_cloud_is_paired_as_at_the_origin():
+    x = torch.randn(1, 60, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    x = torch.round(x * 2**20) / 2**20  # so that the shift is exact
+    near, far = rips_persistence(x), rips_persistence(x + 1024.0)
+    assert torch.equal(near.death_cells, far.death_cells)
+    assert torch.equal(near.deaths, far.deaths)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_result_has_the_dtype_of_the_input(dtype):
+    x = torch.randn(1, 20, 2, generator=torch.Generator().manual_seed(6)).to(dtype)
+    d = rips_persistence(x)
+    assert d.births.dtype == d.deaths.dtype == dtype
+    exact = rips_persistence(x.float())
+    assert torch.equal(d.death_cells, exact.death_cells)
+
+
+def test_classes_alive_at_max_edge_length_are_essential():
+    angles = torch.arange(8, dtype=torch.float64) * math.pi / 4
+    circle = torch.stack((angles.cos(), angles.sin()), 1)[None]
+    d = rips_persistence(circle, max_edge_length=1.0)
+    assert bars_of(d, 1) == [(pytest.approx(2 * math.sin(math.pi / 8)), math.inf)]
+    assert d.dim(1).death_cells.tolist() == [[-1, -1]]
+    assert rips_persistence(circle, max_edge_length=0.5).dim(0).essential().n_bars == 8
+
+
+def test_one_point_and_an_empty_batch_are_values():
+    one = rips_persistence(torch.zeros(1, 1, 3), dims=(0, 1, 2))
+    assert (one.births.tolist(), one.deaths.tolist(), one.birth_cells.tolist()) == (
+        [0.0],
+        [math.inf],
+        [[0, -1]],
+    )
+    assert rips_persistence(torch.zeros(1, 1, 1), metric="precomputed").n_bars == 1
+    assert len(rips_persistence(torch.zeros(0, 4, 3))) == 0
+    assert len(rips_persistence([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        ([torch.zeros(2, 3), torch.zeros(0, 3)], {}, r"x\[1\] has shape \(0, 3\)"),
+        (torch.zeros(2, 0, 3), {}, r"x has shape \(2, 0, 3\)"),
+        (torch.zeros(4, 3), {}, r"x has shape \(4, 3\)"),
+        (
+            [torch.zeros(2, 3), torch.tensor([[0.0, 0, 0], [0, math.nan, 0]])],
+            {},
+            r"x\[1\] has NaN at \(1, 1\)",
+        ),
+        (torch.full((1, 2, 2), math.inf), {}, r"x\[0\] has inf at \(0, 0\)"),
+        ([torch.zeros(2, 3), torch.zeros(2, 2)], {}, r"x\[1\] has shape \(2, 2\)"),
+        (torch.zeros(1, 2, 3), {"metric": "precomputed"}, r"x has shape \(1, 2, 3\)"),
+        (torch.tensor([[[0.0, -1], [-1, 0]]]), {"metric": "precomputed"}, r"x\[0\] has -1.0 at \(0, 1\)"),
+        (
+            torch.tensor([[[0.0, 1], [2, 0]]]),
+            {"metric": "precomputed"},
+            r"x\[0\] has 1.0 at \(0, 1\) and 2.0",
+        ),
+        (torch.full((1, 2, 2), math.nan), {"metric": "precomputed"}, r"x\[0\] has NaN"),
+        (torch.zeros(1, 2, 2), {"metric": "cosine"}, "metric is 'cosine'"),
+        (torch.zeros(1, 2, 2), {"dims": (0, -1)}, "dims has -1"),
+        (torch.zeros(1, 2, 2), {"dims": ()}, "dims is empty"),
+        (torch.zeros(1, 2, 2), {"max_edge_length": math.nan}, "max_edge_length is nan"),
+        (torch.zeros(1, 2, 2), {"max_edge_length": -1.0}, "max_edge_length is -1.0"),
+    ],
+)
+def test_bad_input_is_named(x, options, message):
+    with pytest.raises(InputError, match=message):
+        rips_persistence(x, **options)
+
+
+def test_what_is_no_tensor_is_a_type_error():
+    with pytest.raises(TypeError, match="x is a ndarray"):
+        rips_persistence(np.zeros((1, 2, 2)))
+    with pytest.raises(TypeError, match=r"x\[0\] is a list"):
+        rips_persistence([[0.0, 1.0]])
+    with pytest.raises(TypeError, match="complex"):
+        rips_persistence(torch.zeros(1, 2, 2, dtype=torch.complex64))
+
+
+def test_a_complex_too_large_for_memory_is_refused_before_it_starts():
+    x = torch.randn(1, 700, 3, generator=torch.Generator().manual_seed(7))
+    with pytest.raises(MemoryLimitError, match="max_edge_length") as error:
+        rips_persistence(x, dims=(0, 4))
+    assert isinstance(error.value, MemoryError)
+    assert rips_persistence(x, dims=(0, 4), max_edge_length=0.05).n_samples == 1
+
+
+def test_the_operator_traces_as_one_graph_and_does_not_recompile():
+    from topodl.persistence.rips import _rips_bars
+
+    x = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(8))
+    torch.library.opcheck(_rips_bars, (x.reshape(24, 3), [12, 12], [0, 1], False, math.inf))
+    calls = []
+
+    def backend(graph, _inputs):
+        calls.append(graph)
+        return graph.forward
+
+    @torch.compile(fullgraph=True, backend=backend)
+    def total(points):
+        d = rips_persistence(points)
+        finite = torch.isfinite(d.deaths)
+        return torch.where(finite, d.deaths - d.births, 0.0).sum()
+
+    for seed in range(3):
+        y = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+        total(y).backward()
+        z = y.detach().clone().requires_grad_()
+        rips_persistence(z).finite().persistence().sum().backward()
+        torch.testing.assert_close(y.grad, z.grad)
+    assert len(calls) == 1
