@@ -1,6 +1,6 @@
-"""For each pixel, the least of its neighbours of the same kind, as an index; window by window axis by axis.
+"""For each pixel, the least or greatest of its neighbours of the same kind, as an index.
 
-Cost: two vectorised passes an axis, a pixel of reach and a kind.
+Cost: one vectorised pass over the image a pixel of the window.
 """
 
 from __future__ import annotations
@@ -12,60 +12,59 @@ from numpy.typing import NDArray
 
 from topodl.kernels._compile import kernel
 
-__all__ = ["least_neighbour", "warm_up"]
+__all__ = ["OUTSIDE", "UNCOUNTED", "least_neighbour", "warm_up"]
+
+OUTSIDE, UNCOUNTED = 0, 2  # any other kind is inside
 
 
-def least_neighbour(
-    image: NDArray[Any], inside: NDArray[np.bool_], counted: NDArray[np.bool_], reach: int
-) -> NDArray[np.int64]:
+def least_neighbour(image: NDArray[Any], kinds: NDArray[np.uint8], reach: int) -> NDArray[np.int32]:
     """Return the flat index of the worst pixel of the same kind within `reach` along every axis.
 
     Parameters
     ----------
-    image : array of floats (*S)
-    inside : array of booleans (*S)
-        The kind of a pixel. Worst is the lowest of the pixels inside and the highest of those outside.
-    counted : array of booleans (*S)
-        A pixel that does not count is nobody's neighbour; its own index is returned for it.
+    image : array of floats (D, H, W)
+    kinds : array of uint8 (D, H, W)
+        Worst is the highest of the pixels outside and the lowest of the others. A pixel that does not
+        count is nobody's neighbour; its own index is returned for it.
     reach : int
         Half the side of the window, without its centre.
     """
-    own = np.arange(image.size, dtype=np.int32).reshape(image.shape)
-    padded_own = np.pad(own, reach)
-    strides = np.array(padded_own.strides) // padded_own.itemsize
-    chosen = []
-    for kind in (True, False):
-        value = np.where((inside == kind) & counted, image if kind else -image, image.dtype.type(np.inf))
-        value = np.pad(value, reach, constant_values=np.inf).ravel()
-        source = padded_own.ravel()
-        for stride in strides:
-            value, source = _window_minimum(value, source, int(stride), reach)
-        unpadded = source.reshape(padded_own.shape)[tuple(slice(reach, -reach) for _ in image.shape)]
-        chosen.append(unpadded)
-    worst = np.where(inside, chosen[0], chosen[1])
-    return np.where(counted, worst, own).astype(np.int64)
-
-
-def _window_minimum(
-    value: NDArray[Any], source: NDArray[np.int32], stride: int, reach: int
-) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    low, low_source = value.copy(), source.copy()
-    for distance in range(1, reach + 1):
-        shift = distance * stride
-        _take_lower(value[:-shift], source[:-shift], low[shift:], low_source[shift:])
-        _take_lower(value[shift:], source[shift:], low[:-shift], low_source[:-shift])
-    return low, low_source
+    cost = np.where(kinds == OUTSIDE, -image, image)
+    source = np.arange(image.size, dtype=np.int32)
+    _search_windows(cost.ravel(), kinds.ravel(), source, image.shape, reach)
+    return source.reshape(image.shape)
 
 
 @kernel
-def _take_lower(value: Any, source: Any, low: Any, low_source: Any) -> None:
-    for i in range(len(low)):
-        lower = value[i] < low[i]
-        low[i] = value[i] if lower else low[i]
-        low_source[i] = source[i] if lower else low_source[i]
+def _search_windows(cost: Any, kinds: Any, source: Any, shape: tuple[int, int, int], reach: int) -> None:
+    depth, height, width = shape
+    low = np.empty(width, cost.dtype)
+    side = min(reach, width - 1)
+    for line in range(depth * height):
+        z, y, start = line // height, line % height, line * width
+        for x in range(width):
+            low[x] = cost[start + x]
+        for dz in range(-min(reach, z), min(reach, depth - 1 - z) + 1):
+            for dy in range(-min(reach, y), min(reach, height - 1 - y) + 1):
+                for dx in range(-side, side + 1):
+                    first, last = max(-dx, 0), width - max(dx, 0)
+                    shift = (dz * height + dy) * width + dx
+                    _take_lower(cost, kinds, low, source, start, shift, first, last)
+
+
+@kernel
+def _take_lower(
+    cost: Any, kinds: Any, low: Any, source: Any, start: int, shift: int, first: int, last: int
+) -> None:
+    own, there = np.uintp(start), np.uintp(start + shift)
+    for x in range(np.uintp(first), np.uintp(last)):
+        kind = kinds[own + x]
+        lower = (cost[there + x] < low[x]) & (kinds[there + x] == kind) & (kind != UNCOUNTED)
+        low[x] = cost[there + x] if lower else low[x]
+        source[own + x] = np.int32(there + x) if lower else source[own + x]
 
 
 def warm_up() -> None:
     """Compile the kernel for float32 and float64."""
     for dtype in (np.float32, np.float64):
-        least_neighbour(np.zeros((2, 2), dtype), np.ones((2, 2), bool), np.ones((2, 2), bool), 1)
+        least_neighbour(np.zeros((1, 2, 2), dtype), np.ones((1, 2, 2), np.uint8), 1)

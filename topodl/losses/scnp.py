@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from topodl._checks import check_number, fail
 from topodl.kernels._pool import map_batch
-from topodl.kernels.masked_extrema import least_neighbour
+from topodl.kernels.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._input import SegmentationBatch, full_precision
 from topodl.losses._targets import TargetParts
@@ -83,16 +83,18 @@ def scnp_logits(
 def _gather_worst(batch: SegmentationBatch, reach: int) -> torch.Tensor:
     z = batch.logits
     n_channels = z.shape[1]
-    values, labels = z.detach().numpy(), batch.labels.numpy()
-    counted = labels >= 0
+    values, labels = z.detach().contiguous().numpy(), batch.labels.numpy()
+    shape = (1, *labels.shape[1:]) if labels.ndim == 3 else labels.shape[1:]
 
     def worst(job: tuple[int, int]) -> Any:
         sample, channel = job
-        inside = labels[sample] == batch.label_of(channel)
-        return least_neighbour(values[sample, channel], inside, counted[sample], reach)
+        kinds = np.where(labels[sample] < 0, UNCOUNTED, labels[sample] == batch.label_of(channel))
+        return least_neighbour(
+            values[sample, channel].reshape(shape), kinds.astype(np.uint8).reshape(shape), reach
+        )
 
     jobs = [(b, c) for b in range(len(z)) for c in range(n_channels)]
-    index = torch.from_numpy(np.stack(map_batch(worst, jobs))).view(len(z), n_channels, -1)
+    index = torch.from_numpy(np.stack(map_batch(worst, jobs))).long().view(len(z), n_channels, -1)
     return z.flatten(2).gather(2, index).view_as(z)
 
 
