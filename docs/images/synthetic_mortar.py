@@ -11,7 +11,7 @@ GROUPS = ("angles", "colors", "graffiti", "objects", "occlusion", "shadows")
 
 def main() -> None:
     """Draw three walls with their three labels, and one wall of each other group with its label."""
-    figure, axes = plt.subplots(4, 7, figsize=(10.5, 6.6), dpi=110)
+    figure, axes = plt.subplots(4, 7, figsize=(9.6, 6.5), dpi=110, width_ratios=(1, 1, 1, 0.1, 1, 1, 1))
     plain = {labels: SyntheticMortar(12, labels=labels) for labels in ("accurate", "noisy", "pseudo")}
     rows = ("image", "accurate", "noisy", "pseudo")
     for column, index in enumerate((0, 2, 8)):
