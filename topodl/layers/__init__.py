@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 # public name -> module that defines it
 _HOMES = {
     "BettiCurve": "topodl.layers.curves",
+    "EulerCharacteristicTransform": "topodl.layers.euler",
     "PersistenceEntropy": "topodl.layers.summaries",
     "PersistenceImage": "topodl.layers.images",
     "PersistenceLandscape": "topodl.layers.curves",
@@ -17,6 +18,7 @@ _HOMES = {
 
 __all__ = [
     "BettiCurve",
+    "EulerCharacteristicTransform",
     "PersistenceEntropy",
     "PersistenceImage",
     "PersistenceLandscape",
@@ -26,6 +28,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
+    from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.images import PersistenceImage
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
 

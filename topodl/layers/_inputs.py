@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 from topodl._checks import fail
 from topodl.diagrams import Diagrams
 
-__all__ = ["as_clouds", "as_diagrams", "as_graphs", "as_images", "move", "to_tensors"]
+__all__ = ["as_clouds", "as_complexes", "as_diagrams", "as_graphs", "as_images", "move", "to_tensors"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _FLOATS = [np.float64, np.float32]
@@ -43,6 +43,14 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
         wanted = "clouds (B, N, d), a list of (N_i, d), or sample_shape=(-1, d) for flattened clouds"
         raise fail(name, "X", came, wanted)
     return _reshaped(layer, table, layer.sample_shape)
+
+
+def as_complexes(layer: BaseEstimator, X: Any, reset: bool) -> Any:
+    """Return clouds as `as_clouds` does, or a list of tuples (cloud, edges, faces, …)."""
+    if isinstance(X, list | tuple) and any(isinstance(item, tuple) for item in X):
+        items = [item if isinstance(item, tuple) else (item,) for item in X]
+        return [tuple(np.asarray(_without_tensors(part)) for part in item) for item in items]
+    return as_clouds(layer, X, reset)
 
 
 def as_diagrams(name: str, X: Any) -> Diagrams:

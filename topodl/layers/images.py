@@ -198,7 +198,7 @@ def _integrals(centres: torch.Tensor, low: float, high: float, size: int, sigma:
 
 
 def _in_blocks(d: Diagrams, *values: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Return the sample of each of N blocks of bars, and values (P,) as (N, _BLOCK), 0 where there is no bar."""
+    """Return the sample of each of N blocks of bars, and values (P,) as (N, _BLOCK), padded with 0."""
     starts = torch.div(d.sample_offsets.diff() + _BLOCK - 1, _BLOCK, rounding_mode="floor").cumsum(0)
     starts = torch.nn.functional.pad(starts, (1, 0))
     blocks = torch.repeat_interleave(starts.diff())

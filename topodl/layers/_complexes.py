@@ -1,0 +1,175 @@
+"""Point clouds, graphs and meshes in all the forms that the Euler layer takes, made into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from topodl._checks import fail, reject_nan
+from topodl._segments import offsets_of
+from topodl.layers._euler import Cells
+
+__all__ = ["Complexes", "read_complexes"]
+
+
+class Complexes:
+    """Vertices (N, d) of a batch, sample after sample, and the cells of each dimension that lie on them."""
+
+    def __init__(self, x: torch.Tensor, batch: torch.Tensor, n_samples: int) -> None:
+        self.x, self.batch, self.n_samples = x, batch, n_samples
+        self.offsets = offsets_of(batch, n_samples)
+        self.simplices: list[torch.Tensor] = []
+
+    def add(self, name: str, argument: str, simplices: torch.Tensor) -> None:
+        """Take simplices (k + 1, S), each once whatever the order of its vertices, none degenerate."""
+        if simplices.ndim != 2 or simplices.is_floating_point() or len(simplices) < 2:
+            came = f"has shape {tuple(simplices.shape)} and dtype {simplices.dtype}"
+            raise fail(name, argument, came, "vertex indices of shape (k + 1, S) with k ≥ 1")
+        vertices = simplices.to(torch.int64).sort(0).values
+        n = len(self.x)
+        if vertices.numel() and (int(vertices[0].min()) < 0 or int(vertices[-1].max()) >= n):
+            raise fail(name, argument, "has vertex indices out of range", f"indices of {n} vertices")
+        proper = (vertices[1:] != vertices[:-1]).all(0)
+        vertices = vertices if bool(proper.all()) else vertices[:, proper]
+        across = self.batch[vertices[0]] != self.batch[vertices[-1]]
+        if bool(across.any()):
+            came = f"joins vertices {vertices[:, across][:, 0].tolist()} of different samples"
+            raise fail(name, argument, came, "simplices within samples")
+        self.simplices.append(_unique_columns(vertices, n).T.contiguous())
+
+    def cells(self, weights: torch.Tensor | None) -> list[Cells]:
+        """Return the cells, vertices first; a cell weighs as much as its heaviest vertex."""
+        everything = [torch.arange(len(self.x), device=self.x.device)[:, None], *self.simplices]
+        out = []
+        for vertices in everything:
+            sign = -1.0 if vertices.shape[1] % 2 == 0 else 1.0
+            if weights is None:
+                weight = self.x.new_full((len(vertices),), sign)
+            else:
+                weight = sign * weights[vertices].amax(1)
+            offsets = offsets_of(self.batch[vertices[:, 0]], self.n_samples)
+            out.append(Cells(vertices, offsets, weight))
+        return out
+
+
+def _unique_columns(vertices: torch.Tensor, n: int) -> torch.Tensor:
+    """Return each column of sorted vertices once, ordered by its vertices and hence by its sample."""
+    if n ** len(vertices) < 2**62:
+        key = vertices[0]
+        for row in vertices[1:]:
+            key = key * n + row
+        key = torch.unique(key)
+        rows = []
+        for _ in range(len(vertices)):
+            rows.append(key % n)
+            key = torch.div(key, n, rounding_mode="floor")
+        return torch.stack(rows[::-1])
+    return torch.unique(vertices, dim=1)
+
+
+def read_complexes(
+    name: str,
+    x: Any,
+    simplices: Sequence[torch.Tensor] | torch.Tensor,
+    batch: torch.Tensor | None,
+    mask: torch.Tensor | None,
+) -> tuple[Complexes, torch.Tensor]:
+    """Return the complexes, and the index (N,) of each of their vertices among those that were given."""
+    simplices = [simplices] if isinstance(simplices, torch.Tensor) else list(simplices)
+    if isinstance(x, list | tuple):
+        return _read_list(name, x, simplices)
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name}: x is a {type(x).__name__}; expected a tensor or a list of tensors")
+    if not x.is_floating_point():
+        raise fail(name, "x", f"has dtype {x.dtype}", "a floating dtype")
+    if x.ndim not in (2, 3) or x.shape[-1] == 0:
+        came = f"has shape {tuple(x.shape)}"
+        raise fail(name, "x", came, "(B, N, d), (N, d) with a batch vector, or a list of (N_i, d)")
+    if x.ndim == 3:
+        return _read_padded(name, x, simplices, mask)
+    if batch is None:
+        batch = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    if batch.shape != x.shape[:1] or batch.dtype != torch.int64 or (len(batch) and int(batch.min()) < 0):
+        came = f"has shape {tuple(batch.shape)} and dtype {batch.dtype}"
+        raise fail(name, "batch", came, f"int64 sample indices of shape ({len(x)},)")
+    n_samples = int(batch.max()) + 1 if len(batch) else 1
+    order = torch.sort(batch, stable=True).indices
+    return _gathered(name, x, order, batch[order], n_samples, simplices), order
+
+
+def _gathered(
+    name: str, x: torch.Tensor, order: torch.Tensor, batch: torch.Tensor, n_samples: int, simplices: list[Any]
+) -> Complexes:
+    """Return the complexes on the vertices x[order]; simplices still count the vertices of x."""
+    taken = x[order]
+    if bool(torch.isnan(taken.detach().sum())):
+        for sample in range(n_samples):  # only to name the sample in the message
+            reject_nan(name, f"x of sample {sample}", taken[batch == sample], "finite coordinates")
+    complexes = Complexes(taken, batch, n_samples)
+    place = order.new_full((len(x) + 1,), -1)
+    place[order] = torch.arange(len(order), device=order.device)
+    for k, item in enumerate(simplices, 1):
+        bad = (
+            item.numel()
+            and not item.is_floating_point()
+            and (int(item.min()) < 0 or int(item.max()) >= len(x))
+        )
+        if bad:
+            raise fail(
+                name, f"simplices[{k - 1}]", "has vertex indices out of range", f"indices below {len(x)}"
+            )
+        moved = item if item.is_floating_point() else place[item.to(torch.int64)]
+        complexes.add(name, f"simplices[{k - 1}]", moved)
+    return complexes
+
+
+def _read_padded(
+    name: str, x: torch.Tensor, simplices: list[Any], mask: torch.Tensor | None
+) -> tuple[Complexes, torch.Tensor]:
+    n_samples, n, _ = x.shape
+    if mask is not None and (mask.shape != x.shape[:2] or mask.dtype != torch.bool):
+        came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
+        raise fail(name, "mask", came, f"booleans of shape {tuple(x.shape[:2])}")
+    start = torch.arange(n_samples, device=x.device) * n
+    flat = []
+    for item in simplices:
+        if item.ndim == 2:  # the same complex for every sample
+            item = item.expand(n_samples, *item.shape)
+        real = (item >= 0).all(1)
+        moved = (item + start.view(-1, 1, 1)).transpose(1, 2)[real]
+        flat.append(moved.T)
+    keep = torch.ones(n_samples * n, dtype=torch.bool, device=x.device) if mask is None else mask.flatten()
+    order = keep.nonzero()[:, 0]
+    batch = torch.div(order, n, rounding_mode="floor")
+    return _gathered(name, x.flatten(0, 1), order, batch, n_samples, flat), order
+
+
+def _read_list(name: str, x: Sequence[Any], simplices: list[Any]) -> tuple[Complexes, torch.Tensor]:
+    """Read a list of clouds, or of (cloud, edges, faces, …)."""
+    if simplices:
+        raise fail(name, "simplices", "is given beside a list", "them in the list: (cloud, edges, faces, …)")
+    items = [item if isinstance(item, list | tuple) else (item,) for item in x]
+    if not items:
+        raise fail(name, "x", "is an empty list", "at least one cloud")
+    clouds = [item[0] for item in items]
+    for i, cloud in enumerate(clouds):
+        if not isinstance(cloud, torch.Tensor) or cloud.ndim != 2 or cloud.shape[1] != clouds[0].shape[-1]:
+            came = (
+                f"has shape {tuple(cloud.shape)}"
+                if hasattr(cloud, "shape")
+                else f"is a {type(cloud).__name__}"
+            )
+            raise fail(name, f"x[{i}]", came, "a tensor (N_i, d) with the same d in all samples")
+    lengths = torch.tensor([len(cloud) for cloud in clouds], device=clouds[0].device)
+    starts = lengths.cumsum(0) - lengths
+    joined = []
+    for k in range(1, max(map(len, items))):
+        shifted = [
+            item[k] + start for item, start in zip(items, starts.tolist(), strict=True) if len(item) > k
+        ]
+        joined.append(torch.cat(shifted, 1))
+    flat = torch.cat(clouds)
+    order = torch.arange(len(flat), device=flat.device)
+    return _gathered(name, flat, order, torch.repeat_interleave(lengths), len(items), joined), order

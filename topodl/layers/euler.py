@@ -1,0 +1,280 @@
+"""Euler characteristic transforms of clouds, graphs and meshes, and Euler curves of images and diagrams.
+
+Turner, Mukherjee, Boyer, Information and Inference 2014; soft: Röell, Rieck, ICLR 2024. No pairing is needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter, is_lazy
+
+from topodl._checks import check_choice, check_number, fail
+from topodl.layers import _inputs
+from topodl.layers._base import FeatureLayer
+from topodl.layers._complexes import read_complexes
+from topodl.layers._euler import hard_transform, soft_transform
+
+__all__ = ["EulerCharacteristicTransform"]
+
+_UNIT_BALL = 1.1  # a little more than clouds that are scaled to the unit ball
+_PER_STEP = 4.0  # how sharp a sigmoid is, in units of the distance between thresholds
+
+
+class EulerCharacteristicTransform(FeatureLayer):
+    """Euler characteristic of the part of a shape below each height, for many directions.
+
+    ECT(v, t) = Σ (−1)^dim σ over the simplices σ with max over its vertices x of ⟨x, v⟩ ≤ t.
+
+    As a module: `forward(x, simplices)` to a tensor (B, directions, thresholds). As a transformer: clouds
+    (B, N, d), a list of clouds (N_i, d) or of (cloud, edges, faces, …), or a table of flattened clouds.
+
+    Parameters
+    ----------
+    n_directions : int
+        Number of directions, at first spread evenly: equal angles in the plane, a Fibonacci lattice on the
+        sphere, random ones from `random_state` in higher dimensions.
+    n_thresholds : int
+        Number of heights from −radius to radius.
+    radius : float, optional
+        None: `fit` takes the norm of the farthest point; before that it is 1.1, for clouds in the unit ball.
+    mode : {"soft", "hard"}
+        "hard" counts exactly and has no gradient to the points. "soft" replaces the step at each simplex by a
+        sigmoid.
+    scale : float, optional
+        Factor in the sigmoid's argument. None: 4 divided by the distance of two thresholds.
+    learnable : bool
+        Whether the directions are trained; they are normalised at each use.
+    smooth : bool
+        Return the SECT: the integral from −radius to t of ECT minus its mean.
+    ambient_dim : int, optional
+        Dimension d of the space. None: that of the first data.
+    random_state : int
+        Seed of random directions.
+    sample_shape : tuple of int, optional
+        Shape of a cloud in a row of a table, as (-1, 3).
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    References
+    ----------
+    K. Turner, S. Mukherjee, D. M. Boyer. Persistent homology transform for modeling shapes and surfaces.
+    Information and Inference 3, 2014.
+
+    E. Röell, B. Rieck. Differentiable Euler characteristic transforms for shape classification. ICLR 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.layers import EulerCharacteristicTransform
+    >>> layer = EulerCharacteristicTransform(n_directions=16, n_thresholds=32)
+    >>> layer(torch.rand(8, 100, 3)).shape
+    torch.Size([8, 16, 32])
+    >>> path, edges = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]]), torch.tensor([[0, 1], [1, 2]])
+    >>> layer = EulerCharacteristicTransform(n_directions=1, n_thresholds=3, radius=1.0, mode="hard")
+    >>> layer(path, edges)
+    tensor([[[0., 1., 1.]]])
+    """
+
+    directions: Any
+    radius_: torch.Tensor
+
+    def __init__(
+        self,
+        n_directions: int = 64,
+        n_thresholds: int = 64,
+        radius: float | None = None,
+        mode: str = "soft",
+        scale: float | None = None,
+        learnable: bool = False,
+        smooth: bool = False,
+        ambient_dim: int | None = None,
+        random_state: int = 0,
+        *,
+        sample_shape: tuple[int, ...] | None = None,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_directions = n_directions
+        self.n_thresholds = n_thresholds
+        self.radius = radius
+        self.mode = mode
+        self.scale = scale
+        self.learnable = learnable
+        self.smooth = smooth
+        self.ambient_dim = ambient_dim
+        self.random_state = random_state
+        self.sample_shape = sample_shape
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Forget learnt directions and the radius found by `fit`."""
+        self._buffers.pop("directions", None)
+        old = self._parameters.pop("directions", None)
+        self.register_buffer(
+            "radius_", torch.tensor(_UNIT_BALL if self.radius is None else float(self.radius))
+        )
+        if self.learnable:
+            device = None if old is None else old.device
+            self.directions = UninitializedParameter(device=device)  # type: ignore[call-arg]
+        else:
+            self.register_buffer("directions", None)
+        if self.ambient_dim is not None:
+            self._choose_directions(int(self.ambient_dim))
+
+    def _choose_directions(self, ambient_dim: int) -> None:
+        """Choose the directions, once the dimension of the space is known."""
+        value = spread_directions(ambient_dim, self.n_directions, self.random_state)
+        if not self.learnable:
+            self.directions = value.to(self.radius_.device)
+            return
+        with torch.no_grad():
+            self.directions.materialize(value.shape, dtype=value.dtype)
+            self.directions.copy_(value)
+
+    def _without_directions(self) -> bool:
+        return self.directions is None or is_lazy(self.directions)
+
+    def _check_settings(self) -> None:
+        name = "EulerCharacteristicTransform"
+        check_choice(name, "mode", self.mode, ("soft", "hard"))
+        check_number(name, "n_directions", self.n_directions, low=1, integer=True)
+        check_number(name, "n_thresholds", self.n_thresholds, low=2, integer=True)
+        for argument in ("radius", "scale"):
+            value = getattr(self, argument)
+            if value is not None:
+                check_number(name, argument, value, low=torch.finfo(torch.float32).tiny)
+        if self.learnable and self.mode == "hard":
+            raise fail(name, "mode", 'is "hard" with learnable directions', '"soft": counts have no gradient')
+
+    def forward(
+        self,
+        x: Any,
+        simplices: Any = (),
+        batch: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the transform of each shape.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, N, d) or (N, d), or list
+            Vertices. With (N, d), `batch` says which sample each belongs to. A list holds clouds (N_i, d), or
+            tuples (cloud, edges, faces, …).
+        simplices : Tensor of shape (k + 1, S), or sequence of them
+            Vertices of the edges, of the triangles, …. Each simplex counts once, however often and in
+            whatever order its vertices are given, so an undirected `edge_index` may hold both directions.
+            Beside a padded `x`, (B, k + 1, S) with −1 where there is none, or (k + 1, S) for all alike.
+        batch : Tensor of shape (N,), int64, optional
+            Sample of each vertex.
+        mask : Tensor of shape (B, N), bool, optional
+            True where a padded `x` has a vertex.
+        weights : Tensor of shape (N,) or (B, N), optional
+            Weights of the vertices (WECT); a simplex weighs as much as its heaviest vertex.
+
+        Returns
+        -------
+        Tensor of shape (B, n_directions, n_thresholds)
+
+        Raises
+        ------
+        InputError
+            If a shape is wrong, a coordinate is NaN, or a simplex joins two samples.
+        """
+        self._check_settings()
+        name = "EulerCharacteristicTransform"
+        complexes, order = read_complexes(name, x, simplices, batch, mask)
+        points, dtype = complexes.x, complexes.x.dtype
+        points = points.float() if dtype in (torch.float16, torch.bfloat16) else points
+        if self._without_directions():
+            self._choose_directions(points.shape[1])
+        if len(self.directions) != points.shape[1]:
+            came = f"has {points.shape[1]} coordinates"
+            raise fail(name, "x", came, f"{len(self.directions)}, as the layer's directions")
+        if weights is not None:
+            if weights.numel() <= int(order.max() if len(order) else -1):
+                raise fail(name, "weights", f"has shape {tuple(weights.shape)}", "one weight a vertex")
+            weights = weights.flatten()[order].to(points.dtype)
+        complexes.x = points
+        cells = complexes.cells(weights)
+        directions = self.directions.to(points.device, points.dtype)
+        if self.learnable:
+            directions = nn.functional.normalize(directions, dim=0)
+        radius = float(self.radius_)
+        thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64).to(points)
+        if self.mode == "hard":
+            transform = hard_transform(points, directions, complexes.offsets, cells, thresholds)
+        else:
+            step = 2 * radius / (self.n_thresholds - 1)
+            scale = _PER_STEP / step if self.scale is None else float(self.scale)
+            transform = soft_transform(points @ directions, cells, thresholds, scale, complexes.n_samples)
+        return (_smoothed(transform, thresholds) if self.smooth else transform).to(dtype)
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        return _inputs.as_complexes(self, X, reset)
+
+    def _fit(self, samples: Any) -> None:
+        self._check_settings()
+        clouds = [sample[0] if isinstance(sample, tuple) else sample for sample in samples]
+        if self._without_directions():
+            self._choose_directions(clouds[0].shape[1])
+        if self.radius is None:
+            norms = (float(np.linalg.norm(cloud, axis=1).max()) for cloud in clouds if len(cloud))
+            farthest = max(norms, default=0.0)
+            self.radius_.fill_(farthest if farthest > 0 else _UNIT_BALL)
+
+    def _feature_names(self) -> list[str]:
+        pairs = itertools.product(range(self.n_directions), range(self.n_thresholds))
+        return [f"{direction}_{threshold}" for direction, threshold in pairs]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = self.sample_shape is not None
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
+    """Return (ambient_dim, n) unit vectors: even where that is easy, random in four dimensions and above."""
+    index = torch.arange(n, dtype=torch.float64)
+    if ambient_dim == 1:
+        vectors = (1 - 2 * (index % 2))[None]
+    elif ambient_dim == 2:
+        angle = 2 * math.pi * index / n
+        vectors = torch.stack([angle.cos(), angle.sin()])
+    elif ambient_dim == 3:
+        height = 1 - (2 * index + 1) / n
+        angle = math.pi * (3 - math.sqrt(5)) * index
+        ring = (1 - height.square()).sqrt()
+        vectors = torch.stack([ring * angle.cos(), ring * angle.sin(), height])
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        vectors = torch.randn(ambient_dim, n, dtype=torch.float64, generator=generator)
+        vectors = nn.functional.normalize(vectors, dim=0)
+    return vectors.to(torch.get_default_dtype())
+
+
+def _smoothed(transform: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+    """Return the running integral of the transform minus its mean, by the trapezoidal rule."""
+    step = (thresholds[-1] - thresholds[0]) / (len(thresholds) - 1)
+    pieces = (transform[..., 1:] + transform[..., :-1]) * (step / 2)
+    total = nn.functional.pad(pieces.cumsum(-1), (1, 0))
+    return total - total[..., -1:] * torch.linspace(
+        0, 1, len(thresholds), dtype=total.dtype, device=total.device
+    )
