@@ -3,6 +3,10 @@
 # ruff: noqa: I001 - isort would spread the one line of a loss over two
 
 from topodl.losses._base import SegmentationLoss as SegmentationLoss, registry as registry
+from topodl.losses.betti_matching import (
+    BettiMatchingLoss as BettiMatchingLoss,
+    betti_matching_loss as betti_matching_loss,
+)
 from topodl.losses.ce_dice import CEDiceLoss as CEDiceLoss, ce_dice_loss as ce_dice_loss
 from topodl.losses.cldice import ClDiceLoss as ClDiceLoss, cldice_loss as cldice_loss
 from topodl.losses.deep_supervision import (

@@ -1,0 +1,91 @@
+"""Betti matching: the published values, gradients, hand-made cases."""
+
+import pytest
+import torch
+
+from tests.losses import golden
+from topodl.losses.betti_matching import BettiMatchingLoss, betti_matching_loss
+
+TOPOLOGY_ONLY = {"base_weight": 0.0, "topology_weight": 1.0}
+ORIGINAL = {**TOPOLOGY_ONLY, "connectivity": 4, "essential": "drop"}
+
+
+@pytest.mark.parametrize(("name", "push"), [("tl_betti_matching", False), ("tl_betti_matching_push", True)])
+def test_equals_topolosses(shared, name, push):
+    logits, target = golden.case(shared, "A")
+    golden.check(shared, name, betti_matching_loss(logits, target, push=push, **ORIGINAL), logits)
+
+
+def test_both_levels_in_a_frame_equal_topolosses(shared):
+    logits, target = golden.case(shared, "A")
+    # the original takes 4 neighbours for foreground and background
+    levels = [("superlevel", 4), ("sublevel", 8)]
+    values = [
+        betti_matching_loss(
+            logits, target, border="background", **{**ORIGINAL, "filtration": f, "connectivity": c}
+        )
+        for f, c in levels
+    ]
+    golden.check(shared, "tl_betti_matching_both_sphere", sum(values) / 2, logits)
+
+
+def test_equals_the_first_implementation(shared):
+    logits, target = golden.case(shared, "A")
+    crop = logits[:1, 1:2, :32, :32].detach().requires_grad_()
+    value = betti_matching_loss(crop, target[:1, :32, :32], connectivity=4, **TOPOLOGY_ONLY)
+    golden.check(shared, "bm_python_32", value, crop)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"filtration": "both", "push": True}, {"border": "foreground"}])
+def test_gradient(channels, options):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, channels, 6, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    target = torch.randint(max(channels, 2), (1, 6, 5), generator=generator)
+    assert torch.autograd.gradcheck(
+        lambda z: betti_matching_loss(z, target, base_weight=0.5, topology_weight=2.0, **options), logits
+    )
+
+
+def _line(*values):
+    """Return probabilities 1 along the middle of a strip, with `values` at columns 3, 4, …"""
+    p = torch.zeros(1, 1, 5, 9, dtype=torch.float64)
+    p[..., 2, :] = 1
+    p[..., 2, 3 : 3 + len(values)] = torch.tensor(values, dtype=torch.float64)
+    return p
+
+
+@pytest.mark.parametrize(("push", "expected"), [(False, 0.75**2), (True, 2 * (1 + 0.75**2))])
+def test_a_broken_line_by_hand(push, expected):
+    target = _line().long()[:, 0]
+    value = betti_matching_loss(_line(0.25), target, activation="none", push=push, **TOPOLOGY_ONLY)
+    assert value.item() == pytest.approx(expected)  # the unmatched bar (1, 0.25)
+
+
+def test_the_essential_bar_counts_when_clamped():
+    target = _line().long()[:, 0]
+    value = betti_matching_loss(0.5 * _line(), target, activation="none", **TOPOLOGY_ONLY)
+    assert value.item() == pytest.approx(2 * 0.5**2)
+    dropped = betti_matching_loss(0.5 * _line(), target, activation="none", essential="drop", **TOPOLOGY_ONLY)
+    assert dropped.item() == 0
+
+
+def test_each_sample_and_class_is_matched_by_itself():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 3, 8, 7, generator=generator)
+    target = torch.randint(3, (3, 8, 7), generator=generator)
+    together = BettiMatchingLoss(reduction="none", class_weights=[1.0, 2.0, 0.5])(logits, target)
+    apart = [
+        BettiMatchingLoss(class_weights=[1.0, 2.0, 0.5])(logits[i : i + 1], target[i : i + 1])
+        for i in range(3)
+    ]
+    torch.testing.assert_close(together, torch.stack(apart))
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+def test_empty_and_full_target(fill):
+    logits = torch.randn(2, 2, 9, 12, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    loss = BettiMatchingLoss(filtration="both")(logits, torch.full((2, 9, 12), fill))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()

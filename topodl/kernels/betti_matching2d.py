@@ -1,0 +1,239 @@
+"""Induced matching of the bars of two images through their minimum, with critical pixels.
+
+Stucki et al., "Topologically faithful image segmentation via induced matching of persistence barcodes", ICML
+2023; image persistence after Bauer & Lesnick 2015. Cost: three pairings by saddles (see `cubical2d`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from topodl.kernels._compile import kernel
+from topodl.kernels._radix import ordered_key, radix_argsort
+from topodl.kernels.cubical2d import (
+    _LINKS,
+    _critical_pixels,
+    _earlier_neighbours,
+    _join_lower_basins,
+    _join_upper_basins,
+    _merge_ascending,
+    _neighbour_steps,
+    _root_of,
+    _saddle_edges,
+)
+from topodl.kernels.union_find import find_root
+
+__all__ = ["match_pixels", "warm_up"]
+
+_NONE = np.iinfo(np.int64).max
+
+
+@kernel
+def _oldest_of_basins(
+    pixels: Any, bits: Any, masks: Any, flip: int, links: Any, label: Any, n_basins: int, width: int
+) -> Any:
+    """Return, for each basin of one image, the oldest of the critical `pixels` of another that lie in it.
+
+    The result holds positions in `pixels`, −1 where a basin has none. `flip` is 0 for basins of minima, where
+    the smallest is the oldest, and 255 for basins of maxima, where the greatest is.
+    """
+    first_step = _neighbour_steps(width)[links[:, 1]]
+    oldest = np.full(n_basins + 1, -1, np.int64)
+    for i in range(pixels.size):
+        basin = _root_of(pixels[i], masks, flip, first_step, label)
+        rival = oldest[basin]
+        age = ordered_key(bits, pixels[i])
+        if rival < 0:
+            oldest[basin] = i
+        elif flip == 0 and age < ordered_key(bits, pixels[rival]):
+            oldest[basin] = i  # of equal minima the first pixel is the oldest
+        elif flip != 0 and age >= ordered_key(bits, pixels[rival]):
+            oldest[basin] = i  # of equal maxima the last
+    return oldest
+
+
+@kernel
+def _ages(oldest: Any, pixels: Any, bits: Any, none: Any) -> Any:
+    ages = np.full(oldest.size, none, np.int64)
+    for i in range(oldest.size):
+        if oldest[i] >= 0:
+            ages[i] = ordered_key(bits, pixels[oldest[i]])
+    return ages
+
+
+@kernel
+def _elder_survives(a: int, b: int, oldest: Any, ages: Any) -> int:
+    """Let root `a` keep the elder of two representatives; return the position of the one that dies."""
+    if ages[b] < ages[a] or (ages[b] == ages[a] and 0 <= oldest[b] < oldest[a]):
+        dying = oldest[a]
+        oldest[a], ages[a] = oldest[b], ages[b]
+        return dying
+    return oldest[b]
+
+
+@kernel
+def _match_minima(
+    edges: Any, keys: Any, order: Any, n_basins: int, oldest_a: Any, ages_a: Any, oldest_b: Any, ages_b: Any
+) -> Any:
+    """Join the basins of the comparison; minima of the two images that die at one edge are matched."""
+    parent = np.arange(n_basins + 1).astype(np.int32)
+    matched_a, matched_b = np.empty(n_basins, np.int64), np.empty(n_basins, np.int64)
+    n = 0
+    for e in order:
+        a, b = find_root(parent, edges[e, 0]), find_root(parent, edges[e, 1])
+        if a == b:
+            continue
+        younger_a, younger_b = max(ages_a[a], ages_a[b]), max(ages_b[a], ages_b[b])
+        dying_a = _elder_survives(a, b, oldest_a, ages_a)
+        dying_b = _elder_survives(a, b, oldest_b, ages_b)
+        parent[b] = a
+        if younger_a < keys[e] and younger_b < keys[e]:
+            matched_a[n], matched_b[n] = dying_a, dying_b
+            n += 1
+    return matched_a[:n].copy(), matched_b[:n].copy()
+
+
+@kernel
+def _merge_descending_with(
+    edges: Any, keys: Any, order: Any, maxima: Any, bits: Any, outside: Any, others: Any, ages_other: Any
+) -> Any:
+    """Pair saddles with maxima, and tell which maximum of the comparison dies with each pair (−1: none)."""
+    n_trees = maxima.size + 1
+    parent = np.arange(n_trees + 1).astype(np.int32)
+    age = np.empty(n_trees + 1, np.int64)
+    for i in range(maxima.size):
+        age[i + 1] = ordered_key(bits, maxima[i])
+    age[n_trees] = outside
+    births, deaths = np.empty(n_trees, np.int64), np.empty(n_trees, np.int64)
+    links = np.empty(n_trees, np.int64)
+    n = 0
+    for t in range(order.size - 1, -1, -1):
+        e = order[t]
+        if edges[e, 3] == 0:
+            continue
+        a, b = find_root(parent, edges[e, 0]), find_root(parent, edges[e, 1])
+        if a == b:
+            continue
+        if age[b] > age[a] or (age[b] == age[a] and b > a):
+            a, b = b, a
+        parent[b] = a
+        dying, dying_age = others[b], ages_other[b]
+        if a != n_trees and (
+            ages_other[b] > ages_other[a] or (ages_other[b] == ages_other[a] and others[b] > others[a])
+        ):
+            dying, dying_age = others[a], ages_other[a]
+            others[a], ages_other[a] = others[b], ages_other[b]
+        if age[b] != keys[e]:
+            births[n], deaths[n] = edges[e, 2], maxima[b - 1]
+            links[n] = dying if dying_age > keys[e] else -1
+            n += 1
+    return births[:n].copy(), deaths[:n].copy(), links[:n].copy()
+
+
+@kernel
+def _morse(values: Any, bits: Any, height: int, width: int, by_cells: bool) -> Any:
+    masks = _earlier_neighbours(values, height, width)
+    minima, maxima, saddles = _critical_pixels(masks, by_cells)
+    edges, keys = _saddle_edges(saddles, masks, bits, _LINKS[1 if by_cells else 0])
+    return masks, minima, maxima, edges, keys, radix_argsort(keys)
+
+
+@kernel
+def _partners(keys_a: Any, keys_b: Any, n_keys: int) -> Any:
+    """Return the position in `keys_b` of each of `keys_a`, and the other way round; −1 for none."""
+    where = np.full(n_keys, -1, np.int32)
+    for i in range(keys_a.size):
+        if keys_a[i] >= 0:
+            where[keys_a[i]] = i
+    partner_a, partner_b = np.full(keys_a.size, -1, np.int64), np.full(keys_b.size, -1, np.int64)
+    for j in range(keys_b.size):
+        if keys_b[j] >= 0 and where[keys_b[j]] >= 0:
+            partner_b[j] = where[keys_b[j]]
+            partner_a[where[keys_b[j]]] = j
+    return partner_a, partner_b
+
+
+@kernel
+def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
+    """Return, for each bar, the number of the match that its birth pixel has, −1 where there is none."""
+    where = np.full(n_pixels, -1, np.int32)
+    for k in range(matched.size):
+        where[matched[k]] = k
+    keys = np.empty(births.size, np.int64)
+    for i in range(births.size):
+        keys[i] = where[births[i]]
+    return keys
+
+
+@kernel
+def _dim1(
+    edges: Any, keys: Any, order: Any, masks: Any, maxima: Any, bits: Any, others: Any, other_bits: Any,
+    height: int, width: int, by_cells: bool,
+) -> Any:  # fmt: skip
+    upper = _LINKS[0 if by_cells else 1]
+    label = np.zeros(masks.size, np.int32)
+    _join_upper_basins(edges, masks, maxima, upper, label, height, width)
+    oldest = _oldest_of_basins(others, other_bits, masks, 255, upper, label, maxima.size + 1, width)
+    ages = _ages(oldest, others, other_bits, -_NONE)
+    return _merge_descending_with(edges, keys, order, maxima, bits, _NONE, oldest, ages)
+
+
+@kernel
+def match_pixels(
+    first: Any, first_bits: Any, second: Any, second_bits: Any, both: Any, both_bits: Any,
+    height: int, width: int, by_cells: bool,
+) -> Any:  # fmt: skip
+    """Return, for dimension 0 and then 1, (births, deaths, partners) of `first` and of `second`.
+
+    Arguments are as in `pair_pixels`; `both` is the minimum of the two images. A partner is the position of
+    the matched bar of the other image, −1 where there is none. The first bar of dimension 0 is the essential
+    class, of death −1; the two are partners.
+    """
+    n = first.size
+    masks_a, minima_a, maxima_a, edges_a, keys_a, order_a = _morse(first, first_bits, height, width, by_cells)
+    masks_b, minima_b, maxima_b, edges_b, keys_b, order_b = _morse(
+        second, second_bits, height, width, by_cells
+    )
+    masks, minima, maxima, edges, keys, order = _morse(both, both_bits, height, width, by_cells)
+    lower = _LINKS[1 if by_cells else 0]
+
+    label = np.zeros(n, np.int32)
+    _join_lower_basins(edges_a, masks_a, minima_a, lower, label, width)
+    births0_a, deaths0_a = _merge_ascending(edges_a, keys_a, order_a, minima_a, first_bits)
+    label[:] = 0
+    _join_lower_basins(edges_b, masks_b, minima_b, lower, label, width)
+    births0_b, deaths0_b = _merge_ascending(edges_b, keys_b, order_b, minima_b, second_bits)
+    label[:] = 0
+    _join_lower_basins(edges, masks, minima, lower, label, width)
+    oldest_a = _oldest_of_basins(minima_a, first_bits, masks, 0, lower, label, minima.size, width)
+    oldest_b = _oldest_of_basins(minima_b, second_bits, masks, 0, lower, label, minima.size, width)
+    matched_a, matched_b = _match_minima(
+        edges, keys, order, minima.size,
+        oldest_a, _ages(oldest_a, minima_a, first_bits, _NONE),
+        oldest_b, _ages(oldest_b, minima_b, second_bits, _NONE),
+    )  # fmt: skip
+    match_a = _keys_of_matches(births0_a, minima_a[matched_a], n)
+    match_b = _keys_of_matches(births0_b, minima_b[matched_b], n)
+    partner0_a, partner0_b = _partners(match_a, match_b, matched_a.size)
+    partner0_a[0] = partner0_b[0] = 0
+
+    births1_a, deaths1_a, link_a = _dim1(
+        edges_a, keys_a, order_a, masks_a, maxima_a, first_bits, maxima, both_bits, height, width, by_cells
+    )
+    births1_b, deaths1_b, link_b = _dim1(
+        edges_b, keys_b, order_b, masks_b, maxima_b, second_bits, maxima, both_bits, height, width, by_cells
+    )
+    partner1_a, partner1_b = _partners(link_a, link_b, maxima.size)
+    return (
+        (births0_a, deaths0_a, partner0_a), (births0_b, deaths0_b, partner0_b),
+        (births1_a, deaths1_a, partner1_a), (births1_b, deaths1_b, partner1_b),
+    )  # fmt: skip
+
+
+def warm_up() -> None:
+    """Compile the kernels for float32 and float64."""
+    for dtype, integer in ((np.float32, np.int32), (np.float64, np.int64)):
+        values = np.arange(9, dtype=dtype)
+        match_pixels(*(values, values.view(integer)) * 3, 3, 3, False)

@@ -1,0 +1,233 @@
+"""Betti matching: bars of prediction and label are matched through the image that contains both.
+
+Stucki et al., ICML 2023, arXiv:2211.15272; per class as in Berger et al., arXiv:2403.11001. Cost: three
+pairings an image and class, on the CPU (see `topodl.kernels.betti_matching2d`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from topodl._checks import check_choice, check_connectivity
+from topodl.kernels._pool import map_batch
+from topodl.kernels.betti_matching2d import match_pixels
+from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses.ce_dice import ce_dice
+
+__all__ = ["BettiMatchingLoss", "Matching", "betti_matching_loss", "match_images"]
+
+Filtration = Literal["superlevel", "sublevel", "both"]
+
+
+class Matching(NamedTuple):
+    """Flat pixels (birth, death) of the bars of two images; rows of the two `matched` go together."""
+
+    matched: NDArray[np.int64]
+    other_matched: NDArray[np.int64]
+    unmatched: NDArray[np.int64]
+    other_unmatched: NDArray[np.int64]
+    essential: NDArray[np.int64]
+
+
+@full_precision
+def betti_matching_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    base_weight: float = 1.0,
+    topology_weight: float = 0.5,
+    filtration: Filtration = "superlevel",
+    push: bool = False,
+    essential: Essential = "clamp",
+    border: Border = "open",
+    connectivity: int = 8,
+    include_background: bool = False,
+    **common: Unpack[CommonOptions],
+) -> torch.Tensor:
+    r"""Return CE + Dice plus the weighted Betti matching error of the probabilities.
+
+    A bar of the prediction is matched with a bar of the label if both become the same feature of the image
+    that contains both: unlike a matching of diagrams by length, this sees where a feature lies.
+
+    .. math:: L = w_b (CE - Dice) + w_t \frac1C \sum_c w_c
+              \Bigl[ 2 \sum_{\text{matched}} (b - b')^2 + (d - d')^2
+              + \sum_{\text{unmatched}} (b - d)^2 + \sum_{\text{unmatched}'} (b' - d')^2 \Bigr]
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W)
+        One channel for the foreground alone (sigmoid), or one a class (softmax).
+    target : Tensor of integers (B, 1, H, W) or (B, H, W)
+        Labels in [0, C), in {0, 1} for one channel.
+    base_weight, topology_weight : float, default 1 and 0.5
+        Weights of CE + Dice and of the matching error.
+    filtration : {"superlevel", "sublevel", "both"}, default "superlevel"
+        Whether bars are born from the foreground, from the background, or the mean of both errors.
+    push : bool, default False
+        Replaces :math:`(b - d)^2` of an unmatched bar by :math:`2 (b^2 + (d - 1)^2)`: for superlevel sets,
+        the peak is pulled to 0 and the saddle to 1, harder than the bar's own length would.
+    essential : {"clamp", "drop"}, default "clamp"
+        Whether the component that never dies counts as a matched bar that ends with the filtration (the
+        paper), or not at all (its later C++ implementation).
+    border : {"open", "background", "foreground"}, default "open"
+        Frames the images with background or foreground; with "foreground", holes cut by the edge count.
+    connectivity : {8, 4}, default 8
+        Of a class against the rest, which has the other one. The original has 4.
+    include_background : bool, default False
+        Whether class 0 counts, as a foreground of its own.
+    **common
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or (B,) with reduction="none".
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, or a label is out of range.
+
+    Notes
+    -----
+    Ignored pixels are background in both images.
+
+    Examples
+    --------
+    A spurious blob of height 0.6 is an unmatched bar of that length:
+
+    >>> import torch
+    >>> p, target = torch.zeros(1, 1, 5, 9), torch.zeros(1, 5, 9, dtype=torch.long)
+    >>> target[:, 2, :4] = p[:, :, 2, :4] = 1
+    >>> p[..., 2, 7] = 0.6
+    >>> error = betti_matching_loss(p, target, activation="none", base_weight=0, topology_weight=1)
+    >>> round(float(error), 4)
+    0.36
+    """
+    name = "betti_matching_loss"
+    check_choice(name, "filtration", filtration, ("superlevel", "sublevel", "both"))
+    check_choice(name, "essential", essential, ("clamp", "drop"))
+    check_choice(name, "border", border, BORDERS)
+    eight = check_connectivity(name, connectivity)
+    batch = SegmentationBatch.read(name, logits, target, dims=(2,), **common)
+    channels = batch.channels(include_background)
+    p, y = foreground_maps(batch, channels), batch.one_hot(channels).flatten(0, 1)
+    p, y = surround(p, border), surround(y, border)
+    levels = ("superlevel", "sublevel") if filtration == "both" else (filtration,)
+    errors = [_errors(p, y, level == "superlevel", eight, essential == "clamp", push) for level in levels]
+    loss = topology_weight * batch.weigh_classes(
+        torch.stack(errors).mean(0).view(-1, len(channels)), channels
+    )
+    if base_weight:
+        loss = loss + base_weight * ce_dice(batch, 1.0, 1.0, include_background=True)
+    return batch.reduce(loss)
+
+
+def _errors(
+    p: torch.Tensor, y: torch.Tensor, superlevel: bool, eight: bool, essential: bool, push: bool
+) -> torch.Tensor:
+    """Return the matching error of each image, (N,), for probabilities and masks (N, H, W)."""
+    sign = -1 if superlevel else 1
+    images = (sign * torch.stack([p.detach(), y], 1)).cpu().numpy()
+    matchings = map_batch(
+        lambda pair: match_images(pair[0], pair[1], by_cells=eight == superlevel), list(images)
+    )
+    ours = _Gather(p.flatten(1))
+    theirs = _Gather(y.flatten(1))
+    birth, death = ours([m.matched for m in matchings])
+    other_birth, other_death = theirs([m.other_matched for m in matchings])
+    error = ours.sums(2 * ((birth - other_birth).square() + (death - other_death).square()))
+    far = (0.0, 1.0) if superlevel else (1.0, 0.0)
+    for gather, bars in (
+        (ours, [m.unmatched for m in matchings]),
+        (theirs, [m.other_unmatched for m in matchings]),
+    ):
+        birth, death = gather(bars)
+        if push:
+            cost = 2 * ((birth - far[0]).square() + (death - far[1]).square())
+        else:
+            cost = (birth - death).square()
+        error = error + gather.sums(cost)
+    if essential:
+        birth, _ = ours([m.essential[:1] for m in matchings])
+        other_birth, _ = theirs([m.essential[1:] for m in matchings])
+        error = error + ours.sums(2 * (birth - other_birth).square())
+    return error
+
+
+class _Gather:
+    """Gathers values of flat images (N, P) at pixels listed image by image, and sums image by image."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+        self.image = torch.empty(0)
+
+    def __call__(self, pixels: list[NDArray[np.int64]]) -> torch.Tensor:
+        counts = torch.tensor([len(p) for p in pixels])
+        image = torch.repeat_interleave(torch.arange(len(pixels)), counts)
+        self.image = image.to(self.values.device)
+        where = torch.from_numpy(np.concatenate(pixels)).to(self.values.device)
+        return self.values[self.image[:, None], where].unbind(1)  # type: ignore[return-value]
+
+    def sums(self, values: torch.Tensor) -> torch.Tensor:
+        return self.values.new_zeros(len(self.values)).index_add(0, self.image, values)
+
+
+def match_images(first: NDArray[Any], second: NDArray[Any], by_cells: bool) -> Matching:
+    """Match the sublevel bars of two images through their minimum.
+
+    Parameters
+    ----------
+    first, second : float arrays (H, W) of one dtype, without NaN
+    by_cells : bool
+        Whether pixels are top cells (8-connected sublevel sets) or vertices (4-connected).
+
+    Returns
+    -------
+    Matching
+        Bars of both dimensions; `essential` has the births of the two components that never die.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first = np.array([[0.0, 9.0, 1.0, 9.0]])
+    >>> match_images(first, np.array([[5.0, 9.0, 2.0, 9.0]]), by_cells=False).matched
+    array([[2, 1]])
+    """
+    integer = np.int32 if first.dtype == np.float32 else np.int64
+    height, width = first.shape
+    a, b, both = (np.ascontiguousarray(x).ravel() for x in (first, second, np.minimum(first, second)))
+    ours0, theirs0, ours1, theirs1 = match_pixels(
+        a, a.view(integer), b, b.view(integer), both, both.view(integer), height, width, by_cells
+    )
+    essential = np.array([[ours0[0][0]] * 2, [theirs0[0][0]] * 2])
+    matched, unmatched = _split(tuple(a[1:] for a in ours0), ours1)
+    other_matched, other_unmatched = _split(tuple(a[1:] for a in theirs0), theirs1)
+    order = np.concatenate([ours0[2][1:][ours0[2][1:] >= 0] - 1, ours1[2][ours1[2] >= 0] + len(theirs0[0])])
+    rank = np.argsort(np.argsort(order))
+    return Matching(matched, other_matched[rank], unmatched, other_unmatched, essential)
+
+
+def _split(*bars: tuple[NDArray[np.int64], ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the (birth, death) pixels of bars with a partner and of those without, in their order."""
+    births, deaths, partners = (np.concatenate(parts) for parts in zip(*bars, strict=True))
+    pixels = np.stack([births, deaths], 1)
+    return pixels[partners >= 0], pixels[partners < 0]
+
+
+class BettiMatchingLoss(SegmentationLoss, name="betti_matching", function=betti_matching_loss):
+    """Betti matching as a module; the options are those of `betti_matching_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = BettiMatchingLoss(filtration="both", push=True)
+    >>> loss(torch.randn(2, 3, 16, 16), torch.randint(3, (2, 16, 16))).shape
+    torch.Size([])
+    """
