@@ -100,6 +100,23 @@ def test_results_are_found_at_every_level(tmp_path, level):
     assert setting.losses[0].seeds == (3,)
 
 
+def test_other_files_that_are_no_tables_are_named(tmp_path):
+    path = write_results(tmp_path, "CEDiceLoss", 1, ["071"], 1.0)
+    costs = tmp_path / "costs.csv"
+    costs.write_text("loss,seed,iterations,seconds_per_iteration,peak_memory_bytes\nce_dice,1,160,fast,\n")
+    with pytest.raises(InputError, match=r"costs.csv, column seconds_per_iteration: .*'fast'"):
+        load_studies([tmp_path])
+    costs.unlink()
+    curve = tmp_path / "curves" / "ce_dice" / "1.csv"
+    curve.parent.mkdir(parents=True)
+    curve.write_text("iteration,error\n1,2\n")
+    with pytest.raises(InputError, match="has columns iteration, error; expected iteration, loss"):
+        load_studies([tmp_path])
+    path.write_bytes(b"ID\xff\xfe,\n")
+    with pytest.raises(InputError, match=r"1.csv is not a readable CSV file"):
+        load_studies([tmp_path])
+
+
 def test_losses_of_several_folders_are_merged(tmp_path):
     write_results(tmp_path / "a", "CEDiceLoss", 1, ["071", "121"], 1.0)
     write_results(tmp_path / "b", "clDiceLoss", 1, ["121", "071"], column([2.0, 3.0]))
@@ -184,7 +201,9 @@ def test_the_default_rule_tests_images_exactly_and_corrects_for_all_comparisons(
     assert result.tests["clDice", "Betti0", "ID"].p_value == 2 / 64
     assert result.tests["clDice", "Betti0", "ID"].p_adjusted == pytest.approx(16 * 2 / 64)
     assert not any(test.marked for test in result.tests.values())
+    assert "In-distribution, 6 images are too few for p < 0.05, whatever the losses do." in result.notes
     uncorrected = compare_losses(setting, correction="none")
+    assert uncorrected.notes == []
     marked = {key for key, test in uncorrected.tests.items() if test.marked}
     assert {k for k in marked if k[0] == "clDice"} == {
         ("clDice", metric, domain) for metric in ("Betti0", "Betti1", "HD95") for domain in ("ID", "OOD")
@@ -221,6 +240,8 @@ def test_the_baseline_is_chosen_named_or_missing(tmp_path):
         compare_losses(setting, baseline="topograph")
     with pytest.raises(InputError, match="rule is 'bayes'; expected one of permutation, topomortar"):
         compare_losses(setting, rule="bayes")
+    with pytest.raises(InputError, match="seed is -1; expected a non-negative integer"):
+        compare_losses(setting, seed=-1)
     for path in (tmp_path / "supervised/accurate/large/CEDiceLoss").iterdir():
         path.unlink()
     result = compare_losses(load_studies([tmp_path])[0].setting)

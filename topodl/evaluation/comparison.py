@@ -110,6 +110,8 @@ def compare_losses(
     """
     if rule not in get_args(Rule):
         raise InputError(f"topodl report: rule is {rule!r}; expected one of {', '.join(get_args(Rule))}")
+    if seed < 0:
+        raise InputError(f"topodl report: seed is {seed}; expected a non-negative integer")
     domains = tuple(name for name in DOMAINS if setting.domain(name).any())
     cells = {
         (loss.name, metric.name, domain): _cell(setting, loss, metric, domain)
@@ -131,6 +133,8 @@ def compare_losses(
             generator = np.random.default_rng([seed, number])
             p_values |= _p_values(setting, reference, others, domain, rule, generator)
         _judge(result, p_values, rule, correction)
+        if rule == "permutation":
+            _note_power(result, correction)
     return result
 
 
@@ -207,6 +211,19 @@ def _judge(
             mean, reference = rounded(mean), rounded(reference)
         marked = bool(p_adjusted < LEVEL and sign[metric] * (mean - reference) > 0)
         result.tests[loss, metric, domain] = Comparison(float(p_value), float(p_adjusted), marked)
+
+
+def _note_power(result: SettingComparison, correction: Correction) -> None:
+    """Say where there are too few images for any mark."""
+    for domain in result.domains:
+        n_images = int(result.setting.domain(domain).sum())
+        least = 2.0 ** (1 - n_images)
+        if correction != "none":
+            least *= len(result.tests)
+        if least >= LEVEL:
+            result.notes.append(
+                f"{DOMAINS[domain]}, {n_images} images are too few for p < {LEVEL}, whatever the losses do."
+            )
 
 
 def _note_gaps(result: SettingComparison) -> None:

@@ -275,8 +275,11 @@ def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
 
 def _read_measurements(path: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the image IDs and the measurements (images, metrics) of one file."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.reader(stream))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{_FUNCTION}: {path} is not a readable CSV file ({error})") from None
     header = rows[0] if rows else []
     missing = [column for column in ("ID", *METRIC_COLUMNS) if column not in header]
     if missing:
@@ -366,11 +369,21 @@ def _read_costs(folder: RunFolder) -> list[Cost]:
     costs = []
     for loss in dict.fromkeys(row["loss"] for row in rows):
         members = [row for row in rows if row["loss"] == loss]
-        seconds = [float(row["seconds_per_iteration"]) for row in members]
-        memory = [float(row["peak_memory_bytes"] or "nan") for row in members]
-        costs.append(Cost(display_name(loss), len(members), int(members[0]["iterations"]),
-                          sum(seconds) / len(seconds), max(memory)))  # fmt: skip
+        seconds, iterations, memory = (
+            _numbers(path, members, column)
+            for column in ("seconds_per_iteration", "iterations", "peak_memory_bytes")
+        )
+        costs.append(Cost(display_name(loss), len(members), int(iterations[0]),
+                          float(seconds.mean()), float(memory.max())))  # fmt: skip
     return costs
+
+
+def _numbers(path: Path, rows: list[dict[str, str]], column: str) -> NDArray[np.float64]:
+    """Return a column as numbers, NaN where it is empty."""
+    try:
+        return np.array([float(row[column] or "nan") for row in rows])
+    except ValueError as error:
+        raise InputError(f"{_FUNCTION}: {path}, column {column}: {error}") from None
 
 
 def _read_curves(folder: RunFolder) -> list[Curve]:
@@ -379,7 +392,7 @@ def _read_curves(folder: RunFolder) -> list[Curve]:
         rows = read_rows(path)
         if not rows or not path.stem.isdecimal():
             continue
-        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+        columns = {name: _numbers(path, rows, name) for name in rows[0]}
         if not {"iteration", "loss"} <= columns.keys():
             raise InputError(
                 f"{_FUNCTION}: {path} has columns {', '.join(columns)}; expected iteration, loss, …"

@@ -167,7 +167,7 @@ def _load_example(study: Study, seed: int, image_id: str) -> Example:
         _same_size(path, prediction.shape, label.shape)
         values = loss.values[loss.seeds.index(seed), row]
         betti0, betti1 = values[_TOPOLOGY]
-        caption = f"Betti errors {betti0:g} and {betti1:g}, Dice {values[_DICE]:.2f}"
+        caption = f"Betti0 error {betti0:g}, Betti1 error {betti1:g}, Dice {values[_DICE]:.2f}"
         pair = (torch.from_numpy(mask[None]) for mask in (prediction, label))
         errors = topology_errors(*pair)[0].numpy()
         counts = count_errors(errors)
