@@ -1,0 +1,73 @@
+"""Time the metrics on two 512 x 512 masks beside other implementations: python benchmarks/metrics.py.
+
+CPU seconds of one thread, the least of several rounds; the ratio is that of the other to topodl.
+"""
+
+import time
+from collections.abc import Callable
+
+import gudhi
+import numpy as np
+import torch
+from scipy import ndimage
+
+import topodl
+from topodl.datasets import SyntheticMortar
+from topodl.metrics import betti_error, betti_numbers, cldice_score, dice_score, hausdorff_distance_95
+
+
+def cpu_seconds(run: Callable[[], object], rounds: int = 5) -> float:
+    run()
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        run()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def gudhi_betti(mask: np.ndarray) -> list[int]:
+    complex_ = gudhi.CubicalComplex(top_dimensional_cells=np.where(mask, 0.0, 1.0))
+    complex_.compute_persistence()
+    return complex_.persistent_betti_numbers(0, 0)[:2]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    topodl.set_num_threads(1)
+    target = torch.stack([SyntheticMortar(2, size=512)[i]["label"][0] for i in range(2)])
+    rng = np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.normal(size=target.shape), (0, 3, 3))
+    blurred = ndimage.gaussian_filter(target.numpy().astype(float), (0, 2, 2))
+    preds = torch.from_numpy(blurred + 2 * noise > 0.5)
+    print(f"Dice {dice_score(preds, target).tolist()}, Betti {betti_numbers(preds).tolist()}")
+
+    from monai.metrics import compute_hausdorff_distance
+
+    as_masks = preds.numpy()
+    rows = {
+        "dice_score": (lambda: dice_score(preds, target), None, ""),
+        "cldice_score": (lambda: cldice_score(preds, target), None, ""),
+        "betti_numbers": (
+            lambda: betti_numbers(preds),
+            lambda: [gudhi_betti(mask) for mask in as_masks],
+            "gudhi",
+        ),
+        "betti_error, window 128": (lambda: betti_error(preds, target, window=128), None, ""),
+        "hausdorff_distance_95": (
+            lambda: hausdorff_distance_95(preds, target),
+            lambda: compute_hausdorff_distance(preds[:, None], target[:, None], percentile=95),
+            "MONAI (larger of the two directions)",
+        ),
+    }
+    for name, (ours, other, label) in rows.items():
+        mine = cpu_seconds(ours)
+        line = f"{name:26s} {mine * 1e3:8.1f} ms"
+        if other is not None:
+            theirs = cpu_seconds(other)
+            line += f"   {label} {theirs * 1e3:8.1f} ms   ratio {theirs / mine:6.1f}"
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
