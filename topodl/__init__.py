@@ -15,6 +15,7 @@ _HOMES = {
     "MissingDependencyError": "topodl.errors",
     "cubical_persistence": "topodl.persistence.cubical",
     "get_num_threads": "topodl.kernels._pool",
+    "graph_persistence": "topodl.persistence.graph",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels._pool",
@@ -28,6 +29,7 @@ __all__ = [
     "MissingDependencyError",
     "cubical_persistence",
     "get_num_threads",
+    "graph_persistence",
     "rips_persistence",
     "rtd",
     "set_num_threads",
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
     from topodl.kernels._pool import get_num_threads, set_num_threads
     from topodl.persistence.cubical import cubical_persistence
+    from topodl.persistence.graph import graph_persistence
     from topodl.persistence.rips import rips_persistence
     from topodl.persistence.rtd import rtd
 

@@ -1,0 +1,243 @@
+import math
+
+import gudhi
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import topodl
+from tests.naive.graph import extended_bars, ordinary_bars
+from topodl import InputError, graph_persistence
+from topodl.persistence.graph import extended_parts
+
+CYCLE = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+
+
+@st.composite
+def graphs(draw, max_vertices=9):
+    """A value for each vertex, of few (ties) or many, and edges with loops and copies in both directions."""
+    n = draw(st.integers(1, max_vertices))
+    value = draw(st.sampled_from([st.integers(0, 2).map(float), st.floats(-5, 5).map(lambda v: round(v, 3))]))
+    values = draw(st.lists(value, min_size=n, max_size=n))
+    vertex = st.integers(0, n - 1)
+    return values, draw(st.lists(st.tuples(vertex, vertex), max_size=20))
+
+
+def index_of(edges):
+    return torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T
+
+
+def simple(edges):
+    return sorted({(min(e), max(e)) for e in edges if e[0] != e[1]})
+
+
+def bars_of(d):
+    return sorted(zip(d.dims.tolist(), d.births.tolist(), d.deaths.tolist(), strict=True))
+
+
+def pairs_of(d):
+    return sorted(zip(d.births.tolist(), d.deaths.tolist(), strict=True))
+
+
+def check_cells(d, values):
+    """Births are values of cells from below; deaths too, but from above in extended persistence's second half."""
+    rows = zip(
+        d.dims.tolist(),
+        d.births.tolist(),
+        d.deaths.tolist(),
+        d.birth_cells.tolist(),
+        d.death_cells.tolist(),
+        strict=True,
+    )
+    for dim, birth, death, b, e in rows:
+        assert birth == max(values[v] for v in b if v >= 0)
+        if e[0] < 0:
+            assert death == math.inf
+        else:
+            assert death == (max if dim == 0 else min)(values[v] for v in e if v >= 0)
+
+
+@given(graphs())
+def test_bars_equal_the_reduced_boundary_matrix(graph):
+    values, edges = graph
+    d = graph_persistence(torch.tensor(values, dtype=torch.float64), index_of(edges))
+    assert bars_of(d) == ordinary_bars(values, simple(edges))
+    check_cells(d, values)
+
+
+@given(graphs())
+def test_extended_bars_equal_the_reduced_matrix_of_the_cone(graph):
+    values, edges = graph
+    d = graph_persistence(torch.tensor(values, dtype=torch.float64), index_of(edges), extended=True)
+    expected = extended_bars(values, simple(edges))
+    assert {name: pairs_of(part) for name, part in extended_parts(d)._asdict().items()} == expected
+    assert d.n_bars == sum(map(len, expected.values()))
+    check_cells(d, values)
+
+
+@given(graphs())
+def test_bars_equal_gudhi(graph):
+    values, edges = graph
+    tree = gudhi.SimplexTree()
+    for v, value in enumerate(values):
+        tree.insert([v], value)
+    for edge in simple(edges):
+        tree.insert(list(edge), max(values[edge[0]], values[edge[1]]))
+    theirs = tree.persistence(homology_coeff_field=2, persistence_dim_max=True)
+    d = graph_persistence(torch.tensor(values, dtype=torch.float64), index_of(edges))
+    assert bars_of(d) == sorted((dim, b, e) for dim, (b, e) in theirs)
+    if len(set(values)) > 1:
+        tree.extend_filtration()
+        parts = tree.extended_persistence(homology_coeff_field=2)
+        ours = extended_parts(
+            graph_persistence(torch.tensor(values, dtype=torch.float64), index_of(edges), extended=True)
+        )
+        for mine, other in zip(ours, parts, strict=True):
+            expected = sorted(bar for _, bar in other if abs(bar[0] - bar[1]) > 1e-9)
+            assert pairs_of(mine) == [pytest.approx(bar) for bar in expected]
+
+
+@given(st.lists(graphs(6), min_size=1, max_size=4), st.booleans(), st.randoms(use_true_random=False))
+def test_a_shuffled_batch_is_each_graph_alone(batch_of, extended, random):
+    values, edges, graph_of = [], [], []
+    for g, (v, e) in enumerate(batch_of):
+        edges += [(a + len(values), b + len(values)) for a, b in e]
+        values += v
+        graph_of += [g] * len(v)
+    order = list(range(len(values)))
+    random.shuffle(order)
+    random.shuffle(edges)
+    place = {v: k for k, v in enumerate(order)}
+    together = graph_persistence(
+        torch.tensor([values[v] for v in order], dtype=torch.float64),
+        index_of([(place[a], place[b]) for a, b in edges]),
+        batch=torch.tensor([graph_of[v] for v in order]),
+        extended=extended,
+    )
+    assert len(together) == len(batch_of)
+    for g, (v, e) in enumerate(batch_of):
+        alone = graph_persistence(torch.tensor(v, dtype=torch.float64), index_of(e), extended=extended)
+        assert bars_of(together[g]) == bars_of(alone)
+
+
+@given(graphs(), st.booleans())
+def test_many_filtrations_are_each_filtration_alone(graph, extended):
+    values, edges = graph
+    x = torch.tensor([values, values[::-1], [0.0] * len(values)], dtype=torch.float64).T
+    batch = torch.zeros(len(values), dtype=torch.int64)
+    together = graph_persistence(x, index_of(edges), batch=batch, extended=extended, n_graphs=2)
+    assert len(together) == 6
+    assert together[3:].n_bars == 0
+    for f in range(3):
+        assert bars_of(together[f]) == bars_of(graph_persistence(x[:, f], index_of(edges), extended=extended))
+
+
+def test_edge_values_count_and_of_copies_the_smallest():
+    values = torch.zeros(3)
+    edges = torch.tensor([[0, 1, 1, 2, 2], [1, 0, 2, 0, 2]])
+    weights = torch.tensor([3.0, 1.0, 2.0, 4.0, -9.0], requires_grad=True)
+    d = graph_persistence(values, edges, weights)
+    assert bars_of(d) == [(0, 0.0, 1.0), (0, 0.0, 2.0), (0, 0.0, math.inf), (1, 4.0, math.inf)]
+    (d.finite().deaths.sum() + d.dim(1).births.sum()).backward()
+    assert weights.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+    naive = ordinary_bars([0.0] * 3, [(0, 1), (1, 2), (0, 2)], {(0, 1): 1.0, (1, 2): 2.0, (0, 2): 4.0})
+    assert bars_of(d) == naive
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("n_filtrations", [0, 3])
+def test_gradients_of_first_and_second_order(extended, n_filtrations):
+    generator = torch.Generator().manual_seed(0)
+    shape = (12, n_filtrations) if n_filtrations else (12,)
+    x = torch.rand(shape, dtype=torch.float64, generator=generator, requires_grad=True)
+    edges = torch.randint(0, 12, (2, 25), generator=generator)
+
+    def ends(values):
+        d = graph_persistence(values, edges, extended=extended)
+        return torch.cat((d.births, d.finite().deaths)) ** 2
+
+    torch.autograd.gradcheck(ends, x)
+    torch.autograd.gradgradcheck(ends, x)
+
+
+def test_gradients_stand_at_the_critical_vertices():
+    x = torch.tensor([0.0, 1.0, 3.0, 2.0], requires_grad=True)
+    parts = extended_parts(graph_persistence(x, CYCLE, extended=True))
+    assert pairs_of(parts.extended_plus) == [(0.0, 3.0)]
+    assert pairs_of(parts.extended_minus) == [(3.0, 0.0)]
+    parts.extended_minus.births.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 1.0, 0.0]
+
+
+def test_isolated_vertices_empty_graphs_and_no_edges_are_values():
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    d = graph_persistence(torch.tensor([1.0, 2.0]), none, batch=torch.tensor([0, 2]))
+    assert (d.counts[:, 0].tolist(), d.births.tolist()) == ([1, 0, 1], [1.0, 2.0])
+    assert len(graph_persistence(torch.zeros(0), none, batch=torch.zeros(0, dtype=torch.int64))) == 0
+    assert len(graph_persistence(torch.zeros(0, 4), none, n_graphs=3)) == 12
+    assert graph_persistence(torch.zeros(2), none, extended=True).n_bars == 0
+
+
+def test_threads_change_nothing():
+    generator = torch.Generator().manual_seed(1)
+    x, edges = torch.rand(50, 6, generator=generator), torch.randint(0, 50, (2, 200), generator=generator)
+    before, results = topodl.get_num_threads(), []
+    try:
+        for n in (1, 8):
+            topodl.set_num_threads(n)
+            results.append(graph_persistence(x, edges, extended=True))
+    finally:
+        topodl.set_num_threads(before)
+    for name in ("births", "deaths", "samples", "birth_cells", "death_cells"):
+        assert torch.equal(getattr(results[0], name), getattr(results[1], name))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vertex_values": torch.tensor([0.0, math.nan, 0, 0])}, "NaN at vertex 1 of graph 0"),
+        ({"vertex_values": torch.zeros(4, 1, 1)}, r"vertex_values has shape \(4, 1, 1\)"),
+        ({"edge_index": torch.zeros(3, 2, dtype=torch.int64)}, r"edge_index has shape \(3, 2\)"),
+        ({"edge_index": torch.tensor([[0], [4]])}, "edge_index has 0 … 4"),
+        ({"edge_values": torch.zeros(3)}, "edge_values has 3 rows"),
+        ({"edge_values": torch.zeros(4, 2)}, r"edge_values has shape \(4, 2\)"),
+        ({"edge_values": torch.tensor([1.0, -1, 1, 1])}, "has -1.0 at edge 1"),
+        ({"edge_values": torch.tensor([1.0, math.nan, 1, 1])}, "NaN at edge 1 of graph 0"),
+        ({"edge_values": torch.ones(4), "extended": True}, "None with extended=True"),
+        ({"batch": torch.tensor([0, 0, 1, 1])}, "from graph 0 to graph 1"),
+        ({"batch": torch.tensor([0, 0, 0])}, r"batch has shape \(3,\)"),
+        ({"batch": torch.tensor([-1, -1, -1, -1])}, "batch has -1"),
+        ({"n_graphs": -1}, "n_graphs is -1"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    arguments = {"vertex_values": torch.zeros(4), "edge_index": CYCLE, **change}
+    with pytest.raises(InputError, match=message):
+        graph_persistence(**arguments)
+
+
+def test_wrong_types_are_type_errors():
+    with pytest.raises(TypeError, match="vertex_values is a list"):
+        graph_persistence([0.0], CYCLE)
+    with pytest.raises(TypeError, match="edge_index has dtype torch.float32"):
+        graph_persistence(torch.zeros(4), CYCLE.float())
+    with pytest.raises(InputError, match="extended_parts: diagrams"):
+        extended_parts(graph_persistence(torch.zeros(4), CYCLE))
+
+
+def test_the_operator_traces_as_one_graph():
+    from topodl.persistence.graph import _graph_bars
+
+    x = torch.rand(4, 2, generator=torch.Generator().manual_seed(2))
+    torch.library.opcheck(_graph_bars, (x, CYCLE, None, None, True, 1))
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def total(values):
+        d = graph_persistence(values, CYCLE, extended=True)
+        return (d.deaths - d.births).abs().sum()
+
+    for seed in range(2):
+        y = torch.rand(4, 2, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+        total(y).backward()
+        assert y.grad.abs().sum() > 0

@@ -1,0 +1,395 @@
+"""Persistence and extended persistence of batches of graphs, filtered by vertices and edges, differentiable.
+
+Vertices are ordered by (value, index), edges by (value, end points). Disjoint graphs are one graph: one kernel call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from topodl._checks import check_number, check_tensor, fail
+from topodl.diagrams import Diagrams
+from topodl.kernels._pool import map_batch
+from topodl.kernels.graph import cycle_deaths, elder_deaths
+from topodl.persistence._batch import assemble, pairing_op, to_host
+
+__all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]
+
+_NAME = "graph_persistence"
+_Array = npt.NDArray[Any]
+
+
+class ExtendedParts(NamedTuple):
+    """The four kinds of bars of an extended persistence diagram, each a `Diagrams` of the same samples."""
+
+    ordinary: Diagrams
+    relative: Diagrams
+    extended_plus: Diagrams
+    extended_minus: Diagrams
+
+
+def graph_persistence(
+    vertex_values: torch.Tensor,
+    edge_index: torch.Tensor,
+    edge_values: torch.Tensor | None = None,
+    batch: torch.Tensor | None = None,
+    extended: bool = False,
+    n_graphs: int | None = None,
+) -> Diagrams:
+    """Compute the persistent homology of each graph of a batch, filtered by values of vertices and edges.
+
+    The sublevel sets of the values grow; dimension 0 has the components, dimension 1 the cycles. Births and deaths
+    are gathered from the values, so gradients of any order reach the critical vertices and edges.
+
+    Parameters
+    ----------
+    vertex_values : Tensor of shape (N,) or (N, F)
+        Values of the vertices of all graphs; F filtrations of the same graphs at once.
+    edge_index : Tensor of shape (2, E), integers
+        End points of the edges, in one or both directions, in any order (PyTorch Geometric's convention). Graphs
+        are simple and undirected: loops are left out, and of several edges between the same vertices the one of
+        smallest value counts, the first of these.
+    edge_values : Tensor of shape (E,) or (E, F), optional
+        Values of the edges, at least those of their end points. The larger of these by default.
+    batch : Tensor of shape (N,), integers, optional
+        The graph of each vertex, in any order. One graph by default.
+    extended : bool
+        Whether to compute extended persistence: after the sublevel sets, superlevel sets are collapsed from the
+        top, so that every class dies. `extended_parts` tells the four kinds of bars apart.
+    n_graphs : int, optional
+        Number of graphs, where the last ones may have no vertex, or where a compiler may not look at `batch`.
+
+    Returns
+    -------
+    Diagrams
+        One sample for each graph, or graph and filtration: sample ``g * F + f``. Cells are numbers of vertices in
+        the batch, as in `edge_index`: a vertex (v, -1) or an edge (u, v), u < v. Components are born at a vertex
+        and die at an edge; cycles are born at an edge. Essential classes (one component of each connected
+        graph, all cycles) die at +inf, their cell is (-1, -1). Bars of length 0 are dropped.
+        With `extended`, in dimension 0 a component's minimum (v, -1) and maximum (w, -1) replace the essential
+        bars, and in dimension 1 births are not below deaths: a cycle from its birth edge to the edge that
+        completes it from above, and (v, -1) to (u, w) where superlevel components merge.
+
+    Raises
+    ------
+    InputError
+        If shapes do not agree, a value is NaN (the message names the graph), an index is out of range, an edge joins
+        two graphs or enters before its end points, or `edge_values` are given with `extended`.
+    TypeError
+        If an argument is no tensor, or indices are not integers.
+
+    References
+    ----------
+    Cohen-Steiner, Edelsbrunner, Harer, "Extending persistence using Poincaré and Lefschetz duality", 2009. Yan, Ma,
+    Gao, Tang, Chen, "Link prediction with persistent homology: an interactive view", ICML 2021 (pairs of cycles by
+    exchanges in a spanning forest). Horn et al., "Topological graph neural networks", ICLR 2022 (many filtrations).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import topodl
+    >>> values = torch.tensor([0.0, 1.0, 3.0, 2.0])
+    >>> cycle = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+    >>> d = topodl.graph_persistence(values, cycle)
+    >>> d.births, d.deaths
+    (tensor([0., 3.]), tensor([inf, inf]))
+    >>> d = topodl.graph_persistence(values, cycle, extended=True)
+    >>> d.births, d.deaths
+    (tensor([0., 3.]), tensor([3., 0.]))
+    """
+    vertices = _as_columns("vertex_values", vertex_values, None)
+    edges = None if edge_values is None else _as_columns("edge_values", edge_values, vertices.shape[1])
+    _check_indices(vertices, edge_index, edges, batch)
+    if extended and edges is not None:
+        raise fail(_NAME, "edge_values", "are given", "None with extended=True, which descends by vertices")
+    if n_graphs is None:
+        n_graphs = 1 if batch is None else int(batch.max()) + 1 if len(batch) else 0
+    check_number(_NAME, "n_graphs", n_graphs, low=0, integer=True)
+    tensors = (vertices.detach(), edge_index, None if edges is None else edges.detach(), batch)
+    bars, sources = _graph_bars(*tensors, extended, n_graphs)
+    values = [vertices.reshape(-1), vertices.new_tensor([math.inf])]
+    if edges is not None:
+        values.insert(1, edges.reshape(-1).to(vertices.dtype))
+    flat = torch.cat(values)
+    births, deaths = flat.index_select(0, sources[0]), flat.index_select(0, sources[1])
+    return assemble(bars, births, deaths, n_graphs * vertices.shape[1], (0, 1))
+
+
+def extended_parts(diagrams: Diagrams) -> ExtendedParts:
+    """Tell the four kinds of bars of `graph_persistence` with ``extended=True`` apart, by their cells.
+
+    Parameters
+    ----------
+    diagrams : Diagrams
+        What `graph_persistence` returned with ``extended=True``.
+
+    Returns
+    -------
+    ExtendedParts
+        `ordinary` (dimension 0, birth < death), `relative` (dimension 1, birth > death), `extended_plus` (dimension
+        0, minimum and maximum of each component) and `extended_minus` (dimension 1, one bar for each cycle).
+
+    Raises
+    ------
+    InputError
+        If the bars have no cells of that form.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import topodl
+    >>> from topodl.persistence.graph import extended_parts
+    >>> path = torch.tensor([[0, 1], [1, 2]])
+    >>> d = topodl.graph_persistence(torch.tensor([0.0, 2.0, 1.0]), path, extended=True)
+    >>> extended_parts(d).ordinary.deaths, extended_parts(d).extended_plus.deaths
+    (tensor([2.]), tensor([2.]))
+    """
+    births, deaths = diagrams.birth_cells, diagrams.death_cells
+    if births is None or deaths is None or births.shape[1] != 2 or bool((deaths[:, 0] < 0).any()):
+        raise fail(
+            "extended_parts", "diagrams", f"is {diagrams!r}", "extended persistence of graphs, with its cells"
+        )
+    from_vertex, to_vertex = births[:, 1] < 0, deaths[:, 1] < 0
+    masks = (
+        from_vertex & ~to_vertex & (diagrams.dims == 0),
+        from_vertex & (diagrams.dims == 1),
+        to_vertex,
+        ~from_vertex,
+    )
+    return ExtendedParts(*(diagrams._take(mask) for mask in masks))
+
+
+def _as_columns(argument: str, value: Any, n_columns: int | None) -> torch.Tensor:
+    x = check_tensor(_NAME, argument, value)
+    if x.is_complex():
+        raise TypeError(f"{_NAME}: {argument} has dtype {x.dtype}; expected real values")
+    if x.ndim not in (1, 2) or n_columns not in (None, x.shape[1] if x.ndim == 2 else 1):
+        rows = "N" if argument == "vertex_values" else "E"
+        raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", f"shape ({rows},) or ({rows}, F)")
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _check_indices(
+    vertices: torch.Tensor, edge_index: Any, edges: torch.Tensor | None, batch: torch.Tensor | None
+) -> None:
+    for argument, index in (("edge_index", edge_index), ("batch", batch)):
+        if index is None and argument == "batch":
+            continue
+        dtype = check_tensor(_NAME, argument, index).dtype
+        if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
+            raise TypeError(f"{_NAME}: {argument} has dtype {dtype}; expected integers")
+    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
+        raise fail(_NAME, "edge_index", f"has shape {tuple(edge_index.shape)}", "shape (2, E)")
+    if edges is not None and edges.shape[0] != edge_index.shape[1]:
+        came = f"has {edges.shape[0]} rows"
+        raise fail(
+            _NAME, "edge_values", came, f"one for each of the {edge_index.shape[1]} edges of edge_index"
+        )
+    if batch is not None and batch.shape != vertices.shape[:1]:
+        came = f"has shape {tuple(batch.shape)}"
+        raise fail(_NAME, "batch", came, f"one graph for each of the {vertices.shape[0]} vertices")
+
+
+def _fake_graph_bars(
+    vertices: torch.Tensor,
+    edge_index: torch.Tensor,
+    edges: torch.Tensor | None,
+    batch: torch.Tensor | None,
+    extended: bool,
+    n_graphs: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    n = torch.library.get_ctx().new_dynamic_size()
+    return vertices.new_empty((6, n), dtype=torch.int64), vertices.new_empty((2, n), dtype=torch.int64)
+
+
+@pairing_op(
+    "graph_bars",
+    "(Tensor vertices, Tensor edge_index, Tensor? edges, Tensor? batch, bool extended, SymInt n_graphs)"
+    " -> (Tensor, Tensor)",
+    _fake_graph_bars,
+)
+def _graph_bars(
+    vertices: torch.Tensor,
+    edge_index: torch.Tensor,
+    edges: torch.Tensor | None,
+    batch: torch.Tensor | None,
+    extended: bool,
+    n_graphs: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the packed bars, and where among the values of vertices, edges and inf each end stands."""
+    values = to_host(vertices).numpy()
+    graph_of = np.zeros(len(values), np.int64) if batch is None else to_host(batch).numpy().astype(np.int64)
+    pairs = to_host(edge_index).numpy().astype(np.int64)
+    weights = None if edges is None else to_host(edges).numpy()
+    _check_contents(values, pairs, weights, graph_of, n_graphs)
+    n_columns = values.shape[1]
+    tables = map_batch(
+        lambda f: _pair_filtration(
+            np.ascontiguousarray(values[:, f]), pairs, None if weights is None else weights[:, f], extended
+        ),
+        range(n_columns),
+    )
+    bars, sources = _merge(tables, graph_of, values.shape, None if weights is None else weights.shape[0])
+    return torch.from_numpy(bars).to(vertices.device), torch.from_numpy(sources).to(vertices.device)
+
+
+def _check_contents(
+    values: _Array, pairs: _Array, weights: _Array | None, graph_of: _Array, n_graphs: int
+) -> None:
+    """Raise the error that names the first graph, vertex or edge that is not as it must be."""
+    if graph_of.size and not 0 <= graph_of.min() <= graph_of.max() < n_graphs:
+        raise fail(
+            _NAME, "batch", f"has {graph_of.min()} … {graph_of.max()}", f"graphs from 0 to {n_graphs - 1}"
+        )
+    if np.isnan(values).any():
+        vertex, column = np.argwhere(np.isnan(values))[0]
+        came = f"has NaN at vertex {vertex} of graph {graph_of[vertex]}, filtration {column}"
+        raise fail(_NAME, "vertex_values", came, "numbers")
+    if pairs.size == 0:
+        return
+    if not 0 <= pairs.min() <= pairs.max() < len(values):
+        came = f"has {pairs.min()} … {pairs.max()}"
+        raise fail(_NAME, "edge_index", came, f"vertices from 0 to {len(values) - 1}")
+    across = np.flatnonzero(graph_of[pairs[0]] != graph_of[pairs[1]])
+    if across.size:
+        u, v = pairs[:, across[0]]
+        came = f"has an edge ({u}, {v}) from graph {graph_of[u]} to graph {graph_of[v]}"
+        raise fail(_NAME, "edge_index", came, "edges within graphs")
+    if weights is None:
+        return
+    if np.isnan(weights).any():
+        edge, column = np.argwhere(np.isnan(weights))[0]
+        came = f"has NaN at edge {edge} of graph {graph_of[pairs[0, edge]]}, filtration {column}"
+        raise fail(_NAME, "edge_values", came, "numbers")
+    early = np.argwhere(
+        (weights < np.maximum(values[pairs[0]], values[pairs[1]])) & (pairs[0] != pairs[1])[:, None]
+    )
+    if early.size:
+        edge, column = early[0]
+        came = f"has {weights[edge, column]} at edge {edge}, less than an end point's value"
+        expected = "an edge not to enter before its end points: torch.maximum(edge_values, vertex_values[edge_index].amax(0))"
+        raise fail(_NAME, "edge_values", came, expected)
+
+
+def _pair_filtration(values: _Array, pairs: _Array, weights: _Array | None, extended: bool) -> _Array:
+    """Return the bars of one filtration as rows (dimension, birth cell, death cell, birth source, death source).
+
+    Sources are vertices, N + edge number, or -1 for inf.
+    """
+    by_value = np.argsort(values, kind="stable")
+    rank = np.empty_like(by_value)
+    rank[by_value] = np.arange(len(values))
+    edges, up_source = _edges_in_order(values, rank, pairs, weights)
+    dying, parent = elder_deaths(len(values), rank[edges])
+    up_value = values[up_source] if weights is None else weights[up_source - len(values)]
+    joins, closes = np.flatnonzero(dying >= 0), np.flatnonzero(dying < 0)
+    youngest = by_value[dying[joins]]
+    rows = [
+        _rows(
+            0, _vertex(youngest), edges[joins], youngest, up_source[joins], values[youngest] < up_value[joins]
+        )
+    ]
+    lowest = by_value[parent == np.arange(len(values))]
+    if extended:
+        rows += _extended_rows(values, by_value, rank, edges, up_source, closes)
+    else:
+        rows += [
+            _rows(0, _vertex(lowest), None, lowest, None),
+            _rows(1, edges[closes], None, up_source[closes], None),
+        ]
+    return np.concatenate(rows)
+
+
+def _edges_in_order(
+    values: _Array, rank: _Array, pairs: _Array, weights: _Array | None
+) -> tuple[_Array, _Array]:
+    """Return the edges (m, 2), u < v, without loops and copies, in order, and the sources of their values."""
+    low, high = pairs.min(0), pairs.max(0)
+    kept = np.flatnonzero(low != high)
+    if weights is None:
+        order = kept[np.lexsort((high[kept], low[kept]))]
+    else:
+        order = kept[np.lexsort((kept, weights[kept], high[kept], low[kept]))]
+    low, high = low[order], high[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+    low, high, order = low[first], high[first], order[first]
+    if weights is None:
+        source = np.where(rank[low] > rank[high], low, high)
+        by_value = np.argsort(values[source], kind="stable")
+    else:
+        source = len(values) + order
+        by_value = np.argsort(weights[order], kind="stable")
+    return np.stack((low, high), 1)[by_value], source[by_value]
+
+
+def _extended_rows(
+    values: _Array, by_value: _Array, rank: _Array, edges: _Array, up_source: _Array, closes: _Array
+) -> list[_Array]:
+    """Return the rows of the relative bars, of the components' extended bars and of the cycles' ones."""
+    n = len(values)
+    fall = n - 1 - rank  # the rank from above
+    down_source = np.where(rank[edges[:, 0]] < rank[edges[:, 1]], edges[:, 0], edges[:, 1])
+    by_fall = np.lexsort((np.arange(len(edges)), fall[down_source]))
+    dying, parent = elder_deaths(n, fall[edges[by_fall]])
+    joins = by_fall[dying >= 0]
+    youngest = by_value[n - 1 - dying[dying >= 0]]
+    ends = down_source[joins]
+    relative = _rows(1, _vertex(youngest), edges[joins], youngest, ends, values[youngest] > values[ends])
+    # the highest vertex of each component, and the lowest, by a vertex's root from above
+    roots = parent.copy()
+    while (roots[roots] != roots).any():
+        roots = roots[roots]
+    highest = by_value[n - 1 - roots[fall[by_value]]]
+    _, first = np.unique(highest, return_index=True)
+    lowest, highest = by_value[first], highest[first]
+    plus = _rows(0, _vertex(lowest), _vertex(highest), lowest, highest, values[lowest] < values[highest])
+    priority = np.empty(len(edges), np.int64)
+    priority[by_fall] = np.arange(len(edges))[::-1]
+    ended = cycle_deaths(n, edges, priority)[closes]
+    born, ends = up_source[closes], down_source[ended]
+    minus = _rows(1, edges[closes], edges[ended], born, ends, values[born] > values[ends])
+    return [relative, plus, minus]
+
+
+def _vertex(vertices: _Array) -> _Array:
+    return np.stack((vertices, np.full_like(vertices, -1)), 1)
+
+
+def _rows(
+    dim: int,
+    births: _Array,
+    deaths: _Array | None,
+    birth_sources: _Array,
+    death_sources: _Array | None,
+    kept: _Array | None = None,
+) -> _Array:
+    rows = np.full((len(births), 7), -1, np.int64)
+    rows[:, 0], rows[:, 1:3], rows[:, 5] = dim, births, birth_sources
+    if deaths is not None:
+        rows[:, 3:5], rows[:, 6] = deaths, death_sources
+    return rows if kept is None else rows[kept]
+
+
+def _merge(
+    tables: list[_Array], graph_of: _Array, shape: tuple[int, ...], n_edges: int | None
+) -> tuple[_Array, _Array]:
+    """Return the rows of all filtrations sorted by (sample, dimension), and their sources in flat values."""
+    n, n_columns = shape
+    rows = np.concatenate(tables)
+    column = np.repeat(np.arange(n_columns), [len(table) for table in tables])
+    sample = graph_of[rows[:, 1]] * n_columns + column
+    order = np.argsort(2 * sample + rows[:, 0], kind="stable")
+    rows, column, sample = rows[order], column[order], sample[order]
+    sources = (
+        rows[:, 5:].T * n_columns + column
+    )  # row-major (N, F), then (E, F): N + e is row e of the second
+    sources[rows[:, 5:].T < 0] = (n + (n_edges or 0)) * n_columns
+    bars = np.concatenate((sample[None], rows[:, :5].T))
+    return np.ascontiguousarray(bars), np.ascontiguousarray(sources)
