@@ -7,29 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 # public name -> module that defines it
 _HOMES = {
+    "AlphaPersistence": "topodl.layers.persistence",
     "BettiCurve": "topodl.layers.curves",
+    "CubicalPersistence": "topodl.layers.persistence",
     "EulerCharacteristicTransform": "topodl.layers.euler",
+    "EulerCurve": "topodl.layers.euler_curve",
+    "GraphPersistence": "topodl.layers.persistence",
+    "PersLay": "topodl.layers.perslay",
     "PersistenceEntropy": "topodl.layers.summaries",
     "PersistenceImage": "topodl.layers.images",
     "PersistenceLandscape": "topodl.layers.curves",
     "PersistenceStatistics": "topodl.layers.summaries",
+    "RipsPersistence": "topodl.layers.persistence",
     "Silhouette": "topodl.layers.curves",
 }
 
 __all__ = [
+    "AlphaPersistence",
     "BettiCurve",
+    "CubicalPersistence",
     "EulerCharacteristicTransform",
+    "EulerCurve",
+    "GraphPersistence",
+    "PersLay",
     "PersistenceEntropy",
     "PersistenceImage",
     "PersistenceLandscape",
     "PersistenceStatistics",
+    "RipsPersistence",
     "Silhouette",
 ]
 
 if TYPE_CHECKING:
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
     from topodl.layers.euler import EulerCharacteristicTransform
+    from topodl.layers.euler_curve import EulerCurve
     from topodl.layers.images import PersistenceImage
+    from topodl.layers.persistence import (
+        AlphaPersistence,
+        CubicalPersistence,
+        GraphPersistence,
+        RipsPersistence,
+    )
+    from topodl.layers.perslay import PersLay
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
 
 

@@ -1,0 +1,214 @@
+"""Euler characteristic curves of images, volumes and diagrams, at all thresholds in one pass.
+
+Cost: the cells of the image plus the thresholds; no pairing is computed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Literal
+
+import torch
+
+from topodl._checks import check_choice, check_number, fail, reject_nan
+from topodl._segments import segment_sum
+from topodl.diagrams import Diagrams
+from topodl.layers import _inputs
+from topodl.layers._base import FeatureLayer
+from topodl.layers._euler import Cells, soft_transform
+from topodl.layers._grids import given_ranges, oriented
+from topodl.layers.curves import alive
+
+__all__ = ["EulerCurve"]
+
+
+class EulerCurve(FeatureLayer):
+    """Euler characteristic of the sublevel set {x ≤ t} at each grid value t, (B, resolution).
+
+    Of images (B, H, W) and volumes (B, D, H, W) it counts cells; of `Diagrams` it is the alternating sum of
+    the Betti curves. Both agree where the diagrams have all dimensions.
+
+    Parameters
+    ----------
+    resolution : int
+        Number of grid values.
+    value_range : (low, high), optional
+        First and last grid value. None: `fit` takes the smallest and the largest finite value.
+    width : float, optional
+        None counts exactly: piecewise constant, so no gradient. A number replaces each step by a sigmoid of
+        that width, which is differentiable.
+    superlevel : bool
+        Count {x ≥ t} instead. Diagrams know by themselves what they are.
+    construction : {"vertex", "cell"}
+        Whether pixels are vertices (4 or 6 neighbours) or top-dimensional cells (8 or 26 neighbours).
+    sample_shape : tuple of int, optional
+        Shape of an image in a row of a table, as (8, 8). None: a row is a signal, an image of one row.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    Examples
+    --------
+    A ring of seven pixels around a pixel of value 9 closes at 1:
+
+    >>> import torch
+    >>> from topodl.layers import EulerCurve
+    >>> ring = torch.tensor([[[0.0, 0.0, 0.0], [1.0, 9.0, 0.0], [0.0, 0.0, 0.0]]])
+    >>> EulerCurve(resolution=3, value_range=(0, 2))(ring)
+    tensor([[1., 0., 0.]])
+    """
+
+    range_: torch.Tensor | None
+
+    def __init__(
+        self,
+        resolution: int = 100,
+        value_range: Any = None,
+        width: float | None = None,
+        superlevel: bool = False,
+        construction: Literal["vertex", "cell"] = "vertex",
+        *,
+        sample_shape: tuple[int, ...] | None = None,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.value_range = value_range
+        self.width = width
+        self.superlevel = superlevel
+        self.construction = construction
+        self.sample_shape = sample_shape
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.register_buffer("range_", None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.value_range is not None or self.range_ is not None
+
+    def _check_settings(self) -> None:
+        check_choice("EulerCurve", "construction", self.construction, ("vertex", "cell"))
+        check_number("EulerCurve", "resolution", self.resolution, low=1, integer=True)
+        if self.width is not None:
+            check_number("EulerCurve", "width", self.width, low=torch.finfo(torch.float32).tiny)
+
+    def forward(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
+        """Return the curve of each image (B, H, W), volume (B, D, H, W) or diagram, (B, resolution)."""
+        self._check_settings()
+        if isinstance(x, Diagrams):
+            return self._of_diagrams(x)
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"EulerCurve: x is a {type(x).__name__}; expected a tensor or Diagrams")
+        if x.ndim not in (3, 4) or 0 in x.shape[1:]:
+            came = f"has shape {tuple(x.shape)}"
+            raise fail("EulerCurve", "x", came, "(B, H, W) or (B, D, H, W) with at least one pixel")
+        reject_nan("EulerCurve", "x", x, "numbers")
+        x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        grid = self._grid(values)
+        if self.superlevel:  # {x ≥ t} = {−x ≤ −t}
+            return self._of_values(-values, -grid.flip(0)).flip(1).to(x.dtype)
+        return self._of_values(values, grid).to(x.dtype)
+
+    def _grid(self, like: torch.Tensor) -> torch.Tensor:
+        if self.value_range is not None:
+            ends = given_ranges("EulerCurve", "value_range", self.value_range, 1)[0].tolist()
+        elif self.range_ is not None:
+            ends = self.range_.tolist()
+        else:
+            raise self._not_fitted("value_range")
+        return torch.linspace(ends[0], ends[1], self.resolution, dtype=torch.float64).to(like)
+
+    def _of_values(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        n = len(x)
+        curve = x.new_zeros(n, len(grid))
+        for sign, values in cells_of(x, self.construction):
+            flat = values.flatten(1)
+            curve = curve + sign * (_count(flat, grid) if self.width is None else self._soften(flat, grid))
+        return curve
+
+    def _soften(self, values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        n, m = values.shape
+        # A cell that never enters is far beyond the grid, where its sigmoid is 0.
+        far = float(grid[-1]) + 1e3 * float(self.width or 1.0)
+        heights = values.masked_fill(values == torch.inf, far).clamp(min=float(grid[0]) * 2 - far)
+        index = torch.arange(n * m, device=values.device)
+        ones = values.new_ones(n * m)
+        cells = Cells(index[:, None], torch.arange(n + 1, device=values.device) * m, ones)
+        return soft_transform(heights.reshape(-1, 1), [cells], grid, 1 / float(self.width or 1.0), n)[:, 0]
+
+    def _of_diagrams(self, d: Diagrams) -> torch.Tensor:
+        signs = (1 - 2 * (d.dims % 2)).to(d.dtype)
+        grid = self._grid(d.births)
+        if self.width is None:
+            return alive(d, grid, signs)
+        low, high = oriented(d)
+        bars = torch.sigmoid((grid - low[:, None]) / self.width) - torch.sigmoid(
+            (grid - high[:, None]) / self.width
+        )
+        return segment_sum(signs[:, None] * bars, d.samples, d.n_samples)
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        if isinstance(X, Diagrams) or (isinstance(X, list) and X and isinstance(X[0], Diagrams)):
+            return _inputs.as_diagrams("EulerCurve", X)
+        return _inputs.as_images(self, X, reset)
+
+    def _as_input(self, chunk: Any) -> Any:
+        return chunk if isinstance(chunk, Diagrams) else super()._as_input(chunk)
+
+    def _fit(self, samples: Any) -> None:
+        self._check_settings()
+        if self.value_range is not None:
+            return
+        d = samples.finite() if isinstance(samples, Diagrams) else None
+        values = torch.as_tensor(samples) if d is None else torch.cat([d.births, d.deaths])
+        values = values[torch.isfinite(values)].double()
+        ends = [values.min(), values.max()] if values.numel() else [torch.tensor(0.0), torch.tensor(1.0)]
+        self.range_ = torch.stack(ends).to(self._place()[0], torch.float64)
+
+    def _feature_names(self) -> list[str]:
+        return [str(i) for i in range(self.resolution)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor]]:
+    """Return (−1)^dimension and the values of the cells of images (B, *spatial), for each set of axes.
+
+    In the vertex construction a cell spans the axes of its set, and its value is the largest of its vertices;
+    in the cell construction it is thin along them, and its value is the smallest of the pixels it touches.
+    """
+    axes = range(1, x.ndim)
+    by_vertices = construction == "vertex"
+    join = torch.maximum if by_vertices else torch.minimum
+    out = []
+    for n_axes in range(x.ndim):
+        for chosen in itertools.combinations(axes, n_axes):
+            values = x
+            for axis in chosen:
+                if not by_vertices:
+                    border = values.new_full((), torch.inf).expand_as(values.narrow(axis, 0, 1))
+                    values = torch.cat([border, values, border], axis)
+                size = values.shape[axis] - 1
+                values = join(values.narrow(axis, 0, size), values.narrow(axis, 1, size))
+            dimension = n_axes if by_vertices else len(axes) - n_axes
+            out.append(((-1) ** dimension, values))
+    return out
+
+
+def _count(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Return (B, len(grid)) numbers of `values` (B, M) up to each grid value."""
+    n = len(grid) + 1
+    places = torch.searchsorted(grid, values.detach().contiguous())
+    places += torch.arange(len(values), device=values.device)[:, None] * n
+    counts = torch.bincount(places.flatten(), minlength=len(values) * n).view(len(values), n)
+    return counts[:, :-1].cumsum(1).to(values.dtype)

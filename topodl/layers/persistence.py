@@ -1,0 +1,280 @@
+"""Persistent homology as layers: images, point clouds and graphs in, `Diagrams` out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+import topodl
+from topodl.diagrams import Diagrams
+from topodl.layers import _inputs
+from topodl.layers._base import PersistenceLayer
+
+__all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPersistence"]
+
+
+class CubicalPersistence(PersistenceLayer):
+    """Persistent homology of images and volumes; see `topodl.cubical_persistence`.
+
+    As a transformer: images (B, H, W), volumes (B, D, H, W), or a table whose rows are flattened ones.
+
+    Parameters
+    ----------
+    dims : int or sequence of int, optional
+        Homology dimensions. None: all of the space.
+    superlevel : bool
+        Grow from the largest values down.
+    construction : {"vertex", "cell"}
+        Whether pixels are vertices (4 or 6 neighbours) or top-dimensional cells (8 or 26 neighbours).
+    min_persistence : float
+        Only bars strictly longer than this are kept.
+    channels : bool
+        Whether a module's input has an axis of channels, (B, C, …): each channel is a sample of its own.
+    sample_shape : tuple of int, optional
+        Shape of an image in a row of a table, as (8, 8). None: a row is a signal, an image of one row.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    Examples
+    --------
+    The same object stands in a pipeline and in a network:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from topodl.layers import CubicalPersistence, PersistenceImage
+    >>> persistence = CubicalPersistence()
+    >>> image = PersistenceImage(resolution=8, birth_range=(0, 1), persistence_range=(0, 1))
+    >>> torch.nn.Sequential(persistence, image)(torch.rand(4, 28, 28)).shape
+    torch.Size([4, 2, 8, 8])
+    >>> make_pipeline(persistence, image).fit_transform(np.random.rand(4, 28, 28)).shape
+    (4, 128)
+    """
+
+    def __init__(
+        self,
+        dims: Any = None,
+        superlevel: bool = False,
+        construction: Literal["vertex", "cell"] = "vertex",
+        min_persistence: float = 0.0,
+        channels: bool = False,
+        *,
+        sample_shape: tuple[int, ...] | None = None,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dims = dims
+        self.superlevel = superlevel
+        self.construction = construction
+        self.min_persistence = min_persistence
+        self.channels = channels
+        self.sample_shape = sample_shape
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def forward(self, x: torch.Tensor) -> Diagrams:
+        """Return the diagrams of images (B, H, W) or volumes (B, D, H, W); (B, C, …) with `channels`."""
+        return topodl.cubical_persistence(
+            x, self.dims, self.superlevel, self.construction, self.min_persistence, self.channels
+        )
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        images = _inputs.as_images(self, X, reset)
+        if reset:
+            n_axes = images.ndim - 2 if self.channels else images.ndim - 1
+            self.homology_dims_ = tuple(range(n_axes)) if self.dims is None else self._homology_dims()
+        return images
+
+    def _homology_dims(self) -> tuple[int, ...]:
+        if self.dims is not None:
+            return super()._homology_dims()
+        if not hasattr(self, "homology_dims_"):
+            raise self._not_fitted("dims")
+        return self.homology_dims_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class _CloudPersistence(PersistenceLayer):
+    """A layer that takes point clouds."""
+
+    sample_shape: tuple[int, ...] | None
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        return _inputs.as_clouds(self, X, reset)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = self.sample_shape is not None
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class RipsPersistence(_CloudPersistence):
+    """Persistent homology of the Vietoris-Rips filtration of point clouds; see `topodl.rips_persistence`.
+
+    As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds; distance
+    matrices alike.
+
+    Parameters
+    ----------
+    dims : int or sequence of int
+        Homology dimensions.
+    metric : {"euclidean", "precomputed"}
+        "precomputed" takes distance matrices.
+    max_edge_length : float
+        Longer edges never enter.
+    sample_shape : tuple of int, optional
+        Shape of a cloud in a row of a table, as (-1, 3).
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.layers import RipsPersistence
+    >>> RipsPersistence(dims=0)(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
+    Diagrams(1 sample; H0: 2 bars, 1 essential; float32, cpu)
+    """
+
+    def __init__(
+        self,
+        dims: Any = (0, 1),
+        metric: Literal["euclidean", "precomputed"] = "euclidean",
+        max_edge_length: float = math.inf,
+        *,
+        sample_shape: tuple[int, ...] | None = None,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dims = dims
+        self.metric = metric
+        self.max_edge_length = max_edge_length
+        self.sample_shape = sample_shape
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def forward(self, x: Any) -> Diagrams:
+        """Return the diagrams of clouds (B, N, d) or a list of (N_i, d), or of distance matrices."""
+        return topodl.rips_persistence(x, self.dims, self.metric, self.max_edge_length)
+
+
+class AlphaPersistence(_CloudPersistence):
+    """Persistent homology of the alpha filtration of clouds in 2D and 3D; see `topodl.alpha_persistence`.
+
+    As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds.
+
+    Parameters
+    ----------
+    dims : int or sequence of int
+        Homology dimensions.
+    sample_shape : tuple of int, optional
+        Shape of a cloud in a row of a table, as (-1, 3).
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+    """
+
+    def __init__(
+        self,
+        dims: Any = (0, 1),
+        *,
+        sample_shape: tuple[int, ...] | None = None,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dims = dims
+        self.sample_shape = sample_shape
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def forward(self, x: Any) -> Diagrams:
+        """Return the diagrams of clouds (B, N, d) or a list of (N_i, d)."""
+        return topodl.alpha_persistence(x, self.dims)
+
+
+class GraphPersistence(PersistenceLayer):
+    """Persistent homology of filtered graphs; see `topodl.graph_persistence`.
+
+    As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values).
+
+    Parameters
+    ----------
+    extended : bool
+        Whether to compute extended persistence, which has no essential classes.
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
+    """
+
+    dims = (0, 1)
+
+    def __init__(
+        self,
+        extended: bool = False,
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.extended = extended
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def forward(
+        self,
+        x: Any,
+        edge_index: torch.Tensor | None = None,
+        edge_values: torch.Tensor | None = None,
+        batch: torch.Tensor | None = None,
+    ) -> Diagrams:
+        """Return the diagrams of vertex values (N,) on edges (2, E), or of a list of such graphs."""
+        if edge_index is None:
+            x, edge_index, edge_values, batch = _joined(x)
+        return topodl.graph_persistence(x, edge_index, edge_values, batch, extended=self.extended)
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        return _inputs.as_graphs(type(self).__name__, X)
+
+
+def _joined(graphs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """Return one graph with a `batch` vector from a list of graphs."""
+    lengths = [len(graph[0]) for graph in graphs]
+    starts = np.cumsum([0, *lengths[:-1]]).tolist()
+    edges = [graph[1] + start for graph, start in zip(graphs, starts, strict=True)]
+    values = torch.cat([graph[2] for graph in graphs]) if len(graphs[0]) > 2 else None
+    vertices = torch.cat([graph[0] for graph in graphs])
+    batch = torch.repeat_interleave(torch.tensor(lengths, device=vertices.device))
+    return vertices, torch.cat(edges, 1), values, batch
