@@ -6,90 +6,69 @@ where they meet at a birth: the Morse complex of Robins, Wood, Sheppard (2011), 
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
 from topodl.kernels._compile import kernel
 from topodl.kernels._merge_tree import merge_by_age
-from topodl.kernels._radix import radix_argsort
-
-__all__ = ["pair_voxels", "warm_up"]
-
-# The 26 neighbours in memory order; bit j of a mask is set where neighbour j comes earlier than the voxel.
-_OFFSETS = np.array([o for o in itertools.product((-1, 0, 1), repeat=3) if any(o)])
-# The link of a voxel is an octahedron: 6 corners (axis neighbours), 12 edges (squares), 8 triangles (cubes).
-_CORNERS = np.array([o for o in _OFFSETS if np.abs(o).sum() == 1])
-_EDGES = np.array([o for o in _OFFSETS if np.abs(o).sum() == 2])
-_TRIANGLES = np.array([o for o in _OFFSETS if np.abs(o).sum() == 3])
-
-
-def _index_of(offset: Any, among: Any) -> int:
-    return int(np.flatnonzero((among == offset).all(axis=1))[0])
-
-
-def _parts(offset: Any) -> list[Any]:
-    """Return the axis steps that add up to `offset`."""
-    return [np.where(np.arange(3) == axis, offset, 0) for axis in range(3) if offset[axis]]
-
-
-_CORNER_BITS = np.array([_index_of(o, _OFFSETS) for o in _CORNERS])
-_EDGE_BITS = np.array([_index_of(o, _OFFSETS) for o in _EDGES])
-_TRIANGLE_BITS = np.array([_index_of(o, _OFFSETS) for o in _TRIANGLES])
-_EDGE_ENDS = np.array([[_index_of(p, _CORNERS) for p in _parts(o)] for o in _EDGES])
-_TRIANGLE_EDGES = np.array([[_index_of(o - p, _EDGES) for p in _parts(o)] for o in _TRIANGLES])
-# Bits of the seven neighbours in the octant of each triangle.
-_OCTANTS = np.array(
-    [sum(1 << j for j, p in enumerate(_OFFSETS) if ((p == 0) | (p == o)).all()) for o in _TRIANGLES]
+from topodl.kernels._radix import ordered_key, radix_argsort
+from topodl.kernels._voxel_links import (
+    CORNER_BITS,
+    CORNER_NAMES,
+    EDGE_BITS,
+    EDGE_ENDS,
+    OCTANTS,
+    OFFSETS,
+    TRIANGLE_NAMES,
+    lowest_bit,
 )
-_OPPOSITE = np.array([_index_of(-o, _CORNERS) for o in _CORNERS])
+from topodl.kernels._voxel_loops import pair_loops
 
-
-def _spread_labels(n: int, pairs: Any, joined: Any) -> Any:
-    """Return (4096, n): the smallest of the nodes that `joined` (4096, pairs) `pairs` connect to each node."""
-    label = np.tile(np.arange(n), (4096, 1))
-    for _ in range(n):
-        for (a, b), present in zip(pairs, joined.T, strict=True):
-            low = np.minimum(label[:, a], label[:, b])
-            for node in (a, b):
-                label[:, node] = np.where(present, low, label[:, node])
-    return label
-
-
-def _shortest_paths(present: Any, label: Any) -> Any:
-    """Return (4096, 6): the edges (bits) of a shortest path from each corner to the one that labels it."""
-    paths = np.zeros((4096, 6), np.uint16)
-    reached = label == np.arange(6)
-    for _ in range(5):
-        before = reached.copy()
-        for e, (a, b) in enumerate(_EDGE_ENDS):
-            for near, far in ((a, b), (b, a)):
-                new = present[:, e] & before[:, near] & ~reached[:, far]
-                paths[new, far] = paths[new, near] | np.uint16(1 << e)
-                reached[new, far] = True
-    return paths
-
-
-_PRESENT = (np.arange(4096)[:, None] >> np.arange(12) & 1).astype(bool)
-_SIDES = [np.flatnonzero((_TRIANGLE_EDGES == e).any(axis=1)) for e in range(12)]
-# By the edges in a link (12 bits): components of its corners, and of its triangles across missing edges (these
-# are what the link leaves open); bits of the nodes that name a component; paths to the naming corner.
-_CORNER_LABELS = _spread_labels(6, _EDGE_ENDS, _PRESENT).astype(np.uint8)
-_TRIANGLE_LABELS = _spread_labels(8, _SIDES, ~_PRESENT).astype(np.uint8)
-_CORNER_NAMES = ((_CORNER_LABELS == np.arange(6)) << np.arange(6)).sum(axis=1).astype(np.uint8)
-_TRIANGLE_NAMES = ((_TRIANGLE_LABELS == np.arange(8)) << np.arange(8)).sum(axis=1).astype(np.uint8)
-_PATHS = _shortest_paths(_PRESENT, _CORNER_LABELS)
-_TRIANGLE_EDGE_MASKS = (1 << _TRIANGLE_EDGES).sum(axis=1)
-# Position of the only set bit of a word, by the word modulo 67: the powers of two differ there.
-_BIT_OF = np.zeros(67, np.uint8)
-_BIT_OF[[pow(2, b, 67) for b in range(64)]] = np.arange(64)
+__all__ = ["pair_voxels", "rank_voxels", "warm_up"]
 
 
 @kernel
-def lowest_bit(word: Any) -> Any:
-    """Return the position of the lowest set bit of a non-zero uint64."""
-    return np.int64(_BIT_OF[(word & (~word + np.uint64(1))) % np.uint64(67)])
+def rank_voxels(bits: Any, depth: int, height: int, width: int, dual: bool) -> Any:
+    """Return (rank, order, origin) of the voxels of a volume of floats, in a border of later voxels.
+
+    `bits` are the values, flat, read as signed integers. `rank` and `order` are what `pair_voxels` takes;
+    `origin` is the flat index of each voxel in the volume, −1 in the border. With `dual`, the order is
+    reversed and a shell of earlier voxels lies between volume and border: dimension k in it is 2 − k of the
+    cell construction.
+    """
+    margin = 2 if dual else 1
+    rows, columns = height + 2 * margin, width + 2 * margin
+    size = (depth + 2 * margin) * rows * columns
+    origin = np.full(size, -1, np.int32)
+    place = np.empty(bits.size, np.int32)
+    keys = np.empty(bits.size, np.int64)
+    p = 0
+    for z in range(margin, depth + margin):
+        for y in range(margin, height + margin):
+            for x in range(margin, width + margin):
+                place[p] = (z * rows + y) * columns + x
+                origin[place[p]] = p
+                keys[p] = ordered_key(bits, p)
+                p += 1
+    n_shell = 0
+    order = np.empty(size, np.int32)
+    if dual:
+        for z in range(1, depth + 3):
+            for y in range(1, height + 3):
+                for x in range(1, width + 3):
+                    at = (z * rows + y) * columns + x
+                    if origin[at] < 0:
+                        order[n_shell] = at
+                        n_shell += 1
+    n = n_shell + bits.size
+    by_value = radix_argsort(keys)
+    for i in range(bits.size):
+        order[n - 1 - i if dual else i] = place[by_value[i]]
+    rank = np.full(size, n, np.int32)
+    for i in range(n):
+        rank[order[i]] = i
+    return rank, order[:n], origin
 
 
 @kernel
@@ -101,8 +80,8 @@ def pair_voxels(rank: Any, order: Any, height: int, width: int, dim0: bool, dim1
     first pair of dimension 0 is the essential class; its death is −1.
     """
     masks, links = _earlier_neighbours(rank, height, width)
-    steps26 = (_OFFSETS[:, 0] * height + _OFFSETS[:, 1]) * width + _OFFSETS[:, 2]
-    steps6 = steps26[_CORNER_BITS]
+    steps26 = (OFFSETS[:, 0] * height + OFFSETS[:, 1]) * width + OFFSETS[:, 2]
+    steps6 = steps26[CORNER_BITS]
     minima, maxima, lower, upper = _critical_voxels(links, rank, order.size)
     label = np.zeros(rank.size, np.int32)
     none = np.empty(0, np.int64)
@@ -124,13 +103,13 @@ def pair_voxels(rank: Any, order: Any, height: int, width: int, dim0: bool, dim1
         deaths2, births2 = deaths2[1:], births2[1:]
     if dim1:
         loops = upper[~upper_merged]
-        births1, deaths1 = _pair_loops(loops, lower, lower_merged, links, rank, order, steps26)
+        births1, deaths1 = pair_loops(loops, lower, lower_merged, links, rank, order, steps26)
     return births0, deaths0, births1, deaths1, births2, deaths2
 
 
 @kernel
 def _earlier_neighbours(rank: Any, height: int, width: int) -> Any:
-    """Return the masks of earlier neighbours, and the links: 6 bits of corners, 12 of edges, 8 of triangles."""
+    """Return the masks of earlier neighbours and the words of lower links, of each voxel."""
     n = rank.size
     masks, links = np.zeros(n, np.int32), np.zeros(n, np.int32)
     margin = (height + 1) * width + 1
@@ -139,22 +118,22 @@ def _earlier_neighbours(rank: Any, height: int, width: int) -> Any:
         size = min(block, n - margin - start)
         mask, link, centre = masks[start:], links[start:], rank[start:]
         for j in range(26):
-            step = (_OFFSETS[j, 0] * height + _OFFSETS[j, 1]) * width + _OFFSETS[j, 2]
+            step = (OFFSETS[j, 0] * height + OFFSETS[j, 1]) * width + OFFSETS[j, 2]
             other = rank[start + step :]
             for i in range(size):
                 mask[i] |= np.int32(other[i] < centre[i]) << np.int32(j)
         for c in range(6):
-            a = np.int32(_CORNER_BITS[c])
+            a = np.int32(CORNER_BITS[c])
             for i in range(size):
                 link[i] |= ((mask[i] >> a) & np.int32(1)) << np.int32(c)
         for e in range(12):
-            a, b = np.int32(_EDGE_ENDS[e, 0]), np.int32(_EDGE_ENDS[e, 1])
-            d = np.int32(_EDGE_BITS[e])
+            a, b = np.int32(EDGE_ENDS[e, 0]), np.int32(EDGE_ENDS[e, 1])
+            d = np.int32(EDGE_BITS[e])
             for i in range(size):
                 bit = (link[i] >> a) & (link[i] >> b) & (mask[i] >> d) & np.int32(1)
                 link[i] |= bit << np.int32(6 + e)
         for t in range(8):
-            octant = np.int32(_OCTANTS[t])
+            octant = np.int32(OCTANTS[t])
             for i in range(size):
                 link[i] |= np.int32((mask[i] & octant) == octant) << np.int32(18 + t)
     return masks, links
@@ -162,10 +141,10 @@ def _earlier_neighbours(rank: Any, height: int, width: int) -> Any:
 
 @kernel
 def _components(link: Any) -> Any:
-    """Return the corners that name the components of a link, and the triangles that name what it leaves open."""
+    """Return the corners that name a link's components, and the triangles that name what it leaves open."""
     edges = (link >> 6) & 4095
-    corners = np.int64(_CORNER_NAMES[edges]) & link & 63
-    return corners, np.int64(_TRIANGLE_NAMES[edges]) & ~(link >> 18) & 255
+    corners = np.int64(CORNER_NAMES[edges]) & link & 63
+    return corners, np.int64(TRIANGLE_NAMES[edges]) & ~(link >> 18) & 255
 
 
 @kernel
@@ -251,9 +230,7 @@ def _lower_ends(joins: Any, links: Any, minima: Any, label: Any, steps6: Any) ->
 
 
 @kernel
-def _upper_ends(
-    joins: Any, masks: Any, maxima: Any, label: Any, steps26: Any, rank: Any, n: int
-) -> Any:
+def _upper_ends(joins: Any, masks: Any, maxima: Any, label: Any, steps26: Any, rank: Any, n: int) -> Any:
     """Return the two maxima that each upper join leads up to; number 0 is the outside."""
     everything = np.int32((1 << 26) - 1)
     for i in range(1, maxima.size):
@@ -265,7 +242,7 @@ def _upper_ends(
     for e in range(joins.shape[0]):
         for side in range(2):
             p = joins[e, 0]
-            octant = np.int32(_OCTANTS[joins[e, 1 + side]])
+            octant = np.int32(OCTANTS[joins[e, 1 + side]])
             start = p + steps26[lowest_bit(np.uint64(~masks[p] & octant))]
             p = start
             while label[p] == 0:
@@ -281,7 +258,7 @@ def _upper_ends(
 
 @kernel
 def _pairs_of(dies_at: Any, nodes: Any, joins: Any, merged: Any) -> Any:
-    """Return the voxels (of the nodes, where they die), the one that never does first; mark joins that merge."""
+    """Return the voxels of nodes and of their deaths, one that never dies first; mark joins that merge."""
     born, died = np.empty(nodes.size, np.int64), np.empty(nodes.size, np.int64)
     n = 1
     for i in range(nodes.size):
@@ -294,199 +271,8 @@ def _pairs_of(dies_at: Any, nodes: Any, joins: Any, merged: Any) -> Any:
     return born, died
 
 
-# Dimension 1. A chain of edges lies in `germ`: at each voxel the bits of its edges to earlier neighbours. The voxels
-# that have any are bits of `tree`, by descending rank, under levels of words that say which words are not zero.
-
-
-@kernel
-def _tree_levels(n: int) -> Any:
-    """Return where each level of words over `n` bits starts, the leaves first, and the end of the last."""
-    starts = np.zeros(8, np.int64)
-    level = 0
-    while True:
-        n = (n + 63) // 64
-        starts[level + 1] = starts[level] + n
-        level += 1
-        if n == 1:
-            return starts[: level + 1].copy()
-
-
-@kernel
-def _tree_add(tree: Any, levels: Any, bit: int) -> bool:
-    """Set a bit; return whether it was not yet set."""
-    for level in range(levels.size - 1):
-        at, flag = levels[level] + (bit >> 6), np.uint64(1) << np.uint64(bit & 63)
-        before = tree[at]
-        tree[at] = before | flag
-        if before != 0:
-            return level > 0 or (before & flag) == 0
-        bit >>= 6
-    return True
-
-
-@kernel
-def _tree_remove(tree: Any, levels: Any, bit: int) -> None:
-    for level in range(levels.size - 1):
-        at = levels[level] + (bit >> 6)
-        tree[at] &= ~(np.uint64(1) << np.uint64(bit & 63))
-        if tree[at] != 0:
-            return
-        bit >>= 6
-
-
-@kernel
-def _tree_first(tree: Any, levels: Any) -> Any:
-    """Return the lowest set bit, −1 if there is none."""
-    at = np.int64(0)
-    for level in range(levels.size - 2, -1, -1):
-        word = tree[levels[level] + at]
-        if word == 0:
-            return np.int64(-1)
-        at = at * 64 + lowest_bit(word)
-    return at
-
-
-@kernel
-def _toggle(voxel: int, edges: int, chain: Any) -> None:
-    """Add edges of one voxel to the chain modulo 2."""
-    germ, rank, tree, levels, touched, n_touched, n = chain
-    germ[voxel] ^= np.uint8(edges)
-    if _tree_add(tree, levels, n - 1 - rank[voxel]):
-        touched[n_touched[0]] = voxel
-        n_touched[0] += 1
-
-
-@kernel
-def _toggle_link(voxel: int, link_edges: int, chain: Any, steps26: Any) -> None:
-    """Add, for each of the `link_edges` (squares at the voxel), the two sides that do not touch the voxel."""
-    rank = chain[1]
-    while link_edges:
-        e = lowest_bit(np.uint64(link_edges))
-        link_edges &= link_edges - 1
-        far = voxel + steps26[_EDGE_BITS[e]]
-        for side in range(2):
-            near = voxel + steps26[_CORNER_BITS[_EDGE_ENDS[e, side]]]
-            onward = _EDGE_ENDS[e, 1 - side]
-            if rank[far] > rank[near]:
-                _toggle(far, 1 << _OPPOSITE[onward], chain)
-            else:
-                _toggle(near, 1 << onward, chain)
-
-
-@kernel
-def _open_join(voxel: int, edges: int, link: int, joins: Any, merged: Any, first_join: Any) -> Any:
-    """Return the first join of the voxel that created a loop and that the edges at the voxel cross; −1: none."""
-    join = first_join[voxel]
-    if join < 0:
-        return -1
-    labels = _CORNER_LABELS[(link >> 6) & 4095]
-    while join < joins.shape[0] and joins[join, 0] == voxel:
-        if not merged[join]:
-            crossings = 0
-            for corner in range(6):
-                if edges >> corner & 1 and labels[corner] == joins[join, 2]:
-                    crossings ^= 1
-            if crossings:
-                return join
-        join += 1
-    return -1
-
-
-@kernel
-def _bypass(edges: int, link: int) -> int:
-    """Return the link edges that join the given corners of a link in pairs."""
-    paths = _PATHS[(link >> 6) & 4095]
-    path = 0
-    while edges:
-        path ^= np.int64(paths[lowest_bit(np.uint64(edges))])
-        edges &= edges - 1
-    return path
-
-
-@kernel
-def _loop_around(triangle: int, link: int) -> int:
-    """Return the link edges around the open component with the name `triangle`."""
-    labels = _TRIANGLE_LABELS[(link >> 6) & 4095]
-    around = 0
-    for t in range(8):
-        if labels[t] == triangle:
-            around ^= _TRIANGLE_EDGE_MASKS[t]
-    return around
-
-
-@kernel
-def _pair_loops(
-    loops: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
-) -> Any:
-    """Return (births, deaths) of dimension 1: `loops` die in their order at the joins that their chains reach.
-
-    The chain of a loop is pushed down until its highest voxel is one whose join created a loop; if another
-    chain owns that join, it is added, and so on.
-    """
-    n = order.size
-    first_join = np.full(rank.size, -1, np.int32)
-    for j in range(joins.shape[0] - 1, -1, -1):
-        first_join[joins[j, 0]] = j
-    levels = _tree_levels(n)
-    tree = np.zeros(levels[-1], np.uint64)
-    touched, n_touched = np.empty(n, np.int32), np.zeros(1, np.int64)
-    germ = np.zeros(rank.size, np.uint8)
-    chain = (germ, rank, tree, levels, touched, n_touched, n)
-    owner = np.full(joins.shape[0], -1, np.int64)
-    ends = np.zeros(loops.shape[0] + 1, np.int64)  # where each stored chain ends
-    voxels, edges = np.empty(1024, np.int32), np.empty(1024, np.uint8)
-    births, deaths = np.empty(loops.shape[0], np.int64), np.empty(loops.shape[0], np.int64)
-    turn = radix_argsort(rank[loops[:, 0]].astype(np.int64))
-    for i in range(turn.size):
-        voxel = np.int64(loops[turn[i], 0])
-        deaths[i] = voxel
-        _toggle_link(voxel, _loop_around(loops[turn[i], 2], links[voxel]), chain, steps26)
-        while True:
-            first = _tree_first(tree, levels)
-            voxel = np.int64(order[n - 1 - first])
-            join = _open_join(voxel, germ[voxel], links[voxel], joins, merged, first_join)
-            if join < 0:
-                path = _bypass(germ[voxel], links[voxel])
-                germ[voxel] = 0
-                _tree_remove(tree, levels, first)
-                _toggle_link(voxel, path, chain, steps26)
-            elif owner[join] < 0:
-                break
-            else:
-                for k in range(ends[owner[join]], ends[owner[join] + 1]):
-                    _toggle(np.int64(voxels[k]), edges[k], chain)
-        owner[join] = i
-        births[i] = voxel
-        voxels, edges = _store_chain(chain, voxels, edges, ends, i)
-    return births, deaths
-
-
-@kernel
-def _store_chain(chain: Any, voxels: Any, edges: Any, ends: Any, i: int) -> Any:
-    """Move the chain to the end of the stored ones, and return their arrays, larger if need be."""
-    germ, rank, tree, levels, touched, n_touched, n = chain
-    start = ends[i]
-    while start + n_touched[0] > voxels.size:
-        voxels = np.concatenate((voxels, np.empty_like(voxels)))
-        edges = np.concatenate((edges, np.empty_like(edges)))
-    for k in range(n_touched[0]):
-        voxel = touched[k]
-        if germ[voxel]:
-            voxels[start], edges[start] = voxel, germ[voxel]
-            start += 1
-            germ[voxel] = 0
-        bit = n - 1 - rank[voxel]
-        for level in range(levels.size - 1):
-            bit >>= 6
-            tree[levels[level] + bit] = 0
-    ends[i + 1] = start
-    n_touched[0] = 0
-    return voxels, edges
-
-
 def warm_up() -> None:
     """Compile the kernels."""
-    rank = np.full((4, 4, 4), 99, np.int32)
-    rank[1:3, 1:3, 1:3] = np.arange(8).reshape(2, 2, 2)
-    order = np.flatnonzero(rank.ravel() < 8).astype(np.int32)
-    pair_voxels(rank.ravel(), order, 4, 4, True, True, True)
+    for integer in (np.int32, np.int64):
+        rank, order, _ = rank_voxels(np.arange(8).astype(integer), 2, 2, 2, False)
+    pair_voxels(rank, order, 4, 4, True, True, True)

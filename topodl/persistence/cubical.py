@@ -16,6 +16,7 @@ from topodl._checks import check_choice, check_number, check_tensor, fail, rejec
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.cubical2d import pair_pixels
+from topodl.kernels.cubical3d import pair_voxels, rank_voxels
 from topodl.persistence._batch import BarCells, assemble, fake_bars, gather, pack_bars, pairing_op, to_host
 
 __all__ = ["cubical_persistence"]
@@ -72,10 +73,10 @@ def cubical_persistence(
 
     References
     ----------
-    Wagner, Chen, Vuçini, "Efficient computation of persistent homology for cubical data", 2012 (cubical
-    persistence). Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse complexes
-    from grayscale digital images", IEEE TPAMI 2011 (volumes). Garin, Heiss, Maggs, Robins, "Duality in persistent
-    homology of images", 2020 (the constructions).
+    Wagner, Chen, Vuçini, "Efficient computation of persistent homology for cubical data", 2012. Robins,
+    Wood, Sheppard, "Theory and algorithms for constructing discrete Morse complexes from grayscale digital
+    images", IEEE TPAMI 2011. Garin, Heiss, Maggs, Bleile, Robins, "Duality in persistent homology of images",
+    2020 (both constructions).
 
     Examples
     --------
@@ -149,20 +150,39 @@ def _cubical_bars(
     reject_nan(_NAME, "x", host, "no NaN")
     samples = host.numpy().reshape(-1, *x.shape[-n_spatial:])
 
+    pair = _pair_image if n_spatial == 2 else _pair_volume
+
     def bars_of(sample: Any) -> BarCells:
         values = np.negative(sample) if superlevel else sample
-        bars = _pair_image(values, dims, by_cells)
-        return [(k, *_longer(values.reshape(-1), b, d, min_persistence)) for k, b, d in bars]
+        flat = values.reshape(-1)
+        bits = flat.view(np.int32 if flat.itemsize == 4 else np.int64)
+        bars = pair(flat, bits, values.shape, dims, by_cells)
+        return [(k, *_longer(flat, b, d, min_persistence)) for k, b, d in bars]
 
     return pack_bars(map_batch(bars_of, list(samples)), 1, x.device)
 
 
-def _pair_image(values: Any, dims: Sequence[int], by_cells: bool) -> BarCells:
-    flat = values.reshape(-1)
-    bits = flat.view(np.int32 if flat.itemsize == 4 else np.int64)
-    height, width = values.shape
+def _pair_image(flat: Any, bits: Any, shape: Sequence[int], dims: Sequence[int], by_cells: bool) -> BarCells:
+    height, width = shape
     b0, d0, b1, d1 = pair_pixels(flat, bits, height, width, by_cells, 0 in dims, 1 in dims)
     return [(k, b, d) for k, b, d in ((0, b0, d0), (1, b1, d1)) if k in dims]
+
+
+def _pair_volume(flat: Any, bits: Any, shape: Sequence[int], dims: Sequence[int], by_cells: bool) -> BarCells:
+    """Pair in the vertex construction; cells are its dual, dimension k being 2 − k of the reversed order."""
+    depth, height, width = shape
+    rank, order, origin = rank_voxels(bits, depth, height, width, by_cells)
+    border = 4 if by_cells else 2
+    wanted = [2 - k if by_cells else k for k in dims]
+    pairs = pair_voxels(rank, order, height + border, width + border, *(k in wanted for k in range(3)))
+    bars = []
+    for k, j in zip(dims, wanted, strict=True):
+        births, deaths = (np.append(origin, -1)[ends] for ends in pairs[2 * j : 2 * j + 2])
+        if by_cells:  # the shell has origin −1: it kills the essential class, and else only its own classes
+            births, deaths = deaths, births
+        kept = (births >= 0) & ((deaths < 0) | (flat[births] != flat[deaths]))
+        bars.append((k, births[kept], deaths[kept]))
+    return bars
 
 
 def _longer(flat: Any, births: Any, deaths: Any, min_persistence: float) -> tuple[Any, Any]:
