@@ -275,8 +275,10 @@ class Diagrams:
         return self._where(mask)
 
     def _where(self, mask: torch.Tensor) -> Diagrams:
-        # Mostly every bar stays; looking costs far less than copying.
-        return self if bool(mask.all()) else self._take(mask)
+        # Mostly every bar stays; looking costs far less than copying, but would break a compiled graph.
+        if not torch.compiler.is_compiling() and bool(mask.all()):
+            return self
+        return self._take(mask)
 
     def dim(self, k: int) -> Diagrams:
         """Return the bars of homology dimension `k`."""
