@@ -7,16 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 # public name -> module that defines it, loaded at its first use
 _HOMES = {
+    "RunFolder": "topodl.evaluation.run_folder",
+    "StudySettings": "topodl.evaluation.settings",
     "build_report": "topodl.evaluation.report",
     "comparison_table": "topodl.evaluation.tables",
     "paired_permutation_test": "topodl.evaluation.statistics",
+    "run_study": "topodl.evaluation.study",
 }
 
-__all__ = ["build_report", "comparison_table", "paired_permutation_test"]
+__all__ = [
+    "RunFolder",
+    "StudySettings",
+    "build_report",
+    "comparison_table",
+    "paired_permutation_test",
+    "run_study",
+]
 
 if TYPE_CHECKING:
     from topodl.evaluation.report import build_report
+    from topodl.evaluation.run_folder import RunFolder
+    from topodl.evaluation.settings import StudySettings
     from topodl.evaluation.statistics import paired_permutation_test
+    from topodl.evaluation.study import run_study
     from topodl.evaluation.tables import comparison_table
 
 

@@ -91,7 +91,7 @@ def _dataset(settings: StudySettings, split: str, note: Callable[[str], None]) -
     return dataset
 
 
-def _read(dataset: Dataset[Item], size: int | None) -> Images:
+def _read(dataset: Dataset[Item], size: int) -> Images:
     images: list[torch.Tensor] = []
     labels: list[torch.Tensor] = []
     items = [dataset[i] for i in range(len(dataset))]  # type: ignore[arg-type]
@@ -108,14 +108,14 @@ def _read(dataset: Dataset[Item], size: int | None) -> Images:
     return Images(torch.stack(images), torch.stack(labels), ids, groups)
 
 
-def _resized(image: torch.Tensor, label: torch.Tensor, size: int | None) -> Batch:
-    """Return the image as bytes and the label as booleans, resized to `size`.
+def _resized(image: torch.Tensor, label: torch.Tensor, size: int) -> Batch:
+    """Return the image as bytes and the label as booleans, resized to `size` if that is not 0.
 
     A label's pixel is foreground if at least half of the area that it stands for is: of the ways to shrink
     thin structures, the one that changes their Betti numbers least.
     """
     mask = label.to(torch.float32)
-    if size is not None and tuple(image.shape[1:]) != (size, size):
+    if size and tuple(image.shape[1:]) != (size, size):
         target = (size, size)
         image = F.interpolate(image[None], target, mode="bilinear", antialias=True, align_corners=False)[0]
         mask = F.interpolate(mask[None], target, mode="area")[0]

@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to compare")
     what.add_argument("--losses", nargs="+", metavar="NAME", help="losses by name; an unknown one lists all")
     what.add_argument(
+        "--loss-variant", help="losses of their papers, or of the published study: paper, topomortar"
+    )
+    what.add_argument(
         "--seeds",
         nargs="+",
         type=int,
@@ -38,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--data", type=Path, metavar="PATH", help="folder of TopoMortar (default: drawn walls)")
     data.add_argument("--labels", help="training labels: accurate (default), noisy or pseudo")
     data.add_argument("--training-set", help="large (default) or small")
-    data.add_argument("--image-size", type=int, metavar="N", help="resize images and labels to N x N")
+    data.add_argument(
+        "--image-size", type=int, metavar="N", help="resize images and labels to N x N; 0: leave them"
+    )
     data.add_argument("--test-images", type=int, metavar="N", help="drawn test pictures in each group")
 
     training = parser.add_argument_group("training")

@@ -6,6 +6,7 @@ training equals an uninterrupted one.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -296,15 +297,16 @@ class Training:
 
 
 def _build_loss(name: str, settings: StudySettings) -> DeepSupervisionLoss:
-    """Return the loss over all heads; the published protocol delays some losses' topology term."""
-    if settings.protocol == "topomortar" and registry[name].__name__ in _PUBLISHED_DELAYED:
-        delayed = registry[name](active_from=_PUBLISHED_DELAY)
-        return DeepSupervisionLoss(delayed, _weights_of(settings), topology_heads="first")
-    return DeepSupervisionLoss(registry[name](), _weights_of(settings))
-
-
-def _weights_of(settings: StudySettings) -> list[float]:
-    return topomortar_head_weights(7 if settings.network == "dynunet" else 1)
+    """Return the loss over all heads, in the variant that the settings ask for."""
+    kind = registry[name]
+    options: dict[str, Any] = {}
+    if "variant" in inspect.signature(kind).parameters:
+        options["variant"] = settings.loss_variant
+    delayed = settings.loss_variant == "topomortar" and kind.__name__ in _PUBLISHED_DELAYED
+    if delayed:
+        options["active_from"] = _PUBLISHED_DELAY
+    weights = topomortar_head_weights(7 if settings.network == "dynunet" else 1)
+    return DeepSupervisionLoss(kind(**options), weights, topology_heads="first" if delayed else "all")
 
 
 def _build_optimizer(settings: StudySettings, module: nn.Module) -> torch.optim.Optimizer:

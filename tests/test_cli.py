@@ -1,0 +1,118 @@
+"""The command line: one line and status 2 for what the user can put right, and nothing half-written."""
+
+import subprocess
+import sys
+
+import pytest
+
+import topodl
+from topodl.cli import main
+from topodl.evaluation import evaluate_command, study
+
+
+def error_of(capsys, *arguments):
+    """Return the one line on standard error of a command that must fail with status 2."""
+    try:
+        status = main(list(arguments))
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    return printed.err.rstrip("\n")
+
+
+def test_without_a_command_it_says_how(capsys):
+    assert error_of(capsys).startswith(
+        "topodl: the following arguments are required: COMMAND; see topodl --help"
+    )
+    assert "invalid choice: 'evalute'" in error_of(capsys, "evalute")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"topodl {topodl.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"], ["report", "--help"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
+    assert "usage: topodl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--losses", "ce_dise"],
+            "topodl evaluate: losses is 'ce_dise' (did you mean 'ce_dice'?); expected one of",
+        ),
+        (["--data", "/no/such/folder"], "topodl evaluate: data is '/no/such/folder', which is no folder"),
+        (["--iterations", "many"], "topodl evaluate: argument --iterations: invalid int value: 'many'; see"),
+        (["--iterations", "-5"], "topodl evaluate: iterations is -5; expected an integer of at least 1"),
+        (["--seeds", "-1"], "topodl evaluate: seeds is -1; expected a number of seeds, or several seeds"),
+        (["--learning-rate", "nan"], "topodl evaluate: learning_rate is nan; expected a number"),
+        (["--device", "cuda:99"], "topodl evaluate: device is 'cuda:99'"),
+        (
+            ["--protocol", "nnunet"],
+            "topodl evaluate: protocol is 'nnunet'; expected one of 'quick', 'topomortar'",
+        ),
+        (
+            ["--image-size", "99"],
+            "topodl evaluate: image_size is 99 with network='unet'; expected a multiple of 16",
+        ),
+        (["--los", "x", "--bogus"], "topodl: unrecognized arguments: --los x --bogus; see topodl --help"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, message, capsys, tmp_path):
+    output = tmp_path / "run"
+    assert error_of(capsys, "evaluate", "--output", str(output), *arguments).startswith(message)
+    assert not output.exists()
+
+
+def test_a_message_over_several_lines_becomes_one(capsys, monkeypatch):
+    def fail(arguments):
+        raise topodl.MissingDependencyError("monai\nand others", extra="eval", purpose="this")
+
+    monkeypatch.setattr(evaluate_command, "run", fail)
+    assert error_of(capsys, "evaluate").startswith(
+        "topodl evaluate: this needs monai and others, which is not"
+    )
+
+
+def test_control_c_says_how_to_go_on(capsys, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_study", stop)
+    assert main(["evaluate"]) == 130
+    assert capsys.readouterr().err.endswith("interrupted; the same command goes on from here\n")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "seeds"),
+    [(["1"], (1,)), (["3"], (1, 2, 3)), (["0"], (0,)), (["5", "7"], (5, 7)), ([], (1, 2, 3))],
+)
+def test_seeds_are_a_number_of_them_or_the_seeds(numbers, seeds, monkeypatch):
+    asked = []
+
+    def remember(settings, output, **options):
+        asked.append((settings, output))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_study", remember)
+    main(["evaluate", *(["--seeds", *numbers] if numbers else [])])
+    settings, output = asked[0]
+    assert settings.seeds == seeds
+    assert output.as_posix() == f"topodl-runs/{settings.short_name()}"
+
+
+def test_importing_the_command_line_is_cheap():
+    code = "import sys, topodl.cli; print([m for m in ('torch', 'numpy', 'monai') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
