@@ -23,3 +23,4 @@ from topodl.losses.skeleton_recall import (
 from topodl.losses.topo_grad import TopoGradLoss as TopoGradLoss, topo_grad_loss as topo_grad_loss
 from topodl.losses.topo_loss import TopoLoss as TopoLoss, topo_loss as topo_loss
 from topodl.losses.topograph import TopographLoss as TopographLoss, topograph_loss as topograph_loss
+from topodl.losses.warping import WarpingLoss as WarpingLoss, warping_loss as warping_loss
