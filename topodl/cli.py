@@ -52,9 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # tenfold slowdown. OpenMP reads this when torch loads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name, (module, summary) in _COMMANDS.items():
-        command = commands.add_parser(
-            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        command = commands.add_parser(name, help=summary, allow_abbrev=False)
         if name in words:
             importlib.import_module(module).add_arguments(command)
     chosen = parser.parse_args(words)

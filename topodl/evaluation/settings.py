@@ -197,10 +197,9 @@ class StudySettings:
         _check_choices(values)
         _check_numbers(values)
         values["device"] = _resolve_device(values["device"], values["devices"])
-        if values["device"] == "cpu" and "precision" not in given:
-            values["precision"] = "32-true"  # there is no float16 arithmetic to gain from
-        if values["device"] == "cpu" and "compile" not in given:
-            values["compile"] = False  # it would need a C++ compiler
+        if not values["device"].startswith("cuda"):
+            # No gradient scaler there; and on a CPU, compilation would need a C++ compiler.
+            values |= {k: v for k, v in (("precision", "32-true"), ("compile", False)) if k not in given}
         _check_combinations(values)
         return cls(protocol=protocol, **values)
 
