@@ -13,6 +13,9 @@ _HOMES = {
     "InputError": "topodl.errors",
     "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
+    "TopologicalFeatures": "topodl.hooks",
+    "attach": "topodl.hooks",
+    "alpha_persistence": "topodl.persistence.alpha",
     "cubical_persistence": "topodl.persistence.cubical",
     "get_num_threads": "topodl.kernels._pool",
     "graph_persistence": "topodl.persistence.graph",
@@ -20,13 +23,16 @@ _HOMES = {
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels._pool",
 }
-_SUBPACKAGES = {"attention", "datasets", "diagrams", "errors", "losses", "metrics"}
+_SUBPACKAGES = {"attention", "datasets", "diagrams", "distances", "errors", "layers", "losses", "metrics"}
 
 __all__ = [
     "Diagrams",
     "InputError",
     "MemoryLimitError",
     "MissingDependencyError",
+    "TopologicalFeatures",
+    "attach",
+    "alpha_persistence",
     "cubical_persistence",
     "get_num_threads",
     "graph_persistence",
@@ -38,7 +44,9 @@ __all__ = [
 if TYPE_CHECKING:
     from topodl.diagrams import Diagrams
     from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
+    from topodl.hooks import TopologicalFeatures, attach
     from topodl.kernels._pool import get_num_threads, set_num_threads
+    from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.cubical import cubical_persistence
     from topodl.persistence.graph import graph_persistence
     from topodl.persistence.rips import rips_persistence

@@ -1,0 +1,352 @@
+"""Topological features and penalties of any submodule of any model, by forward hooks and its name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+from tqdm import tqdm
+
+from topodl._checks import fail
+from topodl.diagrams import Diagrams
+from topodl.errors import InputError
+
+__all__ = ["Attachment", "TopologicalFeatures", "attach"]
+
+
+class Attachment:
+    """What `attach` returns: a handle on the hook, and a context manager that removes it at its end.
+
+    Attributes
+    ----------
+    values : list
+        What the layer or penalty gave at each forward pass since the last `clear`, with its gradient.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        name: str,
+        layer_or_loss: Callable[..., Any],
+        transform: Callable[..., Any] | None,
+    ) -> None:
+        self.name = name
+        self._compute = layer_or_loss
+        self._transform = transform
+        self._lock = threading.Lock()
+        self.values: list[Any] = []
+        submodule = submodule_of("attach", model, name)
+        self._handle: Any = submodule.register_forward_hook(self._hook)
+
+    @torch.compiler.disable
+    def _hook(self, module: nn.Module, args: Any, output: Any) -> None:
+        x = output if self._transform is None else self._transform(output)
+        if self._transform is None:
+            x = first_tensor(self.name, x)
+        value = self._compute(x)
+        with self._lock:
+            self.values.append(value)
+
+    @property
+    def value(self) -> Any:
+        """The latest value: features, diagrams, or a penalty to add to the loss.
+
+        Raises
+        ------
+        InputError
+            If the submodule has not run since the last `clear`.
+        """
+        if not self.values:
+            raise InputError(
+                f"attach: {self.name!r} has no value; expected a forward pass of the model before it"
+            )
+        return self.values[-1]
+
+    def total(self) -> torch.Tensor:
+        """Return the sum of the penalties of all passes since the last `clear`, and clear them."""
+        if not self.values:
+            return self.value
+        with self._lock:
+            values, self.values = self.values, []
+        return torch.stack([value.sum().to(values[0].device) for value in values]).sum()
+
+    def clear(self) -> None:
+        """Forget the values, and with them their graphs."""
+        with self._lock:
+            self.values = []
+
+    def remove(self) -> None:
+        """Remove the hook; the model is as it was. Values stay readable."""
+        self._handle.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
+        """Return this attachment itself: replicas of a model report to the one handle that is held."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"Attachment({self.name!r}, {type(self._compute).__name__}, {len(self.values)} values)"
+
+
+def attach(
+    model: nn.Module,
+    name: str,
+    layer_or_loss: Callable[..., Any],
+    transform: Callable[[Any], Any] | None = None,
+) -> Attachment:
+    """Compute features or a penalty from the output of a submodule at each forward pass of a model.
+
+    Parameters
+    ----------
+    model : Module
+        Any model; it is not changed but for the hook.
+    name : str
+        Name of a submodule as in `model.named_modules()`, as "layer3.1.conv2"; "" is the model itself.
+    layer_or_loss : callable
+        A layer, whose features are recorded, or a penalty, whose value is to be added to the loss; anything
+        that takes a tensor.
+    transform : callable, optional
+        Makes of the submodule's output what `layer_or_loss` takes. None: the output itself, or its first
+        tensor where it is a tuple or a mapping, as in Hugging Face models.
+
+    Returns
+    -------
+    Attachment
+        With `value`, `values`, `total()`, `clear()` and `remove()`; as a context manager it removes itself.
+
+    Raises
+    ------
+    InputError
+        If there is no submodule of that name; the message lists similar ones.
+
+    Notes
+    -----
+    The hook runs outside the graphs of `torch.compile`; attach before or after compiling. An exception in
+    the forward pass leaves the hook in place and no value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import topodl
+    >>> from topodl.layers import CubicalPersistence
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    >>> persistence = CubicalPersistence(channels=True)
+    >>> with topodl.attach(model, "1", lambda x: persistence(x).finite().persistence().sum()) as penalty:
+    ...     loss = model(torch.rand(4, 1, 12, 12)).square().mean() + 0.1 * penalty.value
+    >>> loss.backward()
+    """
+    return Attachment(model, name, layer_or_loss, transform)
+
+
+class TopologicalFeatures(TransformerMixin, BaseEstimator):
+    """Features of the submodules of a trained model, as a scikit-learn transformer.
+
+    Parameters
+    ----------
+    model : Module
+        A trained model. It runs in evaluation mode and without gradient, and is left in the mode it was in.
+    layers : dict of str to layer
+        For each name of a submodule, the layer that makes features (B, …) of its output.
+    transforms : dict of str to callable, optional
+        What makes of a submodule's output what its layer takes; see `attach`.
+    batch_size : int
+        Samples that run through the model at a time.
+    device : str or torch.device, optional
+        Where the model and the data are moved. None: where the model is.
+    verbose : bool
+        Whether to show a progress bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import topodl
+    >>> from topodl.layers import BettiCurve, CubicalPersistence
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3), torch.nn.ReLU())
+    >>> layer = torch.nn.Sequential(CubicalPersistence(), BettiCurve(resolution=5, value_range=(0, 1)))
+    >>> features = topodl.TopologicalFeatures(model, {"0": layer}, transforms={"0": lambda x: x[:, 0]})
+    >>> features.fit_transform(np.random.rand(10, 1, 8, 8).astype("float32")).shape
+    (10, 10)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, Callable[..., Any]],
+        transforms: Mapping[str, Callable[..., Any]] | None = None,
+        *,
+        batch_size: int = 64,
+        device: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.layers = layers
+        self.transforms = transforms
+        self.batch_size = batch_size
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the layers that can be fitted to the model's activations, and count the features.
+
+        Parameters
+        ----------
+        X : array, tensor, list or dict of arrays
+            Samples, the first axis being that of the batch; a dict has the model's keyword arguments.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        recorded = self._record(X, raw=True)
+        with torch.no_grad():
+            for name, layer in self.layers.items():
+                _fit_in_turn(layer, torch.cat(recorded[name]))
+        first = self._record(_part(X, 0, 1))
+        self.feature_sizes_ = {name: values[0].shape[1] for name, values in first.items()}
+        return self
+
+    def transform(self, X: Any) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the features of all submodules side by side, (n_samples, n_features).
+
+        Parameters
+        ----------
+        X : array, tensor, list or dict of arrays
+            Samples, the first axis being that of the batch; a dict has the model's keyword arguments.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        recorded = self._record(X)
+        check_is_fitted(self)
+        return np.concatenate([torch.cat(recorded[name]).cpu().numpy() for name in self.layers], axis=1)
+
+    def _record(self, X: Any, raw: bool = False) -> dict[str, list[torch.Tensor]]:
+        """Return for each submodule what each batch gave: features (B, F), or its output if `raw`."""
+        device = self._device()
+        n_samples = _length(X)
+        if n_samples == 0:
+            raise fail("TopologicalFeatures", "X", "has no samples", "at least one")
+        was_training = {module: module.training for module in self.model.modules()}
+        transforms = self.transforms or {}
+        compute = {name: (lambda x: x) if raw else layer for name, layer in self.layers.items()}
+        attached = {
+            name: attach(self.model, name, compute[name], transforms.get(name)) for name in self.layers
+        }
+        starts = range(0, n_samples, self.batch_size)
+        out: dict[str, list[torch.Tensor]] = {name: [] for name in self.layers}
+        try:
+            self.model.to(device).eval()
+            with torch.no_grad():
+                for start in tqdm(starts, desc="features", unit="batch", disable=not self.verbose):
+                    self._run(_part(X, start, start + self.batch_size), device)
+                    for name, attachment in attached.items():
+                        out[name].append(attachment.value if raw else _as_features(name, attachment.value))
+                        attachment.clear()
+        finally:
+            for attachment in attached.values():
+                attachment.remove()
+            for module, mode in was_training.items():
+                module.training = mode
+        return out
+
+    def _run(self, batch: Any, device: torch.device) -> None:
+        if isinstance(batch, Mapping):
+            self.model(**{key: torch.as_tensor(value).to(device) for key, value in batch.items()})
+        else:
+            batch = batch if isinstance(batch, torch.Tensor) else torch.as_tensor(np.asarray(batch))
+            self.model(batch.to(device))
+
+    def _device(self) -> torch.device:
+        if self.device is not None:
+            return torch.device(self.device)
+        first = next(self.model.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return one name for each column of `transform`.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str
+        """
+        names = [f"{name}_{i}" for name, size in self.feature_sizes_.items() for i in range(size)]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def submodule_of(function: str, model: nn.Module, name: str) -> nn.Module:
+    """Return the submodule of that name, also of a compiled or wrapped model."""
+    import difflib
+
+    modules = dict(model.named_modules())
+    for prefix in ("", "_orig_mod.", "module."):
+        if prefix + name in modules:
+            return modules[prefix + name]
+    similar = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.3) or list(modules)[1:4]
+    raise fail(
+        function, "name", f"is {name!r}", f"a submodule of the model, as {', '.join(map(repr, similar))}"
+    )
+
+
+def first_tensor(name: str, output: Any) -> Any:
+    """Return the output itself, or the first tensor of a tuple, list or mapping."""
+    if isinstance(output, torch.Tensor | Diagrams):
+        return output
+    items = output.values() if isinstance(output, Mapping) else output
+    for item in items if hasattr(items, "__iter__") else ():
+        if isinstance(item, torch.Tensor):
+            return item
+    raise fail(
+        "attach", f"the output of {name!r}", f"is a {type(output).__name__}", "a tensor, or a transform"
+    )
+
+
+def _fit_in_turn(layer: Any, x: Any) -> Any:
+    """Fit a layer, or those of a sequence in turn, and return what comes out."""
+    if isinstance(layer, nn.Sequential):
+        for part in layer:
+            x = _fit_in_turn(part, x)
+        return x
+    if hasattr(layer, "fit"):
+        layer.fit(x)
+    return layer(x)
+
+
+def _length(X: Any) -> int:
+    return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)
+
+
+def _part(X: Any, start: int, stop: int) -> Any:
+    """Return a slice of the samples, of each entry where they are a mapping."""
+    return {key: value[start:stop] for key, value in X.items()} if isinstance(X, Mapping) else X[start:stop]
+
+
+def _as_features(name: str, value: Any) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        came = "gives Diagrams" if isinstance(value, Diagrams) else f"gives a {type(value).__name__}"
+        raise fail(
+            "TopologicalFeatures", f"layers[{name!r}]", came, "a layer whose result is (B, …) features"
+        )
+    return value.flatten(1)
