@@ -113,7 +113,7 @@ def _as_real(x: torch.Tensor) -> torch.Tensor:
 def _homology_dims(dims: int | Iterable[int] | None, n_spatial: int) -> list[int]:
     if dims is None:
         return list(range(n_spatial))
-    wanted = [dims] if isinstance(dims, int) else list(dims)
+    wanted = list(dims) if isinstance(dims, Iterable) else [dims]
     for k in wanted:
         if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k < n_spatial:
             expected = f"integers from 0 to {n_spatial - 1} for {n_spatial}D samples"
