@@ -70,11 +70,11 @@ class Pairing:
 
 
 def match(first, second, by_cells):
-    """Return the matched pairs of bars ((dim, birth, death), (dim, birth, death)) and all bars of each."""
+    """Return the matched pairs of bars, and all bars (dim, birth, death) of both images and their minimum."""
     f, g, h = (Pairing(x, by_cells) for x in (first, second, np.minimum(first, second)))
     deaths = []
     for x in (f, g):
         image = _reduce(x.cells, h.order, x.order)
         deaths.append({d: b for d, b in image.items() if x.value(b) < h.value(d)})
     matched = {(f.bar(deaths[0][d]), g.bar(deaths[1][d])) for d in deaths[0].keys() & deaths[1].keys()}
-    return matched, [f.bar(b) for b in f.pairs], [g.bar(b) for b in g.pairs]
+    return matched, *([x.bar(b) for b in x.pairs] for x in (f, g, h))

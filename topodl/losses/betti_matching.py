@@ -6,7 +6,7 @@ pairings an image and class, on the CPU (see `topodl.kernels.betti_matching2d`).
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
@@ -14,25 +14,15 @@ from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
 from topodl.kernels._pool import map_batch
-from topodl.kernels.betti_matching2d import match_pixels
 from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
 from topodl.losses.ce_dice import ce_dice
+from topodl.persistence.matching import match_images
 
-__all__ = ["BettiMatchingLoss", "Matching", "betti_matching_loss", "match_images"]
+__all__ = ["BettiMatchingLoss", "betti_matching_loss"]
 
 Filtration = Literal["superlevel", "sublevel", "both"]
-
-
-class Matching(NamedTuple):
-    """Flat pixels (birth, death) of the bars of two images; rows of the two `matched` go together."""
-
-    matched: NDArray[np.int64]
-    other_matched: NDArray[np.int64]
-    unmatched: NDArray[np.int64]
-    other_unmatched: NDArray[np.int64]
-    essential: NDArray[np.int64]
 
 
 @full_precision
@@ -155,8 +145,8 @@ def _errors(
             cost = (birth - death).square()
         error = error + gather.sums(cost)
     if essential:
-        birth, _ = ours([m.essential[:1] for m in matchings])
-        other_birth, _ = theirs([m.essential[1:] for m in matchings])
+        birth, _ = ours([m.essential[[[0, 0]]] for m in matchings])
+        other_birth, _ = theirs([m.essential[[[1, 1]]] for m in matchings])
         error = error + ours.sums(2 * (birth - other_birth).square())
     return error
 
@@ -177,48 +167,6 @@ class _Gather:
 
     def sums(self, values: torch.Tensor) -> torch.Tensor:
         return self.values.new_zeros(len(self.values)).index_add(0, self.image, values)
-
-
-def match_images(first: NDArray[Any], second: NDArray[Any], by_cells: bool) -> Matching:
-    """Match the sublevel bars of two images through their minimum.
-
-    Parameters
-    ----------
-    first, second : float arrays (H, W) of one dtype, without NaN
-    by_cells : bool
-        Whether pixels are top cells (8-connected sublevel sets) or vertices (4-connected).
-
-    Returns
-    -------
-    Matching
-        Bars of both dimensions; `essential` has the births of the two components that never die.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> first = np.array([[0.0, 9.0, 1.0, 9.0]])
-    >>> match_images(first, np.array([[5.0, 9.0, 2.0, 9.0]]), by_cells=False).matched
-    array([[2, 1]])
-    """
-    integer = np.int32 if first.dtype == np.float32 else np.int64
-    height, width = first.shape
-    a, b, both = (np.ascontiguousarray(x).ravel() for x in (first, second, np.minimum(first, second)))
-    ours0, theirs0, ours1, theirs1 = match_pixels(
-        a, a.view(integer), b, b.view(integer), both, both.view(integer), height, width, by_cells
-    )
-    essential = np.array([[ours0[0][0]] * 2, [theirs0[0][0]] * 2])
-    matched, unmatched = _split(tuple(a[1:] for a in ours0), ours1)
-    other_matched, other_unmatched = _split(tuple(a[1:] for a in theirs0), theirs1)
-    order = np.concatenate([ours0[2][1:][ours0[2][1:] >= 0] - 1, ours1[2][ours1[2] >= 0] + len(theirs0[0])])
-    rank = np.argsort(np.argsort(order))
-    return Matching(matched, other_matched[rank], unmatched, other_unmatched, essential)
-
-
-def _split(*bars: tuple[NDArray[np.int64], ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the (birth, death) pixels of bars with a partner and of those without, in their order."""
-    births, deaths, partners = (np.concatenate(parts) for parts in zip(*bars, strict=True))
-    pixels = np.stack([births, deaths], 1)
-    return pixels[partners >= 0], pixels[partners < 0]
 
 
 class BettiMatchingLoss(SegmentationLoss, name="betti_matching", function=betti_matching_loss):
