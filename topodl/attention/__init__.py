@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 # public name -> module that defines it; each loads at its first use
 _HOMES = {
+    "AttentionFeatures": "models",
     "AttentionRecorder": "recording",
     "AttentionSample": "_maps",
     "AttentionTopology": "topology",
@@ -18,6 +19,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionFeatures",
     "AttentionRecorder",
     "AttentionSample",
     "AttentionTopology",
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from topodl.attention._maps import AttentionSample
     from topodl.attention.divergence import rtd
     from topodl.attention.hidden import HiddenStateGeometry, intrinsic_dimension, neighborhood_overlap
+    from topodl.attention.models import AttentionFeatures
     from topodl.attention.recording import AttentionRecorder, record
     from topodl.attention.topology import AttentionTopology
 

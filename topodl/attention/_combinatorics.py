@@ -47,8 +47,8 @@ class GraphSettings(NamedTuple):
 
 
 def ordered_bits(values: torch.Tensor) -> _Array:
-    """Return the bit patterns of non-negative floats: integers of the same order, on the host."""
-    array = np.ascontiguousarray(values.detach().cpu().numpy()) + 0  # adding 0 turns -0.0 into 0.0
+    """Return the bit patterns of non-negative floats, integers of the same order; that of -0.0 is negative."""
+    array = np.ascontiguousarray(values.detach().cpu().numpy())
     return array.view(np.int32 if array.dtype == np.float32 else np.int64)
 
 
@@ -68,7 +68,7 @@ def symmetric_bits(maps: torch.Tensor, bits: _Array, how: str | None) -> _Array:
     """Return the bit patterns of the symmetric weights of `maps` (M, n, n), whose own patterns are `bits`."""
     if how in ("max", None):
         return np.concatenate(map_batch(symmetric_maximum, _chunks(bits)))
-    return ordered_bits(symmetrized(maps.detach(), how))
+    return np.maximum(ordered_bits(symmetrized(maps.detach(), how)), 0)
 
 
 def spanning_tree_edges(weights: _Array) -> torch.Tensor:

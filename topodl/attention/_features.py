@@ -93,6 +93,12 @@ class MapFeatures:
     def _symmetric_bits(self) -> Array:
         return symmetric_bits(self.maps, self._bits, self.settings.graph.symmetrize)
 
+    @property
+    def _symmetric(self) -> torch.Tensor:
+        """The symmetric weights (M, n, n), detached, on the host."""
+        dtype = np.float32 if self._bits.dtype == np.int32 else np.float64
+        return torch.from_numpy(self._symmetric_bits.view(dtype))
+
     # graph.<statistic>[_per_token]: (M, T) blocks
 
     @cached_property
@@ -135,6 +141,8 @@ class MapFeatures:
     @cached_property
     def _tree_weights(self) -> torch.Tensor:
         edges = spanning_tree_edges(self._symmetric_bits).to(self.maps.device)
+        if not self.maps.requires_grad:
+            return self._symmetric.to(self.maps.device).flatten(1).gather(1, edges)
         return self._weights(edges, torch.arange(len(self.maps), device=self.maps.device)[:, None])
 
     def _weights(self, edges: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
@@ -158,18 +166,14 @@ class MapFeatures:
         return self._lengths(self._tree_weights)
 
     @cached_property
-    def _h0_statistics(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return sum, mean and entropy of the bars; bars of length zero are none."""
-        total = self._h0.sum(1)
-        count = (self._h0 > 0).sum(1)
-        share = self._h0 / torch.where(total > 0, total, 1)[:, None]
-        return total, total / count.clamp(min=1), _entropy(share).sum(1)
+    def _h0_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return sum and number of the bars; bars of length zero are none."""
+        return self._h0.sum(1), (self._h0 > 0).sum(1)
 
     @cached_property
     def _h1(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return births and deaths of the loops, and the map of each."""
-        weights = self._symmetric_bits.view(np.float32 if self._bits.dtype == np.int32 else np.float64)
-        distances = self._lengths(torch.from_numpy(weights)).numpy()
+        distances = self._lengths(self._symmetric).numpy()
         births, deaths, which = (t.to(self.maps.device) for t in cycle_edges(distances))
         return self._lengths(self._weights(births, which)), self._lengths(self._weights(deaths, which)), which
 
@@ -186,17 +190,21 @@ class MapFeatures:
         return self._connected_bars(statistic) if dimension == "h0" else self._loop_bars(statistic)
 
     def _connected_bars(self, statistic: str) -> torch.Tensor:
-        total, mean, entropy = self._h0_statistics
-        if statistic in ("sum", "mean", "entropy"):
-            return {"sum": total, "mean": mean, "entropy": entropy}[statistic]
-        if statistic == "std":
-            alive = self._h0 > 0
-            squares = torch.where(alive, (self._h0 - mean[:, None]) ** 2, 0).sum(1)
-            return _safe_sqrt(squares / alive.sum(1).clamp(min=1))
+        total, count = self._h0_statistics
+        if statistic == "sum":
+            return total
+        if statistic == "count":
+            return self._like(count)
+        if statistic == "entropy":
+            return _entropy(self._h0 / torch.where(total > 0, total, 1)[:, None]).sum(1)
+        if statistic in ("mean", "std"):
+            mean = total / count.clamp(min=1)
+            if statistic == "mean":
+                return mean
+            squares = torch.where(self._h0 > 0, (self._h0 - mean[:, None]) ** 2, 0).sum(1)
+            return _safe_sqrt(squares / count.clamp(min=1))
         if statistic == "longest_death":
             return self._h0.amax(1) if self.n > 1 else self._zeros()
-        if statistic == "count":
-            return self._like((self._h0 > 0).sum(1))
         return self._like(_compare(statistic, self._h0, self._h0 > 0).sum(1))
 
     def _loop_bars(self, statistic: str) -> torch.Tensor:
@@ -320,6 +328,8 @@ class MapFeatures:
 
 def _entropy(shares: torch.Tensor) -> torch.Tensor:
     """Return -p ln p, 0 at p = 0 in value and in gradient."""
+    if not shares.requires_grad:
+        return torch.special.entr(shares)
     positive = shares > 0
     return torch.where(positive, torch.special.entr(torch.where(positive, shares, 1)), 0)
 

@@ -121,12 +121,13 @@ def group_maps(
     out = []
     for members in groups.values():
         rows = [row for row, _, _ in members]
-        maps = torch.stack([m for _, m, _ in members])
-        _check_values(function, maps, rows, row_tolerance)
+        maps = _stacked([m for _, m, _ in members])
+        sums = _row_sums(maps)
+        _check_values(function, maps, sums, rows, row_tolerance)
         if not drop_ids:
             known = [i for _, _, i in members if i is not None]
             ids = torch.stack(known) if len(known) == len(members) else None
-            out.append(MapGroup(rows, _normalised(maps) if renormalize else maps, ids))
+            out.append(MapGroup(rows, _normalised(maps, sums) if renormalize else maps, ids))
             continue
         rest: dict[int, list[int]] = {}
         kept = [_drop(function, row, ids, drop_ids) for row, _, ids in members]
@@ -136,7 +137,7 @@ def group_maps(
             cut = [_cut(maps[p], members[p][2], kept[p]) for p in positions]
             smaller = torch.stack([m for m, _ in cut])
             ids = torch.stack([i for _, i in cut if i is not None])
-            smaller = _normalised(smaller) if renormalize else smaller
+            smaller = _normalised(smaller, _row_sums(smaller)) if renormalize else smaller
             out.append(MapGroup([rows[p] for p in positions], smaller, ids))
     return out
 
@@ -164,25 +165,39 @@ def _cut(
     return maps[..., keep, :][..., keep], None if ids is None else ids[keep.to(ids.device)]
 
 
-def _normalised(maps: torch.Tensor) -> torch.Tensor:
+def _stacked(maps: list[torch.Tensor]) -> torch.Tensor:
+    return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+
+
+def _row_sums(maps: torch.Tensor) -> torch.Tensor:
+    """Return the detached sums of the rows, on the host, as NumPy rounds them.
+
+    Where a head gives all its weight to one token its bars are no longer than the rounding error of the sum by which
+    the row is divided, so their entropy is the papers' only with the same rounding.
+    """
+    return torch.from_numpy(maps.detach().cpu().numpy().sum(-1, keepdims=True))
+
+
+def _normalised(maps: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
     """Divide every row by its sum; a row without any mass stays zero."""
-    sums = maps.sum(-1, keepdim=True)
-    # The papers' code divides by NumPy's sums. Where a head gives all its weight to one token its bars are
-    # no longer than the rounding error of that sum, so their entropy is the papers' only with the same
-    # rounding.
-    exact = torch.from_numpy(maps.detach().cpu().numpy().sum(-1, keepdims=True)).to(maps.device)
-    sums = sums + (exact - sums.detach())
-    return maps / torch.where(sums > 0, sums, 1)
+    sums = sums.to(maps.device)
+    if maps.requires_grad:
+        own = maps.sum(-1, keepdim=True)
+        sums = own + (sums - own.detach())
+    if not bool((sums > 0).all()):
+        sums = torch.where(sums > 0, sums, 1)
+    return maps / sums
 
 
-def _check_values(function: str, maps: torch.Tensor, rows: list[int], tolerance: float) -> None:
+def _check_values(
+    function: str, maps: torch.Tensor, sums: torch.Tensor, rows: list[int], tolerance: float
+) -> None:
     """Raise where a map has NaN, a negative entry, or a row whose sum is not one within `tolerance`."""
     if maps.numel() == 0:
         return
-    values = maps.detach()
-    sums = values.sum(-1)
+    values, sums = maps.detach(), sums[..., 0]
     low, high = torch.aminmax(sums)
-    if bool(values.amin() >= 0) and bool(low >= 1 - tolerance) and bool(high <= 1 + tolerance):
+    if float(low) >= 1 - tolerance and float(high) <= 1 + tolerance and float(values.amin()) >= 0:
         return
     for kind, bad in (
         ("has NaN", values.isnan()),

@@ -227,9 +227,16 @@ class AttentionRecorder:
 
     def feature_names(self) -> list[str]:
         """Return the names of the columns of `features`."""
-        if self.topology is None or self._shape is None:
+        if self.topology is None:
             raise fail("record", "recorder", "has no features", "a forward pass with features=…")
-        return self.topology.feature_names(*self._shape)
+        return self.topology.feature_names(*self.shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of layers and of heads a layer whose features were recorded."""
+        if self._shape is None:
+            raise fail("record", "recorder", "has no features", "a forward pass with features=…")
+        return self._shape
 
 
 def record(

@@ -271,9 +271,11 @@ class AttentionTopology(FeatureLayer):
                 part = slice(start, start + step)
                 ids = None if group.input_ids is None else group.input_ids[part]
                 tables.append((group.rows[part], self._table(group.rows[part], group.maps[part], ids, plan)))
-        # Rows come grouped by length; one gather brings them back into the order of the batch.
-        order = torch.tensor([row for rows, _ in tables for row in rows], device=first.device).argsort()
-        out = torch.cat([table for _, table in tables])[order].view(len(samples), *heads, len(names))
+        out = torch.cat([table for _, table in tables])
+        rows = [row for part, _ in tables for row in part]
+        if rows != list(range(len(rows))):  # grouping by length changed the order of the batch
+            out = out[torch.tensor(rows, device=first.device).argsort()]
+        out = out.view(len(samples), *heads, len(names))
         if self.padded_patterns:
             out = self._with_padded_patterns(out, samples, names)
         return out

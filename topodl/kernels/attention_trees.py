@@ -17,16 +17,17 @@ __all__ = ["count_at_least", "spanning_trees", "symmetric_maximum", "warm_up"]
 
 @kernel
 def symmetric_maximum(bits: Any) -> Any:
-    """Return max(A, Aᵀ) of every matrix in `bits` (M, n, n)."""
+    """Return max(A, Aᵀ) of every matrix in `bits` (M, n, n), the negative pattern of -0.0 as that of 0."""
     m, n = bits.shape[0], bits.shape[1]
     out = np.empty_like(bits)
+    zero = bits.dtype.type(0)
     tile = 16  # a tile of both triangles stays in the first cache
     for a in range(m):
         for first in range(0, n, tile):
             for second in range(first, n, tile):
                 for i in range(first, min(first + tile, n)):
                     for j in range(max(second, i), min(second + tile, n)):
-                        largest = max(bits[a, i, j], bits[a, j, i])
+                        largest = max(zero, max(bits[a, i, j], bits[a, j, i]))
                         out[a, i, j] = largest
                         out[a, j, i] = largest
     return out

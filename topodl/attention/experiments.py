@@ -1,0 +1,326 @@
+"""The published experiments on attention topology: artificial text, acceptability, minimal pairs.
+
+Each stands beside a control without topology: much of what topological features give is in five simple
+summaries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import matthews_corrcoef
+from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from topodl.attention._catalog import CONTROL
+from topodl.attention.corpora import LabelledTexts, MinimalPairs
+from topodl.attention.divergence import rtd
+from topodl.attention.models import token_classes_of
+from topodl.attention.recording import record
+from topodl.attention.topology import AttentionTopology
+
+__all__ = [
+    "TextFeatures",
+    "artificial_text_table",
+    "cola_table",
+    "extract",
+    "head_scores",
+    "minimal_pair_table",
+]
+
+Array = np.ndarray[Any, Any]
+_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_COMPONENTS = 200
+_CLIP = 10.0
+_CHOOSING_PAIRS = 100
+_BATCH = 32
+
+
+class TextFeatures(NamedTuple):
+    """Features (texts, columns), their names, and mean-pooled embeddings (texts, d)."""
+
+    values: Array
+    names: list[str]
+    embeddings: Array
+
+    def columns(self, *stems: str) -> Array:
+        """Return the features whose name, after layer and head, starts with one of `stems`."""
+        wanted = [k for k, name in enumerate(self.names) if name.split(".", 2)[2].startswith(stems)]
+        return self.values[:, wanted]
+
+
+def experiment_topology(tokenizer: Any) -> AttentionTopology:
+    """Return the features of the papers (without the repeated weak components) and the control."""
+    layer = AttentionTopology.like_paper("2023", token_classes_of(tokenizer))
+    features = [name for name in layer.features if name != "graph.weak_components"]
+    return layer.set_params(features=[*features, *CONTROL])
+
+
+def extract(
+    model: torch.nn.Module,
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+    cache: Path | None = None,
+    label: str = "features",
+) -> TextFeatures:
+    """Return features and embeddings of `texts`, from the folder `cache` where they were computed before."""
+    topology = experiment_topology(tokenizer)
+    config = getattr(model, "config", None)
+    key = json.dumps([list(texts), max_length, topology.feature_list(), str(config)])
+    file = None if cache is None else cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    if file is not None and file.is_file():
+        with np.load(file) as saved:
+            return TextFeatures(saved["values"], saved["names"].tolist(), saved["embeddings"])
+    # Neighbours in length share a batch, so that little is padded; the order is put back at the end.
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    values, embeddings = [], []
+    with torch.no_grad(), record(model, features=topology) as recorder:
+        for start in tqdm(range(0, len(order), _BATCH), desc=label, unit="batch"):
+            batch = [texts[i] for i in order[start : start + _BATCH]]
+            tokens = tokenizer(
+                batch, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
+            )
+            states = model(**tokens).last_hidden_state
+            weight = tokens["attention_mask"][..., None].to(states)
+            embeddings.append(((states * weight).sum(1) / weight.sum(1)).numpy())
+            values.append(recorder.features().numpy())
+            names = recorder.feature_names()
+            recorder.clear()
+    back = np.argsort(order)
+    out = TextFeatures(np.concatenate(values)[back], names, np.concatenate(embeddings)[back])
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial.npz")
+        np.savez(partial, values=out.values, names=np.array(names), embeddings=out.embeddings)
+        partial.replace(file)
+    return out
+
+
+def feature_sets(features: TextFeatures) -> dict[str, Array]:
+    """Return the feature sets that the tables compare, the control among them."""
+    tree = ("graph.edges", "graph.degree", "graph.components", "graph.betti1", "barcode.h0")
+    topology = features.columns("graph", "barcode", "pattern")
+    return {
+        "mean-pooled embedding": features.embeddings,
+        "control: attention summaries without topology": features.columns("entropy", "sink"),
+        "threshold statistics": features.columns("graph"),
+        "spanning tree only": features.columns(*tree),
+        "barcodes": features.columns("barcode"),
+        "patterns": features.columns("pattern"),
+        "all topological features": topology,
+        "embedding + topology": np.hstack([features.embeddings, topology]),
+    }
+
+
+class _Prepared(NamedTuple):
+    train: Array
+    tests: list[Array]
+
+
+def _prepared(train: Array, *tests: Array) -> _Prepared:
+    """Standardise, clip outliers and, above 400 columns, keep the largest principal components."""
+    scaler = StandardScaler().fit(train)
+    parts = [np.clip(scaler.transform(part), -_CLIP, _CLIP) for part in (train, *tests)]
+    if train.shape[1] > 2 * _COMPONENTS:
+        kept = min(_COMPONENTS, len(train) - 1)
+        pca = PCA(kept, whiten=True, svd_solver="randomized", random_state=0).fit(parts[0])
+        parts = [pca.transform(part) for part in parts]
+    return _Prepared(parts[0], parts[1:])
+
+
+def _classifier(strength: float, balanced: bool = False) -> LogisticRegression:
+    weight = "balanced" if balanced else None
+    return LogisticRegression(C=strength, class_weight=weight, max_iter=2000)
+
+
+def _best_strength(
+    x: Array,
+    y: Array,
+    folds: list[tuple[Array, Array]],
+    score: Callable[[Array, Array], float],
+    balanced: bool,
+) -> tuple[float, float]:
+    """Return the regularisation with the best cross-validated score, and that score."""
+    found = []
+    for strength in _STRENGTHS:
+        scores = [
+            score(y[test], _classifier(strength, balanced).fit(x[train], y[train]).predict(x[test]))
+            for train, test in folds
+        ]
+        found.append((float(np.mean(scores)), strength))
+    best = max(found)
+    return best[1], best[0]
+
+
+def _accuracy(truth: Array, predicted: Array) -> float:
+    return float(np.mean(truth == predicted))
+
+
+def cross_validated_accuracy(values: Array, labels: Array, groups: Array) -> tuple[float, float]:
+    """Return mean and standard error of the accuracy over 5 folds that keep groups together."""
+    scores = []
+    for train, test in GroupKFold(5, shuffle=True, random_state=0).split(values, labels, groups):
+        data = _prepared(values[train], values[test])
+        inner = list(GroupKFold(3).split(data.train, labels[train], groups[train]))
+        strength, _ = _best_strength(data.train, labels[train], inner, _accuracy, False)
+        model = _classifier(strength).fit(data.train, labels[train])
+        scores.append(_accuracy(labels[test], model.predict(data.tests[0])))
+    return float(np.mean(scores)), float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
+
+
+def artificial_text_table(features: TextFeatures, data: LabelledTexts) -> list[dict[str, Any]]:
+    """Return accuracy and standard error of each feature set, 5 folds grouped by pair."""
+    labels, groups = np.array(data.labels), np.array(data.groups)
+    rows = []
+    for name, values in tqdm(feature_sets(features).items(), desc=data.name, unit="set"):
+        accuracy, error = cross_validated_accuracy(values, labels, groups)
+        rows.append({"features": name, "columns": values.shape[1], "accuracy": accuracy, "error": error})
+    return rows
+
+
+def head_scores(features: TextFeatures, data: LabelledTexts) -> Array:
+    """Return how well each head alone tells the labels apart: cross-validated accuracy, (layers, heads)."""
+    labels, groups = np.array(data.labels), np.array(data.groups)
+    place = [
+        tuple(int(part[4 + (k == 0) :]) for k, part in enumerate(n.split(".", 2)[:2])) for n in features.names
+    ]
+    shape = (max(layer for layer, _ in place) + 1, max(head for _, head in place) + 1)
+    topological = [not n.split(".", 2)[2].startswith(("entropy", "sink")) for n in features.names]
+    scores = np.zeros(shape)
+    folds = list(GroupKFold(5, shuffle=True, random_state=0).split(labels, labels, groups))
+    for position in np.ndindex(*shape):
+        columns = [k for k, at in enumerate(place) if at == position and topological[k]]
+        x = features.values[:, columns]
+        found = []
+        for train, test in folds:
+            data_ = _prepared(x[train], x[test])
+            model = _classifier(1e-2).fit(data_.train, labels[train])
+            found.append(_accuracy(labels[test], model.predict(data_.tests[0])))
+        scores[position] = np.mean(found)
+    return scores
+
+
+def cola_table(features: dict[str, TextFeatures], data: dict[str, LabelledTexts]) -> list[dict[str, Any]]:
+    """Return CV MCC on train, and accuracy and MCC with standard errors on both dev sets, for each feature set.
+
+    The regularisation is chosen by 3-fold cross-validation on train; classes are weighted by their frequency.
+    """
+    labels = {split: np.array(texts.labels) for split, texts in data.items()}
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(labels["train"], labels["train"]))
+    sets = {split: feature_sets(found) for split, found in features.items()}
+    rows = []
+    dev = [split for split in data if split != "train"]
+    for name in tqdm(sets["train"], desc="CoLA", unit="set"):
+        ready = _prepared(sets["train"][name], *(sets[split][name] for split in dev))
+        strength, score = _best_strength(ready.train, labels["train"], folds, matthews_corrcoef, True)
+        model = _classifier(strength, True).fit(ready.train, labels["train"])
+        row: dict[str, Any] = {"features": name, "columns": sets["train"][name].shape[1], "cv mcc": score}
+        for split, values in zip(dev, ready.tests, strict=True):
+            row |= _dev_scores(split, labels[split], model.predict(values))
+        rows.append(row)
+    return rows
+
+
+def _dev_scores(split: str, truth: Array, predicted: Array) -> dict[str, float]:
+    """Return accuracy and MCC with standard errors, the MCC's by bootstrap."""
+    accuracy = _accuracy(truth, predicted)
+    draws = np.random.default_rng(0).integers(len(truth), size=(500, len(truth)))
+    spread = [matthews_corrcoef(truth[d], predicted[d]) for d in draws]
+    return {
+        f"{split} accuracy": accuracy,
+        f"{split} accuracy error": float(np.sqrt(accuracy * (1 - accuracy) / len(truth))),
+        f"{split} mcc": float(matthews_corrcoef(truth, predicted)),
+        f"{split} mcc error": float(np.std(spread)),
+    }
+
+
+# Minimal pairs: every score has one value for the good and one for the bad sentence, per head.
+
+
+def pair_scores(
+    model: torch.nn.Module, tokenizer: Any, pairs: MinimalPairs
+) -> dict[str, tuple[Array, Array]]:
+    """Return name -> (good, bad) of shape (pairs, layers * heads) for all scores of a paradigm."""
+    maps = [_maps(model, tokenizer, sentences) for sentences in (pairs.good, pairs.bad)]
+    found: dict[str, tuple[list[Array], list[Array]]] = {}
+    bars = {
+        how: AttentionTopology(
+            "barcode.h0.mean", symmetrize=how, lower_bound=0.0, renormalize=False, row_tolerance=float("inf")
+        )
+        for how in ("upper", "max")
+    }
+    control = AttentionTopology("control", renormalize=False, row_tolerance=float("inf"))
+    for good, bad in tqdm(zip(*maps, strict=True), desc=pairs.name, total=len(pairs.good), unit="pair"):
+        n = min(good.shape[-1], bad.shape[-1])
+        cut = torch.stack([good[..., -n:, -n:], bad[..., -n:, -n:]])
+        scores = {f"mean H0 bar, {how}": layer(cut).numpy() for how, layer in bars.items()}
+        scores["RTD, upper"] = np.stack([rtd(good, bad).flatten().numpy(), rtd(bad, good).flatten().numpy()])
+        simple = control(cut).view(2, -1, len(CONTROL)).numpy()
+        scores |= {f"control: {name}": simple[..., k] for k, name in enumerate(CONTROL)}
+        for name, (first, second) in scores.items():
+            for part, value in zip(found.setdefault(name, ([], [])), (first, second), strict=True):
+                part.append(value)
+    return {name: (np.stack(first), np.stack(second)) for name, (first, second) in found.items()}
+
+
+def _maps(model: torch.nn.Module, tokenizer: Any, sentences: list[str]) -> list[torch.Tensor]:
+    """Return the attention maps (layers, heads, n, n) of every sentence, without padding."""
+    out = []
+    with torch.no_grad(), record(model) as recorder:
+        for start in range(0, len(sentences), _BATCH):
+            tokens = tokenizer(sentences[start : start + _BATCH], padding=True, return_tensors="pt")
+            model(**tokens)
+            batch = recorder.attention()
+            lengths = tokens["attention_mask"].sum(1).tolist()
+            out += [m[..., :n, :n].clone() for m, n in zip(batch, lengths, strict=True)]
+            recorder.clear()
+    return out
+
+
+def _judged(good: Array, bad: Array) -> Array:
+    """Return the share of pairs in which the good sentence has the smaller score, ties a half, per column."""
+    return ((good < bad) + 0.5 * (good == bad)).mean(0)
+
+
+def minimal_pair_table(
+    scores: dict[str, tuple[Array, Array]], paradigm: str, choosing: int = _CHOOSING_PAIRS
+) -> list[dict[str, Any]]:
+    """Return the accuracy of each score; head and rule are chosen on the first pairs, tested on the others.
+
+    The control takes the best of all its summaries on the first pairs.
+    """
+    rows = []
+    for name in [n for n in scores if not n.startswith("control")] + ["control"]:
+        members = [
+            s for n, s in scores.items() if n == name or (name == "control" and n.startswith("control"))
+        ]
+        good = np.concatenate([g for g, _ in members], 1)
+        bad = np.concatenate([b for _, b in members], 1)
+        share = _judged(good[:choosing], bad[:choosing])
+        head = int(np.argmax(np.abs(share - 0.5)))
+        accuracy = float(_judged(good[choosing:], bad[choosing:])[head])
+        accuracy = accuracy if share[head] >= 0.5 else 1 - accuracy
+        error = float(np.sqrt(accuracy * (1 - accuracy) / (len(good) - choosing)))
+        rule = "smaller" if share[head] >= 0.5 else "larger"
+        rows.append(
+            {
+                "paradigm": paradigm,
+                "score": name,
+                "accuracy": accuracy,
+                "error": error,
+                "head": head,
+                "rule": rule,
+            }
+        )
+    return rows

@@ -1,0 +1,211 @@
+"""`AttentionFeatures`: from texts or images straight to attention features, as a step of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from topodl._checks import fail
+from topodl.attention.recording import record
+from topodl.attention.topology import AttentionTopology
+from topodl.errors import InputError, MissingDependencyError
+from topodl.layers._base import FeatureLayer
+
+__all__ = ["AttentionFeatures", "load_text_model", "token_classes_of"]
+
+
+class AttentionFeatures(FeatureLayer):
+    """Run a model and return the topological features of its attention.
+
+    A step of a scikit-learn pipeline on raw input: images for a vision transformer, strings for a language
+    model with its tokenizer. The model stays frozen in `transform`; as a module the features carry gradients
+    to it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model whose attention `record` can see.
+    topology : AttentionTopology
+        The features.
+    tokenizer : callable, optional
+        A Hugging Face tokenizer; samples are then strings.
+    max_length : int, optional
+        Strings are cut to this many tokens.
+    layers : str, optional
+        Regular expression for the names of the attention modules to use.
+    chunk_size, n_jobs, verbose
+        Samples a forward pass, joblib's number of jobs, and whether a progress bar shows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from topodl.attention import AttentionFeatures, AttentionTopology
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    >>> model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    >>> step = AttentionFeatures(model, AttentionTopology(("barcode.h0.mean", "sink.max")))
+    >>> step.fit_transform(torch.randn(5, 6, 8)).shape
+    (5, 8)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        topology: AttentionTopology,
+        *,
+        tokenizer: Any = None,
+        max_length: int | None = None,
+        layers: str | None = None,
+        chunk_size: int = 16,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.topology = topology
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.layers = layers
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def forward(self, inputs: Any) -> torch.Tensor:
+        """Return the features (B, layers * heads * features) of what the model is called with.
+
+        Parameters
+        ----------
+        inputs : Tensor, mapping or list of str
+            One tensor, the keyword arguments of the model, or strings where a tokenizer is given.
+        """
+        if isinstance(inputs, list):
+            inputs = self._tokenized(inputs)
+        with record(self.model, features=self.topology, layers=self.layers) as recorder:
+            if isinstance(inputs, Mapping):
+                self.model(**inputs)
+            else:
+                self.model(inputs)
+        self._shape = recorder.shape
+        return recorder.features()
+
+    def _tokenized(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        if self.tokenizer is None:
+            raise fail("AttentionFeatures", "tokenizer", "is missing", "a tokenizer, to read strings")
+        options = {"truncation": True, "max_length": self.max_length} if self.max_length else {}
+        encoded = self.tokenizer(list(texts), padding=True, return_tensors="pt", **options)
+        device = next(self.model.parameters()).device
+        return {name: value.to(device) for name, value in encoded.items()}
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind in "OU"):
+            texts = list(X)
+            for i, text in enumerate(texts):
+                if not isinstance(text, str) or not text.strip():
+                    raise fail("AttentionFeatures", f"X[{i}]", f"is {text!r}", "a text that is not empty")
+            return texts
+        samples = torch.as_tensor(X)
+        if samples.ndim < 2 or len(samples) == 0:
+            came = f"has shape {tuple(samples.shape)}"
+            raise fail("AttentionFeatures", "X", came, "a batch of inputs of the model, or a list of strings")
+        return samples
+
+    def _as_input(self, chunk: Any) -> Any:
+        return chunk
+
+    def _fit(self, samples: Any) -> None:
+        training = self.model.training
+        self.model.eval()
+        device, dtype = self._place()
+        first = samples[:1]
+        if isinstance(first, torch.Tensor):
+            first = first.to(device, dtype if first.is_floating_point() else None)
+        self(first)
+        self.model.train(training)
+        self.n_layers_, self.n_heads_ = self._shape
+
+    def _in_chunks(self, samples: Any) -> Any:
+        training = self.model.training
+        self.model.eval()
+        try:
+            return super()._in_chunks(samples)
+        finally:
+            self.model.train(training)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the names of the columns, such as ``layer3.head7.barcode.h0.sum``.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        return np.array(self.topology.feature_names(self.n_layers_, self.n_heads_), dtype=object)
+
+
+def load_text_model(name: str) -> tuple[nn.Module, Any]:
+    """Return a Hugging Face model in evaluation mode, and its tokenizer.
+
+    Parameters
+    ----------
+    name : str
+        A folder with a saved model, the name of a model on the Hugging Face hub, or ``package:NAME`` for an
+        installed Python package that carries one in its folder ``model``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If transformers is not installed.
+    InputError
+        If there is no such model.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise MissingDependencyError(
+            "transformers", extra="attention", purpose="reading a text model"
+        ) from None
+    place = _package_folder(name.removeprefix("package:")) if name.startswith("package:") else name
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+        model = transformers.AutoModel.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"load_text_model: name is {name!r}, which could not be read ({reason}); expected a folder with a "
+            "saved model, a name on the Hugging Face hub, or package:NAME"
+        ) from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.eval(), tokenizer
+
+
+def _package_folder(name: str) -> str:
+    from importlib.util import find_spec
+
+    spec = find_spec(name) if name.isidentifier() else None
+    folder = Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
+    if folder is None or not (folder / "config.json").is_file():
+        came = f"names the package {name!r}, which is not installed or carries no folder `model`"
+        raise fail("load_text_model", "name", came, "an installed package with a saved model")
+    return str(folder)
+
+
+def token_classes_of(tokenizer: Any) -> dict[str, list[int]]:
+    """Return the ids of comma, period and separator for `token_classes`, as far as the tokenizer has them."""
+    unknown = tokenizer.unk_token_id
+    ids = {
+        "comma": tokenizer.convert_tokens_to_ids(","),
+        "period": tokenizer.convert_tokens_to_ids("."),
+        "sep": tokenizer.sep_token_id,
+    }
+    return {name: [i] for name, i in ids.items() if i is not None and i != unknown}
