@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail
+from topodl._checks import check_choice, check_number, fail
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.rips_edges import inspect_matrix
 from topodl.persistence._batch import assemble, pack_bars, pairing_op, to_host
+from topodl.persistence._clouds import as_flat, checked_clouds, homology_dims_of
 from topodl.persistence._rips_pairing import pair_cloud
 
 __all__ = ["rips_persistence"]
@@ -24,7 +25,6 @@ __all__ = ["rips_persistence"]
 _NAME = "rips_persistence"
 _POINTS = "finite points of shape (B, N, d), or a list of (N_i, d)"
 _MATRICES = "symmetric distances >= 0 of shape (B, N, N), or a list of (N_i, N_i)"
-_LARGEST = 1e150  # squares of differences below this are finite
 
 
 def rips_persistence(
@@ -95,8 +95,8 @@ def rips_persistence(
     precomputed = metric == "precomputed"
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
-    homology_dims = _homology_dims(dims)
-    flat, sizes = _as_flat(x, precomputed)
+    homology_dims = homology_dims_of(_NAME, dims)
+    flat, sizes = as_flat(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
     bars, edges, places = _rips_bars(
         flat.detach(), list(sizes), homology_dims, precomputed, float(max_edge_length)
     )
@@ -104,46 +104,6 @@ def rips_persistence(
     values = torch.cat((lengths, lengths.new_tensor([0.0, math.inf])))
     births, deaths = values.index_select(0, places[0]), values.index_select(0, places[1])
     return assemble(bars, births, deaths, len(sizes), homology_dims)
-
-
-def _homology_dims(dims: int | Iterable[int]) -> list[int]:
-    wanted = [dims] if isinstance(dims, int) else list(dims)
-    for k in wanted:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 0:
-            raise fail(_NAME, "dims", f"has {k!r}", "integers of at least 0")
-    if not wanted:
-        raise fail(_NAME, "dims", "is empty", "at least one homology dimension")
-    return sorted(set(wanted))
-
-
-def _as_flat(x: Any, precomputed: bool) -> tuple[torch.Tensor, Sequence[int]]:
-    """Return all points as one tensor (ΣN, d), or all entries of the matrices as one (ΣN²,), and the sizes N."""
-    expected = _MATRICES if precomputed else _POINTS
-    if isinstance(x, torch.Tensor):
-        x = _as_real("x", x)
-        if x.ndim != 3 or 0 in x.shape[1:] or (precomputed and x.shape[1] != x.shape[2]):
-            raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", expected)
-        flat = x.reshape(-1) if precomputed else x.reshape(-1, x.shape[2])
-        return flat, [x.shape[1]] * x.shape[0]
-    if not isinstance(x, Sequence):
-        raise TypeError(f"{_NAME}: x is a {type(x).__name__}; expected a torch.Tensor or a sequence of them")
-    if not x:
-        return torch.empty(0 if precomputed else (0, 1)), []
-    clouds = [_as_real(f"x[{k}]", cloud) for k, cloud in enumerate(x)]
-    for k, cloud in enumerate(clouds):
-        alike = cloud.ndim == 2 and 0 not in cloud.shape and cloud.dtype == clouds[0].dtype
-        if not alike or cloud.shape[1] != (cloud.shape[0] if precomputed else clouds[0].shape[1]):
-            came = f"has shape {tuple(cloud.shape)} and dtype {cloud.dtype}"
-            raise fail(_NAME, f"x[{k}]", came, f"{expected}, all of one dtype, none empty")
-    flat = torch.cat([cloud.reshape(-1) if precomputed else cloud for cloud in clouds])
-    return flat, [cloud.shape[0] for cloud in clouds]
-
-
-def _as_real(argument: str, value: Any) -> torch.Tensor:
-    x = check_tensor(_NAME, argument, value)
-    if x.is_complex():
-        raise TypeError(f"{_NAME}: {argument} has dtype {x.dtype}; expected real values")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
@@ -174,7 +134,7 @@ def _rips_bars(
     """Return the packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
     host = to_host(x)
     single = host.dtype == torch.float32
-    clouds = _checked_matrices(host, sizes) if precomputed else _checked_clouds(host, sizes)
+    clouds = _checked_matrices(host, sizes) if precomputed else checked_clouds(_NAME, host, sizes, _POINTS)
     bars = pack_bars(
         map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, single, max_edge_length), clouds),
         2,
@@ -194,19 +154,6 @@ def _rips_bars(
         edges[0] = first[sample] + i * lengths[sample] + j
     bars_out, edges_out, places_out = (torch.from_numpy(part).to(x.device) for part in (bars, edges, places))
     return bars_out, edges_out, places_out
-
-
-def _checked_clouds(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:
-    """Return each cloud in float64, or raise the error that names the first one that has no finite points."""
-    points = host.numpy().astype(np.float64)
-    starts = np.cumsum([0, *sizes])
-    if not np.abs(points).max(initial=0.0) <= _LARGEST:
-        row, column = np.argwhere(~(np.abs(points) <= _LARGEST))[0]
-        sample = int(np.searchsorted(starts, row, side="right")) - 1
-        came = f"has {points[row, column]} at ({row - starts[sample]}, {column})"
-        came = came.replace("has nan", "has NaN")
-        raise fail(_NAME, f"x[{sample}]", came, f"{_POINTS}, of size up to {_LARGEST:g}")
-    return np.split(points, starts[1:-1])
 
 
 def _checked_matrices(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:

@@ -1,0 +1,154 @@
+import math
+
+import gudhi
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import topodl
+from topodl import InputError, alpha_persistence
+from topodl.persistence import _alpha_pairing
+
+
+@st.composite
+def clouds(draw):
+    """Points on a small grid (cospherical, coplanar, duplicates), or anywhere in a box."""
+    shape = draw(st.integers(1, 20)), draw(st.sampled_from([2, 3]))
+    grid = st.integers(0, 3).map(float)
+    anywhere = st.integers(0, 10**6).map(lambda k: k / 10**5)
+    return draw(hnp.arrays(float, shape, elements=draw(st.sampled_from([grid, anywhere]))))
+
+
+def bars_of(d, dim):
+    part = d.dim(dim)
+    return in_order(zip(part.births.tolist(), part.deaths.tolist(), strict=True))
+
+
+def in_order(bars):
+    """Sorted by birth and death, births that differ by rounding alone being one."""
+    return sorted(bars, key=lambda bar: (float(f"{bar[0]:.6g}"), bar[1]))
+
+
+def gudhi_bars(points, dim):
+    tree = gudhi.AlphaComplex(points=points).create_simplex_tree()
+    tree.compute_persistence(homology_coeff_field=2)
+    bars = np.sqrt(tree.persistence_intervals_in_dimension(dim))
+    return in_order((b, d) for b, d in bars.tolist() if d - b > 1e-6 * d)
+
+
+def radius(points):
+    """The radius of the smallest sphere through the points, by least squares."""
+    rows = points[1:] - points[0]
+    return np.linalg.norm(np.linalg.lstsq(2 * rows, (rows**2).sum(1), rcond=None)[0]) if len(rows) else 0.0
+
+
+def check_against_gudhi(points):
+    dims = range(points.shape[1])
+    d = alpha_persistence(torch.tensor(points)[None], dims)
+    for dim in dims:
+        long = [(b, e) for b, e in bars_of(d, dim) if e - b > 1e-6 * e]
+        theirs = gudhi_bars(points, dim)
+        assert len(long) == len(theirs)
+        np.testing.assert_allclose(np.reshape(long, (-1, 2)), np.reshape(theirs, (-1, 2)), rtol=1e-6)
+    for ends, cells in ((d.births, d.birth_cells), (d.deaths, d.death_cells)):
+        for value, cell in zip(ends.tolist(), cells.tolist(), strict=True):
+            corners = [v for v in cell if v >= 0]
+            assert value == (pytest.approx(radius(points[corners]), rel=1e-6) if corners else math.inf)
+
+
+@given(clouds())
+def test_bars_equal_gudhi_and_values_are_radii_of_cells(points):
+    check_against_gudhi(points)
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_a_cloud_of_real_size(n_dims):
+    check_against_gudhi(np.random.default_rng(0).normal(size=(400, n_dims)))
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_gradients_of_first_and_second_order(n_dims):
+    x = torch.rand(2, 12, n_dims, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def ends(points):
+        d = alpha_persistence(points, range(n_dims)).finite()
+        return torch.cat((d.births, d.deaths))
+
+    torch.autograd.gradcheck(ends, x.requires_grad_())
+    torch.autograd.gradgradcheck(ends, x)
+
+
+def test_duplicates_have_finite_gradients():
+    x = torch.tensor([[0.0, 0.0], [0, 0], [1, 0], [0, 1], [1, 1], [1, 1]], requires_grad=True)
+    d = alpha_persistence(x[None])
+    assert bars_of(d, 1) == [(0.5, pytest.approx(math.sqrt(0.5)))]
+    (d.births.sum() + d.finite().deaths.sum()).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_few_points(n, n_dims):
+    d = alpha_persistence(torch.eye(4)[None, :n, :n_dims], range(n_dims))
+    assert d.dim(0).essential().n_bars == 1
+    assert d.dim(0).n_bars == len({tuple(p) for p in torch.eye(4)[:n, :n_dims].tolist()})
+    assert torch.isfinite(d.finite().deaths).all()
+
+
+def test_a_list_is_each_cloud_alone_and_threads_change_nothing():
+    generator = torch.Generator().manual_seed(2)
+    batch = [torch.rand(n, 3, generator=generator) for n in (30, 1, 60, 5)]
+    before, results = topodl.get_num_threads(), []
+    try:
+        for n in (1, 8):
+            topodl.set_num_threads(n)
+            results.append(alpha_persistence(batch, (0, 1, 2)))
+    finally:
+        topodl.set_num_threads(before)
+    for name in ("births", "deaths", "samples", "birth_cells", "death_cells"):
+        assert torch.equal(getattr(results[0], name), getattr(results[1], name))
+    for k, cloud in enumerate(batch):
+        alone = alpha_persistence(cloud[None], (0, 1, 2))
+        torch.testing.assert_close(results[0][k].deaths, alone.deaths)
+        assert torch.equal(results[0][k].death_cells, alone.death_cells)
+    assert len(alpha_persistence([])) == len(alpha_persistence(torch.zeros(0, 4, 2))) == 0
+
+
+def test_an_unknown_form_of_the_serialised_tree_is_read_simplex_by_simplex(monkeypatch):
+    points = np.random.default_rng(3).random((40, 3))
+    expected = _alpha_pairing._delaunay(points)
+    monkeypatch.setattr(_alpha_pairing, "read_simplices", lambda *_: (np.empty((0, 4)), -1))
+    for level, other in zip(_alpha_pairing._delaunay(points), expected, strict=True):
+        np.testing.assert_array_equal(level, other)
+
+
+@pytest.mark.parametrize(
+    ("x", "dims", "message"),
+    [
+        (torch.zeros(1, 3, 4), 0, "x has points in 4 dimensions"),
+        (torch.zeros(1, 0, 2), 0, r"x has shape \(1, 0, 2\)"),
+        ([torch.zeros(1, 2), torch.full((1, 2), math.nan)], 0, r"x\[1\] has NaN at \(0, 0\)"),
+        (torch.zeros(1, 3, 2), 2, "dims has 2"),
+    ],
+)
+def test_bad_input_is_named(x, dims, message):
+    with pytest.raises(InputError, match=message):
+        alpha_persistence(x, dims)
+
+
+def test_the_operator_traces_as_one_graph():
+    from topodl.persistence.alpha import _alpha_bars
+
+    x = torch.rand(2, 10, 2, generator=torch.Generator().manual_seed(4))
+    torch.library.opcheck(_alpha_bars, (x.reshape(20, 2), [10, 10], [0, 1]))
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def total(points):
+        d = alpha_persistence(points)
+        return torch.where(torch.isfinite(d.deaths), d.deaths - d.births, 0.0).sum()
+
+    total(x.requires_grad_()).backward()
+    assert torch.isfinite(x.grad).all()

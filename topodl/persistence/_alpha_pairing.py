@@ -1,0 +1,127 @@
+"""Pairs of the alpha filtration of one cloud: GUDHI's Delaunay triangulation, then `kernels.alpha`.
+
+Simplices are rows of vertices, lexicographic, padded by -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from topodl.kernels.alpha import alpha_values, elder_deaths, read_simplices, reduce_triangles, top_deaths
+from topodl.persistence._batch import BarCells
+
+__all__ = ["pair_cloud"]
+
+_Array = npt.NDArray[Any]
+_HEADER_BYTES = 16  # the serialised tree begins at one of these
+_SAME = 1e-10  # radii that differ by no more than this share are those of cospherical points
+
+
+def pair_cloud(points: _Array, dims: Sequence[int]) -> BarCells:
+    """Return the bars of positive length of one cloud (n, d) in float64, cells as rows of d + 1 vertices."""
+    levels = _delaunay(points)
+    top = len(levels) - 1
+    faces: list[_Array] = [np.empty((0, 0), np.int64)] * (top + 2)
+    values = [np.zeros(len(level)) for level in levels]
+    for k in range(top, 0, -1):
+        above = values[k + 1] if k < top else np.empty(0)
+        values[k] = alpha_values(points, levels[k], _with_opposite(faces, levels, k + 1), above, k + 1)
+        faces[k] = _faces(levels[k], levels[k - 1], len(points))
+    for k in range(2, top + 1):  # rounding must not let a simplex enter before its faces
+        np.maximum(values[k], values[k - 1][faces[k]].max(1), out=values[k])
+    pairs = _pairs(levels, faces, values, top)
+    bars = []
+    for dim in dims:
+        births, deaths = pairs.get(dim, (np.empty(0, np.int64), np.empty(0, np.int64)))
+        if dim > 0 and len(births):
+            short = values[dim + 1][deaths] <= values[dim][births] * (1 + _SAME)
+            births, deaths = births[~short], deaths[~short]
+        birth_cells, death_cells = (
+            _padded(levels, k, ids, points.shape[1]) for k, ids in ((dim, births), (dim + 1, deaths))
+        )
+        if dim == 0:  # one component lives forever, born at the smallest vertex
+            first = np.full((1, points.shape[1] + 1), -1, np.int64)
+            first[0, 0] = levels[0][0, 0]
+            birth_cells, death_cells = (
+                np.concatenate((birth_cells, first)),
+                np.concatenate((death_cells, 0 * first - 1)),
+            )
+        bars.append((dim, birth_cells, death_cells))
+    return bars
+
+
+def _padded(levels: list[_Array], dim: int, simplices: _Array, n_dims: int) -> _Array:
+    cells = np.full((len(simplices), n_dims + 1), -1, np.int64)
+    if len(simplices):
+        cells[:, : dim + 1] = levels[dim][simplices]
+    return cells
+
+
+def _delaunay(points: _Array) -> list[_Array]:
+    """Return the simplices of dimension 0, 1, … of the Delaunay triangulation; duplicate points are left out."""
+    from gudhi import DelaunayComplex
+
+    tree = DelaunayComplex(points=points).create_simplex_tree(filtration=None)
+    counts = np.array(tree.num_simplices_by_dimension(), np.int64)
+    stream = np.asarray(tree.__getstate__()).view(np.uint8)
+    for place in range(min(_HEADER_BYTES, len(stream))):
+        simplices, end = read_simplices(stream, place, counts)
+        if end == len(stream):
+            break
+    else:  # another version of GUDHI, with another form
+        rows = sorted((simplex for simplex, _ in tree.get_simplices()), key=lambda s: (len(s), s))
+        simplices = np.array([row + [-1] * (len(counts) - len(row)) for row in rows], np.int64)
+    ends = np.cumsum(counts)[:-1]
+    return [np.ascontiguousarray(level[:, : k + 1]) for k, level in enumerate(np.split(simplices, ends))]
+
+
+def _faces(simplices: _Array, lower: _Array, n: int) -> _Array:
+    """Return (m, k + 1) places in `lower` of the faces of `simplices`, the face opposite to each vertex."""
+    size = simplices.shape[1]
+    weights = n ** np.arange(size - 2, -1, -1)
+    keys = lower @ weights
+    sides = [np.delete(simplices, c, 1) @ weights for c in range(size)]
+    return np.stack([np.searchsorted(keys, side) for side in sides], 1)
+
+
+def _with_opposite(faces: list[_Array], levels: list[_Array], k: int) -> _Array:
+    if k >= len(levels):
+        return np.empty((0, 2 * k + 2), np.int64)
+    return np.concatenate((faces[k], levels[k]), 1)
+
+
+def _order(values: _Array) -> tuple[_Array, _Array]:
+    order = np.argsort(values, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return order, rank
+
+
+def _pairs(
+    levels: list[_Array], faces: list[_Array], values: list[_Array], top: int
+) -> dict[int, tuple[_Array, _Array]]:
+    """Return births and deaths, as places in the simplices of their dimensions, for every dimension."""
+    pairs: dict[int, tuple[_Array, _Array]] = {}
+    if top == 0:
+        return pairs
+    edge_order, edge_rank = _order(values[1])
+    dying, _ = elder_deaths(len(levels[0]), faces[1][edge_order][:, ::-1])
+    joins = np.flatnonzero(dying >= 0)
+    pairs[0] = dying[joins], edge_order[joins]
+    if top == 1:
+        return pairs
+    facet_order, _ = _order(values[top - 1])
+    _, cell_rank = _order(values[top])
+    filled = top_deaths(faces[top], len(levels[top - 1]), facet_order[::-1].copy(), cell_rank)
+    closing = facet_order[filled[facet_order] >= 0]
+    pairs[top - 1] = closing, filled[closing]
+    if top == 3:
+        left = facet_order[filled[facet_order] < 0]
+        columns = -np.sort(-edge_rank[faces[2][left]], axis=1)
+        killed = reduce_triangles(columns, len(edge_order))
+        pairs[1] = edge_order[killed], left
+    return pairs
