@@ -41,22 +41,28 @@ def thin(mask: NDArray[np.bool_], iterations: int | None = None, corner: bool = 
 @kernel
 def _thin(image: Any, shape: Any, offsets: Any, table: Any, masks: Any, rounds: int, corner: bool) -> None:
     space = shape[0] > 1
-    active: Any = np.flatnonzero(image)
-    queued = np.zeros(len(image), np.uint8)
-    is_end = np.zeros(len(image), np.uint8)
+    active = np.empty(len(image), np.int64)  # what may go in this iteration, and what in the next
     following = np.empty(len(image), np.int64)
+    is_active, is_following = np.zeros(len(image), np.uint8), np.zeros(len(image), np.uint8)
+    is_end = np.zeros(len(image), np.uint8)
+    n_active = 0
+    pixel: Any
+    for pixel in np.flatnonzero(image):
+        n_active = _append(active, n_active, is_active, pixel)
     for _ in range(rounds):
-        if len(active) == 0:
+        if n_active == 0:
             return
-        for pixel in active:
+        for i in range(n_active):
             n_neighbours = 0
             for offset in offsets:
-                n_neighbours += image[pixel + offset]
-            is_end[pixel] = n_neighbours <= 1
-            queued[pixel] = 0
+                n_neighbours += image[active[i] + offset]
+            is_end[active[i]] = n_neighbours <= 1
         n_following = 0
         for grid in range(8 if space else 4):
-            for pixel in active:
+            i = 0
+            while i < n_active:
+                pixel = active[i]
+                i += 1
                 if image[pixel] == 0 or is_end[pixel] or _grid_of(pixel, shape, space) != grid:
                     continue
                 code = neighbourhood_code(image, pixel, offsets)
@@ -65,11 +71,26 @@ def _thin(image: Any, shape: Any, offsets: Any, table: Any, masks: Any, rounds: 
                 image[pixel] = 0
                 for offset in offsets:
                     other = pixel + offset
-                    if image[other] and not queued[other]:
-                        queued[other] = 1
-                        following[n_following] = other
-                        n_following += 1
-        active = following[:n_following].copy()
+                    if image[
+                        other
+                    ]:  # its grid may still come in this iteration; ends are those from its start
+                        n_active = _append(active, n_active, is_active, other)
+                        n_following = _append(following, n_following, is_following, other)
+        for i in range(n_active):
+            is_active[active[i]] = 0
+        active, following = following, active
+        is_active, is_following = is_following, is_active
+        n_active = n_following
+
+
+@kernel
+def _append(pixels: Any, n_pixels: int, contained: Any, pixel: int) -> int:
+    """Add `pixel` unless it is there, and return how many there are now."""
+    if contained[pixel]:
+        return n_pixels
+    contained[pixel] = 1
+    pixels[n_pixels] = pixel
+    return n_pixels + 1
 
 
 @kernel

@@ -165,7 +165,7 @@ def _critical(
 def _inwards(
     mask: Mask, inside: NDArray[np.int64], outside: NDArray[np.int64], spacing: Sequence[float] | None
 ) -> NDArray[np.int64]:
-    """Return pixels inside, then those outside `mask`, each by their distance to its border, ties by index."""
+    """Return pixels inside, then those outside `mask`, by their distance to its border, ties by index."""
     distance = distance_to_other(mask, np.concatenate([inside, outside]), spacing)
     first = np.argsort(distance[: len(inside)], kind="stable")
     then = np.argsort(distance[len(inside) :], kind="stable")

@@ -1,0 +1,301 @@
+"""cbDice: clDice of hard skeletons, weighted by the radius of the vessel (Shi et al., MICCAI 2024).
+
+Cost: one thinning of the prediction on the CPU; distances at skeleton pixels only; the label's are cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from topodl._checks import check_choice, check_connectivity, check_number
+from topodl.kernels._pool import map_batch
+from topodl.kernels.distance import distance_to_other
+from topodl.kernels.thinning import thin
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._overlap import cross_entropy, dice_score, reduce_over_batch
+from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
+from topodl.losses._targets import TargetCache, TargetParts, take_part
+
+__all__ = ["CbDiceLoss", "cbdice_loss"]
+
+Mask = NDArray[np.bool_]
+Skeleton = Literal["thinned", "morphological"]
+
+
+@full_precision
+def cbdice_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    iterations: int | None = None,
+    skeleton: Skeleton = "thinned",
+    base_weight: float = 1.0,
+    topology_weight: float = 1.0,
+    include_background: bool = False,
+    over_batch: bool = False,
+    connectivity: int = 8,
+    spacing: Sequence[float] | None = None,
+    variant: Literal["paper", "topomortar"] = "paper",
+    precomputed: TargetParts | TargetCache | None = None,
+    **common: Unpack[CommonOptions],
+) -> torch.Tensor:
+    r"""Return ``base_weight`` times (cross-entropy + Dice) plus ``topology_weight`` times the cbDice loss.
+
+    .. math:: L_{cb} = -\frac{2 T_p T_s}{T_p + T_s}
+
+    Precision and sensitivity of skeletons are weighted by the distance from the border relative to the
+    largest radius, and by an importance that is the greater the thinner the structure, so that wide and
+    thin vessels count alike. Skeletons and distances are constants; the gradient flows through the
+    probabilities of the pixels that they select. Several foreground classes count as one.
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+        One channel for the foreground alone (sigmoid), or one a class (softmax).
+    target : Tensor of integers (B, 1, *S) or (B, *S)
+        Labels in [0, C), in {0, 1} for one channel.
+    iterations : int, optional
+        Iterations of the skeleton; by default until it no longer changes.
+    skeleton : {"thinned", "morphological"}, default "thinned"
+        Thinning by simple points keeps the topology; openings do not.
+    base_weight, topology_weight : float, default 1
+        Weights of the base loss and of the cbDice term.
+    include_background : bool, default False
+        Whether class 0 counts in the Dice score.
+    over_batch : bool, default False
+        Sum over the samples of the batch before dividing in the cbDice term.
+    connectivity : {8, 4}, default 8
+        Which foreground pixels are neighbours in the thinning; 26 and 6 in a volume.
+    spacing : sequence of float, optional
+        Size of a pixel along each axis; 1 by default.
+    variant : {"paper", "topomortar"}, default "paper"
+        "topomortar" reproduces the code of that study: half the cross-entropy, a quarter each of Dice and
+        cbDice, 5 iterations unless given, the reciprocal of the radius as importance, sums over the batch.
+    precomputed : mapping of tensors, optional
+        What ``CbDiceLoss.precompute`` returned for `target`.
+    **common
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or (B,) with reduction="none".
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, a label is out of range, or an option is unusable.
+
+    References
+    ----------
+    Shi et al., "Centerline Boundary Dice Loss for Vascular Segmentation", MICCAI 2024, arXiv:2407.01517.
+    Menten et al., "A Skeletonization Algorithm for Gradient-Based Optimization", ICCV 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = torch.zeros(1, 9, 9, dtype=torch.long)
+    >>> target[:, 3:6] = 1
+    >>> whole = torch.where(target == 1, 4.0, -4.0)[:, None]
+    >>> broken = whole.clone()
+    >>> broken[..., 4] = -4.0
+    >>> bool(cbdice_loss(broken, target) > cbdice_loss(whole, target))
+    True
+    """
+    name = "cbdice_loss"
+    check_choice(name, "variant", variant, ("paper", "topomortar"))
+    check_choice(name, "skeleton", skeleton, ("thinned", "morphological"))
+    if iterations is not None:
+        check_number(name, "iterations", iterations, low=0, integer=True)
+    corner = check_connectivity(name, connectivity)
+    batch = SegmentationBatch.read(name, logits, target, **common)
+    study = variant == "topomortar"
+    if study:
+        base = 0.5 * cross_entropy(batch) - 0.25 * dice_score(batch, include_background=True)
+    else:
+        base = cross_entropy(batch) - dice_score(batch, include_background)
+    if topology_weight == 0:
+        return batch.reduce(base_weight * base)
+
+    def prepare(labels: NDArray[np.int16]) -> dict[str, NDArray[Any]]:
+        return centreline(labels, iterations, skeleton, connectivity, spacing, variant)
+
+    parts = batch.target_parts(precomputed, prepare)
+    if study and iterations is None:
+        iterations = 5
+    p = _foreground_probability(batch)
+    found = _compare_skeletons(batch, parts, p, _Options(iterations, skeleton, corner, spacing, study))
+    sums = _weighted_sums(p, found, study or over_batch)
+    precision, sensitivity = (sums[0] + 1) / (sums[1] + 1), (sums[2] + 1) / (sums[3] + 1)
+    term = -2 * precision * sensitivity / (precision + sensitivity)
+    if study or over_batch:
+        weight = topology_weight * (0.25 if study else 1.0)
+        return base_weight * batch.reduce(base) + weight * reduce_over_batch(batch, term)
+    return batch.reduce(base_weight * base + topology_weight * term)
+
+
+@dataclass(frozen=True)
+class _Options:
+    iterations: int | None
+    skeleton: Skeleton
+    corner: bool
+    spacing: Sequence[float] | None
+    study: bool
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """One sample: flat indices of skeleton pixels, and what the sums need there, all constant."""
+
+    predicted: NDArray[np.int64]  # skeleton of the prediction
+    predicted_depth: NDArray[np.float64]
+    predicted_importance: NDArray[np.float64]
+    label_depth_there: NDArray[np.float64]
+    on_label_skeleton: Mask
+    labelled: NDArray[np.int64]  # skeleton of the label
+    labelled_depth: NDArray[np.float64]
+    labelled_importance: NDArray[np.float64]
+    predicted_depth_there: NDArray[np.float64]
+    on_predicted_skeleton: Mask
+
+
+def centreline(
+    labels: NDArray[np.int16],
+    iterations: int | None = None,
+    skeleton: Skeleton = "thinned",
+    connectivity: int = 8,
+    spacing: Sequence[float] | None = None,
+    variant: str = "paper",
+) -> dict[str, NDArray[Any]]:
+    """Return the skeleton of one label (*S), its greatest radius, and the depth of each of its pixels."""
+    study = variant == "topomortar"
+    corner = check_connectivity("cbdice_loss", connectivity)
+    steps = 5 if study and iterations is None else iterations
+    mask = labels > 0
+    line = _skeletonize(mask, _Options(steps, skeleton, corner, spacing, study))
+    inside = np.flatnonzero(mask)
+    depth = np.zeros(mask.size, np.float32)
+    depth[inside] = _depth(mask, inside, spacing)
+    radius = max(float(depth[line.ravel()].max(initial=0.0)), 1.0)
+    relative = (np.minimum(depth, radius) / radius).reshape(mask.shape)
+    return {"skeleton": line, "depth": relative, "radius": np.asarray(radius)}
+
+
+def _skeletonize(mask: Mask, options: _Options) -> Mask:
+    if options.skeleton == "thinned":
+        return thin(mask, options.iterations, options.corner)
+    steps = max(1, cross_radius(mask)) if options.iterations is None else options.iterations
+    image = torch.from_numpy(mask).float()[None]
+    line: Mask = (soft_skeleton(image, torch.tensor([steps]))[0] > 0.5).numpy()
+    return line
+
+
+def _depth(mask: Mask, pixels: NDArray[np.int64], spacing: Sequence[float] | None) -> NDArray[np.float64]:
+    """Return the distance of `pixels` of `mask` to its outside; a mask without one ends with the image."""
+    depth = distance_to_other(mask, pixels, spacing)
+    if np.isfinite(depth).all():
+        return depth
+    padded = np.pad(mask, 1)
+    moved = np.ravel_multi_index(tuple(i + 1 for i in np.unravel_index(pixels, mask.shape)), padded.shape)
+    return distance_to_other(padded, moved, spacing)
+
+
+def _importance(relative: NDArray[Any], radius: float, dims: int, study: bool) -> NDArray[np.float64]:
+    """Return the weight of skeleton pixels by their `relative` radius: the thinner, the greater."""
+    if study:
+        return (1 + 1e-7) / (relative ** (dims - 1) + 1e-7)
+    return (1 - relative + 1 / radius) ** (dims - 1)
+
+
+def _compare_skeletons(
+    batch: SegmentationBatch, parts: TargetParts, p: torch.Tensor, options: _Options
+) -> list[_Comparison]:
+    shape, like = tuple(batch.labels.shape), batch.logits
+    lines = take_part(batch.function, parts, "skeleton", shape, like).bool().cpu().numpy()
+    depths = take_part(batch.function, parts, "depth", shape, like).cpu().numpy()
+    radii = take_part(batch.function, parts, "radius", shape[:1], like).tolist()
+    masks = p.detach() > 0.5
+    if batch.valid is not None:
+        masks = masks & batch.valid
+    jobs = list(zip(masks.cpu().numpy(), lines, depths, radii, strict=True))
+    return map_batch(lambda job: _compare(*job, options), jobs)
+
+
+def _compare(
+    mask: Mask, line: Mask, depth: NDArray[np.float32], radius: float, options: _Options
+) -> _Comparison:
+    dims, depth = mask.ndim, depth.ravel()
+    own_line = _skeletonize(mask, options).ravel()
+    predicted, labelled = np.flatnonzero(own_line), np.flatnonzero(line)
+    own = _depth(mask, predicted, options.spacing)
+    own_radius = max(float(own.max(initial=0.0)), 1.0)
+    there = np.zeros(len(labelled))
+    overlap = mask.ravel()[labelled]
+    there[overlap] = _depth(mask, labelled[overlap], options.spacing)
+    return _Comparison(
+        predicted,
+        own / own_radius,
+        _importance(own / own_radius, own_radius, dims, options.study),
+        depth[predicted].astype(np.float64),
+        line.ravel()[predicted],
+        labelled,
+        depth[labelled].astype(np.float64),
+        _importance(depth[labelled].astype(np.float64), radius, dims, options.study),
+        np.minimum(there, own_radius) / own_radius,
+        own_line[labelled],
+    )
+
+
+def _weighted_sums(p: torch.Tensor, found: list[_Comparison], over_batch: bool) -> torch.Tensor:
+    """Return the fractions of precision, then of sensitivity: (4, B), or (4, 1) over the batch."""
+    sums = []
+    for image, c in zip(p.flatten(1), found, strict=True):
+
+        def constant(values: NDArray[Any], image: torch.Tensor = image) -> torch.Tensor:
+            return torch.from_numpy(values).to(image)
+
+        p_line = image[torch.from_numpy(c.predicted).to(image.device)]
+        p_label = image[torch.from_numpy(c.labelled).to(image.device)]
+        weight = constant(c.predicted_importance) * p_line
+        own = constant(c.predicted_depth) * p_line
+        # where both skeletons run, the other one's radius counts, else the skeleton's own
+        radius = torch.where(constant(c.on_label_skeleton).bool(), constant(c.label_depth_there), own)
+        other = constant(c.predicted_depth_there) * p_label
+        label_radius = torch.where(
+            constant(c.on_predicted_skeleton).bool(), other, constant(c.labelled_depth)
+        )
+        label_weight = constant(c.labelled_importance)
+        precision = [weight * constant(c.label_depth_there), radius * weight]
+        sensitivity = [label_weight * other, label_radius * label_weight]
+        sums.append(torch.stack([t.sum() for t in precision + sensitivity]))
+    stacked = torch.stack(sums, 1)
+    return stacked.sum(1, keepdim=True) if over_batch else stacked
+
+
+def _foreground_probability(batch: SegmentationBatch) -> torch.Tensor:
+    """Return the probability of the likeliest foreground class against the background, (B, *S)."""
+    if batch.logits.shape[1] <= 2:
+        return batch.probabilities[:, -1]
+    foreground = batch.logits[:, 1:].amax(1)
+    if batch.activation == "none":
+        return foreground / (foreground + batch.logits[:, 0]).clamp_min(1e-12)
+    return (foreground - batch.logits[:, 0]).sigmoid()
+
+
+class CbDiceLoss(SegmentationLoss, name="cbdice", function=cbdice_loss, prepare=centreline):
+    """Cross-entropy, Dice and cbDice, as a module; the options are those of `cbdice_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = CbDiceLoss()
+    >>> loss(torch.randn(2, 2, 16, 16), torch.randint(2, (2, 1, 16, 16))).shape
+    torch.Size([])
+    """
