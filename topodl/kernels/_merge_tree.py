@@ -9,7 +9,16 @@ import numpy as np
 from topodl.kernels._compile import kernel
 from topodl.kernels._radix import radix_argsort
 
-__all__ = ["find_root", "merge_by_age"]
+__all__ = ["find_root", "merge_by_age", "singletons"]
+
+
+@kernel
+def singletons(n: int) -> Any:
+    """Return the forest of `n` roots."""
+    parent = np.empty(n, np.int32)
+    for i in range(n):  # compiles much faster than np.arange
+        parent[i] = i
+    return parent
 
 
 @kernel
@@ -35,7 +44,7 @@ def merge_by_age(ends: Any, keys: Any, ages: Any) -> Any:
     oldest node is younger by (age, index) dies with that node.
     """
     dies_at = np.full(ages.size, -1, np.int32)
-    parent = np.arange(ages.size).astype(np.int32)
+    parent = singletons(ages.size)
     order = radix_argsort(keys)
     in_order = np.empty((order.size, 2), np.int32)
     for i in range(order.size):  # apart from the merging, whose branches would make these loads wait

@@ -30,10 +30,13 @@ def radix_argsort(keys: Any) -> Any:
     words = np.empty(n, np.uint64)
     if n == 0:
         return np.empty(0, np.int32)
-    low = keys.min()
-    span = np.uint64(keys.max()) - np.uint64(low)
-    spare = np.empty(n, np.uint64)
-    order = np.arange(n).astype(np.int32)
+    order, spare = np.empty(n, np.int32), np.empty(n, np.uint64)
+    low = high = keys[0]
+    for i in range(n):  # loops, because they compile much faster than the array methods
+        order[i] = i
+        low = min(low, keys[i])
+        high = max(high, keys[i])
+    span = np.uint64(high) - np.uint64(low)
     for shift in range(0, 64, 32):  # at most 32 bits of the key share a word with the position
         if shift and span >> np.uint64(shift) == 0:
             break
@@ -60,8 +63,8 @@ def _sort_words(words: Any, spare: Any, span: Any) -> Any:
         start = np.zeros(np.int64(digit) + 2, np.int64)
         for i in range(words.size):
             start[((words[i] >> shift) & digit) + np.uint64(1)] += 1
-        if start.max() == words.size:
-            continue
+        if start[((words[0] >> shift) & digit) + np.uint64(1)] == words.size:
+            continue  # all have the same digit
         for b in range(1, start.size):
             start[b] += start[b - 1]
         for i in range(words.size):

@@ -146,8 +146,10 @@ def _loop_around(triangle: int, link: int) -> int:
 
 
 @kernel
-def pair_loops(loops: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any) -> Any:
-    """Return (births, deaths) of dimension 1: `loops` die, in their order, at joins that their chains reach.
+def pair_loops(
+    squares: Any, filled: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
+) -> Any:
+    """Return (births, deaths) of dimension 1: the loops around squares die, in their order, at joins that they reach.
 
     The chain of a loop is pushed down until its highest voxel is one whose join created a loop; if another
     chain owns that join, it is added, and so on.
@@ -162,14 +164,14 @@ def pair_loops(loops: Any, joins: Any, merged: Any, links: Any, rank: Any, order
     germ = np.zeros(rank.size, np.uint8)
     chain = (germ, rank, tree, levels, touched, n_touched, n)
     owner = np.full(joins.shape[0], -1, np.int64)
-    ends = np.zeros(loops.shape[0] + 1, np.int64)  # where each stored chain ends
+    turn = _in_turn(squares, filled, rank)
+    ends = np.zeros(turn.size + 1, np.int64)  # where each stored chain ends
     voxels, edges = np.empty(1024, np.int32), np.empty(1024, np.uint8)
-    births, deaths = np.empty(loops.shape[0], np.int64), np.empty(loops.shape[0], np.int64)
-    turn = radix_argsort(rank[loops[:, 0]].astype(np.int64))
+    births, deaths = np.empty(turn.size, np.int64), np.empty(turn.size, np.int64)
     for i in range(turn.size):
-        voxel = np.int64(loops[turn[i], 0])
+        voxel = np.int64(squares[turn[i], 0])
         deaths[i] = voxel
-        _toggle_link(voxel, _loop_around(loops[turn[i], 2], links[voxel]), chain, steps26)
+        _toggle_link(voxel, _loop_around(squares[turn[i], 2], links[voxel]), chain, steps26)
         while True:
             first = _tree_first(tree, levels)
             voxel = np.int64(order[n - 1 - first])
@@ -191,13 +193,33 @@ def pair_loops(loops: Any, joins: Any, merged: Any, links: Any, rank: Any, order
 
 
 @kernel
+def _in_turn(squares: Any, filled: Any, rank: Any) -> Any:
+    """Return the squares that are not `filled`, by the rank of their voxels."""
+    turn, keys = np.empty(squares.shape[0], np.int32), np.empty(squares.shape[0], np.int64)
+    n = 0
+    for i in range(squares.shape[0]):
+        if not filled[i]:
+            turn[n] = i
+            keys[n] = rank[squares[i, 0]]
+            n += 1
+    order = radix_argsort(keys[:n])
+    for i in range(n):
+        order[i] = turn[order[i]]
+    return order
+
+
+@kernel
 def _store_chain(chain: Any, voxels: Any, edges: Any, ends: Any, i: int) -> Any:
     """Move the chain to the end of the stored ones, and return their arrays, larger if need be."""
     germ, rank, tree, levels, touched, n_touched, n = chain
     start = ends[i]
-    while start + n_touched[0] > voxels.size:
-        voxels = np.concatenate((voxels, np.empty_like(voxels)))
-        edges = np.concatenate((edges, np.empty_like(edges)))
+    if start + n_touched[0] > voxels.size:
+        more_voxels = np.empty(2 * start + n_touched[0], np.int32)
+        more_edges = np.empty(2 * start + n_touched[0], np.uint8)
+        for k in range(start):
+            more_voxels[k] = voxels[k]
+            more_edges[k] = edges[k]
+        voxels, edges = more_voxels, more_edges
     for k in range(n_touched[0]):
         voxel = touched[k]
         if germ[voxel]:

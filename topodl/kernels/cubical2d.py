@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._compile import kernel
-from topodl.kernels._merge_tree import find_root
+from topodl.kernels._merge_tree import find_root, singletons
 from topodl.kernels._radix import ordered_key, radix_argsort
 
 __all__ = ["pair_pixels", "warm_up"]
@@ -255,7 +255,7 @@ def _ends_in_order(edges: Any, order: Any) -> Any:
 def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, bits: Any) -> Any:
     """Join minima over the edges in ascending order; the younger dies. Edges that merge lose their mark."""
     n_trees = minima.size
-    parent = np.arange(n_trees + 1).astype(np.int32)
+    parent = singletons(n_trees + 1)
     age = np.empty(n_trees + 1, np.int64)
     oldest = 1
     for i in range(n_trees):
@@ -333,14 +333,19 @@ def _is_outside(p: int, j: int, height: int, width: int) -> bool:
 def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, bits: Any) -> Any:
     """Join maxima over the marked edges in descending order; the younger dies, the outside never."""
     n_trees = maxima.size + 1
-    parent = np.arange(n_trees + 1).astype(np.int32)
+    parent = singletons(n_trees + 1)
     age = np.empty(n_trees + 1, np.int64)
     for i in range(maxima.size):
         age[i + 1] = ordered_key(bits, maxima[i])
     age[n_trees] = np.iinfo(np.int64).max
     births, deaths = np.empty(n_trees, np.int64), np.empty(n_trees, np.int64)
     n_pairs = 0
-    waiting = order[edges[order, 3] == 1]
+    waiting = np.empty(order.size, np.int32)
+    n_waiting = 0
+    for e in order:
+        waiting[n_waiting] = e
+        n_waiting += edges[e, 3]
+    waiting = waiting[:n_waiting]
     ends = _ends_in_order(edges, waiting)
     for t in range(waiting.size - 1, -1, -1):
         if n_trees == 1:

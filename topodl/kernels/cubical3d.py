@@ -90,20 +90,16 @@ def pair_voxels(rank: Any, order: Any, height: int, width: int, dim0: bool, dim1
     upper_merged = np.zeros(upper.shape[0], np.bool_)
     if dim0 or dim1:
         ends = _lower_ends(lower, links, minima, label, steps6)
-        dies_at = merge_by_age(ends, rank[lower[:, 0]].astype(np.int64), rank[minima].astype(np.int64))
+        dies_at = merge_by_age(ends, _ranks_of(lower[:, 0], rank, 1), _ranks_of(minima, rank, 1))
         births0, deaths0 = _pairs_of(dies_at, minima, lower, lower_merged)
         label[:] = 0
     if dim1 or dim2:
         ends = _upper_ends(upper, masks, maxima, label, steps26, rank, order.size)
-        ages = np.empty(maxima.size, np.int64)  # node 0 is the outside
-        ages[0] = -np.int64(rank.size)
-        ages[1:] = -rank[maxima[1:]].astype(np.int64)
-        dies_at = merge_by_age(ends, -rank[upper[:, 0]].astype(np.int64), ages)
+        dies_at = merge_by_age(ends, _ranks_of(upper[:, 0], rank, -1), _ranks_of(maxima, rank, -1))
         deaths2, births2 = _pairs_of(dies_at, maxima, upper, upper_merged)
         deaths2, births2 = deaths2[1:], births2[1:]
     if dim1:
-        loops = upper[~upper_merged]
-        births1, deaths1 = pair_loops(loops, lower, lower_merged, links, rank, order, steps26)
+        births1, deaths1 = pair_loops(upper, upper_merged, lower, lower_merged, links, rank, order, steps26)
     return births0, deaths0, births1, deaths1, births2, deaths2
 
 
@@ -183,7 +179,7 @@ def _critical_voxels(links: Any, rank: Any, n: int) -> Any:
             n_max += 1
         n_lower = _add_joins(lower, n_lower, p, corners)
         n_upper = _add_joins(upper, n_upper, p, triangles)
-    maxima[0] = -1
+    maxima[0] = 0  # a corner of the border, whose rank is above all others
     return minima, maxima, lower, upper
 
 
@@ -254,6 +250,14 @@ def _upper_ends(joins: Any, masks: Any, maxima: Any, label: Any, steps26: Any, r
                 p += steps26[lowest_bit(np.uint64(~masks[p] & everything))]
             ends[e, side] = found - 1
     return ends
+
+
+@kernel
+def _ranks_of(voxels: Any, rank: Any, sign: int) -> Any:
+    ranks = np.empty(voxels.size, np.int64)
+    for i in range(voxels.size):
+        ranks[i] = sign * rank[voxels[i]]
+    return ranks
 
 
 @kernel
