@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from topodl import InputError
+from topodl import InputError, MissingDependencyError
 from topodl.datasets._common import GROUPS
 from topodl.evaluation import study as study_module
 from topodl.evaluation.networks import build_network
@@ -287,6 +287,13 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path):
         run_study(tiny(), tmp_path / "file")
     with pytest.raises(InputError, match="which cannot be written"):
         run_study(tiny(), tmp_path / "file" / "below")
+
+
+def test_a_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "monai" else name)
+    with pytest.raises(MissingDependencyError, match=r"topodl evaluate needs monai.*topodl\[eval\]"):
+        run_study(tiny(augmentation="topomortar"), tmp_path / "run")
+    assert not Path(tmp_path / "run").exists()
 
 
 def test_a_training_that_diverges_says_so(tmp_path):

@@ -111,3 +111,32 @@ def test_every_value_with_an_effect_makes_another_study():
         else:
             assert changed.difference(stored).startswith(f"{field.name} is ")
             assert changed.short_name() != settings.short_name()
+
+
+def test_every_loss_of_the_choices_can_be_trained_with():
+    from topodl.evaluation.settings import _ready_losses
+    from topodl.evaluation.training import _build_loss
+
+    names = _ready_losses()
+    assert {"ce_dice", "cldice", "skeleton_recall"} <= set(names)
+    logits = torch.randn(2, 1, 2, 32, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    target = torch.zeros(2, 1, 32, 32, dtype=torch.long)
+    target[:, :, 10:14], target[:, :, :, 20:24] = 1, 1
+    for name in names:
+        for variant in ("paper", "topomortar"):
+            settings = StudySettings.of_protocol("quick", losses=[name], loss_variant=variant)
+            loss = _build_loss(name, settings)
+            loss.loss.set_progress(0.9)
+            (gradient,) = torch.autograd.grad(loss(logits, target), logits)
+            assert bool(gradient.isfinite().all())
+
+
+def test_the_published_variant_delays_what_the_published_study_delayed():
+    from topodl.evaluation.training import _build_loss
+
+    for name, share in (("topo_loss", 0.7), ("warping", 0.7), ("cldice", 0.0), ("ce_dice", 0.0)):
+        published = _build_loss(name, StudySettings.of_protocol("topomortar", losses=[name]))
+        assert published.loss.active_from == share
+        assert published.topology_heads == ("first" if share else "all")
+        assert len(published.weights) == 7
+        assert _build_loss(name, StudySettings.of_protocol("quick", losses=[name])).loss.active_from == 0.0

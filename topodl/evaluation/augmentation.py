@@ -5,13 +5,12 @@ An augmentation takes an image (3, H, W) of z-scores and a label (1, H, W): bool
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-
-from topodl.errors import MissingDependencyError
 
 __all__ = ["Augmentation", "build_augmentation", "rand_hue"]
 
@@ -82,21 +81,31 @@ class _Published:
             self._transforms[soft] = _published_transforms(soft)
         transforms = self._transforms[soft]
         transforms.set_random_state(seed=int(rng.integers(2**32)))
-        out = transforms({"image": image, "label": label.to(torch.float32)})
-        image, changed = (torch.as_tensor(out[key]) for key in ("image", "label"))
+        with _plain_tensors():
+            out = transforms({"image": image, "label": label.to(torch.float32)})
+        image, changed = out["image"], out["label"]
         return image, changed if soft else changed > 0.5
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_transforms": {}}
 
 
-def _published_transforms(soft: bool) -> Any:
-    try:
-        from monai import transforms as mt
-        from monai.data import set_track_meta
-    except ImportError:
-        raise MissingDependencyError("monai", extra="eval", purpose="augmentation='topomortar'") from None
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """Keep MONAI from wrapping tensors, and leave its global switch as it was."""
+    from monai.data import get_track_meta, set_track_meta
+
+    before = get_track_meta()
     set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
+
+
+def _published_transforms(soft: bool) -> Any:
+    from monai import transforms as mt
+
     both, image = ["image", "label"], ["image"]
     turn, blur, gamma = (-np.pi, np.pi), (0.5, 1.0), (0.7, 1.5)
     label_modes = ("bilinear", "bilinear") if soft else ("nearest", "nearest-exact")

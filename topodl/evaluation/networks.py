@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from topodl._checks import fail
-from topodl.errors import MissingDependencyError
 
 __all__ = ["SmallUNet", "build_network", "check_image_size"]
 
@@ -82,10 +81,8 @@ def _block(n_in: int, n_out: int) -> nn.Sequential:
 
 
 def _dynunet() -> nn.Module:
-    try:
-        from monai.networks.nets import DynUNet
-    except ImportError:
-        raise MissingDependencyError("monai", extra="eval", purpose="network='dynunet'") from None
+    from monai.networks.nets import DynUNet
+
     levels = 8
     return DynUNet(
         spatial_dims=2,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -238,7 +239,7 @@ def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "training_set": "large",
         "framework": "supervised",
         "image_size": sizes[protocol],
-        "test_images": 6,
+        "test_images": 10,
         "device": "auto",
         "devices": 1,
         "nodes": 1,
@@ -254,8 +255,6 @@ def _check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def _check_choices(values: Mapping[str, Any]) -> None:
-    from topodl import losses
-
     for argument, choices in (
         ("labels", LABELS),
         ("training_set", TRAINING_SETS),
@@ -269,12 +268,24 @@ def _check_choices(values: Mapping[str, Any]) -> None:
     ):
         _check_choice(argument, values[argument], choices)
     for loss in values["losses"]:
-        _check_choice("losses", loss, sorted(losses.registry))
+        _check_choice("losses", loss, _ready_losses())
     for argument in ("losses", "seeds"):
         chosen = values[argument]
         if not chosen or len(set(chosen)) < len(chosen):
             came = " ".join(map(str, chosen)) or "empty"
             raise fail(_NAME, argument, f"is {came}", "at least one, each once")
+
+
+def _ready_losses() -> list[str]:
+    """Return the names of the losses that need no option that only their user can give."""
+    from topodl.losses import registry
+
+    empty = inspect.Parameter.empty
+    return sorted(
+        name
+        for name, kind in registry.items()
+        if all(option.default is not empty for option in inspect.signature(kind).parameters.values())
+    )
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -65,8 +66,11 @@ def run_study(
     ------
     InputError
         If data or output folder are unusable, or the folder holds another study. Nothing is written then.
+    MissingDependencyError
+        If the extra `eval` is not installed.
     """
     folder = RunFolder(Path(output).expanduser())
+    _require_packages(settings)
     _refuse_other_study(folder, settings)
     data = load_data(settings, note)
     fabric = _launch(settings)
@@ -127,11 +131,19 @@ def _train_and_test(
     progress.end()
 
 
+def _require_packages(settings: StudySettings) -> None:
+    """Raise for what is not installed now, and not after hours in the middle of a study."""
+    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2"}
+    if settings.network == "dynunet" or settings.augmentation == "topomortar":
+        needed["monai"] = "monai"
+    for module, package in needed.items():
+        if importlib.util.find_spec(module) is None:
+            raise MissingDependencyError(package, extra="eval", purpose=_NAME)
+
+
 def _launch(settings: StudySettings) -> Fabric:
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:
-        raise MissingDependencyError("lightning-fabric", extra="eval", purpose=_NAME) from None
+    from lightning_fabric import Fabric
+
     # Deterministic matrix products on GPUs need this before the first of them.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     kind, _, index = settings.device.partition(":")
