@@ -16,9 +16,17 @@ __all__ = ["main"]
 
 # name: (module with `add_arguments(parser)` and `run(arguments) -> int`, what it does)
 _COMMANDS = {
+    "attention": (
+        "topodl.attention.experiments_command",
+        "run an experiment on attention topology: artificial text, CoLA, minimal pairs",
+    ),
     "evaluate": (
         "topodl.evaluation.evaluate_command",
         "train a network with several losses, compare them on test images, write a report",
+    ),
+    "features": (
+        "topodl.attention.command",
+        "compute features of data with a model, as a table on disk",
     ),
     "report": (
         "topodl.evaluation.report_command",

@@ -47,7 +47,7 @@ class GraphSettings(NamedTuple):
 
 
 def ordered_bits(values: torch.Tensor) -> _Array:
-    """Return the bit patterns of non-negative floats, integers of the same order; that of -0.0 is negative."""
+    """Return the bit patterns of non-negative floats, integers of the same order; -0.0 is negative."""
     array = np.ascontiguousarray(values.detach().cpu().numpy())
     return array.view(np.int32 if array.dtype == np.float32 else np.int64)
 

@@ -172,8 +172,8 @@ def _stacked(maps: list[torch.Tensor]) -> torch.Tensor:
 def _row_sums(maps: torch.Tensor) -> torch.Tensor:
     """Return the detached sums of the rows, on the host, as NumPy rounds them.
 
-    Where a head gives all its weight to one token its bars are no longer than the rounding error of the sum by which
-    the row is divided, so their entropy is the papers' only with the same rounding.
+    Where a head gives all its weight to one token its bars are no longer than the rounding error of the sum
+    by which the row is divided, so their entropy is the papers' only with the same rounding.
     """
     return torch.from_numpy(maps.detach().cpu().numpy().sum(-1, keepdims=True))
 

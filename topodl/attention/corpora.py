@@ -73,7 +73,7 @@ def _shared_prefix(a: str, b: str) -> int:
 
 
 def read_cola(folder: Path) -> dict[str, LabelledTexts]:
-    """Read CoLA's train, in-domain and out-of-domain dev sets from its public layout (``cola_public/raw``)."""
+    """Read CoLA's train, in-domain and out-of-domain dev sets from its public folder ``cola_public``."""
     root = Path(folder)
     for inside in ("", "raw", "cola_public/raw"):
         if (root / inside / _COLA_FILES["train"]).is_file():

@@ -212,7 +212,7 @@ def head_scores(features: TextFeatures, data: LabelledTexts) -> Array:
 
 
 def cola_table(features: dict[str, TextFeatures], data: dict[str, LabelledTexts]) -> list[dict[str, Any]]:
-    """Return CV MCC on train, and accuracy and MCC with standard errors on both dev sets, for each feature set.
+    """Return CV MCC on train, and accuracy and MCC with standard errors on both dev sets, per feature set.
 
     The regularisation is chosen by 3-fold cross-validation on train; classes are weighted by their frequency.
     """
@@ -251,27 +251,39 @@ def _dev_scores(split: str, truth: Array, predicted: Array) -> dict[str, float]:
 def pair_scores(
     model: torch.nn.Module, tokenizer: Any, pairs: MinimalPairs
 ) -> dict[str, tuple[Array, Array]]:
-    """Return name -> (good, bad) of shape (pairs, layers * heads) for all scores of a paradigm."""
-    maps = [_maps(model, tokenizer, sentences) for sentences in (pairs.good, pairs.bad)]
-    found: dict[str, tuple[list[Array], list[Array]]] = {}
-    bars = {
-        how: AttentionTopology(
-            "barcode.h0.mean", symmetrize=how, lower_bound=0.0, renormalize=False, row_tolerance=float("inf")
-        )
-        for how in ("upper", "max")
-    }
-    control = AttentionTopology("control", renormalize=False, row_tolerance=float("inf"))
-    for good, bad in tqdm(zip(*maps, strict=True), desc=pairs.name, total=len(pairs.good), unit="pair"):
-        n = min(good.shape[-1], bad.shape[-1])
-        cut = torch.stack([good[..., -n:, -n:], bad[..., -n:, -n:]])
-        scores = {f"mean H0 bar, {how}": layer(cut).numpy() for how, layer in bars.items()}
-        scores["RTD, upper"] = np.stack([rtd(good, bad).flatten().numpy(), rtd(bad, good).flatten().numpy()])
-        simple = control(cut).view(2, -1, len(CONTROL)).numpy()
-        scores |= {f"control: {name}": simple[..., k] for k, name in enumerate(CONTROL)}
-        for name, (first, second) in scores.items():
-            for part, value in zip(found.setdefault(name, ([], [])), (first, second), strict=True):
-                part.append(value)
-    return {name: (np.stack(first), np.stack(second)) for name, (first, second) in found.items()}
+    """Return name -> (good, bad) of shape (pairs, layers * heads) for all scores of a paradigm.
+
+    Bars and control are those of whole sentences; RTD compares the last tokens, as many as the shorter one
+    has.
+    """
+    good, bad = (_maps(model, tokenizer, sentences) for sentences in (pairs.good, pairs.bad))
+    scores: dict[str, tuple[Array, Array]] = {}
+    for how in ("upper", "max"):
+        layer = AttentionTopology("barcode.h0.mean", symmetrize=how, lower_bound=0.0, renormalize=False)
+        scores[f"mean H0 bar, {how}"] = (layer(good).numpy(), layer(bad).numpy())
+    scores["RTD, upper"] = _divergences(good, bad, pairs.name)
+    simple = AttentionTopology("control", renormalize=False)
+    first, second = (simple(maps).view(len(good), -1, len(CONTROL)).numpy() for maps in (good, bad))
+    return scores | {f"control: {name}": (first[..., k], second[..., k]) for k, name in enumerate(CONTROL)}
+
+
+def _divergences(good: list[torch.Tensor], bad: list[torch.Tensor], name: str) -> tuple[Array, Array]:
+    """Return RTD(good, bad) and RTD(bad, good), (pairs, layers * heads); pairs of one length go together."""
+    lengths = np.array([min(a.shape[-1], b.shape[-1]) for a, b in zip(good, bad, strict=True)])
+    heads = good[0].shape[0] * good[0].shape[1]
+    out = np.zeros((2, len(good), heads), np.float32)
+    batches = [
+        members[start : start + _BATCH]
+        for n in np.unique(lengths)
+        for members in [np.flatnonzero(lengths == n)]
+        for start in range(0, len(members), _BATCH)
+    ]
+    for members in tqdm(batches, desc=name, unit="batch"):
+        n = int(lengths[members[0]])
+        a, b = (torch.stack([maps[i][..., -n:, -n:] for i in members]) for maps in (good, bad))
+        out[0, members] = rtd(a, b).flatten(1).numpy()
+        out[1, members] = rtd(b, a).flatten(1).numpy()
+    return out[0], out[1]
 
 
 def _maps(model: torch.nn.Module, tokenizer: Any, sentences: list[str]) -> list[torch.Tensor]:

@@ -181,8 +181,8 @@ def load_text_model(name: str) -> tuple[nn.Module, Any]:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"load_text_model: name is {name!r}, which could not be read ({reason}); expected a folder with a "
-            "saved model, a name on the Hugging Face hub, or package:NAME"
+            f"load_text_model: name is {name!r}, which could not be read ({reason}); expected a folder with "
+            "a saved model, a name on the Hugging Face hub, or package:NAME"
         ) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -13,13 +13,15 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
 from topodl._segments import segment_mean, segment_sum
-from topodl.kernels._pool import map_batch
+from topodl.kernels._pool import get_num_threads, map_batch
 from topodl.kernels.attention_loops import loop_edges
 
 __all__ = ["rtd"]
 
 # Distances this small against the mean are rounding errors of equal points (the published code's rule).
 _RELATIVE_FLOOR = 1e-6
+# Small matrices share a call of the kernel.
+_CHUNK_ENTRIES = 1 << 18
 
 
 def rtd(
@@ -158,8 +160,10 @@ def _loops(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     """Return the flat edges of birth and death of all loops of `matrices` (B, n, n), and their matrices."""
     array = np.ascontiguousarray(matrices.cpu().numpy())
     bits = array.view(np.int32 if array.dtype == np.float32 else np.int64).astype(np.int64, copy=False)
-    parts = map_batch(loop_edges, [bits[i : i + 1] for i in range(len(bits))])
-    for i, part in enumerate(parts):
-        part[:, 2] = i
+    size = max(1, min(-(-len(bits) // get_num_threads()), _CHUNK_ENTRIES // bits[0].size))
+    starts = range(0, len(bits), size)
+    parts = map_batch(loop_edges, [bits[start : start + size] for start in starts])
+    for start, part in zip(starts, parts, strict=True):
+        part[:, 2] += start
     births, deaths, which = torch.from_numpy(np.concatenate(parts)).to(matrices.device).unbind(1)
     return births, deaths, which

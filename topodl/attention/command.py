@@ -1,0 +1,162 @@
+"""``topodl features attention``: attention features of every line of a text file, as a table on disk."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from topodl.errors import InputError, MissingDependencyError
+
+__all__ = ["add_arguments", "run"]
+
+_CHUNK = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``topodl features``."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    attention = kinds.add_parser(
+        "attention", help="features of a language model's attention maps, one row a line of a text file"
+    )
+    attention.add_argument(
+        "--model",
+        required=True,
+        help="folder of a saved model, name on the Hugging Face hub, or package:NAME",
+    )
+    attention.add_argument("--text", type=Path, required=True, help="text file (UTF-8), one text a line")
+    attention.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="table to write, .parquet or .csv; a stopped run goes on from here",
+    )
+    attention.add_argument(
+        "--features", nargs="+", default=["graph", "barcode", "pattern"], help="groups or names of features"
+    )
+    attention.add_argument("--thresholds", nargs="+", type=float, help="thresholds of the graph features")
+    attention.add_argument("--symmetrize", default="max", choices=["max", "upper", "mean", "min", "none"])
+    attention.add_argument("--max-length", type=int, default=128, help="tokens at which a text is cut")
+    attention.add_argument("--batch-size", type=int, default=16, help="texts a forward pass")
+    attention.add_argument("--layers", help="regular expression for the names of the attention modules")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``topodl features`` and return its exit status."""
+    if arguments.out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"topodl features: --out is {arguments.out}; expected a name in .parquet or .csv")
+    if arguments.out.suffix == ".parquet":
+        _pyarrow()  # said before the work, not after it
+    for name in ("max_length", "batch_size"):
+        if getattr(arguments, name) < 1:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"topodl features: {option} is {getattr(arguments, name)}; expected at least 1")
+    texts = _read_lines(arguments.text)
+    step = _feature_step(arguments)
+    parts = arguments.out.with_name(arguments.out.name + ".parts")
+    _open_parts(parts, arguments, texts)
+    names = _compute(step, texts, parts)
+    _write(arguments.out, names, [np.load(parts / f"{k:06}.npy") for k in range(_chunks(texts))])
+    shutil.rmtree(parts)
+    print(f"{len(texts)} texts, {len(names)} features: {arguments.out}")
+    return 0
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"topodl features: --text is {file}, which could not be read ({error})") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            raise InputError(f"topodl features: {file} line {number} is empty; expected a text on every line")
+    if not lines:
+        raise InputError(f"topodl features: {file} has no line; expected one text a line")
+    return lines
+
+
+def _feature_step(arguments: argparse.Namespace) -> Any:
+    from topodl.attention.models import AttentionFeatures, load_text_model, token_classes_of
+    from topodl.attention.topology import PAPER_THRESHOLDS, AttentionTopology
+
+    model, tokenizer = load_text_model(arguments.model)
+    topology = AttentionTopology(
+        tuple(arguments.features),
+        thresholds=tuple(arguments.thresholds or PAPER_THRESHOLDS),
+        symmetrize=None if arguments.symmetrize == "none" else arguments.symmetrize,
+        token_classes=token_classes_of(tokenizer),
+    )
+    topology.feature_list()  # wrong names are said before the first forward pass
+    return AttentionFeatures(
+        model,
+        topology,
+        tokenizer=tokenizer,
+        max_length=arguments.max_length,
+        layers=arguments.layers,
+        chunk_size=arguments.batch_size,
+    )
+
+
+def _open_parts(parts: Path, arguments: argparse.Namespace, texts: list[str]) -> None:
+    """Make the folder of finished chunks, or check that it belongs to this very command."""
+    settings = {k: str(v) for k, v in vars(arguments).items() if k not in ("command", "kind", "out", "text")}
+    settings["texts"] = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    plan = parts / "plan.json"
+    if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != settings:
+        raise InputError(
+            f"topodl features: {parts} holds an unfinished run with other settings or another text; expected "
+            "the same command to go on, or the folder removed to start anew"
+        )
+    parts.mkdir(parents=True, exist_ok=True)
+    plan.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _chunks(texts: list[str]) -> int:
+    return -(-len(texts) // _CHUNK)
+
+
+def _compute(step: Any, texts: list[str], parts: Path) -> list[str]:
+    """Compute the chunks that are not there yet; a chunk appears under its name only when it is whole."""
+    from tqdm import tqdm
+
+    step.fit(texts[:1])
+    for k in tqdm(range(_chunks(texts)), desc="attention features", unit="chunk"):
+        file = parts / f"{k:06}.npy"
+        if file.is_file():
+            continue
+        table = step.transform(texts[k * _CHUNK : (k + 1) * _CHUNK])
+        partial = parts / f"{k:06}.partial.npy"
+        np.save(partial, table)
+        partial.replace(file)
+    return [str(name) for name in step.get_feature_names_out()]
+
+
+def _write(out: Path, names: list[str], chunks: list[np.ndarray[Any, Any]]) -> None:
+    partial = out.with_name(out.name + ".partial")
+    if out.suffix == ".parquet":
+        arrow = _pyarrow()
+        table = np.concatenate(chunks)
+        columns = [arrow.array(np.arange(1, len(table) + 1)), *(arrow.array(c) for c in table.T.copy())]
+        arrow.parquet.write_table(arrow.table(columns, names=["line", *names]), partial)
+    else:
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["line", *names])
+            for number, row in enumerate((row for chunk in chunks for row in chunk), 1):
+                writer.writerow([number, *(f"{value:.9g}" for value in row)])
+    partial.replace(out)
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingDependencyError("pyarrow", extra="attention", purpose="writing Parquet") from None
+    return pyarrow
