@@ -20,6 +20,33 @@ from topodl.errors import InputError
 __all__ = ["Attachment", "TopologicalFeatures", "attach"]
 
 
+_lock = threading.Lock()
+_attached: set[int] = set()
+_skipped_before = True
+
+
+def _watch_hooks(attachment: Attachment) -> None:
+    """Let `torch.compile` see hooks: by default its graphs outlive changes of them, and serve many modules."""
+    import torch._dynamo
+
+    global _skipped_before
+    with _lock:
+        if not _attached:
+            _skipped_before = torch._dynamo.config.skip_nnmodule_hook_guards
+            torch._dynamo.config.skip_nnmodule_hook_guards = False
+            torch.compiler.reset()
+        _attached.add(id(attachment))
+
+
+def _stop_watching(attachment: Attachment) -> None:
+    """Leave `torch.compile` as it was before the first attachment."""
+    with _lock:
+        _attached.discard(id(attachment))
+        if not _attached:
+            torch._dynamo.config.skip_nnmodule_hook_guards = _skipped_before
+            torch.compiler.reset()
+
+
 class Attachment:
     """What `attach` returns: a handle on the hook, and a context manager that removes it at its end.
 
@@ -42,13 +69,11 @@ class Attachment:
         self._lock = threading.Lock()
         self.values: list[Any] = []
         submodule = submodule_of("attach", model, name)
+        _watch_hooks(self)
         self._handle: Any = submodule.register_forward_hook(self._hook)
 
-    @torch.compiler.disable
     def _hook(self, module: nn.Module, args: Any, output: Any) -> None:
-        x = output if self._transform is None else self._transform(output)
-        if self._transform is None:
-            x = first_tensor(self.name, x)
+        x = first_tensor(self.name, output) if self._transform is None else self._transform(output)
         value = self._compute(x)
         with self._lock:
             self.values.append(value)
@@ -83,7 +108,10 @@ class Attachment:
 
     def remove(self) -> None:
         """Remove the hook; the model is as it was. Values stay readable."""
-        self._handle.remove()
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+            _stop_watching(self)
 
     def __enter__(self) -> Self:
         return self
@@ -132,8 +160,8 @@ def attach(
 
     Notes
     -----
-    The hook runs outside the graphs of `torch.compile`; attach before or after compiling. An exception in
-    the forward pass leaves the hook in place and no value.
+    The hook runs outside the graphs of `torch.compile`; they are compiled anew when it comes or goes. An
+    exception in the forward pass leaves the hook in place and no value.
 
     Examples
     --------
