@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from tests.naive.cubical import cubical_pairs
+from topodl.kernels._radix import ordered_keys
 from topodl.kernels._voxel_links import lowest_bit
 from topodl.kernels.cubical3d import pair_voxels, rank_voxels
 
@@ -16,7 +17,7 @@ SIZES = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=4)
 def pairs_of(volume: np.ndarray, dims: tuple[int, ...] = (0, 1, 2)) -> list[tuple[int, int, int]]:
     depth, height, width = volume.shape
     bits = volume.reshape(-1).view(np.int32 if volume.itemsize == 4 else np.int64)
-    rank, order, origin = rank_voxels(bits, depth, height, width, False)
+    rank, order, origin = rank_voxels(ordered_keys(bits), depth, height, width, False)
     found = pair_voxels(rank, order, height + 2, width + 2, *(k in dims for k in range(3)))
     pairs = []
     for k in dims:
@@ -44,7 +45,7 @@ def test_equals_matrix_reduction_of_distinct_values(shape, seed):
 
 def test_ranks_are_the_order_by_value_and_index():
     volume = np.float32([[[0.0, -0.0], [2.0, -1.0]], [[-1.0, np.inf], [0.0, -np.inf]]])
-    rank, order, origin = rank_voxels(volume.reshape(-1).view(np.int32), 2, 2, 2, False)
+    rank, order, origin = rank_voxels(ordered_keys(volume.reshape(-1).view(np.int32)), 2, 2, 2, False)
     assert origin[order].tolist() == np.argsort(volume.ravel(), kind="stable").tolist()
     assert (rank[order] == np.arange(8)).all()
     assert (rank[origin < 0] == 8).all()
@@ -52,7 +53,7 @@ def test_ranks_are_the_order_by_value_and_index():
 
 def test_reversed_ranks_have_a_shell_of_earlier_voxels():
     volume = np.arange(12, dtype=np.float64).reshape(1, 3, 4)
-    rank, order, origin = rank_voxels(volume.reshape(-1).view(np.int64), 1, 3, 4, True)
+    rank, order, origin = rank_voxels(ordered_keys(volume.reshape(-1).view(np.int64)), 1, 3, 4, True)
     shell = 3 * 5 * 6 - 12
     assert (origin[order[:shell]] == -1).all()
     assert origin[order[shell:]].tolist() == list(range(11, -1, -1))

@@ -11,7 +11,7 @@ import numpy as np
 
 from topodl.kernels._compile import kernel
 
-__all__ = ["ordered_key", "radix_argsort"]
+__all__ = ["ordered_key", "ordered_keys", "radix_argsort"]
 
 
 @kernel
@@ -21,6 +21,15 @@ def ordered_key(bits: Any, at: int) -> Any:
     if value >= 0:
         return value
     return -(value & (np.int64(0x7FFF_FFFF_FFFF_FFFF) >> np.int64(64 - 8 * bits.itemsize)))
+
+
+@kernel
+def ordered_keys(bits: Any) -> Any:
+    """Return `ordered_key` of every float."""
+    keys = np.empty(bits.size, np.int64)
+    for i in range(bits.size):
+        keys[i] = ordered_key(bits, i)
+    return keys
 
 
 @kernel

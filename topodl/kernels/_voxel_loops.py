@@ -149,7 +149,7 @@ def _loop_around(triangle: int, link: int) -> int:
 def pair_loops(
     squares: Any, filled: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
 ) -> Any:
-    """Return (births, deaths) of dimension 1: the loops around squares die, in their order, at joins that they reach.
+    """Return (births, deaths) of dimension 1: loops around squares die, in their order, at joins.
 
     The chain of a loop is pushed down until its highest voxel is one whose join created a loop; if another
     chain owns that join, it is added, and so on.

@@ -12,7 +12,7 @@ import numpy as np
 
 from topodl.kernels._compile import kernel
 from topodl.kernels._merge_tree import merge_by_age
-from topodl.kernels._radix import ordered_key, radix_argsort
+from topodl.kernels._radix import ordered_keys, radix_argsort
 from topodl.kernels._voxel_links import (
     CORNER_BITS,
     CORNER_NAMES,
@@ -29,10 +29,10 @@ __all__ = ["pair_voxels", "rank_voxels", "warm_up"]
 
 
 @kernel
-def rank_voxels(bits: Any, depth: int, height: int, width: int, dual: bool) -> Any:
+def rank_voxels(keys: Any, depth: int, height: int, width: int, dual: bool) -> Any:
     """Return (rank, order, origin) of the voxels of a volume of floats, in a border of later voxels.
 
-    `bits` are the values, flat, read as signed integers. `rank` and `order` are what `pair_voxels` takes;
+    `keys` are the values, flat, as `ordered_keys` gives them, `rank` and `order` what `pair_voxels` takes;
     `origin` is the flat index of each voxel in the volume, −1 in the border. With `dual`, the order is
     reversed and a shell of earlier voxels lies between volume and border: dimension k in it is 2 − k of the
     cell construction.
@@ -41,15 +41,13 @@ def rank_voxels(bits: Any, depth: int, height: int, width: int, dual: bool) -> A
     rows, columns = height + 2 * margin, width + 2 * margin
     size = (depth + 2 * margin) * rows * columns
     origin = np.full(size, -1, np.int32)
-    place = np.empty(bits.size, np.int32)
-    keys = np.empty(bits.size, np.int64)
+    place = np.empty(keys.size, np.int32)
     p = 0
     for z in range(margin, depth + margin):
         for y in range(margin, height + margin):
             for x in range(margin, width + margin):
                 place[p] = (z * rows + y) * columns + x
                 origin[place[p]] = p
-                keys[p] = ordered_key(bits, p)
                 p += 1
     n_shell = 0
     order = np.empty(size, np.int32)
@@ -61,9 +59,9 @@ def rank_voxels(bits: Any, depth: int, height: int, width: int, dual: bool) -> A
                     if origin[at] < 0:
                         order[n_shell] = at
                         n_shell += 1
-    n = n_shell + bits.size
+    n = n_shell + keys.size
     by_value = radix_argsort(keys)
-    for i in range(bits.size):
+    for i in range(keys.size):
         order[n - 1 - i if dual else i] = place[by_value[i]]
     rank = np.full(size, n, np.int32)
     for i in range(n):
@@ -278,5 +276,5 @@ def _pairs_of(dies_at: Any, nodes: Any, joins: Any, merged: Any) -> Any:
 def warm_up() -> None:
     """Compile the kernels."""
     for integer in (np.int32, np.int64):
-        rank, order, _ = rank_voxels(np.arange(8).astype(integer), 2, 2, 2, False)
+        rank, order, _ = rank_voxels(ordered_keys(np.arange(8).astype(integer)), 2, 2, 2, False)
     pair_voxels(rank, order, 4, 4, True, True, True)

@@ -15,6 +15,7 @@ import torch
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
+from topodl.kernels._radix import ordered_keys
 from topodl.kernels.cubical2d import pair_pixels
 from topodl.kernels.cubical3d import pair_voxels, rank_voxels
 from topodl.persistence._batch import BarCells, assemble, fake_bars, gather, pack_bars, pairing_op, to_host
@@ -171,7 +172,7 @@ def _pair_image(flat: Any, bits: Any, shape: Sequence[int], dims: Sequence[int],
 def _pair_volume(flat: Any, bits: Any, shape: Sequence[int], dims: Sequence[int], by_cells: bool) -> BarCells:
     """Pair in the vertex construction; cells are its dual, dimension k being 2 − k of the reversed order."""
     depth, height, width = shape
-    rank, order, origin = rank_voxels(bits, depth, height, width, by_cells)
+    rank, order, origin = rank_voxels(ordered_keys(bits), depth, height, width, by_cells)
     border = 4 if by_cells else 2
     wanted = [2 - k if by_cells else k for k in dims]
     pairs = pair_voxels(rank, order, height + border, width + border, *(k in wanted for k in range(3)))
