@@ -105,30 +105,31 @@ def _critical_sum(
 ) -> torch.Tensor:
     """Return the aggregated probabilities of the critical regions, summed for each sample, (B,)."""
     channels = batch.channels(include_background)
-    predicted, confidence = _predict(batch)
-    pixels, region, n_regions = _critical_pixels(batch, predicted, channels, eight)
-    values = confidence.flatten()[pixels]
+    pixels, region, n_regions = _critical_pixels(batch, channels, eight)
+    values = _confidence(batch, pixels)
     per_region = _aggregate(values, region, int(n_regions.sum()), aggregation)
     instance = torch.repeat_interleave(torch.arange(len(n_regions)), n_regions).to(values.device)
     sums = values.new_zeros(len(n_regions)).index_add(0, instance, per_region)
     return batch.weigh_classes(sums.view(-1, len(channels)), channels)
 
 
-def _predict(batch: SegmentationBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the predicted label of each pixel and its probability, (B, H, W) each."""
-    p = batch.probabilities
+def _confidence(batch: SegmentationBatch, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the probabilities of the predicted labels at flat `pixels` (P,) of the batch."""
+    p, predicted = batch.probabilities, batch.winners
+    labels = predicted.flatten()[pixels].long()
     if p.shape[1] == 1:
-        foreground = p[:, 0].detach() > 0.5
-        return foreground.long(), torch.where(foreground, p[:, 0], 1 - p[:, 0])
-    predicted = p.detach().argmax(1)
-    return predicted, p.gather(1, predicted[:, None])[:, 0]
+        foreground = p.flatten().index_select(0, pixels)
+        return torch.where(labels == 1, foreground, 1 - foreground)
+    size = predicted[0].numel()
+    sample, place = pixels // size, pixels % size
+    return p.flatten().index_select(0, (sample * p.shape[1] + labels) * size + place)
 
 
 def _critical_pixels(
-    batch: SegmentationBatch, predicted: torch.Tensor, channels: range, eight: bool
+    batch: SegmentationBatch, channels: range, eight: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the critical pixels (P,) of the batch, the region of each, and the regions of each instance."""
-    labels = batch.labels
+    predicted, labels = batch.winners, batch.labels
     if batch.valid is not None:
         predicted, labels = predicted.where(batch.valid, -1), labels.where(batch.valid, -1)
     both = torch.stack([predicted, labels]).to(torch.int16).cpu().numpy()
