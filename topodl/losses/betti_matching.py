@@ -158,12 +158,15 @@ class _Gather:
         self.values = values
         self.image = torch.empty(0)
 
-    def __call__(self, pixels: list[NDArray[np.int64]]) -> torch.Tensor:
+    def __call__(self, pixels: list[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
         counts = torch.tensor([len(p) for p in pixels])
         image = torch.repeat_interleave(torch.arange(len(pixels)), counts)
         self.image = image.to(self.values.device)
         where = torch.from_numpy(np.concatenate(pixels)).to(self.values.device)
-        return self.values[self.image[:, None], where].unbind(1)  # type: ignore[return-value]
+        flat = (self.image * self.values.shape[1])[:, None] + where
+        # the gradient of index_select is a sum without a sort
+        values = self.values.flatten().index_select(0, flat.flatten()).view(-1, 2)
+        return values[:, 0], values[:, 1]
 
     def sums(self, values: torch.Tensor) -> torch.Tensor:
         return self.values.new_zeros(len(self.values)).index_add(0, self.image, values)
