@@ -33,7 +33,7 @@ ROWS: list[tuple[str, str, dict[str, object], float | None, str]] = [
     ("clDice, iterations from the label", "cldice", {}, None, "97 (10 it.)"),
     ("cbDice", "cbdice", {}, 8.0, "4,600"),
     ("RegionWise", "region_wise", {}, 1.5, "4.9"),
-    ("TopoLoss, both dimensions, whole image", "topo", {"window": None}, 4.0, "17 to 52"),
+    ("TopoLoss, both dimensions, whole image", "topo_loss", {"window": None}, 4.0, "17 to 52"),
     ("windowed TOPO", "windowed_topo", {}, 4.0, "10 to 14"),
     ("Warping, sound", "warping", {}, 3.0, "22"),
     ("Betti matching, whole image", "betti_matching", {}, 6.0, "23"),
