@@ -1,4 +1,4 @@
-"""Topology-aware segmentation losses: one loss, one file; `registry` knows them by name."""
+"""Topology-aware losses, one loss a file: of segmentations, which `registry` knows by name, and of representations."""
 
 # ruff: noqa: I001 - isort would spread the one line of a loss over two
 
@@ -24,4 +24,12 @@ from topodl.losses.skeleton_recall import (
 from topodl.losses.topo_grad import TopoGradLoss as TopoGradLoss, topo_grad_loss as topo_grad_loss
 from topodl.losses.topo_loss import TopoLoss as TopoLoss, topo_loss as topo_loss
 from topodl.losses.topograph import TopographLoss as TopographLoss, topograph_loss as topograph_loss
+from topodl.losses.topological_autoencoder import (
+    TopologicalAutoencoderLoss as TopologicalAutoencoderLoss,
+    topological_autoencoder_loss as topological_autoencoder_loss,
+)
 from topodl.losses.warping import WarpingLoss as WarpingLoss, warping_loss as warping_loss
+from topodl.losses.windowed_topo import (
+    WindowedTopoLoss as WindowedTopoLoss,
+    windowed_topo_loss as windowed_topo_loss,
+)
