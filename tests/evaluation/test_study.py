@@ -263,6 +263,25 @@ def test_a_killed_command_goes_on_to_the_same_files(tmp_path):
     assert str(parts.report_html) in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.skipif(
+    os.environ.get("HYPOTHESIS_PROFILE") != "thorough",
+    reason="starts three processes; for the thorough profile",
+)
+def test_two_processes_train_as_one_does(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    folders = []
+    for devices in ("1", "2"):
+        folders.append(RunFolder(tmp_path / devices))
+        command = [*COMMAND, "--iterations", "4", "--devices", devices, "--output", str(folders[-1].root)]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    one, two = ([float(row["loss"]) for row in read_rows(f.curve_csv("ce_dice", 1))] for f in folders)
+    assert two == pytest.approx(one, abs=1e-5)
+    one, two = (read_rows(f.result_csv("supervised", "accurate", "small", "ce_dice", 1)) for f in folders)
+    assert [row["ID"] for row in two] == [row["ID"] for row in one]
+    for first, second in zip(one, two, strict=True):
+        assert float(second["Dice_mortar"]) == pytest.approx(float(first["Dice_mortar"]), abs=0.02)
+
+
 def test_another_study_is_refused(finished):
     before = {p: p.stat().st_mtime_ns for p in finished.root.rglob("*")}
     settings = tiny(losses=["ce_dice", "cldice"], seeds=[3, 4], iterations=7)

@@ -45,23 +45,29 @@ class StudyProgress:
         self._per_iteration = dict(known)
         self._per_test_image: float | None = None
         self._done_here = self._tested_here = 0
-        # A log file gets a line now and then, a terminal a moving bar.
-        every = 0.2 if sys.stderr.isatty() else 10.0
-        common = {
-            "disable": not shown or not pending,
-            "mininterval": every,
-            "dynamic_ncols": True,
-            "file": sys.stderr,
-        }
+        # A log file gets a line of the study now and then, a terminal moving bars.
+        terminal = sys.stderr.isatty()
+        shown = shown and bool(pending)
         self._study = tqdm(
             total=n_trainings * iterations,
             initial=(n_trainings - len(self._pending)) * iterations,
             desc="study",
             position=0,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]",
-            **common,
+            disable=not shown,
+            mininterval=0.2 if terminal else 10.0,
+            dynamic_ncols=True,
+            file=sys.stderr,
         )
-        self._bar = tqdm(total=iterations, position=1, leave=False, unit="it", **common)
+        self._bar = tqdm(
+            total=iterations,
+            position=1,
+            leave=False,
+            disable=not shown or not terminal,
+            mininterval=0.2,
+            dynamic_ncols=True,
+            file=sys.stderr,
+        )
 
     def __enter__(self) -> StudyProgress:
         return self
@@ -92,7 +98,9 @@ class StudyProgress:
     def tested(self, n: int, seconds: float) -> None:
         """Tell of `n` test images that took so many seconds together."""
         if not self._tested_here:
-            self._bar.set_description(f"{self._loss}, testing", refresh=False)
+            self._bar.reset(self._test_images)
+            self._bar.set_description(f"{self._loss}, test images", refresh=False)
+        self._bar.update(n)
         self._tested_here += n
         self._per_test_image = seconds / n
         self._advance(0)
