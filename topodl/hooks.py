@@ -26,7 +26,7 @@ _skipped_before = True
 
 
 def _watch_hooks(attachment: Attachment) -> None:
-    """Let `torch.compile` see hooks: by default its graphs outlive changes of them, and serve many modules."""
+    """Let `torch.compile` see hooks: by default its graphs outlive such changes, and serve many modules."""
     import torch._dynamo
 
     global _skipped_before

@@ -138,7 +138,8 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        # Learnt weights have a dtype of their own, which the arrays are cast to.
+        tags.transformer_tags.preserves_dtype = [] if self._parameters else ["float64", "float32"]
         return tags
 
 

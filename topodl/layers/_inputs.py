@@ -107,7 +107,7 @@ def _without_tensors(X: Any) -> Any:
 
 
 def _is_table(X: Any) -> bool:
-    return getattr(X, "ndim", None) in (0, 1, 2) or (not hasattr(X, "ndim") and np.ndim(X) < 3)
+    return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) < 3
 
 
 def _checked_table(layer: BaseEstimator, X: Any, reset: bool) -> Array:

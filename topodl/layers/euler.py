@@ -125,18 +125,17 @@ class EulerCharacteristicTransform(FeatureLayer):
         """Forget learnt directions and the radius found by `fit`."""
         self._buffers.pop("directions", None)
         old = self._parameters.pop("directions", None)
-        self.register_buffer(
-            "radius_", torch.tensor(_UNIT_BALL if self.radius is None else float(self.radius))
-        )
+        self.register_buffer("radius_", torch.tensor(_UNIT_BALL))
         if self.learnable:
             device = None if old is None else old.device
             self.directions = UninitializedParameter(device=device)  # type: ignore[call-arg]
         else:
             self.register_buffer("directions", None)
-        if self.ambient_dim is not None:
-            self._choose_directions(int(self.ambient_dim))
+        # What is wrong with the settings is said when they are used.
+        if all(isinstance(size, int) and size > 0 for size in (self.ambient_dim, self.n_directions)):
+            self._choose_directions(self.ambient_dim)
 
-    def _choose_directions(self, ambient_dim: int) -> None:
+    def _choose_directions(self, ambient_dim: Any) -> None:
         """Choose the directions, once the dimension of the space is known."""
         value = spread_directions(ambient_dim, self.n_directions, self.random_state)
         if not self.learnable:
@@ -216,7 +215,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         directions = self.directions.to(points.device, points.dtype)
         if self.learnable:
             directions = nn.functional.normalize(directions, dim=0)
-        radius = float(self.radius_)
+        radius = float(self.radius_ if self.radius is None else self.radius)
         thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64).to(points)
         if self.mode == "hard":
             transform = hard_transform(points, directions, complexes.offsets, cells, thresholds)

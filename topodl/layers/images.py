@@ -123,6 +123,8 @@ class PersistenceImage(CurveLayer):
 
     def _fit(self, d: Diagrams) -> None:
         self._check_settings()
+        if self.birth_range is not None and self.persistence_range is not None:
+            return
         axes = []
         for k in self._dims(d):
             bars = d.dim(k).with_essential(self.essential)

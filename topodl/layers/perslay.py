@@ -44,15 +44,15 @@ class PersLay(DiagramLayer):
     Parameters
     ----------
     point_transform : {"triangle", "gaussian", "line", "rational_hat"}
-        φ of the point (birth, death), component by component, with q = (birth, persistence). "triangle" is the
-        tent max(0, min(t − birth, death − t)) at a learnt t; "gaussian" exp(−‖q − c‖² / 2σ²) with learnt c and
-        σ; "line" ⟨e, (birth, death)⟩ + b with learnt e and b; "rational_hat" 1 / (1 + ‖q − c‖₁) −
+        φ of the point (birth, death), component by component, with q = (birth, persistence). "triangle" is
+        the tent max(0, min(t − birth, death − t)) at a learnt t; "gaussian" exp(−‖q − c‖² / 2σ²) with learnt
+        c and σ; "line" ⟨e, (birth, death)⟩ + b with learnt e and b; "rational_hat" 1 / (1 + ‖q − c‖₁) −
         1 / (1 + | |r| − ‖q − c‖₁ |) with learnt c and r.
     n_features : int
         Number of components of φ.
     weight : {"power", "grid", "gaussian_mixture", "constant"}
-        "power": |a| · persistence^|p| with learnt a and p; "grid": learnt values of the cells of a 10 × 10 grid
-        over `value_range` in birth and persistence; "gaussian_mixture": a learnt sum of three Gaussians;
+        "power": |a| · persistence^|p| with learnt a and p; "grid": learnt values of the cells of a 10 × 10
+        grid over `value_range` in birth and persistence; "gaussian_mixture": a learnt sum of three Gaussians;
         "constant": 1.
     operation : {"sum", "mean", "max", "top_k"}
         What joins the points. An empty diagram gives zeros.

@@ -1,0 +1,339 @@
+"""Both faces of every layer: module and transformer."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
+
+from tests.strategies import make_diagrams
+from topodl import Diagrams, InputError
+from topodl.layers import (
+    BettiCurve,
+    CubicalPersistence,
+    EulerCharacteristicTransform,
+    EulerCurve,
+    GraphPersistence,
+    PersistenceEntropy,
+    PersistenceImage,
+    PersistenceLandscape,
+    PersistenceStatistics,
+    PersLay,
+    RipsPersistence,
+    Silhouette,
+)
+
+VECTORISERS = [
+    BettiCurve(resolution=5),
+    BettiCurve(resolution=5, width=0.1),
+    PersistenceImage(resolution=4),
+    PersistenceImage(resolution=(4, 3), pixels="integral"),
+    PersistenceLandscape(n_layers=2, resolution=5),
+    Silhouette(resolution=5),
+    PersistenceEntropy(),
+    PersistenceEntropy(mode="vector", normalize=True, resolution=5),
+    PersistenceStatistics(),
+    PersLay(n_features=4),
+    PersLay("triangle", n_features=4, operation="top_k"),
+    EulerCurve(resolution=5),
+]
+ARRAYS = [
+    CubicalPersistence(),
+    RipsPersistence(sample_shape=(-1, 1)),
+    EulerCharacteristicTransform(n_directions=2, n_thresholds=5, sample_shape=(-1, 1)),
+    EulerCharacteristicTransform(n_directions=2, n_thresholds=5, mode="hard", sample_shape=(-1, 1)),
+    EulerCharacteristicTransform(n_directions=2, n_thresholds=5, learnable=True, sample_shape=(-1, 1)),
+    EulerCurve(resolution=5),
+]
+NOT_AN_ARRAY = "the result is Diagrams, a jagged batch, not an array"
+
+
+def exceptions(layer):
+    """The checks that cannot pass, and why."""
+    out = {"check_no_attributes_set_in_init": "every nn.Module sets `training` and its dictionaries"}
+    if isinstance(layer, EulerCharacteristicTransform) and layer.learnable:
+        out["check_dont_overwrite_attributes"] = "directions are parameters, which training overwrites"
+    if isinstance(layer, CubicalPersistence | RipsPersistence):
+        out |= dict.fromkeys(
+            [
+                "check_transformer_general",
+                "check_transformer_data_not_an_array",
+                "check_methods_subset_invariance",
+                "check_methods_sample_order_invariance",
+                "check_fit_idempotent",
+                "check_estimators_pickle",
+                "check_pipeline_consistency",
+                "check_transformer_preserve_dtypes",
+                "check_transformers_unfitted_stateless",
+            ],
+            NOT_AN_ARRAY,
+        )
+    return out
+
+
+@parametrize_with_checks(ARRAYS, expected_failed_checks=exceptions)
+def test_scikit_learn_accepts(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("layer", VECTORISERS, ids=repr)
+def test_module_and_transformer_agree_on_any_batch(layer):
+    d = make_diagrams(0, [[5, 3], [0, 0], [1, 6], [4, 0]])
+    layer = clone(layer).fit(d)
+    table = layer.transform(d)
+    features = layer.double()(d).flatten(1)
+    np.testing.assert_allclose(table, features.detach().numpy(), rtol=1e-6, atol=1e-6)
+    alone = np.concatenate([layer.transform(one) for one in d])
+    np.testing.assert_allclose(alone, layer.transform(d), atol=1e-12)
+    assert table.shape == (4, len(layer.get_feature_names_out()))
+    assert len(set(layer.get_feature_names_out())) == table.shape[1]
+    assert np.isfinite(table).all()
+
+
+@pytest.mark.parametrize("layer", VECTORISERS, ids=repr)
+def test_empty_diagrams_have_features_and_a_graph(layer):
+    layer = clone(layer).fit(make_diagrams(0, [[5, 3], [2, 2]]))
+    nothing = make_diagrams(0, [[0, 0], [0, 0], [0, 0]], dtype=torch.float32)
+    births = nothing.births.requires_grad_()
+    out = layer(nothing._with(births=births))
+    assert out.shape[0] == 3
+    assert torch.isfinite(out).all()
+    if getattr(layer, "width", 1) is not None:
+        out.sum().backward()
+        assert births.grad.shape == (0,)
+
+
+@pytest.mark.parametrize("layer", VECTORISERS, ids=repr)
+def test_padding_and_order_change_nothing(layer):
+    d = make_diagrams(2, [[6, 2], [3, 3]], essential=0.0)
+    layer = clone(layer).fit(d).double()
+    shuffled = torch.randperm(d.n_bars, generator=torch.Generator().manual_seed(0))
+    parts = [getattr(d, name)[shuffled] for name in ("births", "deaths", "dims", "samples")]
+    mixed = Diagrams(*parts, n_samples=2, homology_dims=(0, 1))
+    torch.testing.assert_close(layer(mixed), layer(d))
+    bars, mask = d.padded(0, fill=3.0)
+    wider = (
+        torch.cat([bars, torch.full((2, 4, 2), 9.0)], 1),
+        torch.cat([mask, torch.zeros(2, 4, dtype=bool)], 1),
+    )
+    one = clone(layer).set_params(**({"dims": 0} if hasattr(layer, "dims") else {})).fit(d.dim(0)).double()
+    torch.testing.assert_close(one(Diagrams.from_padded(*wider)), one(d.dim(0)))
+
+
+@pytest.mark.parametrize("layer", VECTORISERS, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtypes_are_kept(layer, dtype):
+    d = make_diagrams(2, [[6, 2], [3, 3]]).to(dtype)
+    layer = clone(layer).fit(d)
+    if not list(layer.parameters()):
+        assert layer(d).dtype == dtype
+    expected = np.float64 if dtype == torch.float64 and not list(layer.parameters()) else np.float32
+    assert layer.transform(d).dtype == expected
+
+
+@pytest.mark.parametrize("layer", VECTORISERS, ids=repr)
+def test_clone_copies_settings_and_state_dict_what_was_learnt(layer):
+    d = make_diagrams(2, [[6, 2], [3, 3]])
+    fitted = clone(layer).fit(d)
+    for weight in fitted.parameters():
+        weight.data += 1.0
+    fresh = clone(fitted)
+    assert fresh.get_params() == fitted.get_params()
+    if fitted.state_dict():
+        assert all(value is None for value in fresh._buffers.values())
+        assert all((a != b).any() for a, b in zip(fresh.parameters(), fitted.parameters(), strict=True))
+    fresh.load_state_dict(fitted.state_dict())
+    torch.testing.assert_close(fresh(d), fitted(d), rtol=0, atol=0)
+    for again in (copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
+        np.testing.assert_array_equal(again.transform(d), fitted.transform(d))
+
+
+@pytest.mark.parametrize(
+    "layer", [v for v in VECTORISERS if v.__class__ not in (PersLay, PersistenceStatistics)]
+)
+def test_unfitted_layers_say_what_is_missing(layer):
+    layer = clone(layer)
+    if isinstance(layer, PersistenceEntropy) and layer.mode == "scalar":
+        return
+    with pytest.raises(NotFittedError, match="give it to the constructor or call fit"):
+        layer(make_diagrams(0, [[2, 2]]))
+    with pytest.raises(NotFittedError):
+        layer.transform(make_diagrams(0, [[2, 2]]))
+
+
+@pytest.mark.parametrize("layer", VECTORISERS, ids=repr)
+def test_superlevel_features_are_those_of_the_mirror(layer):
+    d = make_diagrams(4, [[5, 3], [2, 2]])
+    flipped = d._with(births=-d.births, deaths=-d.deaths)
+    out = clone(layer).fit(flipped).transform(flipped)
+    assert np.isfinite(out).all()
+
+
+def test_one_object_stands_in_a_network_and_in_a_pipeline():
+    persistence = CubicalPersistence()
+    image = PersistenceImage(resolution=6, birth_range=(0, 1), persistence_range=(0, 1))
+    x = torch.rand(6, 8, 8, requires_grad=True)
+    network = nn.Sequential(persistence, image, nn.Flatten(), nn.Linear(72, 2))
+    network(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+    pipeline = make_pipeline(persistence, image)
+    table = pipeline.fit_transform(x.detach().numpy())
+    np.testing.assert_allclose(table, network[:3](x).detach().numpy(), atol=1e-6)
+    assert list(network.state_dict()) == ["3.weight", "3.bias"]
+
+
+def test_grid_search_over_a_pipeline_in_two_processes():
+    X, y = load_digits(n_class=2, return_X_y=True)
+    X, y = X[:60], y[:60]
+    steps = make_pipeline(
+        CubicalPersistence(sample_shape=(8, 8)), BettiCurve(resolution=5), LogisticRegression(max_iter=1000)
+    )
+    grid = {
+        "bettycurve__resolution".replace("betty", "betti"): [4, 8],
+        "cubicalpersistence__superlevel": [False, True],
+    }
+    search = GridSearchCV(steps, grid, cv=2, n_jobs=2).fit(X, y)
+    assert search.best_score_ > 0.9
+    assert search.predict(X).shape == (60,)
+
+
+def test_diagrams_can_be_split_by_cross_validation():
+    d = make_diagrams(0, [[5, 5]] * 12)
+    search = GridSearchCV(
+        make_pipeline(BettiCurve(), LogisticRegression()), {"betticurve__resolution": [3, 5]}, cv=2
+    )
+    assert search.fit(d, np.arange(12) % 2).predict(d).shape == (12,)
+
+
+def test_unions_and_columns():
+    X = np.random.default_rng(0).random((10, 20))
+    union = make_union(
+        make_pipeline(CubicalPersistence(), BettiCurve(resolution=3)),
+        make_pipeline(CubicalPersistence(superlevel=True), PersistenceEntropy()),
+        EulerCurve(resolution=4),
+    )
+    assert isinstance(union, FeatureUnion)
+    assert union.fit_transform(X).shape == (10, 6 + 2 + 4)
+    columns = ColumnTransformer(
+        [
+            ("signal", make_pipeline(CubicalPersistence(dims=0), BettiCurve(resolution=3)), slice(0, 12)),
+            ("cloud", EulerCharacteristicTransform(2, 3, sample_shape=(-1, 2)), slice(12, 20)),
+        ]
+    )
+    assert columns.fit_transform(X).shape == (10, 3 + 6)
+
+
+def test_set_output_gives_named_columns():
+    X = np.random.default_rng(0).random((10, 20))
+    pipeline = make_pipeline(CubicalPersistence(dims=(0,)), BettiCurve(resolution=3)).set_output(
+        transform="pandas"
+    )
+    table = pipeline.fit_transform(X)
+    assert isinstance(table, pd.DataFrame)
+    assert list(table.columns) == ["betticurve_h0_0", "betticurve_h0_1", "betticurve_h0_2"]
+    assert list(pipeline.get_feature_names_out()) == list(table.columns)
+    assert list(pipeline[0].get_feature_names_out()) == ["cubicalpersistence_h0"]
+
+
+def test_chunks_and_joblib_backends_change_nothing(capsys):
+    X = np.random.default_rng(0).random((11, 6, 6))
+    expected = EulerCurve(resolution=4).fit(X).transform(X)
+    small = EulerCurve(resolution=4, chunk_size=2, verbose=True).fit(X)
+    np.testing.assert_array_equal(small.transform(X), expected)
+    assert "EulerCurve: 100%" in capsys.readouterr().err
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        np.testing.assert_array_equal(EulerCurve(resolution=4, chunk_size=3).fit(X).transform(X), expected)
+    with pytest.raises(InputError, match="chunk_size is 0; expected an integer of at least 1"):
+        EulerCurve(chunk_size=0).fit(X).transform(X)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask_runs_the_same_pipeline():
+    distributed = pytest.importorskip("dask.distributed")
+    X = np.random.default_rng(0).random((12, 6, 6))
+    pipeline = make_pipeline(CubicalPersistence(chunk_size=4), BettiCurve(resolution=4, chunk_size=4))
+    expected = pipeline.fit_transform(X)
+    with (
+        distributed.Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None),
+        joblib.parallel_config(backend="dask"),
+    ):
+        np.testing.assert_array_equal(pipeline.transform(X), expected)
+
+
+def test_learnt_weights_start_anew_with_new_settings_only():
+    layer = PersLay(n_features=4)
+    with torch.no_grad():
+        layer.centres += 1.0
+    trained = layer.centres.clone()
+    layer.set_params(verbose=True, chunk_size=3, n_jobs=1)
+    torch.testing.assert_close(layer.centres, trained)
+    layer.set_params(n_features=6)
+    assert layer.centres.shape == (2, 6, 2)
+    torch.testing.assert_close(layer.centres, PersLay(n_features=6).centres)
+    assert (PersLay(random_state=1).centres != PersLay().centres).all()
+
+
+def test_construction_and_fit_leave_the_global_generators_alone():
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    PersLay().fit(make_diagrams(0, [[2, 2]]))
+    EulerCharacteristicTransform(learnable=True, ambient_dim=5)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_other_dimensions_than_in_fit_are_refused():
+    layer = BettiCurve().fit(make_diagrams(0, [[2, 2]]))
+    with pytest.raises(InputError, match=r"X has dimensions \(0,\); expected \(0, 1\), as in fit"):
+        layer.transform(make_diagrams(0, [[2, 2]]).dim(0))
+    with pytest.raises(InputError, match="dims ask for 2"):
+        BettiCurve(dims=2, value_range=(0, 1))(make_diagrams(0, [[2, 2]]))
+
+
+def test_inputs_of_other_kinds_are_refused_or_read():
+    layer = BettiCurve(resolution=3, value_range=(0, 2))
+    bars = [np.array([[0.0, 1.0]]), np.empty((0, 2))]
+    np.testing.assert_array_equal(layer.transform(bars), [[1, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(layer.transform(np.array([[[0.0, 1.0, 0.0]]])), [[1, 0, 0]])
+    with pytest.raises(InputError, match="X is a ndarray of shape"):
+        layer.transform(np.zeros((3, 3)))
+    with pytest.raises(TypeError, match="d is a Tensor; expected Diagrams"):
+        layer(torch.zeros(3, 2))
+    with pytest.raises(InputError, match="is a table of shape"):
+        RipsPersistence().fit(np.zeros((3, 4)))
+    with pytest.raises(InputError, match="sample_shape is"):
+        CubicalPersistence(sample_shape=(3, 3)).fit(np.zeros((3, 8)))
+
+
+def test_clouds_of_different_size_and_precomputed_distances():
+    rng = np.random.default_rng(0)
+    clouds = [rng.random((n, 3)) for n in (5, 9, 1)]
+    features = make_pipeline(RipsPersistence(dims=0), PersistenceStatistics()).fit_transform(clouds)
+    assert features.shape == (3, 46)
+    matrices = [np.linalg.norm(c[:, None] - c, axis=2) for c in clouds]
+    other = make_pipeline(RipsPersistence(dims=0, metric="precomputed"), PersistenceStatistics())
+    np.testing.assert_allclose(other.fit_transform(matrices), features)
+
+
+def test_graphs():
+    graphs = [
+        (np.array([0.0, 1.0, 2.0]), np.array([[0, 1, 2], [1, 2, 0]])),
+        (np.array([0.0, 1.0]), np.array([[0], [1]])),
+    ]
+    d = GraphPersistence().fit_transform(graphs)
+    assert len(d) == 2
+    assert d[0].dim(1).n_bars == 1
+    assert make_pipeline(GraphPersistence(), BettiCurve(resolution=3)).fit_transform(graphs).shape == (2, 6)
