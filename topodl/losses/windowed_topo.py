@@ -1,0 +1,264 @@
+"""Windowed TOPO: pixels that join or cut regions of the background, by windows (Oner et al., TPAMI 2021).
+
+Cost: two maximum spanning trees of the pixel grid, on the CPU; the label's regions are cached.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from topodl._checks import check_choice, check_number, fail
+from topodl.kernels._pool import map_batch
+from topodl.kernels.region_separation import pair_weights
+from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._targets import TargetCache, TargetParts
+from topodl.losses.ce_dice import ce_dice
+
+__all__ = ["WindowedTopoLoss", "windowed_topo_loss"]
+
+_FAR = 20.0  # distances are clipped here
+_NEAR = 10.0  # edges whose two labelled distances sum to less are near the foreground
+_GROWTH = 5  # dilations of the foreground before the regions are told apart
+_Floats = NDArray[np.float64]
+
+
+@full_precision
+def windowed_topo_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    window: int = 64,
+    positive_weight: float = 0.1,
+    base_weight: float = 1.0,
+    topology_weight: float = 1.0,
+    include_background: bool = False,
+    variant: Literal["paper", "topomortar"] = "paper",
+    precomputed: TargetParts | TargetCache | None = None,
+    **common: Unpack[CommonOptions],
+) -> torch.Tensor:
+    r"""Return ``base_weight`` times (cross-entropy + Dice) plus ``topology_weight`` times region separation.
+
+    .. math:: L = \frac1W \sum_i w^-_i (1 - p_i)^2 + \beta\, w^+_i\, p_i^2
+
+    In each of W windows a maximum spanning tree of the pixels joins those of least foreground probability
+    first. :math:`w^-` is the share of pixel pairs from different labelled regions that are joined by way of
+    pixel i beside the foreground: a gap. :math:`w^+` is the share of pairs of one region that are joined
+    last by way of pixel i far from the foreground: a false wall. The weights are constants. The paper
+    regresses the distance to the foreground; here 20 (1 - p) takes its place.
+
+    Images only: in a volume a gap in a line separates nothing from anything.
+
+    Parameters
+    ----------
+    logits : Tensor (B, C, H, W)
+        One channel for the foreground alone (sigmoid), or one a class (softmax).
+    target : Tensor of integers (B, 1, H, W) or (B, H, W)
+        Labels in [0, C), in {0, 1} for one channel.
+    window : int, default 64
+        Side of the windows in pixels; those at the right and lower border may be smaller.
+    positive_weight : float, default 0.1
+        The β above.
+    base_weight : float, default 1
+        Weight of cross-entropy plus Dice.
+    topology_weight : float, default 1
+        Weight of the separation term.
+    include_background : bool, default False
+        Whether class 0 counts, in the Dice score and as a network of its own.
+    variant : {"paper", "topomortar"}, default "paper"
+        "topomortar" reproduces the code of that study: one channel that regresses the depth inside the
+        foreground, squared error summed with weight 0.001, thresholds meant for distances compared with
+        labels, so that false walls never count. See the guide to the losses.
+    precomputed : mapping of tensors, optional
+        What ``WindowedTopoLoss.precompute`` returned for `target`.
+    **common
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or (B,) with reduction="none".
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a logit is not finite, a label is out of range, or an option is unusable.
+
+    References
+    ----------
+    Oner et al., "Promoting Connectivity of Network-Like Structures by Enforcing Region Separation",
+    TPAMI 2021, arXiv:2009.07011.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = torch.zeros(1, 40, 40, dtype=torch.long)
+    >>> target[:, 18:21] = 1
+    >>> whole = torch.where(target == 1, 4.0, -4.0)[:, None]
+    >>> broken = whole.clone()
+    >>> broken[..., 20:22] = -4.0
+    >>> small, large = (windowed_topo_loss(z, target, base_weight=0.0) for z in (whole, broken))
+    >>> bool(large > 10 * small)
+    True
+    """
+    name = "windowed_topo_loss"
+    check_choice(name, "variant", variant, ("paper", "topomortar"))
+    check_number(name, "window", window, low=2, integer=True)
+    check_number(name, "positive_weight", positive_weight, low=0.0)
+    batch = SegmentationBatch.read(name, logits, target, dims=(2,), **common)
+
+    def prepare(labels: NDArray[np.int16]) -> dict[str, NDArray[Any]]:
+        return label_regions(labels, window, include_background, variant)
+
+    if variant == "topomortar":
+        parts = batch.target_parts(precomputed, prepare)
+        return batch.reduce(_study_loss(batch, parts, window, topology_weight))
+    total = base_weight * ce_dice(batch, 1.0, 1.0, include_background)
+    if topology_weight == 0:
+        return batch.reduce(total)
+    parts = batch.target_parts(precomputed, prepare)
+    channels = batch.channels(include_background)
+    p = batch.probabilities[:, channels.start : channels.stop]
+    negative, positive = _weights(batch, parts, p, channels, window)
+    n_windows = len(range(0, p.shape[2], window)) * len(range(0, p.shape[3], window))
+    terms = negative * (1 - p).square() + positive_weight * positive * p.square()
+    separation = terms.flatten(2).sum(2) / n_windows
+    return batch.reduce(total + topology_weight * batch.weigh_classes(separation, channels))
+
+
+def separation_weights(
+    distance: NDArray[Any], label_distance: NDArray[Any], regions: NDArray[Any], window: int
+) -> tuple[_Floats, _Floats]:
+    """Return the weights of the pixels that let regions flow together, and that cut one, (H, W) each."""
+    costs, labelled = _edge_sums(distance), _edge_sums(label_distance)
+    joining = np.where(labelled > _FAR, np.minimum(costs, np.float32(_FAR)), costs)
+    cutting = np.where(labelled < _NEAR, np.float32(-1), costs)
+    return (
+        pair_weights(joining, regions, labelled < _NEAR, window, False),
+        pair_weights(cutting, regions, labelled >= _FAR, window, True),
+    )
+
+
+def label_regions(
+    labels: NDArray[np.int16],
+    window: int = 64,
+    include_background: bool = False,
+    variant: str = "paper",
+) -> dict[str, NDArray[Any]]:
+    """Return, for each class of one label, distances to the class and the regions that it separates.
+
+    A region is a 4-connected piece, within a window, of what is left when the class is dilated.
+    """
+    if variant == "topomortar":
+        depth = np.minimum(_depth(labels == 1), _FAR).astype(np.float32)
+        return {"distance": depth[None], "regions": _regions(labels != 1, window)[None]}
+    first = 0 if include_background else 1
+    classes = range(first, max(int(labels.max()), 1) + 1)
+    # the dilation and the windows treat pixels beside the ignored ones as their neighbours are labelled
+    outside = [_depth(labels != c) if (labels == c).any() else np.full(labels.shape, _FAR) for c in classes]
+    distance = np.stack([np.minimum(d, _FAR) for d in outside]).astype(np.float32)
+    return {"distance": distance, "regions": np.stack([_regions(labels == c, window) for c in classes])}
+
+
+def _depth(mask: NDArray[np.bool_]) -> _Floats:
+    if mask.all():
+        return np.full(mask.shape, _FAR)
+    depth: _Floats = ndimage.distance_transform_edt(mask)
+    return depth
+
+
+def _regions(foreground: NDArray[np.bool_], window: int) -> NDArray[np.int16]:
+    """Return the pieces of the dilated foreground's complement, numbered from 1 on in each window."""
+    regions = np.zeros(foreground.shape, np.int16)
+    height, width = foreground.shape
+    for top in range(0, height, window):
+        for left in range(0, width, window):
+            part = np.s_[top : top + window, left : left + window]
+            regions[part] = ndimage.label(~ndimage.binary_dilation(foreground[part], iterations=_GROWTH))[0]
+    return regions
+
+
+def _edge_sums(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the sums of each pixel with the next along x and along y, (2, H, W); 0 past the border."""
+    sums = np.zeros((2, *values.shape), np.float32)
+    np.add(values[:, :-1], values[:, 1:], out=sums[0, :, :-1], casting="same_kind")
+    np.add(values[:-1], values[1:], out=sums[1, :-1], casting="same_kind")
+    return sums
+
+
+def _read_parts(batch: SegmentationBatch, parts: TargetParts) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return distances and regions as (B, K, H, W); K classes occur in the batch at most."""
+    shape = tuple(batch.labels.shape)
+    out = []
+    for key in ("distance", "regions"):
+        if key not in parts or parts[key].numel() % batch.labels.numel():
+            raise fail(batch.function, "precomputed", f"has no fitting {key!r}", "what precompute returned")
+        out.append(parts[key].reshape(shape[0], -1, *shape[1:]).cpu().numpy())
+    return out[0], out[1]
+
+
+def _weights(
+    batch: SegmentationBatch, parts: TargetParts, p: torch.Tensor, channels: range, window: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    distances, regions = _read_parts(batch, parts)
+    values = (_FAR * (1 - p.detach())).float()
+    if batch.valid is not None:
+        values = values * batch.valid[:, None]
+    costs = values.cpu().numpy()
+
+    def weigh(job: tuple[int, int]) -> tuple[_Floats, _Floats]:
+        sample, k = job
+        shape = costs.shape[2:]
+        if k < distances.shape[1] and distances[sample, k, 0, 0] >= 0:
+            return separation_weights(costs[sample, k], distances[sample, k], regions[sample, k], window)
+        far, one_region = np.full(shape, _FAR), np.ones(shape, np.int16)
+        return separation_weights(costs[sample, k], far, one_region, window)
+
+    jobs = [(b, k) for b in range(len(p)) for k in range(len(channels))]
+    pairs = np.asarray(map_batch(weigh, jobs)).reshape(*p.shape[:2], 2, *p.shape[2:])
+    weights = torch.from_numpy(pairs).to(p)
+    if batch.valid is not None:
+        weights = weights * batch.valid[:, None, None]
+    return weights[:, :, 0], weights[:, :, 1]
+
+
+def _study_loss(
+    batch: SegmentationBatch, parts: TargetParts, window: int, topology_weight: float
+) -> torch.Tensor:
+    """Return the loss of the study's code, (B,); windows past the last whole one are left out."""
+    if batch.logits.shape[1] != 1:
+        raise fail(
+            batch.function, "logits", f"has {batch.logits.shape[1]} channels", "one: a regressed depth"
+        )
+    value = batch.logits[:, 0].relu()
+    depth, regions = _read_parts(batch, parts)
+    height, width = (n - n % window for n in value.shape[1:])
+    weights = np.zeros(tuple(value.shape))
+    for sample, image in enumerate(value.detach().float().cpu().numpy()):
+        costs = _edge_sums(image[:height, :width])
+        region = regions[sample, 0, :height, :width]
+        weights[sample, :height, :width] = pair_weights(
+            costs, region, np.ones(costs.shape, bool), window, False
+        )
+    error = (value - torch.from_numpy(depth[:, 0]).to(value)).square()
+    terms = 1e-3 * error + topology_weight * torch.from_numpy(weights).to(value) * value.square()
+    return terms.flatten(1).sum(1)
+
+
+class WindowedTopoLoss(
+    SegmentationLoss, name="windowed_topo", function=windowed_topo_loss, prepare=label_regions
+):
+    """Cross-entropy, Dice and region separation, as a module; the options are those of `windowed_topo_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = WindowedTopoLoss(window=32)
+    >>> loss(torch.randn(2, 2, 64, 64), torch.randint(2, (2, 1, 64, 64))).shape
+    torch.Size([])
+    """
