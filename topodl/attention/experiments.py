@@ -134,7 +134,7 @@ def _prepared(train: Array, *tests: Array) -> _Prepared:
     parts = [np.clip(scaler.transform(part), -_CLIP, _CLIP) for part in (train, *tests)]
     if train.shape[1] > 2 * _COMPONENTS:
         kept = min(_COMPONENTS, len(train) - 1)
-        pca = PCA(kept, whiten=True, svd_solver="randomized", random_state=0).fit(parts[0])
+        pca = PCA(kept, svd_solver="randomized", random_state=0).fit(parts[0])
         parts = [pca.transform(part) for part in parts]
     return _Prepared(parts[0], parts[1:])
 

@@ -286,8 +286,8 @@ class AttentionTopology(FeatureLayer):
         """Return the features (G, layers * heads * F) of sentences of one length."""
         per_sentence = maps.shape[1] * maps.shape[2]
         classes = self._members(rows, ids, per_sentence, plan.names)
-        flat = maps.reshape(-1, *maps.shape[-2:])
-        return MapFeatures(flat, classes, plan, self._settings()).table().view(len(maps), -1)
+        flat = maps.flatten(0, 2)
+        return MapFeatures(flat, classes, plan, self._settings()).table().view(len(maps), per_sentence * plan.size)
 
     def _members(
         self, rows: list[int], ids: torch.Tensor | None, repeats: int, names: Sequence[str]

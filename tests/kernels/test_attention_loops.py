@@ -1,0 +1,28 @@
+import gudhi
+import numpy as np
+import pytest
+
+from topodl.kernels.attention_loops import loop_edges
+
+
+def reference(matrix: np.ndarray) -> list[tuple[float, float]]:
+    tree = gudhi.RipsComplex(distance_matrix=np.tril(matrix)).create_simplex_tree(2)
+    tree.compute_persistence()
+    bars = tree.persistence_intervals_in_dimension(1)
+    return sorted((float(b), float(d)) for b, d in bars if d > b)
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+@pytest.mark.parametrize("n", [1, 3, 4, 9, 20])
+def test_loops_equal_gudhi(n, levels):
+    rng = np.random.default_rng(n)
+    upper = rng.random((5, n, n))
+    if levels:
+        upper = np.ceil(levels * upper) / levels
+    distances = np.triu(upper, 1) + np.triu(upper, 1).transpose(0, 2, 1)
+    found = loop_edges(distances.view(np.int64))
+    flat = distances.reshape(5, -1)
+    for which, matrix in enumerate(distances):
+        mine = found[found[:, 2] == which]
+        bars = sorted(zip(flat[which][mine[:, 0]].tolist(), flat[which][mine[:, 1]].tolist(), strict=True))
+        assert bars == reference(matrix)
