@@ -26,7 +26,6 @@ from topodl.kernels.union_find import find_root
 __all__ = ["rips_pairs", "warm_up"]
 
 _FLOOD_STEPS = 8
-_EMPTY, _PLAIN, _DOUBTFUL = 0, 1, 2  # what the lune of an edge is
 _END, _BIRTH, _SUM, _CHECK = 0, 1, 2, 3  # why the pass over the edges stops
 
 
@@ -98,24 +97,33 @@ def _pass_plain_edges(
 
     Apart from the pool, because a tuple of arrays costs more at every edge than nearly every edge itself.
     """
+    words, lune, doubtful = neighbours.shape[1], scratch[0], scratch[1]
     while rank < len(edges):
         i, j = np.int64(edges[rank, 0]), np.int64(edges[rank, 1])
         dying[rank] = -1
-        lune = _meet(neighbours, marked, scratch, i, j)
-        if lune == _EMPTY:
+        some = doubts = np.uint64(0)
+        p, q = np.uint64(i), np.uint64(j)  # unsigned: no index counts from the end
+        for w in range(words):
+            both = neighbours[p, w] & neighbours[q, w]
+            doubt = both & (marked[p, w] | marked[q, w])
+            lune[w] = both
+            doubtful[w] = doubt
+            some |= both
+            doubts |= doubt
+        if some == np.uint64(0):
             a, b = find_root(parent, i), find_root(parent, j)
             if a == b:
                 return rank, _BIRTH, -1
             dying[rank] = max(a, b)
             parent[max(a, b)] = min(a, b)
-        elif lune == _DOUBTFUL and alive:
-            k = _first_of(scratch[0], scratch[1])
-            p, q = _read(current, annotation, marked, i, k), _read(current, annotation, marked, j, k)
-            if p != q:
-                if p != 0 and q != 0:
+        elif doubts != np.uint64(0) and alive:
+            k = _first_of(lune, doubtful)
+            a, b = _read(current, annotation, marked, i, k), _read(current, annotation, marked, j, k)
+            if a != b:
+                if a != 0 and b != 0:
                     return rank, _SUM, k
-                _mark(annotation, marked, i, j, p + q)
-            if not _flood(neighbours, scratch, p != q, k):
+                _mark(annotation, marked, i, j, a + b)
+            if not _flood(neighbours, scratch, a != b, k):
                 return rank, _CHECK, k
         _connect(neighbours, i, j)
         rank += 1
@@ -126,23 +134,6 @@ def _pass_plain_edges(
 def _connect(neighbours: Any, i: Any, j: Any) -> None:
     neighbours[i, j >> 6] |= np.uint64(1) << np.uint64(j & 63)
     neighbours[j, i >> 6] |= np.uint64(1) << np.uint64(i & 63)
-
-
-@kernel
-def _meet(neighbours: Any, marked: Any, scratch: Any, i: Any, j: Any) -> Any:
-    """Write the common neighbours of i and j to scratch[0], and to scratch[1] those with a marked edge to i or j."""
-    some = doubts = np.uint64(0)
-    i, j = np.uint64(i), np.uint64(j)  # unsigned: no index counts from the end
-    for w in range(neighbours.shape[1]):
-        both = neighbours[i, w] & neighbours[j, w]
-        doubt = both & (marked[i, w] | marked[j, w])
-        scratch[0, w] = both
-        scratch[1, w] = doubt
-        some |= both
-        doubts |= doubt
-    if some == np.uint64(0):
-        return _EMPTY
-    return _PLAIN if doubts == np.uint64(0) else _DOUBTFUL
 
 
 @kernel

@@ -97,21 +97,20 @@ def rips_persistence(
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
     flat, sizes = as_flat(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
-    bars, edges, places = _rips_bars(
-        flat.detach(), list(sizes), homology_dims, precomputed, float(max_edge_length)
-    )
+    # The compiler sees one opaque operator; without it, calling the function itself costs less.
+    pair = _rips_bars if torch.compiler.is_compiling() else _rips_bars._init_fn
+    bars, edges, places = pair(flat.detach(), sizes, homology_dims, precomputed, float(max_edge_length))
     lengths = flat.index_select(0, edges[0]) if precomputed else _lengths(flat, edges)
     values = torch.cat((lengths, lengths.new_tensor([0.0, math.inf])))
-    births, deaths = values.index_select(0, places[0]), values.index_select(0, places[1])
+    births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
     return assemble(bars, births, deaths, len(sizes), homology_dims)
 
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     """Return the lengths of `edges` (2, m) in float64, rounded to the dtype of `points`; a length 0 has gradient 0."""
-    difference = points.index_select(0, edges[0]).double() - points.index_select(0, edges[1]).double()
-    squares = (difference * difference).sum(1)
-    zero = squares == 0
-    return squares.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0).to(points.dtype)
+    ends = points.index_select(0, edges.reshape(-1)).double()
+    tails, heads = ends.view(2, edges.shape[1], points.shape[1])
+    return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
 
 
 def _fake_rips_bars(
