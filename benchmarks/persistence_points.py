@@ -1,0 +1,332 @@
+"""Speed of the persistence of points and graphs against the peers, side by side, single-threaded.
+
+    OMP_NUM_THREADS=1 python benchmarks/persistence_points.py [--peers-python PATH] [--quick] [--only NAME]
+
+giotto-ph and torch-topological pin what topodl does not: give the interpreter of an environment that has them with
+--peers-python (or TOPODL_PEERS_PYTHON), and they are timed in a process of their own. Times are CPU milliseconds,
+medians over interleaved rounds; a ratio is the median over rounds of the peer's time by topodl's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INF = float("inf")
+
+
+def cube(n, rng):
+    return rng.random((n, 3))
+
+
+def gauss(n, rng):
+    return rng.normal(size=(n, 64))
+
+
+def circle(n, rng):
+    angle = rng.random(n) * 2 * np.pi
+    return np.stack((np.cos(angle), np.sin(angle)), 1) + 0.1 * rng.normal(size=(n, 2))
+
+
+CLOUDS = {"cube R3": cube, "gauss R64": gauss, "circle R2": circle}
+
+
+def cpu_ms(call: Callable[[], Any]) -> float:
+    start = time.process_time()
+    call()
+    return 1e3 * (time.process_time() - start)
+
+
+# --- what runs in the peers' own environment -------------------------------------------------------------------
+
+
+def peer_call(name: str, points: np.ndarray, dim: int) -> Callable[[], Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    x = torch.tensor(points, dtype=torch.float32)
+    if name == "giotto-ph":
+        from gph import ripser_parallel
+
+        matrix = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").numpy()
+        options = {"metric": "precomputed", "maxdim": dim, "n_threads": 1, "return_generators": True}
+        return lambda: ripser_parallel(matrix, **options)
+    from torch_topological.nn import VietorisRipsComplex
+
+    layer = VietorisRipsComplex(dim=dim)
+
+    def run():
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        batches = out if leaf.ndim == 3 else [out]
+        total = sum((p.diagram[:, 1] - p.diagram[:, 0]).sum() for batch in batches for p in batch if len(p.diagram))
+        total.backward()
+
+    return run
+
+
+def serve() -> None:
+    """Answer each line (name, dim, path of the points) with the CPU time of one call, after one to warm up."""
+    calls: dict[tuple[str, int, str], Callable[[], Any]] = {}
+    for line in sys.stdin:
+        name, dim, path = json.loads(line)
+        try:
+            if (name, dim, path) not in calls:
+                calls[name, dim, path] = peer_call(name, np.load(path), dim)
+                if not path.endswith("large.npy"):
+                    calls[name, dim, path]()
+            answer: Any = cpu_ms(calls[name, dim, path])
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}"
+        print(json.dumps(answer), flush=True)
+
+
+class Peers:
+    """The process in the peers' environment, or nothing where it is not given."""
+
+    def __init__(self, python: str | None) -> None:
+        self._process = None
+        if python is None:
+            print("giotto-ph and torch-topological are left out: no --peers-python")
+            return
+        command = [python, __file__, "--serve"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def names(self, *names: str) -> list[str]:
+        return list(names) if self._process else []
+
+    def ms(self, name: str, dim: int, path: Path) -> float:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([name, dim, str(path)]), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        if isinstance(answer, str):
+            raise RuntimeError(f"{name}: {answer}")
+        return answer
+
+
+# --- what runs here ----------------------------------------------------------------------------------------------
+
+
+def distances(points):
+    from scipy.spatial.distance import pdist, squareform
+
+    return squareform(pdist(points)).astype(np.float32)
+
+
+def local_peer(name: str, points: np.ndarray, dim: int) -> Callable[[], Any]:
+    matrix = distances(points)
+    if name == "ripser.py (no cells)":
+        import ripser
+
+        return lambda: ripser.ripser(matrix, maxdim=dim, distance_matrix=True)
+    if name == "GUDHI":
+        import gudhi
+
+        def with_gudhi():
+            tree = gudhi.SimplexTree.create_from_array(matrix, max_filtration=float(matrix.max(1).min()))
+            tree.expansion(dim + 1)
+            tree.compute_persistence(homology_coeff_field=2)
+            return tree.flag_persistence_generators()
+
+        return with_gudhi
+    import oineus
+    import torch
+
+    def with_oineus():
+        filtration = oineus.diff.vr_filtration(
+            torch.tensor(matrix), from_pwdists=True, max_dim=dim + 1, packed=True
+        )
+        return oineus.diff.persistence_diagram(filtration)
+
+    return with_oineus
+
+
+def topodl_pairs(points, dim):
+    import torch
+
+    import topodl
+
+    x = torch.tensor(points, dtype=torch.float32)[None]
+    return lambda: topodl.rips_persistence(x, dims=range(dim + 1))
+
+
+def topodl_step(points, dim):
+    import torch
+
+    import topodl
+
+    x = torch.tensor(points, dtype=torch.float32)
+    x = x[None] if x.ndim == 2 else x
+
+    def run():
+        leaf = x.clone().requires_grad_()
+        topodl.rips_persistence(leaf, dims=range(dim + 1)).finite().persistence().sum().backward()
+
+    return run
+
+
+def report(title: str, ours: Callable[[], Any], peers: dict[str, Callable[[], float]], rounds: int) -> None:
+    ours()
+    own, theirs = [], {name: [] for name in peers}
+    for name in list(peers):
+        try:
+            peers[name]()
+        except Exception as error:
+            print(f"{title:34s} {name}: {error}", flush=True)
+            del peers[name], theirs[name]
+    for _ in range(rounds):
+        own.append(cpu_ms(ours))
+        for name, call in peers.items():
+            theirs[name].append(call())
+    parts = [f"| {title} | {statistics.median(own):.2f}"]
+    for name, times in theirs.items():
+        ratio = statistics.median(t / o for t, o in zip(times, own, strict=True))
+        parts.append(f"{name} {statistics.median(times):.1f} ({ratio:.1f}×)")
+    print(" | ".join(parts) + " |", flush=True)
+
+
+def timed(call: Callable[[], Any]) -> Callable[[], float]:
+    return lambda: cpu_ms(call)
+
+
+def rips_pairs(peers: Peers, folder: Path, quick: bool) -> None:
+    """Dimensions 0 … dim with critical edges, from points here, from a given matrix in the peers (in their favour)."""
+    sizes = {0: (256, 1024), 1: (128, 256, 512, 1024), 2: (64, 128)}
+    rng = np.random.default_rng(0)
+    for dim, ns in sizes.items():
+        for kind, make in CLOUDS.items():
+            for n in ns[:2] if quick else ns:
+                points = make(n, rng)
+                path = folder / f"{kind.split()[0]}-{n}-{dim}{'-large' if n >= 1024 else ''}.npy"
+                np.save(path, points)
+                calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in peers.names("giotto-ph")}
+                local = ["ripser.py (no cells)"]
+                if n <= (256 if dim == 1 else 128):
+                    local += ["GUDHI"]
+                if n <= 128 and dim < 2:
+                    local += ["oineus"]
+                calls |= {name: timed(local_peer(name, points, dim)) for name in local}
+                slow = kind.startswith("circle") and n >= 1024 and dim == 1
+                title = f"H0…H{dim} {kind} n={n}"
+                report(title, topodl_pairs(points, dim), calls, 3 if slow else 5)
+
+
+def rips_steps(peers: Peers, folder: Path, quick: bool) -> None:
+    """Forward and backward of total persistence from points."""
+    rng = np.random.default_rng(1)
+    for dim, kind, n in [(0, k, n) for k in ("cube R3", "gauss R64") for n in (256, 512, 1024)]:
+        points = CLOUDS[kind](n, rng)
+        path = folder / f"step-{kind.split()[0]}-{n}.npy"
+        np.save(path, points)
+        calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in peers.names("torch-topological")}
+        report(f"H0 step {kind} n={n}", topodl_step(points, dim), calls, 7)
+    batch = rng.normal(size=(32, 128, 64))
+    np.save(folder / "batch.npy", batch)
+    for dim in (0, 1):
+        names = peers.names("torch-topological")
+        calls = {g: (lambda g=g, d=dim: peers.ms(g, d, folder / "batch.npy")) for g in names}
+        report(f"H0…H{dim} step 32×128×R64", topodl_step(batch, dim), calls, 7)
+
+
+def alpha(peers: Peers, folder: Path, quick: bool) -> None:
+    """Forward and backward of total persistence, against GUDHI's complex and persistence without any gradient."""
+    import gudhi
+    import torch
+
+    import topodl
+
+    rng = np.random.default_rng(2)
+    for n_dims in (2, 3):
+        for n in (1000,) if quick else (1000, 10000):
+            points = rng.random((n, n_dims))
+            x = torch.tensor(points)[None]
+
+            def step(x=x, n_dims=n_dims):
+                leaf = x.clone().requires_grad_()
+                topodl.alpha_persistence(leaf, range(n_dims)).finite().persistence().sum().backward()
+
+            def with_gudhi(precision, points=points):
+                tree = gudhi.AlphaComplex(points=points, precision=precision).create_simplex_tree()
+                tree.compute_persistence(homology_coeff_field=2)
+
+            calls = {f"GUDHI {p}": timed(lambda p=p, f=with_gudhi: f(p)) for p in ("safe", "fast")}
+            report(f"alpha step {n_dims}D n={n}", step, calls, 5)
+
+
+def graphs(peers: Peers, folder: Path, quick: bool) -> None:
+    """Extended persistence of 128 random graphs of 30 vertices, 8 filtrations at once, with gradient."""
+    import gudhi
+    import torch
+
+    import topodl
+
+    rng = np.random.default_rng(3)
+    n_graphs, n, n_filtrations = 128, 30, 8
+    pairs = [np.unique(np.sort(rng.integers(0, n, (45, 2)), 1), axis=0) for _ in range(n_graphs)]
+    pairs = [p[p[:, 0] != p[:, 1]] for p in pairs]
+    edge_index = torch.tensor(np.concatenate([p + n * g for g, p in enumerate(pairs)]).T)
+    batch = torch.arange(n_graphs).repeat_interleave(n)
+    values = torch.tensor(rng.random((n_graphs * n, n_filtrations)))
+
+    def step():
+        leaf = values.clone().requires_grad_()
+        d = topodl.graph_persistence(leaf, edge_index, batch=batch, extended=True)
+        (d.deaths - d.births).abs().sum().backward()
+
+    def with_gudhi():
+        for g, graph in enumerate(pairs):
+            for f in range(n_filtrations):
+                tree = gudhi.SimplexTree()
+                column = values[g * n : (g + 1) * n, f].numpy()
+                for v in range(n):
+                    tree.insert([v], column[v])
+                for u, v in graph:  # insert_batch would be faster, but extended_persistence crashes after it
+                    tree.insert([u, v], max(column[u], column[v]))
+                tree.extend_filtration()
+                tree.extended_persistence(homology_coeff_field=2)
+
+    report("graphs 128×30, 8 filtrations, step", step, {"GUDHI (no gradient)": timed(with_gudhi)}, 5)
+
+
+PARTS = {"pairs": rips_pairs, "steps": rips_steps, "alpha": alpha, "graphs": graphs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers-python", default=os.environ.get("TOPODL_PEERS_PYTHON"))
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve()
+        return
+    import torch
+
+    import topodl
+
+    topodl.set_num_threads(1)
+    torch.set_num_threads(1)
+    peers = Peers(options.peers_python)
+    print("| work | topodl, ms | peers, ms (ratio to topodl) |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, part in PARTS.items():
+            if options.only in (None, name):
+                part(peers, Path(folder), options.quick)
+
+
+if __name__ == "__main__":
+    main()
