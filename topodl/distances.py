@@ -6,6 +6,7 @@ Exact matchings by SciPy's assignment solver on the bars alone, without copies o
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,7 +132,8 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
     d1, d2 = _selected("bottleneck_distance", d1, d2, dims)
 
     def distance(pair: tuple[Array, Array]) -> float:
-        return gudhi.bottleneck_distance(*(np.sort(bars.astype(np.float64), axis=1) for bars in pair))
+        value = gudhi.bottleneck_distance(*(np.sort(bars.astype(np.float64), axis=1) for bars in pair))
+        return value if value > sys.float_info.min else 0.0  # what GUDHI returns for 0
 
     values = map_batch(distance, list(zip(_bars(d1), _bars(d2), strict=True)))
     return torch.tensor(values, dtype=d1.dtype, device=d1.device).view(d1.n_samples, -1)

@@ -126,7 +126,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         self._buffers.pop("directions", None)
         old = self._parameters.pop("directions", None)
         self.register_buffer("radius_", torch.tensor(_UNIT_BALL))
-        if self.learnable:
+        if self._is_learnable():
             device = None if old is None else old.device
             self.directions = UninitializedParameter(device=device)  # type: ignore[call-arg]
         else:
@@ -138,12 +138,15 @@ class EulerCharacteristicTransform(FeatureLayer):
     def _choose_directions(self, ambient_dim: Any) -> None:
         """Choose the directions, once the dimension of the space is known."""
         value = spread_directions(ambient_dim, self.n_directions, self.random_state)
-        if not self.learnable:
+        if not self._is_learnable():
             self.directions = value.to(self.radius_.device)
             return
         with torch.no_grad():
             self.directions.materialize(value.shape, dtype=value.dtype)
             self.directions.copy_(value)
+
+    def _is_learnable(self) -> bool:
+        return isinstance(self.learnable, bool | np.bool_) and bool(self.learnable)
 
     def _without_directions(self) -> bool:
         return self.directions is None or is_lazy(self.directions)
@@ -157,6 +160,7 @@ class EulerCharacteristicTransform(FeatureLayer):
             value = getattr(self, argument)
             if value is not None:
                 check_number(name, argument, value, low=torch.finfo(torch.float32).tiny)
+        check_choice(name, "learnable", self.learnable, (True, False))
         if self.learnable and self.mode == "hard":
             raise fail(name, "mode", 'is "hard" with learnable directions', '"soft": counts have no gradient')
 
@@ -213,7 +217,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         complexes.x = points
         cells = complexes.cells(weights)
         directions = self.directions.to(points.device, points.dtype)
-        if self.learnable:
+        if self._is_learnable():
             directions = nn.functional.normalize(directions, dim=0)
         radius = float(self.radius_ if self.radius is None else self.radius)
         thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64).to(points)
