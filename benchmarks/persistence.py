@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/persistence.py [--peers-python PATH ...] [--quick] [--only WORD]
 
 Peers whose pins collide with topodl's run in processes of their own: give the interpreters of their
-environments with --peers-python (Betti-Matching-3D comes with the wheel of topolosses, torch-topological runs
-with GUDHI below 3.12). Times are CPU milliseconds, medians over interleaved rounds; a ratio is the median over
+environments with --peers-python (Betti-Matching-3D comes with topolosses' wheel, torch-topological runs
+with GUDHI below 3.12). Times are CPU milliseconds, medians of interleaved rounds; a ratio is the median over
 rounds of the peer's time by topodl's. Points and graphs are in `persistence_points.py`.
 """
 

@@ -14,7 +14,7 @@ import torch
 
 from topodl.diagrams import Diagrams
 
-__all__ = ["BarCells", "assemble", "fake_bars", "gather", "pack_bars", "pairing_op", "to_host"]
+__all__ = ["BarCells", "assemble", "fake_bars", "pack_bars", "pairing_op", "to_host"]
 
 Cells = npt.NDArray[np.integer[Any]]
 # Of one sample: homology dimension, birth cells (n,) or (n, k), death cells of the same shape.
@@ -37,20 +37,29 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
     return x.cpu().contiguous()
 
 
-def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device) -> torch.Tensor:
+def pack_bars(
+    samples: Sequence[BarCells], cell_size: int, device: torch.device, sample_size: int = 0
+) -> torch.Tensor:
     """Return the bars of a batch as one integer tensor on `device`, as `assemble` reads it.
 
-    Its rows are sample, dimension, `cell_size` rows of birth cells and as many of death cells.
+    Its rows are sample, dimension, `cell_size` rows of birth cells and as many of death cells. If samples are
+    `sample_size` values whose positions are the cells, two rows follow: the positions of births and deaths in
+    the whole batch, 0 for deaths that never come.
     """
     lengths = [[len(births) for _, births, _ in bars] for bars in samples]
-    table = np.empty((2 + 2 * cell_size, sum(map(sum, lengths))), np.int64)
+    n_rows = 2 + 2 * cell_size
+    table = np.empty((n_rows + 2 * bool(sample_size), sum(map(sum, lengths))), np.int64)
     start = 0
     for i, bars in enumerate(samples):
         for dim, births, deaths in bars:
             part = table[:, start : start + len(births)]
             part[0], part[1] = i, dim
             part[2 : 2 + cell_size] = births.T
-            part[2 + cell_size :] = deaths.T
+            part[2 + cell_size : n_rows] = deaths.T
+            if sample_size:
+                np.add(part[2], i * sample_size, out=part[4])
+                np.add(part[3], i * sample_size, out=part[5])
+                part[5][part[3] < 0] = 0
             start += len(births)
     packed = torch.from_numpy(table)
     if device.type == "cuda":
@@ -58,10 +67,10 @@ def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device)
     return packed.to(device)
 
 
-def fake_bars(like: torch.Tensor, cell_size: int) -> torch.Tensor:
+def fake_bars(like: torch.Tensor, cell_size: int, positions: bool = False) -> torch.Tensor:
     """Return what `pack_bars` does, with an unknown number of bars: the shape that a compiler traces with."""
     n = torch.library.get_ctx().new_dynamic_size()
-    return like.new_empty((2 + 2 * cell_size, n), dtype=torch.int64)
+    return like.new_empty((2 + 2 * cell_size + 2 * positions, n), dtype=torch.int64)
 
 
 def pairing_op(
@@ -77,21 +86,28 @@ def pairing_op(
     return register
 
 
-def gather(values: torch.Tensor, cells: torch.Tensor, never: float) -> torch.Tensor:
-    """Return `values` (N,) at `cells` (P,), differentiably, and `never` where the cell is −1."""
-    missing = cells < 0
-    return values.index_select(0, cells.masked_fill(missing, 0)).masked_fill(missing, never)
-
-
 def assemble(
     bars: torch.Tensor,
     births: torch.Tensor,
     deaths: torch.Tensor,
     n_samples: int,
     homology_dims: Iterable[int],
+    in_order: bool = False,
 ) -> Diagrams:
-    """Return the diagrams of packed `bars`, whose ends have been gathered."""
+    """Return the diagrams of packed `bars`, whose ends have been gathered.
+
+    Bars that are `in_order` of (sample, dimension), with ends read from values without NaN, are not checked
+    again: the checks would take longer than the pairing of a small image.
+    """
     cell_size = (bars.shape[0] - 2) // 2
+    birth_cells, death_cells = bars[2 : 2 + cell_size].T, bars[2 + cell_size :].T
+    if in_order:
+        diagrams = Diagrams.__new__(Diagrams)
+        diagrams.births, diagrams.deaths = births, deaths
+        diagrams.dims, diagrams.samples = bars[1], bars[0]
+        diagrams.birth_cells, diagrams.death_cells = birth_cells, death_cells
+        diagrams.n_samples, diagrams.homology_dims = n_samples, tuple(homology_dims)
+        return diagrams
     return Diagrams(
         births,
         deaths,
@@ -99,6 +115,6 @@ def assemble(
         bars[0],
         n_samples=n_samples,
         homology_dims=homology_dims,
-        birth_cells=bars[2 : 2 + cell_size].T,
-        death_cells=bars[2 + cell_size :].T,
+        birth_cells=birth_cells,
+        death_cells=death_cells,
     )

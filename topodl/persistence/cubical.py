@@ -18,7 +18,7 @@ from topodl.kernels._pool import map_batch
 from topodl.kernels._radix import ordered_keys
 from topodl.kernels.cubical2d import pair_pixels
 from topodl.kernels.cubical3d import pair_voxels, rank_voxels
-from topodl.persistence._batch import BarCells, assemble, fake_bars, gather, pack_bars, pairing_op, to_host
+from topodl.persistence._batch import BarCells, assemble, fake_bars, pack_bars, pairing_op, to_host
 
 __all__ = ["cubical_persistence"]
 
@@ -97,12 +97,11 @@ def cubical_persistence(
     homology_dims = _homology_dims(dims, n_spatial)
     by_cells = construction == "cell"
     bars = _cubical_bars(x.detach(), n_spatial, homology_dims, superlevel, by_cells, float(min_persistence))
-    n_pixels = math.prod(x.shape[-n_spatial:])
-    flat, first = x.reshape(-1), bars[0] * n_pixels
-    births = flat.index_select(0, first + bars[2])
-    never = -math.inf if superlevel else math.inf
-    deaths = gather(flat, torch.where(bars[3] < 0, -1, first + bars[3]), never)
-    return assemble(bars, births, deaths, math.prod(x.shape[:-n_spatial]), homology_dims)
+    flat = x.reshape(-1)
+    births, deaths = flat.index_select(0, bars[4]), flat.index_select(0, bars[5])
+    deaths = deaths.masked_fill(bars[3] < 0, -math.inf if superlevel else math.inf)
+    n_samples = math.prod(x.shape[:-n_spatial])
+    return assemble(bars[:4], births, deaths, n_samples, homology_dims, in_order=True)
 
 
 def _as_real(x: torch.Tensor) -> torch.Tensor:
@@ -130,7 +129,7 @@ def _fake_cubical_bars(
     by_cells: bool,
     min_persistence: float,
 ) -> torch.Tensor:
-    return fake_bars(x, cell_size=1)
+    return fake_bars(x, cell_size=1, positions=True)
 
 
 @pairing_op(
@@ -160,7 +159,8 @@ def _cubical_bars(
         bars = pair(flat, bits, values.shape, dims, by_cells)
         return [(k, *_longer(flat, b, d, min_persistence)) for k, b, d in bars]
 
-    return pack_bars(map_batch(bars_of, list(samples)), 1, x.device)
+    n_pixels = math.prod(samples.shape[1:])
+    return pack_bars(map_batch(bars_of, list(samples)), 1, x.device, sample_size=n_pixels)
 
 
 def _pair_image(flat: Any, bits: Any, shape: Sequence[int], dims: Sequence[int], by_cells: bool) -> BarCells:
