@@ -11,7 +11,6 @@ from topodl.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
-SUMMARY = "train one network with several losses, and compare topology and overlap on test images"
 DESCRIPTION = """\
 Trains the same network with several losses, measures topology and overlap on test images, and writes tables
 and pictures. Without arguments it does so on drawn walls, in a few minutes on two CPU cores; --data PATH
