@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_number, fail
 from topodl.losses._input import read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
@@ -135,7 +135,7 @@ class SegmentationLoss(torch.nn.Module):
         Parameters
         ----------
         target : Tensor of integers (B, 1, *S), (B, *S), or one image (H, W)
-            In a dataset, call it on a label of shape (1, *S) and let the loader collate the dictionary.
+            Labels, as for the loss itself.
         mask : Tensor of the same shape, optional
             Nonzero where pixels count.
 
@@ -148,6 +148,29 @@ class SegmentationLoss(torch.nn.Module):
         labels = read_labels(name, target, self.options.get("ignore_index"), mask)
         prepare = self._bound_prepare()
         return {} if prepare is None else target_parts(labels, prepare, self._cache)
+
+    def target_transform(self, label: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the same for one label, without the sample's axis: for the workers of a data loader.
+
+        Parameters
+        ----------
+        label : Tensor of integers (1, *S)
+            As a dataset returns it; the loader collates the dictionaries to what ``precomputed=`` takes.
+
+        Returns
+        -------
+        dict of str to Tensor
+
+        Raises
+        ------
+        InputError
+            If there is more than one label.
+        """
+        parts = self.precompute(label)
+        if len(label) != 1 and label.ndim > 2:
+            name = f"{type(self).__name__}.target_transform"
+            raise fail(name, "label", f"has shape {tuple(label.shape)}", "shape (1, *S)")
+        return {name: part[0] for name, part in parts.items()}
 
     def set_progress(self, fraction: float) -> None:
         """Say which share of the training is done; it is part of the state dict.

@@ -132,9 +132,9 @@ def skeleton_sums(
     steps = take_part(batch.function, parts, "iterations", (len(batch.labels),), batch.logits)
     label_map = batch.take_map(parts, "skeleton")
     p = batch.probabilities[:, channels.start : channels.stop]
-    predicted = soft_skeleton(p.flatten(0, 1), steps.repeat_interleave(len(channels))).view_as(p)
     if batch.valid is not None:
-        predicted = predicted * batch.valid[:, None]
+        p = p * batch.valid[:, None]  # what is ignored is background, in the label too
+    predicted = soft_skeleton(p.flatten(0, 1), steps.repeat_interleave(len(channels))).view_as(p)
     y = batch.one_hot(channels)
     labelled = label_map[:, None] * y
     return [_dot(predicted, y), predicted.flatten(2).sum(2), _dot(labelled, p), labelled.flatten(2).sum(2)]

@@ -1,0 +1,300 @@
+"""What every registered loss promises, whatever it computes."""
+
+import copy
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import topodl.losses
+from topodl.errors import InputError
+from topodl.losses import (
+    ClDiceLoss,
+    DeepSupervisionLoss,
+    SkeletonRecallLoss,
+    registry,
+    topomortar_head_weights,
+)
+from topodl.losses._targets import TargetCache
+
+# options without which a loss cannot be made, or is slow on tiny input
+OPTIONS = {"mosin": {"features": torch.nn.Identity()}, "cldice": {"iterations": 3}}
+NAMES = sorted(registry)
+
+
+def make(name, **options):
+    return registry[name](**OPTIONS.get(name, {}), **options)
+
+
+def sample(channels=2, size=(20, 23), batch=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, channels, *size, generator=generator)
+    labels = torch.randint(max(channels, 2), (batch, *size), generator=generator)
+    # blobs instead of noise
+    kernel = (3,) * len(size)
+    pool = torch.nn.functional.avg_pool2d if len(size) == 2 else torch.nn.functional.avg_pool3d
+    labels = (pool(labels[:, None].float(), kernel, 1, 1) * 0.999).round().long()[:, 0]
+    return 2 * logits, labels.clamp_max(max(channels, 2) - 1)
+
+
+def value_and_gradient(loss, logits, labels, **kwargs):
+    z = logits.detach().clone().requires_grad_()
+    value = loss(z, labels, **kwargs)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(z.grad).all()
+    return value.detach(), z.grad
+
+
+def size_for(name):
+    return (9, 10, 11) if name == "cavity" else (20, 23)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_classes_sizes_and_shapes_of_the_target(name, channels):
+    loss = make(name)
+    logits, labels = sample(channels, size_for(name))
+    value, gradient = value_and_gradient(loss, logits, labels)
+    assert value.shape == ()
+    assert gradient.abs().sum() > 0
+    torch.testing.assert_close(loss(logits, labels[:, None]), value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 7), (16, 5), (64, 64)])
+def test_odd_and_flat_images(name, size):
+    if name == "cavity":
+        size = (3, *size)
+    value_and_gradient(make(name), *sample(2, size, batch=1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_volumes_are_taken_or_refused_in_one_line(name):
+    logits, labels = sample(2, (6, 9, 7), batch=1)
+    try:
+        value_and_gradient(make(name), logits, labels)
+    except InputError:
+        with pytest.raises(InputError, match=r"logits has shape .*expected shape \(B, C, H, W\)"):
+            make(name)(logits, labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fill", [0, 1])
+def test_empty_and_full_targets_and_predictions(name, fill):
+    logits, labels = sample(2, size_for(name))
+    uniform = torch.full_like(labels, fill)
+    loss = make(name)
+    value_and_gradient(loss, logits, uniform)
+    for other in (0, 1):
+        certain = torch.stack([(uniform == c).float() * 12 - 6 for c in (other, 1 - other)], 1)
+        value_and_gradient(loss, certain, uniform)
+        value_and_gradient(loss, certain, labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reductions(name):
+    logits, labels = sample(2, size_for(name))
+    each = make(name, reduction="none")(logits, labels) if name != "scnp_ce_dice" else None
+    if each is None:
+        return
+    assert each.shape == (2,)
+    torch.testing.assert_close(make(name)(logits, labels), each.mean())
+    torch.testing.assert_close(make(name, reduction="sum")(logits, labels), each.sum())
+    # a sample's value does not depend on its companions
+    torch.testing.assert_close(make(name)(logits[1:], labels[1:]), each[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(name, dtype):
+    logits, labels = sample(2, size_for(name))
+    half = logits.to(dtype)
+    loss = make(name)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value, gradient = value_and_gradient(loss, half, labels)
+    assert value.dtype == torch.float32
+    assert gradient.dtype == dtype
+    torch.testing.assert_close(value, loss(half.float(), labels))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_probabilities_are_the_activated_logits(name):
+    if name == "scnp_ce_dice":
+        pytest.skip("takes logits alone")
+    for channels in (1, 2):
+        logits, labels = sample(channels, size_for(name))
+        p = logits.double().softmax(1) if channels > 1 else logits.double().sigmoid()
+        value = make(name, activation="none")(p, labels)
+        torch.testing.assert_close(value, make(name)(logits.double(), labels), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_input_is_refused_by_name(name):
+    loss = make(name)
+    logits, labels = sample(2, size_for(name))
+    nan, infinite = logits.clone(), logits.clone()
+    nan[(1, 1, *[2] * (logits.ndim - 2))] = torch.nan
+    infinite[(0, 1, *[2] * (logits.ndim - 2))] = torch.inf
+    with pytest.raises(InputError, match=r"logits\[1\] has NaN at \(1, 2, 2"):
+        loss(nan, labels)
+    with pytest.raises(InputError, match=r"logits\[0\] is infinite"):
+        loss(infinite, labels)
+    with pytest.raises(InputError, match=r"target has shape"):
+        loss(logits, labels[..., :-1])
+    with pytest.raises(InputError, match=r"logits has shape"):
+        loss(logits[0, 0], labels)
+    with pytest.raises(InputError, match=r"logits has shape"):
+        loss(logits[:0], labels[:0])
+    with pytest.raises(TypeError, match="logits is a ndarray"):
+        loss(logits.numpy(), labels)
+    with pytest.raises(InputError, match=r"target has fractional values"):
+        loss(logits, labels + 0.5)
+    with pytest.raises(InputError, match=r"logits has dtype torch.int64"):
+        loss(logits.long(), labels)
+    for wrong in (2, -1):
+        bad = labels.clone()
+        bad[(1, *[3] * (labels.ndim - 1))] = wrong
+        with pytest.raises(InputError, match=rf"target\[1\] has the label {wrong} at \(3, 3"):
+            loss(logits, bad)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_double_activation_is_refused(name):
+    logits, labels = sample(2, size_for(name))
+    with pytest.raises(InputError, match="looks like probabilities"):
+        make(name)(logits.softmax(1), labels)
+    with pytest.raises(InputError, match="looks like probabilities"):
+        make(name)(logits[:, :1].sigmoid(), labels)
+    if name != "scnp_ce_dice":
+        with pytest.raises(InputError, match="activation='none'"):
+            make(name, activation="none")(logits, labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ignored_pixels_change_nothing_and_get_no_gradient(name):
+    logits, labels = sample(2, size_for(name))
+    ignored = torch.zeros_like(labels, dtype=torch.bool)
+    ignored[..., 5:9] = True
+    loss = make(name) if name == "scnp_ce_dice" else make(name, ignore_index=255)
+    value, gradient = value_and_gradient(loss, logits, labels, mask=~ignored)
+    assert (gradient.movedim(1, -1)[ignored] == 0).all()
+    changed = torch.where(ignored[:, None], -logits, logits)
+    torch.testing.assert_close(
+        loss(changed, 1 - labels, mask=~ignored), loss(logits, 1 - labels, mask=~ignored)
+    )
+    if name != "scnp_ce_dice":
+        torch.testing.assert_close(loss(logits, labels.masked_fill(ignored, 255)), value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_precomputed_targets_change_nothing(name):
+    loss = make(name)
+    logits, labels = sample(3, size_for(name))
+    fresh = make(name, cache_bytes=0)(logits, labels) if name != "scnp_ce_dice" else loss(logits, labels)
+    first, again = loss(logits, labels), loss(logits, labels)
+    parts = loss.precompute(labels)
+    for value in (first, again, loss(logits, labels, precomputed=parts)):
+        torch.testing.assert_close(value, fresh, rtol=0, atol=0)
+    # as a transform in a data set, collated by the loader
+    parts = torch.utils.data.default_collate([loss.target_transform(label[None]) for label in labels])
+    torch.testing.assert_close(loss(logits, labels, precomputed=parts), fresh, rtol=0, atol=0)
+    with pytest.raises(InputError, match="label has shape"):
+        loss.target_transform(labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_options_are_named(name):
+    if name == "scnp_ce_dice":
+        pytest.skip("Python itself refuses them")
+    with pytest.raises(TypeError, match="has no option 'colour'"):
+        make(name, colour="red")
+    with pytest.raises(InputError, match="reduction is 'median'"):
+        make(name, reduction="median")
+    with pytest.raises(InputError, match="activation is 'tanh'"):
+        make(name, activation="tanh")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_copies_and_pickles(name):
+    loss = make(name)
+    logits, labels = sample(2, size_for(name))
+    value = loss(logits, labels)
+    for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        torch.testing.assert_close(other(logits, labels), value)
+    assert type(loss).__name__ in repr(loss)
+
+
+def test_public_names():
+    assert {"ce_dice", "cldice", "skeleton_recall", "region_wise", "cbdice", "warping"} <= set(registry)
+    for cls in registry.values():
+        assert getattr(topodl.losses, cls.__name__) is cls
+
+
+def test_warm_up_schedule_and_state():
+    logits, labels = sample()
+    loss = ClDiceLoss(active_from=0.5, ramp=0.25, iterations=2)
+    base = ClDiceLoss(iterations=2, topology_weight=0.0)(logits, labels)
+    full = ClDiceLoss(iterations=2)(logits, labels)
+    for fraction, share in ((0.0, 0.0), (0.5, 0.0), (0.625, 0.5), (0.75, 1.0), (1.0, 1.0)):
+        loss.set_progress(fraction)
+        torch.testing.assert_close(loss(logits, labels), base + share * (full - base))
+    loss.set_progress(0.6)
+    file = io.BytesIO()
+    torch.save(loss.state_dict(), file)
+    file.seek(0)
+    other = ClDiceLoss(active_from=0.5, ramp=0.25, iterations=2)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert other.topology_scale == loss.topology_scale > 0
+    with pytest.raises(InputError, match=r"fraction is 1\.5"):
+        loss.set_progress(1.5)
+    with pytest.raises(TypeError, match="no topology term"):
+        registry["ce_dice"](active_from=0.5)
+
+
+def test_cache_hits_by_content_and_stays_small(monkeypatch):
+    calls = []
+    loss = SkeletonRecallLoss()
+    original = type(loss).prepare
+    monkeypatch.setattr(
+        type(loss), "prepare", staticmethod(lambda *a, **k: calls.append(1) or original(*a, **k))
+    )
+    _, labels = sample()
+    loss.precompute(labels)
+    assert len(calls) == 2
+    loss.precompute(labels.clone().flip(0))
+    assert len(calls) == 2
+    labels[0, 0, 0] = 1 - labels[0, 0, 0]
+    loss.precompute(labels)
+    assert len(calls) == 3
+    cache = TargetCache(max_bytes=100)
+    for i in range(10):
+        cache.put((i, (), ""), {"x": torch.zeros(10)})
+        assert cache.bytes <= 100
+    assert len(cache) == 2
+    assert cache.get((9, (), "")) is not None
+    assert cache.get((0, (), "")) is None
+
+
+def test_deep_supervision_sums_weighted_heads():
+    heads = torch.stack([sample(seed=s)[0] for s in range(3)], 1)
+    _, labels = sample()
+    loss = SkeletonRecallLoss()
+    weights = topomortar_head_weights(3)
+    supervision = DeepSupervisionLoss(loss, weights)
+    expected = sum(w * loss(heads[:, i], labels) for i, w in enumerate(weights))
+    torch.testing.assert_close(supervision(heads, labels), expected)
+    torch.testing.assert_close(supervision(list(heads.unbind(1)), labels[:, None]), expected)
+    base = SkeletonRecallLoss(topology_weight=0.0)
+    expected = sum(w * (base if i else loss)(heads[:, i], labels) for i, w in enumerate(weights))
+    only_first = DeepSupervisionLoss(loss, weights, topology_heads="first")
+    torch.testing.assert_close(only_first(heads, labels), expected)
+    small = [heads[:, 0], heads[:, 1, :, ::2, ::2]]
+    assert torch.isfinite(DeepSupervisionLoss(loss)(small, labels))
+    with pytest.raises(InputError, match="heads has 3 heads"):
+        DeepSupervisionLoss(loss, [1.0, 0.5])(heads, labels)
+    with pytest.raises(InputError, match="heads has shape"):
+        DeepSupervisionLoss(loss)(heads[:, 0], labels)
+    np.testing.assert_allclose(7 * np.array(topomortar_head_weights(7))[:3], [1, 0.252, 0.126], atol=1e-3)
