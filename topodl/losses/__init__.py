@@ -9,16 +9,16 @@ from topodl.losses.betti_matching import (
 )
 from topodl.losses.ce_dice import CEDiceLoss as CEDiceLoss, ce_dice_loss as ce_dice_loss
 from topodl.losses.cbdice import CbDiceLoss as CbDiceLoss, cbdice_loss as cbdice_loss
-from topodl.losses.cka import (
-    CKALoss as CKALoss,
-    MinibatchCKA as MinibatchCKA,
-    cka as cka,
-    cka_loss as cka_loss,
-)
 from topodl.losses.cldice import ClDiceLoss as ClDiceLoss, cldice_loss as cldice_loss
 from topodl.losses.deep_supervision import (
     DeepSupervisionLoss as DeepSupervisionLoss,
     topomortar_head_weights as topomortar_head_weights,
+)
+from topodl.losses.kernel_alignment import (
+    CKALoss as CKALoss,
+    MinibatchCKA as MinibatchCKA,
+    cka as cka,
+    cka_loss as cka_loss,
 )
 from topodl.losses.mosin import MosinLoss as MosinLoss, mosin_loss as mosin_loss
 from topodl.losses.region_wise import RegionWiseLoss as RegionWiseLoss, region_wise_loss as region_wise_loss

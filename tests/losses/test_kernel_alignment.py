@@ -1,0 +1,125 @@
+"""CKA against its definition by centring matrices and the estimator's sums, and its invariances."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topodl.errors import InputError
+from topodl.losses import CKALoss, MinibatchCKA, cka, cka_loss
+
+
+def pair(n=12, p=5, q=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(n, size, generator=generator, dtype=torch.float64) for size in (p, q))
+
+
+def naive_kernel(x, kernel):
+    if kernel == "linear":
+        return x @ x.T
+    squares = ((x[:, None] - x[None]) ** 2).sum(-1)
+    return np.exp(
+        -squares / (2 * np.sort(squares[np.triu_indices(len(x), 1)])[(len(x) * (len(x) - 1) // 2 - 1) // 2])
+    )
+
+
+def naive_hsic(k, m, unbiased):
+    n = len(k)
+    if not unbiased:
+        h = np.eye(n) - 1 / n
+        return np.trace(k @ h @ m @ h) / (n - 1) ** 2
+    k, m, one = k - np.diag(np.diag(k)), m - np.diag(np.diag(m)), np.ones(n)
+    middle = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+    return (np.trace(k @ m) + middle - 2 / (n - 2) * one @ k @ m @ one) / (n * (n - 3))
+
+
+@given(
+    n=st.integers(4, 15),
+    p=st.integers(1, 20),
+    q=st.integers(1, 20),
+    kernel=st.sampled_from(["linear", "rbf"]),
+    unbiased=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_equals_the_definition(n, p, q, kernel, unbiased, seed):
+    x, y = pair(n, p, q, seed)
+    k, m = (naive_kernel(t.numpy(), kernel) for t in (x, y))
+    cross, own, other = (naive_hsic(a, b, unbiased) for a, b in ((k, m), (k, k), (m, m)))
+    expected = cross / np.sqrt(own * other)
+    assert cka(x, y, kernel=kernel, unbiased=unbiased).item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_invariances_and_gradients(kernel, unbiased):
+    x, y = pair()
+    options = {"kernel": kernel, "unbiased": unbiased}
+    rotation = torch.linalg.qr(
+        torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ).Q
+    turned = 3.0 * x @ rotation + 100.0
+    torch.testing.assert_close(cka(turned, y, **options), cka(x, y, **options))
+    torch.testing.assert_close(cka(x, turned, **options), torch.ones((), dtype=torch.float64))
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(cka(x[order], y[order], **options), cka(x, y, **options))
+    x.requires_grad_()
+    y.requires_grad_()
+    if kernel == "linear":
+        assert torch.autograd.gradcheck(lambda x, y: cka(x, y, **options), (x, y))
+        assert torch.autograd.gradgradcheck(lambda x, y: cka(x, y, **options), (x, y))
+    assert CKALoss(**options)(x, y).item() == cka_loss(x, y, **options).item()
+
+
+def test_independent_representations_are_unalike_without_bias():
+    generator = torch.Generator().manual_seed(3)
+    values = []
+    for _ in range(50):
+        x, y = torch.randn(20, 100, generator=generator), torch.randn(20, 100, generator=generator)
+        values.append((cka(x, y).item(), cka(x, y, unbiased=True).item()))
+    biased, unbiased = np.mean(values, axis=0)
+    assert biased > 0.7  # what the unbiased estimate is for
+    assert abs(unbiased) < 0.03
+
+
+def test_minibatches_approach_the_whole():
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(2000, 8, generator=generator, dtype=torch.float64)
+    y = x[:, :4] + torch.randn(2000, 4, generator=generator, dtype=torch.float64)
+    running = MinibatchCKA()
+    for k in range(0, 2000, 100):
+        running.update(x[k : k + 100], y[k : k + 100])
+    assert running.compute().item() == pytest.approx(cka(x, y, unbiased=True).item(), abs=0.02)
+    one = MinibatchCKA("rbf")
+    one.update(x[:50], y[:50])
+    torch.testing.assert_close(one.compute(), cka(x[:50], y[:50], kernel="rbf", unbiased=True))
+    with pytest.raises(InputError, match="update was never called"):
+        MinibatchCKA().compute()
+
+
+def test_large_and_tiny_features_neither_overflow_nor_vanish():
+    x, y = (t.float() for t in pair())
+    for scale in (1e-7, 1e7):
+        torch.testing.assert_close(cka(scale * x, scale * y), cka(x, y), rtol=1e-4, atol=0.0)
+
+
+def test_a_constant_representation_has_similarity_zero():
+    x = torch.ones(6, 3, requires_grad=True)
+    value = cka(x, torch.arange(12.0).view(6, 2))
+    value.backward()
+    assert value.item() == 0.0
+    assert torch.isfinite(x.grad).all()
+
+
+def test_unusable_input_is_named():
+    x = torch.zeros(5, 2)
+    with pytest.raises(InputError, match="cka: y has 4 samples; expected 5"):
+        cka(x, x[:4])
+    with pytest.raises(InputError, match=r"x has shape \(3, 2\); expected \(n, …\) with n of at least 4"):
+        cka(x[:3], x[:3], unbiased=True)
+    with pytest.raises(InputError, match="kernel is 'cubic'"):
+        CKALoss(kernel="cubic")
+    with pytest.raises(InputError, match=r"y\[0\] has NaN"):
+        cka(x, torch.full((5, 2), torch.nan))
+    with pytest.raises(InputError, match=r"y\[0\] has an infinite value"):
+        cka(x, torch.full((5, 2), torch.inf))

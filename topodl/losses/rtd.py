@@ -1,0 +1,97 @@
+"""Representation topology divergence as a loss module.
+
+Barannikov et al., ICML 2022; Trofimov et al., "Learning Topology-Preserving Data Representations", ICLR 2023.
+Cost: dimension 1 of the Rips filtration of 2 N points.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from topodl._checks import check_choice, check_number
+from topodl.persistence.rtd import rtd
+
+__all__ = ["RTDLoss"]
+
+
+class RTDLoss(torch.nn.Module):
+    """`topodl.rtd` as a module, ``loss(x, z)``: 0 where both have the same topology at all scales.
+
+    Parameters
+    ----------
+    metric : {"euclidean", "precomputed"}, default="euclidean"
+        Whether inputs are points or distance matrices.
+    variant : {"min", "max"}, default="min"
+        Which of the two graphs of the literature joins the inputs; see `topodl.rtd`.
+    reduction : {"sum", "mean"}, default="sum"
+        Of the lengths of the bars of a pair of inputs.
+    symmetric : bool, default=True
+        Average of both directions.
+    quantile : float or None, default=0.9
+        Divide each distance matrix by this quantile of its entries, so that scales do not matter.
+
+    References
+    ----------
+    S. Barannikov, I. Trofimov, N. Balabin, E. Burnaev, "Representation Topology Divergence", ICML 2022. I.
+    Trofimov, D. Cherniavskii, E. Tulchinskii, N. Balabin, E. Burnaev, S. Barannikov, "Learning
+    Topology-Preserving Data Representations", ICLR 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.losses import RTDLoss
+    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> RTDLoss()(square, 7 * square)
+    tensor(0.)
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: Literal["euclidean", "precomputed"] = "euclidean",
+        variant: Literal["min", "max"] = "min",
+        reduction: Literal["sum", "mean"] = "sum",
+        symmetric: bool = True,
+        quantile: float | None = 0.9,
+    ) -> None:
+        super().__init__()
+        check_choice("RTDLoss", "metric", metric, ("euclidean", "precomputed"))
+        check_choice("RTDLoss", "variant", variant, ("min", "max"))
+        check_choice("RTDLoss", "reduction", reduction, ("sum", "mean"))
+        if quantile is not None:
+            check_number("RTDLoss", "quantile", quantile, low=0.0, high=1.0)
+        self.metric: Literal["euclidean", "precomputed"] = metric
+        self.variant: Literal["min", "max"] = variant
+        self.reduction: Literal["sum", "mean"] = reduction
+        self.symmetric, self.quantile = symmetric, quantile
+
+    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return the divergence, the mean over a batch.
+
+        Parameters
+        ----------
+        x, z : Tensor of shape (N, …), or (B, N, d) and (B, N, e)
+            Inputs and their latent codes, or distance matrices (N, N) or (B, N, N). Inputs (N, C, H, W) and
+            other shapes with more than three axes are flattened to (N, C H W).
+
+        Returns
+        -------
+        Tensor
+            A scalar.
+        """
+        first, second = (t.flatten(1) if isinstance(t, torch.Tensor) and t.ndim > 3 else t for t in (x, z))
+        return rtd(
+            first,
+            second,
+            metric=self.metric,
+            variant=self.variant,
+            reduction=self.reduction,
+            symmetric=self.symmetric,
+            quantile=self.quantile,
+        ).mean()
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return f"variant={self.variant!r}, reduction={self.reduction!r}, quantile={self.quantile}"

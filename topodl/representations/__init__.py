@@ -1,0 +1,30 @@
+"""Learning, comparing and measuring representations: autoencoders, stitching, measures of embeddings."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# public name -> module that defines it
+_HOMES = {
+    "TopologicalAutoencoder": "topodl.representations.autoencoder",
+    "embedding_quality": "topodl.representations.quality",
+}
+
+__all__ = ["TopologicalAutoencoder", "embedding_quality"]
+
+if TYPE_CHECKING:
+    from topodl.representations.autoencoder import TopologicalAutoencoder
+    from topodl.representations.quality import embedding_quality
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'topodl.representations' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
