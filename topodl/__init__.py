@@ -23,7 +23,17 @@ _HOMES = {
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels._pool",
 }
-_SUBPACKAGES = {"attention", "datasets", "diagrams", "distances", "errors", "layers", "losses", "metrics"}
+_SUBPACKAGES = {
+    "attention",
+    "datasets",
+    "diagrams",
+    "distances",
+    "errors",
+    "layers",
+    "losses",
+    "metrics",
+    "plotting",
+}
 
 __all__ = [
     "Diagrams",

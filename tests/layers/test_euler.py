@@ -135,7 +135,9 @@ def test_every_form_of_batch_is_the_same(mode):
     torch.testing.assert_close(layer(samples), expected)
     starts = [0, 8, 17]
     flat = torch.cat([s[0] for s in samples])
-    edges, faces = (torch.cat([s[k] + start for s, start in zip(samples, starts)], 1) for k in (1, 2))
+    edges, faces = (
+        torch.cat([s[k] + start for s, start in zip(samples, starts, strict=True)], 1) for k in (1, 2)
+    )
     batch = torch.repeat_interleave(torch.tensor([8, 9, 10]))
     torch.testing.assert_close(layer(flat, [edges, faces], batch), expected)
     order = torch.randperm(27, generator=torch.Generator().manual_seed(0))
