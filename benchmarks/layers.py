@@ -1,0 +1,241 @@
+"""Vectorisations, Euler transforms and distances against their peers, one core, in one run.
+
+    OMP_NUM_THREADS=1 python benchmarks/layers.py [--dect FOLDER] [--peers PYTHON]
+
+Each line has the CPU time of topodl and of the peer in milliseconds (least of several runs) and their ratio.
+Needs gudhi, persim, POT and eagerpy; a clone of github.com/aidos-lab/dect for `--dect` (else its formula is
+evaluated in plain torch). `--peers` is a Python with giotto-tda, whose pins need an environment of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import gudhi.representations as gr
+import gudhi.wasserstein
+import numpy as np
+import torch
+from persim import PersistenceImager
+
+import topodl
+from topodl import Diagrams
+from topodl.distances import sliced_wasserstein_distance, wasserstein_distance
+from topodl.layers import (
+    BettiCurve,
+    EulerCharacteristicTransform,
+    PersistenceEntropy,
+    PersistenceImage,
+    PersistenceLandscape,
+    Silhouette,
+)
+
+GIOTTO = """
+import time, sys, numpy as np
+from gtda.diagrams import BettiCurve, PersistenceImage, PersistenceLandscape, Silhouette
+X = np.load(sys.argv[1])
+layers = [
+    ("images", PersistenceImage(sigma=0.05, n_bins=50)),
+    ("landscapes", PersistenceLandscape(5, 100)),
+    ("silhouettes", Silhouette(n_bins=100)),
+    ("Betti curves", BettiCurve(100)),
+]
+for name, layer in layers:
+    layer.fit(X)
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        layer.transform(X)
+        times.append(time.process_time() - start)
+    print(name, min(times) * 1e3, sep="|")
+"""
+
+
+def milliseconds(function, repeat: int = 5) -> float:
+    function()
+    times = []
+    for _ in range(repeat):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times) * 1e3
+
+
+def row(work: str, ours: float, peer: str, theirs: float) -> None:
+    print(f"| {work} | {ours:.1f} | {peer} {theirs:.1f} | {theirs / ours:.1f} |", flush=True)
+
+
+def random_diagrams(n: int, bars: int, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(n):
+        births = rng.random(bars)
+        out.append(np.stack([births, births + rng.exponential(0.1, bars) + 0.001], 1))
+    return out
+
+
+def with_gradient(d: Diagrams) -> Diagrams:
+    return Diagrams(
+        d.births.clone().requires_grad_(), d.deaths.clone().requires_grad_(), d.dims, d.samples,
+        n_samples=d.n_samples, homology_dims=d.homology_dims,
+    )  # fmt: skip
+
+
+def vectorisations(giotto: dict[str, float]) -> None:
+    arrays = random_diagrams(256, 200, 0)
+    double = Diagrams.from_gudhi(arrays)
+    d = double.to(torch.float32)
+    ends = [0.0, 1.5]
+    pairs = [
+        ("images", PersistenceImage(50, (0, 1.2), (0, 1), 0.05, 0.0),
+         gr.PersistenceImage(0.05, resolution=[50, 50], im_range=[0, 1.2, 0, 1])),
+        ("Betti curves", BettiCurve(100, ends), gr.BettiCurve(100, ends)),
+        ("entropy", PersistenceEntropy(), gr.Entropy()),
+        ("entropy summary functions", PersistenceEntropy("vector", True, 100, ends),
+         gr.Entropy("vector", True, 100, ends)),
+        ("landscapes", PersistenceLandscape(5, 100, ends), gr.Landscape(5, 100, ends)),
+        ("silhouettes", Silhouette(100, ends, 0.0), gr.Silhouette(resolution=100, sample_range=ends)),
+    ]  # fmt: skip
+    for name, layer, peer in pairs:
+        peer.fit(arrays)
+        theirs = milliseconds(lambda peer=peer: peer.transform(arrays), 1 if name == "images" else 2)
+        ours = milliseconds(lambda layer=layer: layer(d))
+        row(f"{name}, float32", ours, "GUDHI", theirs)
+        row(f"{name}, float64", milliseconds(lambda layer=layer: layer(double)), "GUDHI", theirs)
+        if name in giotto:
+            row(f"{name}, float32", ours, "giotto-tda", giotto[name])
+        if name != "Betti curves":
+            both = milliseconds(lambda layer=layer: layer(with_gradient(d)).sum().backward())
+            row(f"{name}, float32, forward and backward", both, "GUDHI (forward)", theirs)
+    imager = PersistenceImager(
+        (0, 1.2), (0, 1.2), 0.024, kernel_params={"sigma": [[0.0025, 0.0], [0.0, 0.0025]]}
+    )
+    layer = PersistenceImage(50, (0, 1.2), (0, 1.2), 0.05, pixels="integral")
+    row(
+        "integrated images, float32",
+        milliseconds(lambda: layer(d)),
+        "persim",
+        milliseconds(lambda: imager.transform(arrays), 1),
+    )
+
+
+def dense_formula(x, directions, thresholds, scale):
+    heights = x @ directions
+    return torch.sigmoid(scale * (thresholds.view(1, 1, 1, -1) - heights[..., None])).sum(1)
+
+
+def dect_of(folder: Path | None):
+    """Return dect's transform of a dense batch, or the same formula."""
+    if folder is None:
+        return "dense formula", dense_formula
+    package = types.ModuleType("dect")
+    package.__path__ = [str(folder / "dect")]  # without its __init__, which imports a package for training
+    sys.modules["dect"] = package
+    from dect.ect import compute_ect_point_cloud
+
+    def transform(x, directions, thresholds, scale):
+        return compute_ect_point_cloud(x, directions, float(thresholds[-1]), len(thresholds), scale)
+
+    return "dect", transform
+
+
+def euler(folder: Path | None) -> None:
+    name, peer = dect_of(folder)
+    x = torch.randn(32, 1000, 3, generator=torch.Generator().manual_seed(0))
+    x /= x.norm(dim=-1).max()
+    hard = EulerCharacteristicTransform(64, 64, radius=1.1, mode="hard", ambient_dim=3)
+    soft = EulerCharacteristicTransform(64, 64, radius=1.1, scale=100.0, ambient_dim=3)
+    thresholds = torch.linspace(-1.1, 1.1, 64)
+
+    def theirs(backward: bool):
+        points = x.clone().requires_grad_(backward)
+        out = peer(points, soft.directions, thresholds, 100.0)
+        if backward:
+            out.square().sum().backward()
+
+    def ours(layer):
+        points = x.clone().requires_grad_()
+        layer(points).square().sum().backward()
+
+    forward, both = milliseconds(lambda: theirs(False), 2), milliseconds(lambda: theirs(True), 2)
+    row("hard Euler transform, forward", milliseconds(lambda: hard(x)), name, forward)
+    row("soft Euler transform, forward", milliseconds(lambda: soft(x)), name, forward)
+    row("soft Euler transform, forward and backward", milliseconds(lambda: ours(soft)), name, both)
+
+
+def distances() -> None:
+    first, second = random_diagrams(64, 200, 1), random_diagrams(64, 200, 2)
+    a, b = Diagrams.from_gudhi(first), Diagrams.from_gudhi(second)
+    for order, norm in ((2, 2), (1, np.inf)):
+
+        def theirs(order=order, norm=norm):
+            for x, y in zip(first, second, strict=True):
+                points = torch.tensor(x, requires_grad=True)
+                gudhi.wasserstein.wasserstein_distance(
+                    points, torch.tensor(y), order=order, internal_p=norm, enable_autodiff=True,
+                    keep_essential_parts=False,
+                ).backward()  # fmt: skip
+
+        ours = milliseconds(
+            lambda o=order, q=norm: wasserstein_distance(with_gradient(a), b, o, q).sum().backward()
+        )
+        row(
+            f"Wasserstein, order {order}, norm {norm}, forward and backward",
+            ours,
+            "GUDHI with POT",
+            milliseconds(theirs, 1),
+        )
+    ours = milliseconds(lambda: sliced_wasserstein_distance(with_gradient(a), b, 50).sum().backward())
+    try:
+        import oineus.diff
+    except ImportError:
+        print("oineus is not installed")
+        return
+
+    def oineus_sliced():
+        for x, y in zip(first, second, strict=True):
+            points = torch.tensor(x, requires_grad=True)
+            oineus.diff.sliced_wasserstein_distance(points, torch.tensor(y), n_directions=50).backward()
+
+    row(
+        "sliced Wasserstein, 50 directions, forward and backward",
+        ours,
+        "oineus",
+        milliseconds(oineus_sliced, 1),
+    )
+
+
+def giotto_times(python: str | None) -> dict[str, float]:
+    if python is None:
+        return {}
+    table = Diagrams.from_gudhi(random_diagrams(256, 200, 0)).to_giotto()
+    path = Path("giotto_diagrams.npy")
+    np.save(path, table)
+    try:
+        out = subprocess.run(
+            [python, "-c", GIOTTO, str(path)], capture_output=True, text=True, check=True
+        ).stdout
+    finally:
+        path.unlink()
+    return {name: float(value) for name, value in (line.split("|") for line in out.splitlines())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dect", type=Path, help="a clone of aidos-lab/dect")
+    parser.add_argument("--peers", help="a Python that has giotto-tda")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    topodl.set_num_threads(1)
+    print("| work | topodl, ms | peer, ms | ratio |\n|---|---|---|---|")
+    vectorisations(giotto_times(arguments.peers))
+    euler(arguments.dect)
+    distances()
+
+
+if __name__ == "__main__":
+    main()
