@@ -33,11 +33,12 @@ def is_chordal(adjacency: np.ndarray) -> bool:
     """Eliminate vertices whose neighbours are a clique until none is left, or none can go."""
     near = {v: {int(w) for w in np.flatnonzero(adjacency[v])} - {v} for v in range(len(adjacency))}
     while near:
-        for v, others in near.items():
-            if all(b in near[a] for a, b in itertools.combinations(others, 2)):
-                break
-        else:
+        simplicial = [
+            v for v, others in near.items() if all(b in near[a] for a, b in itertools.combinations(others, 2))
+        ]
+        if not simplicial:
             return False
+        v = simplicial[0]
         near.pop(v)
         for others in near.values():
             others.discard(v)
