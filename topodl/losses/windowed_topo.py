@@ -36,7 +36,7 @@ def windowed_topo_loss(
     window: int = 64,
     positive_weight: float = 0.1,
     base_weight: float = 1.0,
-    topology_weight: float = 1.0,
+    topology_weight: float = 0.1,
     include_background: bool = False,
     variant: Literal["paper", "topomortar"] = "paper",
     precomputed: TargetParts | TargetCache | None = None,
@@ -66,14 +66,14 @@ def windowed_topo_loss(
         The β above.
     base_weight : float, default 1
         Weight of cross-entropy plus Dice.
-    topology_weight : float, default 1
+    topology_weight : float, default 0.1
         Weight of the separation term.
     include_background : bool, default False
         Whether class 0 counts, in the Dice score and as a network of its own.
     variant : {"paper", "topomortar"}, default "paper"
         "topomortar" reproduces the code of that study: one channel that regresses the depth inside the
         foreground, squared error summed with weight 0.001, thresholds meant for distances compared with
-        labels, so that false walls never count. See the guide to the losses.
+        labels, so that false walls never count; the default weight stands for its 1. See the guide.
     precomputed : mapping of tensors, optional
         What ``WindowedTopoLoss.precompute`` returned for `target`.
     **common
@@ -117,7 +117,7 @@ def windowed_topo_loss(
 
     if variant == "topomortar":
         parts = batch.target_parts(precomputed, prepare)
-        return batch.reduce(_study_loss(batch, parts, window, topology_weight))
+        return batch.reduce(_study_loss(batch, parts, window, 10 * topology_weight))
     total = base_weight * ce_dice(batch, 1.0, 1.0, include_background)
     if topology_weight == 0:
         return batch.reduce(total)
