@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/persistence_points.py [--peers-python PATH] [--quick] [--only NAME]
 
-giotto-ph and torch-topological pin what topodl does not: give the interpreter of an environment that has them with
---peers-python (or TOPODL_PEERS_PYTHON), and they are timed in a process of their own. Times are CPU milliseconds,
-medians over interleaved rounds; a ratio is the median over rounds of the peer's time by topodl's.
+giotto-ph and torch-topological pin what topodl does not: give the interpreter of an environment that has them
+with --peers-python (or TOPODL_PEERS_PYTHON), and they are timed in a process of their own. Times are CPU
+milliseconds, medians over interleaved rounds; a ratio is the median over rounds of the peer's time by
+topodl's.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def cpu_ms(call: Callable[[], Any]) -> float:
     return 1e3 * (time.process_time() - start)
 
 
-# --- what runs in the peers' own environment -------------------------------------------------------------------
+# What runs in the peers' own environment
+# -------------------------------------------------------------------
 
 
 def peer_call(name: str, points: np.ndarray, dim: int) -> Callable[[], Any]:
@@ -70,14 +72,15 @@ def peer_call(name: str, points: np.ndarray, dim: int) -> Callable[[], Any]:
         leaf = x.clone().requires_grad_()
         out = layer(leaf)
         batches = out if leaf.ndim == 3 else [out]
-        total = sum((p.diagram[:, 1] - p.diagram[:, 0]).sum() for batch in batches for p in batch if len(p.diagram))
+        parts = [p.diagram for batch in batches for p in batch if len(p.diagram)]
+        total = sum((diagram[:, 1] - diagram[:, 0]).sum() for diagram in parts)
         total.backward()
 
     return run
 
 
 def serve() -> None:
-    """Answer each line (name, dim, path of the points) with the CPU time of one call, after one to warm up."""
+    """Answer each line (name, dim, path of the points) with the CPU time of one call, after a first one."""
     calls: dict[tuple[str, int, str], Callable[[], Any]] = {}
     for line in sys.stdin:
         name, dim, path = json.loads(line)
@@ -104,9 +107,11 @@ class Peers:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def names(self, *names: str) -> list[str]:
+        """Return `names`, or none where there is no such environment."""
         return list(names) if self._process else []
 
     def ms(self, name: str, dim: int, path: Path) -> float:
+        """Return the CPU milliseconds of one call."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -117,7 +122,8 @@ class Peers:
         return answer
 
 
-# --- what runs here ----------------------------------------------------------------------------------------------
+# What runs here
+# ----------------------------------------------------------------------------------------------
 
 
 def distances(points):
@@ -142,7 +148,7 @@ def local_peer(name: str, points: np.ndarray, dim: int) -> Callable[[], Any]:
             return tree.flag_persistence_generators()
 
         return with_gudhi
-    import oineus
+    import oineus.diff
     import torch
 
     def with_oineus():
@@ -203,7 +209,7 @@ def timed(call: Callable[[], Any]) -> Callable[[], float]:
 
 
 def rips_pairs(peers: Peers, folder: Path, quick: bool) -> None:
-    """Dimensions 0 … dim with critical edges, from points here, from a given matrix in the peers (in their favour)."""
+    """Time dimensions 0 … dim with critical edges: from points here, from given matrices in the peers."""
     sizes = {0: (256, 1024), 1: (128, 256, 512, 1024), 2: (64, 128)}
     rng = np.random.default_rng(0)
     for dim, ns in sizes.items():
@@ -212,7 +218,8 @@ def rips_pairs(peers: Peers, folder: Path, quick: bool) -> None:
                 points = make(n, rng)
                 path = folder / f"{kind.split()[0]}-{n}-{dim}{'-large' if n >= 1024 else ''}.npy"
                 np.save(path, points)
-                calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in peers.names("giotto-ph")}
+                names = peers.names("giotto-ph")
+                calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in names}
                 local = ["ripser.py (no cells)"]
                 if n <= (256 if dim == 1 else 128):
                     local += ["GUDHI"]
@@ -231,7 +238,8 @@ def rips_steps(peers: Peers, folder: Path, quick: bool) -> None:
         points = CLOUDS[kind](n, rng)
         path = folder / f"step-{kind.split()[0]}-{n}.npy"
         np.save(path, points)
-        calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in peers.names("torch-topological")}
+        names = peers.names("torch-topological")
+        calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in names}
         report(f"H0 step {kind} n={n}", topodl_step(points, dim), calls, 7)
     batch = rng.normal(size=(32, 128, 64))
     np.save(folder / "batch.npy", batch)
@@ -242,7 +250,7 @@ def rips_steps(peers: Peers, folder: Path, quick: bool) -> None:
 
 
 def alpha(peers: Peers, folder: Path, quick: bool) -> None:
-    """Forward and backward of total persistence, against GUDHI's complex and persistence without any gradient."""
+    """Time forward and backward of total persistence, against GUDHI's complex and persistence alone."""
     import gudhi
     import torch
 
@@ -267,7 +275,7 @@ def alpha(peers: Peers, folder: Path, quick: bool) -> None:
 
 
 def graphs(peers: Peers, folder: Path, quick: bool) -> None:
-    """Extended persistence of 128 random graphs of 30 vertices, 8 filtrations at once, with gradient."""
+    """Time extended persistence of 128 random graphs of 30 vertices, 8 filtrations at once, with gradient."""
     import gudhi
     import torch
 
@@ -305,7 +313,9 @@ PARTS = {"pairs": rips_pairs, "steps": rips_steps, "alpha": alpha, "graphs": gra
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peers-python", default=os.environ.get("TOPODL_PEERS_PYTHON"))
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--quick", action="store_true")

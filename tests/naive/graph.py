@@ -1,4 +1,4 @@
-"""The slow twin of graph persistence: the boundary matrix of the graph, or of its cone for extended persistence."""
+"""The slow twin of graph persistence: the boundary matrix of the graph, or of its cone."""
 
 from tests.naive.rips import reduce_boundaries
 
@@ -19,7 +19,7 @@ def ordinary_bars(values, edges, weights=None):
 
 
 def extended_bars(values, edges):
-    """Four sorted lists of (birth, death): ordinary, relative, extended plus and minus, by coning from above."""
+    """Sorted lists of (birth, death): ordinary, relative, extended plus and minus, by coning from above."""
     n = len(values)
     apex = n
     up = [((v,), values[v]) for v in range(n)] + [(e, max(values[e[0]], values[e[1]])) for e in edges]

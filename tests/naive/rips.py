@@ -1,4 +1,4 @@
-"""The slow twin of Rips persistence: every simplex as a set, one boundary matrix, reduced column by column."""
+"""The slow twin of Rips persistence: every simplex, one boundary matrix, reduced column by column."""
 
 import itertools
 from collections.abc import Sequence

@@ -41,7 +41,7 @@ def pairs_of(d):
 
 
 def check_cells(d, values):
-    """Births are values of cells from below; deaths too, but from above in extended persistence's second half."""
+    """Births are values of cells from below; deaths too, in dimension 1 of extended ones from above."""
     rows = zip(
         d.dims.tolist(),
         d.births.tolist(),
@@ -220,7 +220,7 @@ def test_bad_input_is_named(change, message):
 def test_wrong_types_are_type_errors():
     with pytest.raises(TypeError, match="vertex_values is a list"):
         graph_persistence([0.0], CYCLE)
-    with pytest.raises(TypeError, match="edge_index has dtype torch.float32"):
+    with pytest.raises(TypeError, match=r"edge_index has dtype torch\.float32"):
         graph_persistence(torch.zeros(4), CYCLE.float())
     with pytest.raises(InputError, match="extended_parts: diagrams"):
         extended_parts(graph_persistence(torch.zeros(4), CYCLE))

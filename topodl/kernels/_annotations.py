@@ -1,7 +1,7 @@
 """Sets of live homology classes, each with an identifier; 0 is the empty set, for good.
 
-A class that dies is replaced by the rest of a cycle in every set that holds it. Sets that become empty so get the
-identifier 0 in `Pool.current`, and identifiers stored elsewhere need no update.
+A class that dies is replaced by the rest of a cycle in every set that holds it. Sets that become empty so get
+the identifier 0 in `Pool.current`, and identifiers stored elsewhere need no update.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def new_sum(pool: Pool, p: Any, q: Any) -> Any:
 
 @kernel
 def contradiction(pool: Pool, p: Any, q: Any, own: Any) -> Any:
-    """Return the place of the youngest class in the sum of the sets p, q and `own`, -1 if the sum is empty."""
+    """Return the place of the youngest class in the sum of the sets p, q, `own`, -1 if it is empty."""
     youngest = -1
     for w in range(pool.sets.shape[1]):
         word = pool.sets[p, w] ^ pool.sets[q, w] ^ pool.sets[own, w]
@@ -129,7 +129,7 @@ def contradiction(pool: Pool, p: Any, q: Any, own: Any) -> Any:
 
 @kernel
 def kill(pool: Pool, slot: Any, p: Any, q: Any, own: Any) -> Any:
-    """Make the sum of the sets p, q and `own` a boundary: the class in `slot` of it dies. Return its birth."""
+    """Make the sum of the sets p, q, `own` a boundary: its class in `slot` dies. Return its birth."""
     words = pool.sets.shape[1]
     boundary = np.empty(words, np.uint64)
     for w in range(words):

@@ -1,7 +1,7 @@
 """Alpha filtration and pairs of a Delaunay triangulation in two or three dimensions.
 
-Dimension 0 by union-find, the top dimension by union-find over the dual, with the outside as one more cell; in three
-dimensions, dimension 1 by reducing the triangles that are left. Cost: two sorts, and the reduction.
+Dimension 0 by union-find, the top dimension by union-find over the dual, with the outside as one more cell;
+in three dimensions, dimension 1 by reducing the triangles that are left. Cost: two sorts, and the reduction.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _word(stream: Any, place: Any) -> Any:
 
 @kernel
 def _solve(gram: Any, right: Any, k: Any) -> Any:
-    """Solve the k x k system in place by elimination with pivots from the diagonal; False where it is singular."""
+    """Solve the k x k system in place, with pivots from the diagonal; return whether it is regular."""
     for a in range(k):
         best = a
         for b in range(a + 1, k):
@@ -132,9 +132,10 @@ def _circumsphere(points: Any, simplex: Any, size: Any, centre: Any, gram: Any, 
 def alpha_values(points: Any, simplices: Any, cofaces_of: Any, coface_values: Any, size: Any) -> Any:
     """Return the squared alpha values of the simplices of `size` vertices.
 
-    A simplex whose smallest circumsphere holds a vertex of a coface enters with its first coface, any other with
-    its own sphere. `cofaces_of` (m, size + 1) are the simplices that each coface has as its faces, in the order of the
-    vertex that is left out, -1 where there are no cofaces; the left-out vertices follow in columns of their own.
+    A simplex whose smallest circumsphere holds a vertex of a coface enters with its first coface, any other
+    with its own sphere. `cofaces_of` (m, size + 1) are the simplices that each coface has as its faces, in
+    the order of the vertex that is left out, -1 where there are no cofaces; the left-out vertices follow in
+    columns of their own.
     """
     n_dims = points.shape[1]
     values, attached = np.empty(len(simplices)), np.zeros(len(simplices), np.bool_)
@@ -163,8 +164,9 @@ def alpha_values(points: Any, simplices: Any, cofaces_of: Any, coface_values: An
 def top_deaths(cells: Any, n_facets: Any, order: Any, rank: Any) -> Any:
     """Return for each facet the cell that fills what it closes, -1 where it closes nothing.
 
-    `cells` (m, top + 1) are the facets of each cell, `order` the facets from the latest to the earliest, and `rank`
-    the cells' order of entry: of two regions that a facet parts, the one whose last cell is earlier was filled by it.
+    `cells` (m, top + 1) are the facets of each cell, `order` the facets from the latest to the earliest, and
+    `rank` the cells' order of entry: of two regions that a facet parts, the one whose last cell is earlier
+    was filled by it.
     """
     outside = len(cells)
     sides = np.empty((n_facets, 2), np.int64)

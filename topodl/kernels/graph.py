@@ -1,6 +1,7 @@
 """Persistence of graphs: union-find over edges in order, and the deaths of cycles in extended persistence.
 
-Disjoint graphs are one graph, so a batch is one call. Cost O(E α(N)); extended: O(E) times the depth of a forest.
+Disjoint graphs are one graph, so a batch is one call. Cost O(E α(N)); extended: O(E) times the depth of a
+forest.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ __all__ = ["cycle_deaths", "elder_deaths", "warm_up"]
 def cycle_deaths(n_nodes: int, edges: Any, priority: Any) -> Any:
     """Return for each edge the edge that ends the cycle it closes, -1 where it closes none.
 
-    The edges enter in order. A forest keeps the edges of highest `priority` (distinct integers): of the cycle that an
-    edge closes, the one of lowest priority leaves, and this is the edge that completes the cycle last when edges
-    enter by falling priority. Cycles of a graph are sets of edges, so both orders see the same cycles.
+    The edges enter in order. A forest keeps the edges of highest `priority` (distinct integers): of the cycle
+    that an edge closes, the one of lowest priority leaves, and this is the edge that completes the cycle last
+    when edges enter by falling priority. Cycles of a graph are sets of edges, so both orders see the same
+    cycles.
     """
     parent, link = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     mark, ended = np.empty(n_nodes, np.int64), np.empty(len(edges), np.int64)

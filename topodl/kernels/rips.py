@@ -1,7 +1,8 @@
-"""Rips persistence in dimensions 0 and 1 without a coboundary matrix: one pass over the edges, with annotations.
+"""Rips persistence in dimensions 0 and 1 without any matrix: one pass over the edges, with annotations.
 
-Every edge that has entered carries the set of live 1-classes that it crosses (de Silva, Dey, Fan, Wang 2014: Computing
-topological persistence for simplicial maps); cost O(E n / 64) word operations plus work per class, memory 4 n² bytes.
+Every edge that has entered carries the set of live 1-classes that it crosses (de Silva, Dey, Fan, Wang 2014:
+Computing topological persistence for simplicial maps); cost O(E n / 64) word operations plus work per class,
+memory 4 n² bytes.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _pass_plain_edges(
     parent: Any,
     dying: Any,
 ) -> Any:
-    """Let edges enter from `rank` on, until one needs the pool; return its rank, why, and a vertex of its lune.
+    """Let edges enter from `rank` on, until one needs the pool; return its rank, why, a vertex of its lune.
 
     Apart from the pool, because a tuple of arrays costs more at every edge than nearly every edge itself.
     """
@@ -175,11 +176,12 @@ def _read(current: Any, annotation: Any, marked: Any, i: Any, j: Any) -> Any:
 
 @kernel
 def _flood(neighbours: Any, scratch: Any, crosses: bool, start: Any) -> Any:
-    """Remove from the lune what is reached from `start` inside it; return whether nothing is left to be checked.
+    """Remove from the lune what is reached from `start` inside it; return whether nothing is left to check.
 
-    Two triangles over adjacent vertices of the lune agree, so one in each of its components is enough. A few steps
-    reach nearly everything, and what they leave is looked at one by one. An edge that crosses no class can only be
-    contradicted at the doubtful vertices, scratch[1], one that does at all of the lune, scratch[0].
+    Two triangles over adjacent vertices of the lune agree, so one in each of its components is enough. A few
+    steps reach nearly everything, and what they leave is looked at one by one. An edge that crosses no class
+    can only be contradicted at the doubtful vertices, scratch[1], one that does at all of the lune,
+    scratch[0].
     """
     lune, wanted, frontier = scratch[0], scratch[0 if crosses else 1], scratch[2]
     words = len(lune)
@@ -226,7 +228,7 @@ def _contradict(
     rank: Any,
     death_of: Any,
 ) -> Any:
-    """Let the triangles over edge (i, j) that the flood has left kill what contradicts the edge's annotation."""
+    """Let the triangles over edge (i, j) that the flood has left kill what contradicts its annotation."""
     deaths = 0
     own = np.int64(annotation[i, j])
     lune, wanted = scratch[0], scratch[1 if own == 0 else 0]

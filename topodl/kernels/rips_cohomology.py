@@ -1,7 +1,8 @@
 """Rips persistence of any dimension by implicit cohomology (Bauer 2021: Ripser), over Z/2.
 
-Columns are never stored, only which simplices were added; with clearing, apparent and emergent pairs. The diameter of a
-simplex is the rank of its longest edge. A simplex is one integer, its key, and keys ascend in the filtration's order.
+Columns are never stored, only which simplices were added; with clearing, apparent and emergent pairs. The
+diameter of a simplex is the rank of its longest edge. A simplex is one integer, its key, and keys ascend in
+the filtration's order.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def cohomology_pairs(edges: Any, n: int, top: int) -> Any:
     return np.concatenate(pairs)
 
 
-# Keys: diameter * C(n, dim + 1) + (C(n, dim + 1) - 1 - index), so that of equal diameters the largest index is first.
+# Keys: diameter * C(n, dim + 1) + (C(n, dim + 1) - 1 - index), so that of equal diameters the largest index
+# is first.
 
 
 @kernel
@@ -118,7 +120,7 @@ def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, star
 
 @kernel
 def _first_cofacet(cx: _Complex, dim: int, key: int, out: Any) -> int:
-    """Return the earliest cofacet of a simplex if it has the simplex's diameter, -1 otherwise; `out` is room."""
+    """Return the earliest cofacet of a simplex if it has its diameter, -1 otherwise; `out` is room."""
     end = _cofacets(cx, dim, key, False, out, 0)
     first = -1
     for k in range(end):
@@ -133,9 +135,11 @@ def _first_cofacet(cx: _Complex, dim: int, key: int, out: Any) -> int:
 def _last_facet(cx: _Complex, dim: int, key: int) -> int:
     """Return the latest facet of a simplex if it has the simplex's diameter, -1 otherwise."""
     _decode(cx, dim, key)
-    vertices, last, diameter = cx.room[0], -1, _diameter(cx, dim, key)
+    vertices, diameter = cx.room[0], _diameter(cx, dim, key)
+    last: Any = -1
     for left_out in range(dim + 1):
-        longest, index, size = -1, 0, dim
+        index, size = 0, dim
+        longest: Any = -1
         for a in range(dim + 1):
             if a == left_out:
                 continue
@@ -166,7 +170,7 @@ def _is_apparent_birth(cx: _Complex, dim: int, key: int, out: Any) -> bool:
 
 @kernel
 def _edges_to_columns(cx: _Complex, edges: Any) -> Any:
-    """Return the keys of all edges, and of those that no component dies at and that are in no apparent pair."""
+    """Return the keys of all edges, and of those that neither end a component nor are apparent."""
     n = len(cx.ranks)
     keys, columns, count = np.empty(len(edges), np.int64), np.empty(len(edges), np.int64), 0
     component, out = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -188,7 +192,7 @@ def _edges_to_columns(cx: _Complex, edges: Any) -> Any:
 
 @kernel
 def _next_columns(cx: _Complex, dim: int, simplices: Any, table: Any) -> Any:
-    """Return all simplices of dimension `dim` + 1, and of those the ones that are neither deaths nor apparent."""
+    """Return all simplices of dimension `dim` + 1, and those that are neither deaths nor apparent."""
     n = len(cx.ranks)
     keys, columns = np.empty(2 * len(simplices) + n, np.int64), np.empty(len(simplices) + 1, np.int64)
     out, count, n_columns = np.empty(n, np.int64), 0, 0
@@ -303,7 +307,7 @@ def _more_pairs(pairs: Any) -> Any:
 
 @kernel
 def _cancel(added: Any, start: int, end: int, heap: Any) -> int:
-    """Drop the simplices of one column that occur an even number of times; return the new end. `heap` is room."""
+    """Drop simplices that occur an even number of times in a column; return its new end. `heap` is room."""
     size = 0
     for k in range(start, end):
         size = _push(heap, size, added[k])

@@ -26,7 +26,7 @@ __all__ = [
 def row_distances(
     coordinates: Any, start: Any, point: Any, single: bool, out: Any, place: Any, m: Any
 ) -> None:
-    """Write the distances of `point` (d,) to the m columns of `coordinates` (d, n) from `start` on to `out[place:]`.
+    """Write the distances of `point` (d,) to m columns of `coordinates` (d, n), from `start`, to `out`.
 
     Sums run in float64; where the data are of `single` precision, the distance is rounded to it.
     """
@@ -90,10 +90,10 @@ def condensed_upper_triangle(matrix: Any) -> Any:
 
 @kernel
 def inspect_matrix(matrix: Any, tolerance: float) -> Any:
-    """Return the first unusable entry of `matrix`, (-1, -1) if there is none, and whether it is exactly symmetric.
+    """Return the first unusable entry of `matrix`, (-1, -1) if there is none, and whether it is symmetric.
 
-    Unusable are NaN, a negative value, and an entry that differs from its mirror image by more than `tolerance`
-    relative to the larger of the two.
+    Unusable are NaN, a negative value, and an entry that differs from its mirror image by more than
+    `tolerance` relative to the larger of the two.
     """
     n = len(matrix)
     symmetric = True
@@ -163,9 +163,9 @@ def _unpack_edges(packed: Any, condensed: Any, n: Any) -> Any:
 
 
 def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
-    """Return lengths (E,) and end points (E, 2) of the edges of length at most `radius`, in order; n <= 65536."""
-    # The bits of non-negative floats are ordered as the floats are (adding 0 turns -0.0 into 0.0), so that one
-    # sort of integers does it; what rounding to float32 has made equal is put right afterwards.
+    """Return lengths (E,) and end points (E, 2) of the edges up to length `radius`, in order; n <= 65536."""
+    # The bits of non-negative floats are ordered as the floats are (adding 0 turns -0.0 into 0.0), so that
+    # one sort of integers does it; what rounding to float32 has made equal is put right afterwards.
     with np.errstate(over="ignore"):
         rounded = condensed.astype(np.float32) + np.float32(0)
     packed = _pack_edges(condensed, rounded.view(np.uint32), n, radius)

@@ -1,6 +1,7 @@
 """Minimum spanning trees of complete graphs by a dense Prim: the dimension 0 of Rips persistence.
 
-The order of edges is (length, i, j), so the tree is unique; cost O(n² d) from points with O(n d) memory, no sort.
+The order of edges is (length, i, j), so the tree is unique; cost O(n² d) from points with O(n d) memory, no
+sort.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["spanning_tree_of_matrix", "spanning_tree_of_points", "warm_up"]
 
 @kernel
 def _nearest(row: Any, newest: Any, rest: Any, n_rest: Any, best: Any, link: Any, n: Any) -> Any:
-    """Let the `newest` vertex of the tree offer its distances `row`; return the place of the nearest in `rest`."""
+    """Let the `newest` vertex of the tree offer its distances `row`; return the nearest's place in `rest`."""
     place = 0
     for k in range(n_rest):
         if row[k] <= best[k]:
@@ -76,7 +77,7 @@ def spanning_tree_of_matrix(matrix: Any) -> Any:
 
 @kernel
 def _start(n: Any) -> Any:
-    """Return the vertices outside the tree, their best distances and links, and room for a row of distances."""
+    """Return the vertices outside the tree, their best distances and links, and room for distances."""
     rest, best = np.empty(n, np.int64), np.empty(n)
     link, row = np.empty(n, np.int64), np.empty(n)
     for k in range(n):

@@ -27,7 +27,8 @@ def find_root(parent: Any, node: Any) -> Any:
 def elder_deaths(n_nodes: Any, edges: Any) -> Any:
     """Return the node that dies at each edge (-1: the edge joins nothing), and the parents of all nodes.
 
-    Of two components the one with the larger smallest node dies: all nodes are equally old, so the index decides.
+    Of two components the one with the larger smallest node dies: all nodes are equally old, so the index
+    decides.
     """
     parent, dying = np.empty(n_nodes, np.int64), np.empty(len(edges), np.int64)
     for node in range(n_nodes):

@@ -62,7 +62,7 @@ def _padded(levels: list[_Array], dim: int, simplices: _Array, n_dims: int) -> _
 
 
 def _delaunay(points: _Array) -> list[_Array]:
-    """Return the simplices of dimension 0, 1, … of the Delaunay triangulation; duplicate points are left out."""
+    """Return the simplices of dimension 0, 1, … of the Delaunay triangulation, without duplicate points."""
     from gudhi import DelaunayComplex
 
     tree = DelaunayComplex(points=points).create_simplex_tree(filtration=None)

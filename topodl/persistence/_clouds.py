@@ -1,4 +1,4 @@
-"""What the functions of point clouds share: dense batches and lists of clouds as one tensor, and their checks."""
+"""What the functions of point clouds share: batches and lists of clouds as one tensor, and their checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | No
 
 
 def as_flat(function: str, x: Any, expected: str, square: bool = False) -> tuple[torch.Tensor, Sequence[int]]:
-    """Return all points as one tensor (ΣN, d), or the entries of `square` matrices as one (ΣN²,), and the N."""
+    """Return all points as one tensor (ΣN, d), or entries of `square` matrices as one (ΣN²,), and the N."""
     if isinstance(x, torch.Tensor):
         x = _as_real(function, "x", x)
         if x.ndim != 3 or 0 in x.shape[1:] or (square and x.shape[1] != x.shape[2]):

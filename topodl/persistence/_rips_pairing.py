@@ -1,6 +1,7 @@
 """Pairs of the Rips filtration of one cloud: NumPy arrays in, end points of critical edges out.
 
-Dimension 0 alone is a minimum spanning tree; dimensions 0 and 1 are `kernels.rips`, others `kernels.rips_cohomology`.
+Dimension 0 alone is a minimum spanning tree; dimensions 0 and 1 are `kernels.rips`, others
+`kernels.rips_cohomology`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 def pair_cloud(
     cloud: _Array, dims: Sequence[int], precomputed: bool, single: bool, longest: float
 ) -> BarCells:
-    """Return the bars of positive length of one cloud (n, d) in float64, or of one symmetric matrix (n, n)."""
+    """Return the bars of positive length of one cloud (n, d) in float64, or of a symmetric matrix (n, n)."""
     if max(dims) == 0:
         return [(0, *_components(*_spanning_forest(cloud, precomputed, single, longest), len(cloud)))]
     n = len(cloud)
@@ -67,7 +68,7 @@ def pair_cloud(
 def _spanning_forest(
     cloud: _Array, precomputed: bool, single: bool, longest: float
 ) -> tuple[_Array, _Array, _Array]:
-    """Return the edges of the minimum spanning forest in order, their lengths, and the vertex that dies at each."""
+    """Return the edges of the minimum spanning forest in order, their lengths, and who dies at each."""
     edges, lengths = spanning_tree_of_matrix(cloud) if precomputed else spanning_tree_of_points(cloud, single)
     kept = np.flatnonzero((lengths <= longest) & (lengths < np.inf))
     order = kept[np.lexsort((edges[kept, 1], edges[kept, 0], lengths[kept]))]
@@ -96,7 +97,7 @@ def _long_bars(edges: _Array, lengths: _Array, births: _Array, deaths: _Array) -
 
 
 def _guard_simplices(edges: _Array, n: int, top: int) -> None:
-    """Raise the error that says what to change if the simplices of dimension `top` would not fit into memory."""
+    """Raise the error that says what to change if simplices of dimension `top` would not fit into memory."""
     # A vertex of degree d lies in at most C(d, top) simplices, and each of them is counted top + 1 times.
     degrees, counts = np.unique(np.bincount(edges.ravel(), minlength=n), return_counts=True)
     each = (math.comb(int(d), top) * int(c) for d, c in zip(degrees, counts, strict=True))
@@ -114,7 +115,7 @@ def _guard(n: int, estimate: int, reason: str, remedy: str) -> None:
     free = _free_memory()
     if estimate > free:
         raise MemoryLimitError(
-            f"{_NAME}: x has a sample of {n} points, which needs about {estimate / 2**30:.1f} GiB ({reason}); "
+            f"{_NAME}: x has a sample of {n} points, which needs {estimate / 2**30:.1f} GiB ({reason}); "
             f"expected at most {free / 2**30:.1f} GiB: {remedy}"
         )
 

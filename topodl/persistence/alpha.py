@@ -30,8 +30,8 @@ def alpha_persistence(
 ) -> Diagrams:
     """Compute the persistent homology of the alpha filtration of each cloud of a batch, in 2D or 3D.
 
-    Births and deaths are radii (not squared) of the smallest spheres through the vertices of the paired simplices,
-    evaluated from `x` in one batched solve, so gradients of any order reach those vertices.
+    Births and deaths are radii (not squared) of the smallest spheres through the vertices of the paired
+    simplices, evaluated from `x` in one batched solve, so gradients of any order reach those vertices.
 
     Parameters
     ----------
@@ -43,28 +43,29 @@ def alpha_persistence(
     Returns
     -------
     Diagrams
-        B samples. `birth_cells` and `death_cells` of shape (P, 3) in 2D and (P, 4) in 3D are the vertices of the
-        paired simplices, ascending, padded by -1. The component that lives forever is born at one vertex and dies at
-        +inf, with cells -1.
+        B samples. `birth_cells` and `death_cells` of shape (P, 3) in 2D and (P, 4) in 3D are the vertices of
+        the paired simplices, ascending, padded by -1. The component that lives forever is born at one vertex
+        and dies at +inf, with cells -1.
 
     Raises
     ------
     InputError
-        If a cloud is empty, has NaN or infinite coordinates, or is not in two or three dimensions, or `dims` has another
-        dimension; the message names the sample.
+        If a cloud is empty, has NaN or infinite coordinates, or is not in two or three dimensions, or `dims`
+        has another dimension; the message names the sample.
     TypeError
         If `x` is neither a real tensor nor a sequence of them.
 
     Notes
     -----
-    Of coinciding points one is kept; the others have gradient 0. Of cospherical points any triangulation gives the
-    same bars: radii that differ by rounding alone (a share of 1e-10) are one. Points on a line or in a plane have the
-    alpha complex of that line or plane.
+    Of coinciding points one is kept; the others have gradient 0. Of cospherical points any triangulation
+    gives the same bars: radii that differ by rounding alone (a share of 1e-10) are one. Points on a line or
+    in a plane have the alpha complex of that line or plane.
 
     References
     ----------
-    Edelsbrunner, Mücke, "Three-dimensional alpha shapes", 1994. Delfinado, Edelsbrunner, "An incremental algorithm for
-    Betti numbers of simplicial complexes on the 3-sphere", 1995 (top dimension by union-find). GUDHI, "Alpha complex".
+    Edelsbrunner, Mücke, "Three-dimensional alpha shapes", 1994. Delfinado, Edelsbrunner, "An incremental
+    algorithm for Betti numbers of simplicial complexes on the 3-sphere", 1995 (top dimension by union-find).
+    GUDHI, "Alpha complex".
 
     Examples
     --------
@@ -95,8 +96,9 @@ def alpha_persistence(
 def _circumradii(points: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
     """Return the radii of the smallest spheres through the vertices `cells` (P, k + 1), 0 for single ones.
 
-    With the edges from the first vertex as rows of A, the centre is A'λ away from it, AA'λ = diag(AA')/2, and the
-    squared radius is λ'diag(AA')/2. A vertex that is not there is a row of its own, of length 1 and right side 0.
+    With the edges from the first vertex as rows of A, the centre is A'λ away from it, AA'λ = diag(AA')/2, and
+    the squared radius is λ'diag(AA')/2. A vertex that is not there is a row of its own, of length 1 and right
+    side 0.
     """
     missing = cells[:, 1:] < 0
     corners = (

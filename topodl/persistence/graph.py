@@ -1,6 +1,7 @@
 """Persistence and extended persistence of batches of graphs, filtered by vertices and edges, differentiable.
 
-Vertices are ordered by (value, index), edges by (value, end points). Disjoint graphs are one graph: one kernel call.
+Vertices are ordered by (value, index), edges by (value, end points). Disjoint graphs are one graph: one
+kernel call.
 """
 
 from __future__ import annotations
@@ -43,51 +44,52 @@ def graph_persistence(
 ) -> Diagrams:
     """Compute the persistent homology of each graph of a batch, filtered by values of vertices and edges.
 
-    The sublevel sets of the values grow; dimension 0 has the components, dimension 1 the cycles. Births and deaths
-    are gathered from the values, so gradients of any order reach the critical vertices and edges.
+    The sublevel sets of the values grow; dimension 0 has the components, dimension 1 the cycles. Births and
+    deaths are gathered from the values, so gradients of any order reach the critical vertices and edges.
 
     Parameters
     ----------
     vertex_values : Tensor of shape (N,) or (N, F)
         Values of the vertices of all graphs; F filtrations of the same graphs at once.
     edge_index : Tensor of shape (2, E), integers
-        End points of the edges, in one or both directions, in any order (PyTorch Geometric's convention). Graphs
-        are simple and undirected: loops are left out, and of several edges between the same vertices the one of
-        smallest value counts, the first of these.
+        End points of the edges, in one or both directions, in any order (PyTorch Geometric's convention).
+        Graphs are simple and undirected: loops are left out, and of several edges between the same vertices
+        the one of smallest value counts, the first of these.
     edge_values : Tensor of shape (E,) or (E, F), optional
         Values of the edges, at least those of their end points. The larger of these by default.
     batch : Tensor of shape (N,), integers, optional
         The graph of each vertex, in any order. One graph by default.
     extended : bool
-        Whether to compute extended persistence: after the sublevel sets, superlevel sets are collapsed from the
-        top, so that every class dies. `extended_parts` tells the four kinds of bars apart.
+        Whether to compute extended persistence: after the sublevel sets, superlevel sets are collapsed from
+        the top, so that every class dies. `extended_parts` tells the four kinds of bars apart.
     n_graphs : int, optional
         Number of graphs, where the last ones may have no vertex, or where a compiler may not look at `batch`.
 
     Returns
     -------
     Diagrams
-        One sample for each graph, or graph and filtration: sample ``g * F + f``. Cells are numbers of vertices in
-        the batch, as in `edge_index`: a vertex (v, -1) or an edge (u, v), u < v. Components are born at a vertex
-        and die at an edge; cycles are born at an edge. Essential classes (one component of each connected
-        graph, all cycles) die at +inf, their cell is (-1, -1). Bars of length 0 are dropped.
-        With `extended`, in dimension 0 a component's minimum (v, -1) and maximum (w, -1) replace the essential
-        bars, and in dimension 1 births are not below deaths: a cycle from its birth edge to the edge that
-        completes it from above, and (v, -1) to (u, w) where superlevel components merge.
+        One sample for each graph, or graph and filtration: sample ``g * F + f``. Cells are numbers of
+        vertices in the batch, as in `edge_index`: a vertex (v, -1) or an edge (u, v), u < v. Components are
+        born at a vertex and die at an edge; cycles are born at an edge. Essential classes (one component of
+        each connected graph, all cycles) die at +inf, their cell is (-1, -1). Bars of length 0 are dropped.
+        With `extended`, in dimension 0 a component's minimum (v, -1) and maximum (w, -1) replace the
+        essential bars, and in dimension 1 births are not below deaths: a cycle from its birth edge to the
+        edge that completes it from above, and (v, -1) to (u, w) where superlevel components merge.
 
     Raises
     ------
     InputError
-        If shapes do not agree, a value is NaN (the message names the graph), an index is out of range, an edge joins
-        two graphs or enters before its end points, or `edge_values` are given with `extended`.
+        If shapes do not agree, a value is NaN (the message names the graph), an index is out of range, an
+        edge joins two graphs or enters before its end points, or `edge_values` are given with `extended`.
     TypeError
         If an argument is no tensor, or indices are not integers.
 
     References
     ----------
-    Cohen-Steiner, Edelsbrunner, Harer, "Extending persistence using Poincaré and Lefschetz duality", 2009. Yan, Ma,
-    Gao, Tang, Chen, "Link prediction with persistent homology: an interactive view", ICML 2021 (pairs of cycles by
-    exchanges in a spanning forest). Horn et al., "Topological graph neural networks", ICLR 2022 (many filtrations).
+    Cohen-Steiner, Edelsbrunner, Harer, "Extending persistence using Poincaré and Lefschetz duality", 2009.
+    Yan, Ma, Gao, Tang, Chen, "Link prediction with persistent homology: an interactive view", ICML 2021
+    (pairs of cycles by exchanges in a spanning forest). Horn et al., "Topological graph neural networks",
+    ICLR 2022 (many filtrations).
 
     Examples
     --------
@@ -131,8 +133,9 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
     Returns
     -------
     ExtendedParts
-        `ordinary` (dimension 0, birth < death), `relative` (dimension 1, birth > death), `extended_plus` (dimension
-        0, minimum and maximum of each component) and `extended_minus` (dimension 1, one bar for each cycle).
+        `ordinary` (dimension 0, birth < death), `relative` (dimension 1, birth > death), `extended_plus`
+        (dimension 0, minimum and maximum of each component) and `extended_minus` (dimension 1, one bar for
+        each cycle).
 
     Raises
     ------
@@ -273,12 +276,12 @@ def _check_contents(
     if early.size:
         edge, column = early[0]
         came = f"has {weights[edge, column]} at edge {edge}, less than an end point's value"
-        expected = "an edge not to enter before its end points: torch.maximum(edge_values, vertex_values[edge_index].amax(0))"
-        raise fail(_NAME, "edge_values", came, expected)
+        remedy = "torch.maximum(edge_values, vertex_values[edge_index].amax(0))"
+        raise fail(_NAME, "edge_values", came, f"no edge to enter before its end points: {remedy}")
 
 
 def _pair_filtration(values: _Array, pairs: _Array, weights: _Array | None, extended: bool) -> _Array:
-    """Return the bars of one filtration as rows (dimension, birth cell, death cell, birth source, death source).
+    """Return the bars of one filtration as rows: dimension, birth cell, death cell, birth and death source.
 
     Sources are vertices, N + edge number, or -1 for inf.
     """
@@ -372,7 +375,7 @@ def _rows(
 ) -> _Array:
     rows = np.full((len(births), 7), -1, np.int64)
     rows[:, 0], rows[:, 1:3], rows[:, 5] = dim, births, birth_sources
-    if deaths is not None:
+    if deaths is not None and death_sources is not None:
         rows[:, 3:5], rows[:, 6] = deaths, death_sources
     return rows if kept is None else rows[kept]
 

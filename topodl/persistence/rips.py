@@ -1,4 +1,4 @@
-"""Vietoris-Rips persistence of batches of point clouds or distance matrices, differentiable, with critical edges.
+"""Vietoris-Rips persistence of batches of point clouds or distance matrices, differentiable.
 
 Edges are ordered by (length, i, j); values are edge lengths (diameters).
 """
@@ -35,17 +35,18 @@ def rips_persistence(
 ) -> Diagrams:
     """Compute the persistent homology of the Vietoris-Rips filtration of each point cloud of a batch.
 
-    Births and deaths are lengths of edges, evaluated from `x` for the critical edges alone, so gradients of any
-    order reach their end points (or entries of the matrix). Edges of equal length are ordered by (i, j): the
-    result is the same on every device, thread count and batch position. Bars of length 0 are dropped.
+    Births and deaths are lengths of edges, evaluated from `x` for the critical edges alone, so gradients of
+    any order reach their end points (or entries of the matrix). Edges of equal length are ordered by (i, j):
+    the result is the same on every device, thread count and batch position. Bars of length 0 are dropped.
 
     Parameters
     ----------
     x : Tensor of shape (B, N, d), or sequence of B tensors of shape (N_i, d)
-        Point clouds, not empty. Distances are computed in float64 and rounded to the precision of `x` (half types:
-        to float32) before they are compared. With ``metric="precomputed"``: symmetric matrices of distances, of
-        shape (B, N, N) or a sequence of (N_i, N_i). They need not satisfy the triangle inequality, an entry
-        +inf is no edge, the diagonal is not read, and births and deaths are read above the diagonal.
+        Point clouds, not empty. Distances are computed in float64 and rounded to the precision of `x` (half
+        types: to float32) before they are compared. With ``metric="precomputed"``: symmetric matrices of
+        distances, of shape (B, N, N) or a sequence of (N_i, N_i). They need not satisfy the triangle
+        inequality, an entry +inf is no edge, the diagonal is not read, and births and deaths are read above
+        the diagonal.
     dims : int or iterable of int
         Homology dimensions, of any size; cost and memory grow steeply from dimension 2 on.
     metric : {"euclidean", "precomputed"}
@@ -56,9 +57,9 @@ def rips_persistence(
     Returns
     -------
     Diagrams
-        B samples. `birth_cells` and `death_cells` of shape (P, 2) are edges (i, j), i < j, whose lengths births and
-        deaths are. In dimension 0 births are 0 at vertices: `birth_cells` (i, -1). Deaths of essential classes
-        have (-1, -1).
+        B samples. `birth_cells` and `death_cells` of shape (P, 2) are edges (i, j), i < j, whose lengths
+        births and deaths are. In dimension 0 births are 0 at vertices: `birth_cells` (i, -1). Deaths of
+        essential classes have (-1, -1).
 
     Raises
     ------
@@ -76,9 +77,9 @@ def rips_persistence(
 
     References
     ----------
-    Prim, "Shortest connection networks and some generalizations", 1957 (dimension 0). De Silva, Dey, Fan, Wang,
-    "Computing topological persistence for simplicial maps", SoCG 2014 (annotations; dimension 1). Bauer, "Ripser:
-    efficient computation of Vietoris-Rips persistence barcodes", 2021 (higher dimensions).
+    Prim, "Shortest connection networks and some generalizations", 1957 (dimension 0). De Silva, Dey, Fan,
+    Wang, "Computing topological persistence for simplicial maps", SoCG 2014 (annotations; dimension 1).
+    Bauer, "Ripser: efficient computation of Vietoris-Rips persistence barcodes", 2021 (higher dimensions).
 
     Examples
     --------
@@ -98,7 +99,7 @@ def rips_persistence(
     homology_dims = homology_dims_of(_NAME, dims)
     flat, sizes = as_flat(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
     # The compiler sees one opaque operator; without it, calling the function itself costs less.
-    pair = _rips_bars if torch.compiler.is_compiling() else _rips_bars._init_fn
+    pair = _rips_bars if torch.compiler.is_compiling() else _pair_batch
     bars, edges, places = pair(flat.detach(), sizes, homology_dims, precomputed, float(max_edge_length))
     lengths = flat.index_select(0, edges[0]) if precomputed else _lengths(flat, edges)
     values = torch.cat((lengths, lengths.new_tensor([0.0, math.inf])))
@@ -107,7 +108,7 @@ def rips_persistence(
 
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Return the lengths of `edges` (2, m) in float64, rounded to the dtype of `points`; a length 0 has gradient 0."""
+    """Return lengths of `edges` (2, m) in float64, rounded to the points' dtype; 0 has gradient 0."""
     ends = points.index_select(0, edges.reshape(-1)).double()
     tails, heads = ends.view(2, edges.shape[1], points.shape[1])
     return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
@@ -122,15 +123,10 @@ def _fake_rips_bars(
     return bars, x.new_empty((2, n_edges), dtype=torch.int64), places
 
 
-@pairing_op(
-    "rips_bars",
-    "(Tensor x, SymInt[] sizes, int[] dims, bool precomputed, float max_edge_length) -> (Tensor, Tensor, Tensor)",
-    _fake_rips_bars,
-)
-def _rips_bars(
+def _pair_batch(
     x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], precomputed: bool, max_edge_length: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
+    """Return packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
     host = to_host(x)
     single = host.dtype == torch.float32
     clouds = _checked_matrices(host, sizes) if precomputed else checked_clouds(_NAME, host, sizes, _POINTS)
@@ -153,6 +149,14 @@ def _rips_bars(
         edges[0] = first[sample] + i * lengths[sample] + j
     bars_out, edges_out, places_out = (torch.from_numpy(part).to(x.device) for part in (bars, edges, places))
     return bars_out, edges_out, places_out
+
+
+_rips_bars = pairing_op(
+    "rips_bars",
+    "(Tensor x, SymInt[] sizes, int[] dims, bool precomputed, float max_edge_length)"
+    " -> (Tensor, Tensor, Tensor)",
+    _fake_rips_bars,
+)(_pair_batch)
 
 
 def _checked_matrices(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:
