@@ -1,0 +1,112 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tests.naive.rips import edge_order
+from topodl.kernels import alpha, graph, rips, rips_cohomology, rips_edges, spanning_tree, union_find
+from topodl.kernels._annotations import lowest_bit
+
+
+@st.composite
+def matrices(draw):
+    n = draw(st.integers(2, 12))
+    values = draw(
+        st.sampled_from([[0.0, 1.0, 2.0, np.inf], [1.0, 1.0 + 1e-12, 1.0 + 2e-12], list(range(200))])
+    )
+    matrix = np.zeros((n, n))
+    entries = hnp.arrays(float, n * (n - 1) // 2, elements=st.sampled_from(values).map(float))
+    matrix[np.triu_indices(n, 1)] = draw(entries)
+    return matrix + matrix.T
+
+
+@given(matrices())
+def test_edges_are_sorted_by_length_and_end_points_even_where_float32_cannot_tell(matrix):
+    n = len(matrix)
+    condensed = rips_edges.condensed_upper_triangle(matrix)
+    lengths, edges = rips_edges.sorted_edges(condensed, n, np.inf)
+    assert [tuple(e) for e in edges.tolist()] == edge_order(matrix)
+    assert lengths.tolist() == [matrix[tuple(e)] for e in edges]
+    assert rips_edges.enclosing_radius(condensed, n) == matrix.max(1).min()
+
+
+@given(matrices())
+def test_the_annotations_and_cohomology_pair_the_same_edges(matrix):
+    condensed = rips_edges.condensed_upper_triangle(matrix)
+    _, edges = rips_edges.sorted_edges(condensed, len(matrix), np.inf)
+    _, births, deaths = rips.rips_pairs(edges, len(matrix))
+    pairs = rips_cohomology.cohomology_pairs(edges, len(matrix), 1)
+    assert sorted(zip(births.tolist(), deaths.tolist(), strict=True)) == sorted(
+        map(tuple, pairs[:, 1:].tolist())
+    )
+
+
+@pytest.mark.parametrize("n", [70, 150])
+def test_many_classes_alive_at_once_agree_with_cohomology(n):
+    generator = np.random.default_rng(n)
+    points = generator.normal(size=(n, 40))
+    condensed = rips_edges.condensed_distances(points, False)
+    _, edges = rips_edges.sorted_edges(condensed, n, np.inf)
+    _, births, deaths = rips.rips_pairs(edges, n)
+    pairs = rips_cohomology.cohomology_pairs(edges, n, 1)
+    assert sorted(zip(births.tolist(), deaths.tolist(), strict=True)) == sorted(
+        map(tuple, pairs[:, 1:].tolist())
+    )
+
+
+def test_more_than_64_classes_alive():
+    # a complete bipartite graph has no triangle: all its cycles live, until the edges within the parts kill them
+    n = 24
+    first = [(i, j) for i in range(12) for j in range(12, n)]
+    rest = [e for e in itertools.combinations(range(n), 2) if e not in set(first)]
+    edges = np.array(first + rest, np.int32)
+    _, births, deaths = rips.rips_pairs(edges, n)
+    assert len(births) == 11 * 11
+    pairs = rips_cohomology.cohomology_pairs(edges, n, 1)
+    assert sorted(zip(births.tolist(), deaths.tolist(), strict=True)) == sorted(
+        map(tuple, pairs[:, 1:].tolist())
+    )
+
+
+@given(matrices())
+def test_the_spanning_tree_is_kruskals(matrix):
+    n, parent, tree = len(matrix), list(range(len(matrix))), []
+    pairs = sorted(itertools.combinations(range(n), 2), key=lambda e: (matrix[e], e))
+    for i, j in pairs:
+        if parent[i] != parent[j]:
+            tree.append((i, j))
+            old, new = parent[j], parent[i]
+            parent = [new if p == old else p for p in parent]
+    edges, lengths = spanning_tree.spanning_tree_of_matrix(matrix)
+    assert sorted(map(tuple, edges.tolist())) == sorted(tree)
+    assert lengths.tolist() == [matrix[tuple(e)] for e in edges]
+
+
+@given(
+    hnp.arrays(float, st.tuples(st.integers(1, 12), st.integers(1, 9)), elements=st.floats(-4, 4, width=32))
+)
+def test_distances_are_those_of_numpy(points):
+    expected = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+    condensed = rips_edges.condensed_distances(points, False)
+    np.testing.assert_allclose(condensed, expected[np.triu_indices(len(points), 1)], rtol=1e-14, atol=0)
+    rounded = rips_edges.condensed_distances(points, True)
+    np.testing.assert_array_equal(rounded, condensed.astype(np.float32))
+    edges, lengths = spanning_tree.spanning_tree_of_points(points, False)
+    matrix = np.zeros_like(expected)
+    matrix[np.triu_indices(len(points), 1)] = condensed
+    again, _ = spanning_tree.spanning_tree_of_matrix(matrix + matrix.T)
+    assert sorted(map(tuple, edges.tolist())) == sorted(map(tuple, again.tolist()))
+    assert (lengths >= 0).all()
+
+
+def test_the_lowest_bit():
+    for place in range(64):
+        assert lowest_bit(np.uint64(2**place + (2**63 if place < 63 else 0))) == place
+
+
+def test_every_module_warms_up():
+    for module in (alpha, graph, rips, rips_cohomology, rips_edges, spanning_tree, union_find):
+        module.warm_up()
