@@ -32,6 +32,10 @@ _COMMANDS = {
         "topodl.evaluation.report_command",
         "rebuild tables, figures and the report from the files of a study",
     ),
+    "spheres": (
+        "topodl.representations.spheres_command",
+        "repeat the topological autoencoder's experiment on Spheres, beside other embeddings",
+    ),
 }
 
 

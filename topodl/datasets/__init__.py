@@ -1,6 +1,27 @@
-"""Data sets: TopoMortar itself, and drawn walls of known topology that need no download."""
+"""Data sets: TopoMortar itself, drawn walls, and clouds, images, graphs and bundles of known topology."""
 
+from topodl.datasets.shapes import (
+    Cloud,
+    make_annulus,
+    make_klein_bottle,
+    make_linked_circles,
+    make_nested_spheres,
+    make_sphere,
+    make_spheres,
+    make_torus,
+)
 from topodl.datasets.synthetic_mortar import SyntheticMortar
 from topodl.datasets.topomortar import TopoMortar
 
-__all__ = ["SyntheticMortar", "TopoMortar"]
+__all__ = [
+    "Cloud",
+    "SyntheticMortar",
+    "TopoMortar",
+    "make_annulus",
+    "make_klein_bottle",
+    "make_linked_circles",
+    "make_nested_spheres",
+    "make_sphere",
+    "make_spheres",
+    "make_torus",
+]

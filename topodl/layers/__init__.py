@@ -19,7 +19,9 @@ _HOMES = {
     "PersistenceLandscape": "topodl.layers.curves",
     "PersistenceStatistics": "topodl.layers.summaries",
     "RipsPersistence": "topodl.layers.persistence",
+    "RePHINE": "topodl.layers.rephine",
     "Silhouette": "topodl.layers.curves",
+    "TOGL": "topodl.layers.togl",
 }
 
 __all__ = [
@@ -34,8 +36,10 @@ __all__ = [
     "PersistenceImage",
     "PersistenceLandscape",
     "PersistenceStatistics",
+    "RePHINE",
     "RipsPersistence",
     "Silhouette",
+    "TOGL",
 ]
 
 if TYPE_CHECKING:
@@ -50,7 +54,9 @@ if TYPE_CHECKING:
         RipsPersistence,
     )
     from topodl.layers.perslay import PersLay
+    from topodl.layers.rephine import RePHINE
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
+    from topodl.layers.togl import TOGL
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,201 @@
+"""TOGL and RePHINE: what message passing cannot tell apart, symmetry, and graphs of every odd form."""
+
+import pytest
+import torch
+from torch import nn
+
+from topodl.errors import InputError
+from topodl.layers import TOGL, RePHINE
+
+LAYERS = [TOGL, RePHINE]
+both = pytest.mark.parametrize("Layer", LAYERS)
+
+
+def build(Layer, features=4, seed=0, **options):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Layer(features, **options).double()
+
+
+def ring(n, start=0):
+    nodes = torch.arange(n)
+    return torch.stack((nodes, (nodes + 1) % n)) + start
+
+
+def random_batch(seed, n=14, n_graphs=3, equal=False):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    if equal:
+        x = torch.randint(0, 2, (n, 4), generator=generator).double()
+    batch = torch.randint(0, n_graphs, (n,), generator=generator)
+    edges = torch.randint(0, n, (2, 40), generator=generator)
+    return x, edges[:, batch[edges[0]] == batch[edges[1]]], batch
+
+
+class GIN(nn.Module):
+    """Sum aggregation over neighbours, twice, with a topological layer between, and a sum over the nodes."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.first, self.second = (
+            nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)) for _ in range(2)
+        )
+        self.layer = layer
+
+    def forward(self, x, edge_index, batch):
+        both_ways = torch.cat((edge_index, edge_index.flip(0)), 1)
+
+        def passed(x):
+            return x + torch.zeros_like(x).index_add(0, both_ways[0], x[both_ways[1]])
+
+        x = self.first(passed(x))
+        if self.layer is not None:
+            x = self.layer(x, edge_index, batch)
+        x = self.second(passed(x))
+        return x.new_zeros(int(batch.max()) + 1, 4).index_add(0, batch, x)
+
+
+def gin(layer):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return GIN(layer).double().eval()
+
+
+# Pairs that message passing cannot tell apart: one ring, or two of half the size.
+RINGS = [(6, 3), (8, 4), (20, 10)]
+
+
+@both
+@pytest.mark.parametrize(("large", "small"), RINGS)
+def test_separates_rings_that_message_passing_cannot(Layer, large, small):
+    edges = torch.cat((ring(large), ring(small, large), ring(small, large + small)), 1)
+    batch = torch.tensor([0] * large + [1] * (2 * small))
+    x = torch.ones(len(batch), 4, dtype=torch.float64)
+    plain = gin(None)(x, edges, batch)
+    torch.testing.assert_close(plain[0], plain[1])
+    topological = gin(build(Layer).eval())(x, edges, batch)
+    assert (topological[0] - topological[1]).abs().max() > 1e-3
+
+
+@both
+@pytest.mark.parametrize("equal", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_numbering_of_nodes_changes_nothing(Layer, equal, seed):
+    x, edges, batch = random_batch(seed, equal=equal)
+    layer = build(Layer, readout="graph").eval()
+    nodes, graphs = layer(x, edges, batch)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    new = torch.empty_like(order)
+    new[order] = torch.arange(len(x))
+    moved_nodes, moved_graphs = layer(x[order], new[edges], batch[order])
+    torch.testing.assert_close(moved_nodes, nodes[order])
+    torch.testing.assert_close(moved_graphs, graphs)
+
+
+@both
+def test_how_edges_are_given_changes_nothing(Layer):
+    x, edges, batch = random_batch(7)
+    layer = build(Layer).eval()
+    expected = layer(x, edges, batch)
+    shuffled = edges[:, torch.randperm(edges.shape[1], generator=torch.Generator().manual_seed(0))]
+    loops = torch.arange(len(x)).expand(2, -1)
+    for variant in (
+        shuffled,
+        edges.flip(0),
+        torch.cat((edges, edges.flip(0), edges), 1),
+        torch.cat((edges, loops), 1),
+    ):
+        torch.testing.assert_close(layer(x, variant, batch), expected)
+
+
+@both
+def test_the_rest_of_the_batch_changes_nothing(Layer):
+    x, edges, batch = random_batch(8)
+    layer = build(Layer, readout="graph").eval()
+    nodes, graphs = layer(x, edges, batch)
+    for g in range(3):
+        chosen = (batch == g).nonzero()[:, 0]
+        new = torch.full((len(x),), -1)
+        new[chosen] = torch.arange(len(chosen))
+        part = new[edges[:, batch[edges[0]] == g]]
+        alone_nodes, alone_graphs = layer(x[chosen], part, torch.zeros(len(chosen), dtype=torch.int64))
+        torch.testing.assert_close(alone_nodes, nodes[chosen])
+        torch.testing.assert_close(alone_graphs[0], graphs[g])
+
+
+@both
+@pytest.mark.parametrize("training", [False, True])
+def test_odd_graphs(Layer, training):
+    layer = build(Layer, readout="graph").train(training)
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    none = torch.empty(2, 0, dtype=torch.int64)
+    # graph 1 has no node, node 4 no edge
+    nodes, graphs = layer(x, torch.tensor([[0, 1, 2], [1, 2, 0]]), torch.tensor([0, 0, 0, 2, 2]))
+    assert nodes.shape == (5, 4)
+    assert graphs.shape == (3, 4)
+    for features, edges in ((x, none), (x[:1], none), (x[:1], torch.tensor([[0], [0]]))):
+        nodes, graphs = layer(features, edges)
+        assert nodes.shape == features.shape
+        assert torch.isfinite(nodes).all()
+        assert torch.isfinite(graphs).all()
+    nodes, graphs = layer(x[:0], none, torch.empty(0, dtype=torch.int64))
+    assert nodes.shape == (0, 4)
+    assert graphs.shape == (0, 4)
+
+
+@both
+def test_gradients_reach_all_parameters_and_are_right(Layer):
+    layer = build(Layer, n_filtrations=2, readout="graph").eval()
+    x, edges, batch = random_batch(9)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: layer(x, edges, batch), x)
+    nodes, graphs = layer(x, edges, batch)
+    (nodes.sum() + graphs.sum()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in layer.parameters())
+
+
+def test_togl_has_the_bars_of_its_filtrations():
+    import topodl
+    from topodl.layers._graph_tuples import pair_filtrations, simple_edges
+
+    x, edges, batch = random_batch(10)
+    simple = simple_edges(edges, len(x))
+    values = torch.maximum(x[simple[0]], x[simple[1]])
+    pairs = pair_filtrations(x, values, simple, batch)
+    d = topodl.graph_persistence(x, edges, batch=batch)
+    for f in range(4):
+        killers = pairs.killers[:, f]
+        births, deaths = x[killers >= 0, f], values[killers[killers >= 0], f]
+        ours = sorted((b, e) for b, e in zip(births.tolist(), deaths.tolist(), strict=True) if e > b)
+        column = (d.samples % 4 == f) & (d.dims == 0) & d.deaths.isfinite()
+        assert ours == sorted(zip(d.births[column].tolist(), d.deaths[column].tolist(), strict=True))
+        cycles = (d.samples % 4 == f) & (d.dims == 1)
+        assert sorted(values[pairs.cycles[:, f], f].tolist()) == sorted(d.births[cycles].tolist())
+
+
+@both
+def test_takes_batches_of_pyg(Layer):
+    data = pytest.importorskip("torch_geometric.data", exc_type=ImportError)
+    graphs = [data.Data(x=torch.ones(n, 4).double(), edge_index=ring(n)) for n in (3, 4, 5)]
+    batch = data.Batch.from_data_list(graphs)
+    nodes, embeddings = build(Layer, readout="graph").eval()(batch.x, batch.edge_index, batch.batch)
+    assert nodes.shape == (12, 4)
+    assert embeddings.shape == (3, 4)
+
+
+@both
+def test_unusable_input_is_named(Layer):
+    layer, name = build(Layer), Layer.__name__
+    x, edges = torch.zeros(3, 4).double(), torch.tensor([[0], [1]])
+    with pytest.raises(InputError, match=f"{name}: x has 3 features; expected 4"):
+        layer(x[:, :3], edges)
+    with pytest.raises(InputError, match=f"{name}: x has NaN at \\(1, 0\\)"):
+        layer(torch.tensor([[0.0] * 4, [torch.nan] * 4]).double(), edges)
+    with pytest.raises(InputError, match="edge_index has 0 … 3; expected vertices from 0 to 2"):
+        layer(x, torch.tensor([[0], [3]]))
+    with pytest.raises(InputError, match=r"edge \(0, 1\) between graphs"):
+        layer(x, edges, torch.tensor([0, 1, 1]))
+    with pytest.raises(TypeError, match=r"edge_index has dtype torch\.float32; expected integers"):
+        layer(x, edges.float())
+    with pytest.raises(InputError, match="n_filtrations is 0"):
+        Layer(4, 0)

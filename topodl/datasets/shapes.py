@@ -1,0 +1,368 @@
+"""Point clouds of known topology: spheres, tori, annuli, Klein bottles, linked circles, nested spheres.
+
+Each comes with its Betti numbers. The spheres of the topological autoencoder's experiment are drawn as its
+authors do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from topodl._checks import check_number
+
+__all__ = [
+    "Cloud",
+    "make_annulus",
+    "make_klein_bottle",
+    "make_linked_circles",
+    "make_nested_spheres",
+    "make_sphere",
+    "make_spheres",
+    "make_torus",
+]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Cloud(NamedTuple):
+    """Points of a space of known topology."""
+
+    points: Array
+    """(n, d) coordinates, float64."""
+    labels: Array
+    """(n,) which part each point lies on, int64."""
+    betti: tuple[int, ...]
+    """Betti numbers of the space, over Z/2, from dimension 0 on."""
+
+
+def make_sphere(
+    n_samples: int = 200, dim: int = 2, *, radius: float = 1.0, noise: float = 0.0, random_state: int = 0
+) -> Cloud:
+    """Draw points of a sphere uniformly.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points.
+    dim : int
+        Dimension of the sphere: 1 is a circle in the plane, 2 the sphere in space.
+    radius : float
+        Its radius.
+    noise : float
+        Standard deviation of Gaussian noise that is added to each coordinate.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    Cloud
+        In dim + 1 coordinates, of Betti numbers (1, 0, …, 0, 1).
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_sphere
+    >>> make_sphere(50, dim=1).betti
+    (1, 1)
+    """
+    _check("make_sphere", n_samples, noise, random_state, radius=radius)
+    check_number("make_sphere", "dim", dim, low=1, integer=True)
+    rng = np.random.default_rng(random_state)
+    points = radius * _directions(rng, n_samples, dim + 1)
+    return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, *[0] * (dim - 1), 1))
+
+
+def make_torus(
+    n_samples: int = 400,
+    *,
+    radius: float = 2.0,
+    tube_radius: float = 0.8,
+    noise: float = 0.0,
+    random_state: int = 0,
+) -> Cloud:
+    """Draw points of a torus in space uniformly over its area.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points.
+    radius, tube_radius : float
+        Of the circle along the tube, and of the tube, which is the smaller.
+    noise, random_state
+        As in `make_sphere`.
+
+    Returns
+    -------
+    Cloud
+        In 3 coordinates, of Betti numbers (1, 2, 1).
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_torus
+    >>> make_torus(50).points.shape
+    (50, 3)
+    """
+    _check("make_torus", n_samples, noise, random_state, radius=radius)
+    check_number("make_torus", "tube_radius", tube_radius, low=0.0, high=radius)
+    rng = np.random.default_rng(random_state)
+    # The area grows with the distance from the axis.
+    around = _rejected(rng, n_samples, lambda a: (radius + tube_radius * np.cos(a)) / (radius + tube_radius))
+    along = rng.uniform(0, 2 * np.pi, n_samples)
+    ring = radius + tube_radius * np.cos(around)
+    points = np.stack((ring * np.cos(along), ring * np.sin(along), tube_radius * np.sin(around)), 1)
+    return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 2, 1))
+
+
+def make_annulus(
+    n_samples: int = 200, *, inner: float = 1.0, outer: float = 1.5, noise: float = 0.0, random_state: int = 0
+) -> Cloud:
+    """Draw points of a ring in the plane uniformly.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points.
+    inner, outer : float
+        Radii of its borders.
+    noise, random_state
+        As in `make_sphere`.
+
+    Returns
+    -------
+    Cloud
+        In 2 coordinates, of Betti numbers (1, 1).
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_annulus
+    >>> make_annulus(50).betti
+    (1, 1)
+    """
+    _check("make_annulus", n_samples, noise, random_state, outer=outer)
+    check_number("make_annulus", "inner", inner, low=0.0, high=outer)
+    rng = np.random.default_rng(random_state)
+    distance = np.sqrt(rng.uniform(inner**2, outer**2, n_samples))
+    points = distance[:, None] * _directions(rng, n_samples, 2)
+    return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 1))
+
+
+def make_klein_bottle(
+    n_samples: int = 500,
+    *,
+    radius: float = 2.0,
+    tube_radius: float = 1.0,
+    noise: float = 0.0,
+    random_state: int = 0,
+) -> Cloud:
+    """Draw points of a Klein bottle, embedded without crossing itself in four coordinates.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points.
+    radius, tube_radius : float
+        Of the circle along the tube, and of the tube, which turns over once on its way around.
+    noise, random_state
+        As in `make_sphere`.
+
+    Returns
+    -------
+    Cloud
+        In 4 coordinates, of Betti numbers (1, 2, 1) over Z/2 (over the rationals they would be (1, 1, 0)).
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_klein_bottle
+    >>> make_klein_bottle(50).points.shape
+    (50, 4)
+    """
+    _check("make_klein_bottle", n_samples, noise, random_state, radius=radius)
+    check_number("make_klein_bottle", "tube_radius", tube_radius, low=0.0, high=radius)
+    rng = np.random.default_rng(random_state)
+    along, around = rng.uniform(0, 2 * np.pi, (2, n_samples))
+    ring = radius + tube_radius * np.cos(around)
+    height = tube_radius * np.sin(around)
+    points = np.stack(
+        (
+            ring * np.cos(along),
+            ring * np.sin(along),
+            height * np.cos(along / 2),
+            height * np.sin(along / 2),
+        ),
+        1,
+    )
+    return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 2, 1))
+
+
+def make_linked_circles(
+    n_samples: int = 200, n_circles: int = 2, *, noise: float = 0.0, random_state: int = 0
+) -> Cloud:
+    """Draw points of a chain of circles in space, each linked with the next.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points, shared out evenly.
+    n_circles : int
+        Number of circles of radius 1.
+    noise, random_state
+        As in `make_sphere`.
+
+    Returns
+    -------
+    Cloud
+        In 3 coordinates, of Betti numbers (n_circles, n_circles); labels are the circles.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_linked_circles
+    >>> make_linked_circles(60, 3).betti
+    (3, 3)
+    """
+    _check("make_linked_circles", n_samples, noise, random_state)
+    check_number("make_linked_circles", "n_circles", n_circles, low=1, integer=True)
+    rng = np.random.default_rng(random_state)
+    labels = np.sort(np.arange(n_samples) % n_circles)
+    angle = rng.uniform(0, 2 * np.pi, n_samples)
+    flat = np.where(labels % 2 == 0, 1.0, 0.0)
+    # At this distance neighbours are linked, and circles of the same plane stay apart.
+    centre = 1.4 * labels
+    points = np.stack((np.cos(angle) + centre, np.sin(angle) * flat, np.sin(angle) * (1 - flat)), 1)
+    return _finish(rng, points, labels, noise, (n_circles, n_circles))
+
+
+def make_nested_spheres(
+    n_samples: int = 400,
+    n_spheres: int = 2,
+    *,
+    dim: int = 2,
+    ratio: float = 2.0,
+    noise: float = 0.0,
+    random_state: int = 0,
+) -> Cloud:
+    """Draw points of spheres around one centre, of radii 1, ratio, ratio², ….
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of points, shared out by the volumes of the spheres, so that all are equally dense.
+    n_spheres : int
+        Number of spheres.
+    dim : int
+        Their dimension.
+    ratio : float
+        Of the radii of one and the next.
+    noise, random_state
+        As in `make_sphere`.
+
+    Returns
+    -------
+    Cloud
+        In dim + 1 coordinates, of Betti numbers (n_spheres, 0, …, 0, n_spheres); labels are the spheres.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_nested_spheres
+    >>> make_nested_spheres(60).betti
+    (2, 0, 2)
+    """
+    _check("make_nested_spheres", n_samples, noise, random_state, ratio=ratio)
+    for name, value in (("n_spheres", n_spheres), ("dim", dim)):
+        check_number("make_nested_spheres", name, value, low=1, integer=True)
+    rng = np.random.default_rng(random_state)
+    radii = float(ratio) ** np.arange(n_spheres)
+    shares = np.cumsum(radii**dim) / np.sum(radii**dim)
+    labels = np.searchsorted(shares, (np.arange(n_samples) + 0.5) / n_samples).astype(np.int64)
+    points = radii[labels][:, None] * _directions(rng, n_samples, dim + 1)
+    return _finish(rng, points, labels, noise, (n_spheres, *[0] * (dim - 1), n_spheres))
+
+
+def make_spheres(
+    n_samples: int = 500,
+    dim: int = 100,
+    n_spheres: int = 11,
+    *,
+    radius: float = 5.0,
+    noise: float = 0.0,
+    random_state: int = 42,
+) -> Cloud:
+    """Draw "Spheres", the data of the topological autoencoder's paper: small spheres inside a large one.
+
+    The same numbers as the authors' generator gives with the same seed (42 in the paper).
+
+    Parameters
+    ----------
+    n_samples : int
+        Points of each small sphere; the large one has as many as all small ones together.
+    dim : int
+        Dimension of the spheres.
+    n_spheres : int
+        Their number, the large one included. The small ones are shifted by Gaussian vectors of standard
+        deviation 10 / √dim in each coordinate.
+    radius : float
+        Of the small spheres; that of the large one is five times as large.
+    noise, random_state
+        As in `make_sphere`.
+
+    Returns
+    -------
+    Cloud
+        In dim + 1 coordinates; labels are the spheres, the large one last. The small spheres may cross each
+        other and, in few dimensions, the large one: the Betti numbers are those of the spheres apart.
+
+    References
+    ----------
+    M. Moor, M. Horn, B. Rieck, K. Borgwardt, "Topological Autoencoders", ICML 2020.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_spheres
+    >>> make_spheres(20).points.shape
+    (400, 101)
+    """
+    _check("make_spheres", n_samples, noise, random_state, radius=radius)
+    check_number("make_spheres", "dim", dim, low=1, integer=True)
+    check_number("make_spheres", "n_spheres", n_spheres, low=2, integer=True)
+    rng = np.random.RandomState(random_state)
+    shifts = rng.normal(0, 10 / np.sqrt(dim), (n_spheres, dim + 1))
+    sizes = [n_samples] * (n_spheres - 1) + [n_samples * (n_spheres - 1)]
+    parts = []
+    for k, size in enumerate(sizes):
+        draws = rng.randn(size, dim + 1)
+        largest = k == n_spheres - 1
+        sphere = (5 * radius if largest else radius) * draws / np.sqrt((draws**2).sum(1))[:, None]
+        parts.append(sphere if largest else sphere + shifts[k])
+    points = np.concatenate(parts)
+    if noise:
+        points += noise * rng.randn(*points.shape)
+    betti = (n_spheres, *[0] * (dim - 1), n_spheres)
+    return Cloud(points, np.repeat(np.arange(n_spheres), sizes), betti)
+
+
+def _check(name: str, n_samples: int, noise: float, random_state: int, **radii: float) -> None:
+    check_number(name, "n_samples", n_samples, low=1, integer=True)
+    check_number(name, "random_state", random_state, low=0, integer=True)
+    for argument, value in (("noise", noise), *radii.items()):
+        check_number(name, argument, value, low=0.0)
+
+
+def _directions(rng: np.random.Generator, n: int, size: int) -> Array:
+    vectors = rng.normal(size=(n, size))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _rejected(rng: np.random.Generator, n: int, density: Callable[[Array], Array]) -> Array:
+    """Draw `n` angles of a density in [0, 1] by rejection."""
+    found = np.empty(0)
+    while len(found) < n:
+        angles = rng.uniform(0, 2 * np.pi, 2 * n)
+        found = np.concatenate((found, angles[rng.uniform(size=2 * n) < density(angles)]))
+    return found[:n]
+
+
+def _finish(
+    rng: np.random.Generator, points: Array, labels: Array, noise: float, betti: tuple[int, ...]
+) -> Cloud:
+    return Cloud(points + noise * rng.normal(size=points.shape), labels, betti)
