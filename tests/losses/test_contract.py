@@ -33,9 +33,11 @@ def sample(channels=2, size=(20, 23), batch=2, seed=0):
     logits = torch.randn(batch, channels, *size, generator=generator)
     labels = torch.randint(max(channels, 2), (batch, *size), generator=generator)
     # blobs instead of noise
-    kernel = (3,) * len(size)
+    kernel = tuple(3 if s > 1 else 1 for s in size)
     pool = torch.nn.functional.avg_pool2d if len(size) == 2 else torch.nn.functional.avg_pool3d
-    labels = (pool(labels[:, None].float(), kernel, 1, 1) * 0.999).round().long()[:, 0]
+    labels = (
+        (pool(labels[:, None].float(), kernel, 1, tuple(k // 2 for k in kernel)) * 0.999).round().long()[:, 0]
+    )
     return 2 * logits, labels.clamp_max(max(channels, 2) - 1)
 
 

@@ -7,6 +7,7 @@ from topodl.losses.betti_matching import (
     BettiMatchingLoss as BettiMatchingLoss,
     betti_matching_loss as betti_matching_loss,
 )
+from topodl.losses.cavity import CavityLoss as CavityLoss, cavity_loss as cavity_loss
 from topodl.losses.ce_dice import CEDiceLoss as CEDiceLoss, ce_dice_loss as ce_dice_loss
 from topodl.losses.cbdice import CbDiceLoss as CbDiceLoss, cbdice_loss as cbdice_loss
 from topodl.losses.cldice import ClDiceLoss as ClDiceLoss, cldice_loss as cldice_loss
