@@ -337,3 +337,43 @@ def test_graphs():
     assert len(d) == 2
     assert d[0].dim(1).n_bars == 1
     assert make_pipeline(GraphPersistence(), BettiCurve(resolution=3)).fit_transform(graphs).shape == (2, 6)
+
+
+def test_images_of_one_value_or_one_pixel_have_features():
+    constant, pixel = np.full((2, 5, 5), 0.5), np.zeros((3, 1, 1))
+    for images in (constant, pixel):
+        pipeline = make_pipeline(
+            CubicalPersistence(), make_union(PersistenceImage(), PersistenceStatistics())
+        )
+        table = pipeline.fit_transform(images)
+        assert np.isfinite(table).all()
+        assert len(table) == len(images)
+
+
+def test_integers_and_strides_are_read():
+    images = np.arange(2 * 6 * 6, dtype=np.uint8).reshape(2, 6, 6)
+    expected = EulerCurve(resolution=4, value_range=(0, 72)).transform(images.astype(np.float64))
+    np.testing.assert_array_equal(EulerCurve(resolution=4, value_range=(0, 72)).transform(images), expected)
+    turned = np.asfortranarray(images.astype(np.float32))
+    np.testing.assert_allclose(EulerCurve(resolution=4, value_range=(0, 72)).transform(turned), expected)
+
+
+def test_permuted_samples_have_permuted_features():
+    d = make_diagrams(0, [[5, 3], [0, 2], [4, 4]])
+    for layer in (PersistenceImage(4), PersistenceLandscape(2, 5), Silhouette(5), PersLay(n_features=3)):
+        table = layer.fit(d).transform(d)
+        np.testing.assert_allclose(layer.transform(d[[2, 0, 1]]), table[[2, 0, 1]])
+
+
+def test_padding_leaves_the_gradient_of_parameters_alone():
+    d = make_diagrams(0, [[5, 3], [2, 2]], essential=0.0, dtype=torch.float32)
+    grads = []
+    for wide in (0, 7):
+        bars, mask = d.padded(0)
+        bars = torch.cat([bars, torch.full((2, wide, 2), 9.0)], 1)
+        mask = torch.cat([mask, torch.zeros(2, wide, dtype=torch.bool)], 1)
+        layer = PersLay(n_features=3, dims=0)
+        layer(Diagrams.from_padded(bars, mask)).square().sum().backward()
+        grads.append([weight.grad for weight in layer.parameters()])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

@@ -1,0 +1,32 @@
+"""
+The same pipeline on a cluster
+==============================
+
+Layers compute in chunks, and hand the chunks to joblib. Whatever backend joblib has, they run on: processes
+of this machine, or the workers of a Dask or Ray cluster. Here Dask starts a cluster of one worker on this
+machine.
+"""
+
+import joblib
+import numpy as np
+from sklearn.pipeline import make_pipeline
+
+from topodl.layers import BettiCurve, CubicalPersistence
+
+images = np.random.default_rng(0).random((64, 24, 24), dtype=np.float32)
+pipeline = make_pipeline(CubicalPersistence(chunk_size=16), BettiCurve(resolution=20, chunk_size=16))
+here = pipeline.fit_transform(images)
+print(here.shape)
+
+# %%
+# Nothing changes but where it runs. For a real cluster, `Client` takes the address of its scheduler.
+try:
+    from dask.distributed import Client
+except ImportError:
+    print("Dask is not installed: pip install 'dask[distributed]'")
+else:
+    with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None):  # noqa: SIM117
+        with joblib.parallel_config(backend="dask"):
+            there = pipeline.transform(images)
+    np.testing.assert_array_equal(here, there)
+    print("the cluster's features are the same")
