@@ -63,8 +63,10 @@ def _weigh_window(costs: Any, segments: Any, counted: Any, weights: Any, same: b
     height, width = segments.shape
     labels, sizes = np.empty(height * width, np.int32), np.ones(height * width, np.int32)
     parent = np.empty(height * width, np.int32)
-    for i in range(height * width):
-        labels[i], parent[i] = segments[i // width, i % width], i
+    for y in range(height):
+        for x in range(width):
+            i = y * width + x
+            labels[i], parent[i] = segments[y, x], i
     n_segments = max(labels) + 1
     members = np.zeros((height * width, n_segments), np.int32)  # of each component, by segment; 0: all
     for i in range(height * width):
@@ -73,12 +75,13 @@ def _weigh_window(costs: Any, segments: Any, counted: Any, weights: Any, same: b
     total = _count_pairs(labels, n_segments, same)
     if total == 0:
         return
-    edges, keys = _collect_edges(costs)
+    edges, keys = _collect_edges(costs, counted)
+    shares = np.zeros(height * width)
     n_joins = height * width - 1
     for k in radix_argsort(keys):
-        axis, pixel = edges[k] & 1, edges[k] >> 1
-        a = find_root(parent, pixel)
-        b = find_root(parent, pixel + (width if axis else 1))
+        pixel = edges[k] >> 2
+        other = pixel + (width if edges[k] & 1 else 1)
+        a, b = find_root(parent, pixel), find_root(parent, other)
         if a == b:
             continue
         if sizes[a] < sizes[b]:
@@ -86,13 +89,15 @@ def _weigh_window(costs: Any, segments: Any, counted: Any, weights: Any, same: b
         parent[b] = a
         sizes[a] += sizes[b]
         pairs = _join(members, labels, a, b, same)
-        y, x = pixel // width, pixel % width
-        if pairs > 0 and counted[axis, y, x]:
-            weights[y, x] += pairs / total
-            weights[y + axis, x + 1 - axis] += pairs / total
+        if edges[k] & 2:
+            shares[pixel] += pairs
+            shares[other] += pairs
         n_joins -= 1
         if n_joins == 0:
-            return
+            break
+    for y in range(height):
+        for x in range(width):
+            weights[y, x] = shares[y * width + x] / total
 
 
 @kernel
@@ -132,8 +137,11 @@ def _count_pairs(labels: Any, n_segments: int, same: bool) -> float:
 
 
 @kernel
-def _collect_edges(costs: Any) -> Any:
-    """Return the edges of a window as 2 * pixel + axis, and keys that put the costliest first."""
+def _collect_edges(costs: Any, counted: Any) -> Any:
+    """Return the edges of a window, and keys that put the costliest first.
+
+    An edge is its pixel times 4, plus 2 if its weight is kept, plus its axis.
+    """
     _, height, width = costs.shape
     edges, keys = np.empty(2 * height * width, np.int32), np.empty(2 * height * width, np.int64)
     n = 0
@@ -142,7 +150,7 @@ def _collect_edges(costs: Any) -> Any:
             for axis in range(2):
                 inside = x + 1 < width if axis == 0 else y + 1 < height
                 if inside and costs[axis, y, x] >= 0:
-                    edges[n] = 2 * (y * width + x) + axis
+                    edges[n] = 4 * (y * width + x) + 2 * counted[axis, y, x] + axis
                     keys[n] = -np.int64(np.float32(costs[axis, y, x]).view(np.int32))
                     n += 1
     return edges[:n], keys[:n]
