@@ -1,0 +1,117 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from topodl.attention import AttentionFeatures, AttentionTopology
+from topodl.attention.models import load_text_model, token_classes_of
+from topodl.cli import main
+from topodl.errors import InputError
+
+LINES = ["the cat sees a dog .", "it runs here , again and again .", "the old man goes home ."] * 30
+
+
+def write(folder: Path, lines: list[str], name: str = "texts.txt") -> Path:
+    file = folder / name
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def features(model: Path, text: Path, out: Path, *more: str) -> int:
+    return main(
+        ["features", "attention", "--model", str(model), "--text", str(text), "--out", str(out), *more]
+    )
+
+
+def test_table_equals_the_layer(tiny_model, tmp_path):
+    out = tmp_path / "table.csv"
+    assert features(tiny_model, write(tmp_path, LINES), out, "--features", "barcode.h0", "pattern") == 0
+    with out.open(encoding="utf-8", newline="") as stream:
+        header, *rows = list(csv.reader(stream))
+    model, tokenizer = load_text_model(str(tiny_model))
+    topology = AttentionTopology(("barcode.h0", "pattern"), token_classes=token_classes_of(tokenizer))
+    step = AttentionFeatures(model, topology, tokenizer=tokenizer).fit(LINES)
+    assert header == ["line", *step.get_feature_names_out()]
+    assert [row[0] for row in rows] == [str(k) for k in range(1, 91)]
+    np.testing.assert_allclose(np.array(rows, float)[:, 1:], step.transform(LINES), atol=1e-5)
+    assert not out.with_name("table.csv.parts").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_killed_run_goes_on_and_gives_the_same_file(kind, tiny_model, tmp_path, monkeypatch):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    text = write(tmp_path, LINES)
+    whole, stopped = tmp_path / f"whole.{kind}", tmp_path / f"stopped.{kind}"
+    assert features(tiny_model, text, whole) == 0
+    transform = AttentionFeatures.transform
+    calls = []
+
+    def dying(self: AttentionFeatures, texts: list[str]) -> np.ndarray:
+        calls.append(len(texts))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return transform(self, texts)
+
+    monkeypatch.setattr(AttentionFeatures, "transform", dying)
+    assert features(tiny_model, text, stopped) == 130
+    assert not stopped.exists()
+    assert features(tiny_model, text, stopped) == 0
+    assert calls == [64, 26, 26]  # the first chunk is not computed again
+    assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_other_settings_do_not_go_on(tiny_model, tmp_path, capsys, monkeypatch):
+    text, out = write(tmp_path, LINES[:3]), tmp_path / "table.csv"
+    monkeypatch.setattr(
+        "topodl.attention.command._write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    assert features(tiny_model, text, out) == 130
+    assert features(tiny_model, text, out, "--max-length", "4") == 2
+    assert "unfinished run with other settings" in capsys.readouterr().err
+
+
+def test_errors_are_one_line(tiny_model, tmp_path, capsys):
+    text = write(tmp_path, ["the cat .", " ", "a dog ."], "hole.txt")
+    cases = [
+        ((tiny_model, text, tmp_path / "o.csv"), "line 2 is empty"),
+        ((tiny_model, tmp_path / "none.txt", tmp_path / "o.csv"), "could not be read"),
+        ((tmp_path / "no_model", write(tmp_path, LINES[:2]), tmp_path / "o.csv"), "no_model"),
+        ((tiny_model, write(tmp_path, LINES[:2]), tmp_path / "o.txt"), ".parquet or .csv"),
+        ((tiny_model, write(tmp_path, LINES[:2]), tmp_path / "o.csv", "--features", "x"), "features has 'x'"),
+        (
+            (tiny_model, write(tmp_path, LINES[:2]), tmp_path / "o.csv", "--batch-size", "0"),
+            "--batch-size is 0",
+        ),
+    ]
+    for arguments, message in cases:
+        assert features(*arguments) == 2, message
+        error = capsys.readouterr().err.strip()
+        assert message in error
+        assert "Traceback" not in error
+
+
+def test_missing_package_is_named():
+    with pytest.raises(InputError, match="'no_such_package_here', which is not installed"):
+        load_text_model("package:no_such_package_here")
+
+
+def test_features_in_a_pipeline_of_images():
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+    model = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    images = torch.randn(10, 6, 8).numpy()
+    step = AttentionFeatures(model, AttentionTopology("barcode.h0.sum"), chunk_size=3)
+    labels = np.arange(10) % 2
+    pipeline = make_pipeline(step, LogisticRegression()).fit(images, labels)
+    assert pipeline.predict(images).shape == (10,)
+    assert model.training  # left as it was found
+    one_by_one = AttentionFeatures(model, AttentionTopology("barcode.h0.sum"), chunk_size=1).fit_transform(
+        images
+    )
+    np.testing.assert_allclose(one_by_one, step.fit_transform(images), atol=1e-5)
+    with pytest.raises(InputError, match=r"X\[1\] is ''"):
+        step.transform(["a", ""])
