@@ -287,7 +287,8 @@ class AttentionTopology(FeatureLayer):
         per_sentence = maps.shape[1] * maps.shape[2]
         classes = self._members(rows, ids, per_sentence, plan.names)
         flat = maps.flatten(0, 2)
-        return MapFeatures(flat, classes, plan, self._settings()).table().view(len(maps), per_sentence * plan.size)
+        table = MapFeatures(flat, classes, plan, self._settings()).table()
+        return table.view(len(maps), per_sentence * plan.size)
 
     def _members(
         self, rows: list[int], ids: torch.Tensor | None, repeats: int, names: Sequence[str]
