@@ -25,6 +25,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "TOGL",
     "AlphaPersistence",
     "BettiCurve",
     "CubicalPersistence",
@@ -39,7 +40,6 @@ __all__ = [
     "RePHINE",
     "RipsPersistence",
     "Silhouette",
-    "TOGL",
 ]
 
 if TYPE_CHECKING:
