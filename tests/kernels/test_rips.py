@@ -58,7 +58,7 @@ def test_many_classes_alive_at_once_agree_with_cohomology(n):
 
 
 def test_more_than_64_classes_alive():
-    # a complete bipartite graph has no triangle: all its cycles live, until the edges within the parts kill them
+    # A complete bipartite graph has no triangle: its cycles live until edges within the parts kill them.
     n = 24
     first = [(i, j) for i in range(12) for j in range(12, n)]
     rest = [e for e in itertools.combinations(range(n), 2) if e not in set(first)]

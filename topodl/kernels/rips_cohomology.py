@@ -1,6 +1,6 @@
 """Rips persistence of any dimension by implicit cohomology (Bauer 2021: Ripser), over Z/2.
 
-Columns are never stored, only which simplices were added; with clearing, apparent and emergent pairs. The
+Columns are never stored, only which simplices were added; with clearing and apparent pairs. The
 diameter of a simplex is the rank of its longest edge. A simplex is one integer, its key, and keys ascend in
 the filtration's order.
 """
