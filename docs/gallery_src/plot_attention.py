@@ -2,8 +2,8 @@
 The attention graph of a vision transformer
 ===========================================
 
-Attention maps of a vision transformer as graphs over the image, their topological features as a step of a pipeline, and
-a topological penalty that trains the model. The model is small and untrained, so that nothing is downloaded.
+Attention maps of a vision transformer as graphs over the image, their topological features as a step of a
+pipeline, and a topological penalty that trains the model. The model is small and untrained.
 """
 
 import numpy as np
@@ -34,13 +34,14 @@ digits = load_digits()
 images = torch.tensor(digits.images[:200] / 16, dtype=torch.float32)[:, None]
 
 # %%
-# One head over one image: edges at or above the threshold in blue, the maximum spanning tree in red. Token 0 is [CLS].
+# One head over one image: edges at or above the threshold in blue, the maximum spanning tree in red.
+# Token 0 is [CLS], which has no place in the image.
 with torch.no_grad(), record(model) as recorder:
     model(images[:1])
 figure = plot_attention_graph(
     recorder.attention()[0, 1, 2], image=images[0, 0], skip=1, threshold=0.3, title="layer 1, head 2"
 )
-figure
+figure  # noqa: B018
 
 # %%
 # The same maps as features: even an untrained transformer's attention graphs tell digits apart.
@@ -50,7 +51,7 @@ scores = cross_val_score(classifier, images.numpy(), digits.target[:200], cv=3)
 print(f"accuracy {np.mean(scores):.2f}, chance 0.10")
 
 # %%
-# Barcode features carry gradients: lengthen the bars of dimension 0, so that attention spreads over more tokens.
+# Barcode features carry gradients: lengthen the bars of dimension 0, so that attention spreads.
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 for step_number in range(10):
     with record(model, features=AttentionTopology("barcode.h0.mean")) as recorder:

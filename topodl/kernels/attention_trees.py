@@ -27,7 +27,7 @@ def symmetric_maximum(bits: Any) -> Any:
             for second in range(first, n, tile):
                 for i in range(first, min(first + tile, n)):
                     for j in range(max(second, i), min(second + tile, n)):
-                        largest = max(zero, max(bits[a, i, j], bits[a, j, i]))
+                        largest = max(zero, bits[a, i, j], bits[a, j, i])
                         out[a, i, j] = largest
                         out[a, j, i] = largest
     return out

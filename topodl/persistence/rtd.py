@@ -1,7 +1,7 @@
 """Representation topology divergence: how far the loops and clusters of two graphs on the same points differ.
 
-Barannikov et al., ICML 2022 (variant "min"); Cherniavskii et al., EMNLP 2022 (variant "max"). Dimension 1 of the
-Rips filtration of 2 N points, with the gradient of its critical edges.
+Barannikov et al., ICML 2022 (variant "min"); Cherniavskii et al., EMNLP 2022 (variant "max"). Dimension 1 of
+the Rips filtration of 2 N points, with the gradient of its critical edges.
 """
 
 from __future__ import annotations
