@@ -1,6 +1,6 @@
 """Attention features against the code path of the papers: NetworkX graphs and ripser barcodes, head by head.
 
-Run ``python benchmarks/attention.py`` (needs the extras ``attention``, ``interop`` and networkx, and a model).
+Run ``python benchmarks/attention.py`` (needs the extras ``attention``, ``interop``, networkx and a model).
 Both sides run on one core in one process, in CPU time; their features are compared before they are timed.
 """
 
