@@ -39,7 +39,7 @@ def _critical_maps(
     """Return 1 at the critical pixels, and what they are pulled to, (B, H, W) each."""
     pixels = torch.arange(q.numel(), device=q.device).view(q.shape)
     groups = [split_windows(x, window) for x in (q, background.to(q.dtype), pixels)]
-    writes = [_writes(*group, image=q.shape[1:]) for group in zip(*groups, strict=True)]
+    writes = [_writes(w, b, p, q.shape[1:]) for w, b, p in zip(*groups, strict=True)]
     target, value, turn = (np.concatenate(parts) for parts in zip(*writes, strict=True))
     order = np.argsort(turn, kind="stable")  # later windows overwrite what earlier ones wrote
     weight, reference = np.zeros(q.numel()), np.zeros(q.numel())
@@ -77,6 +77,8 @@ def _finite_components(windows: torch.Tensor) -> tuple[NDArray[Any], ...]:
     n_images, per_image, height, side = windows.shape
     transposed = windows.reshape(n_images * per_image, side, height)
     bars = cubical_persistence(transposed, dims=0, superlevel=True, construction="cell").finite()
+    assert bars.birth_cells is not None
+    assert bars.death_cells is not None
     columns = (bars.samples, bars.births, bars.deaths, bars.birth_cells[:, 0], bars.death_cells[:, 0])
     arrays = tuple(column.cpu().numpy() for column in columns)
     order = np.lexsort((arrays[2] - arrays[1], arrays[0]))
