@@ -50,7 +50,7 @@ def windowed_topo_loss(
     first. :math:`w^-` is the share of pixel pairs from different labelled regions that are joined by way of
     pixel i beside the foreground: a gap. :math:`w^+` is the share of pairs of one region that are joined
     last by way of pixel i far from the foreground: a false wall. The weights are constants. The paper
-    regresses the distance to the foreground; here 20 (1 - p) takes its place.
+    regresses the distance to the foreground; here the label's distance times 1 - p takes its place.
 
     Images only: in a volume a gap in a line separates nothing from anything.
 
@@ -206,18 +206,20 @@ def _weights(
     batch: SegmentationBatch, parts: TargetParts, p: torch.Tensor, channels: range, window: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     distances, regions = _read_parts(batch, parts)
-    values = (_FAR * (1 - p.detach())).float()
+    shape = distances.shape[2:]
+    outside = (1 - p.detach()).float()
     if batch.valid is not None:
-        values = values * batch.valid[:, None]
-    costs = values.cpu().numpy()
+        outside = outside * batch.valid[:, None]
+    values = outside.cpu().numpy()
 
     def weigh(job: tuple[int, int]) -> tuple[_Floats, _Floats]:
         sample, k = job
-        shape = costs.shape[2:]
         if k < distances.shape[1] and distances[sample, k, 0, 0] >= 0:
-            return separation_weights(costs[sample, k], distances[sample, k], regions[sample, k], window)
-        far, one_region = np.full(shape, _FAR), np.ones(shape, np.int16)
-        return separation_weights(costs[sample, k], far, one_region, window)
+            far, region = distances[sample, k], regions[sample, k]
+        else:
+            far, region = np.full(shape, np.float32(_FAR)), np.ones(shape, np.int16)
+        # no larger than the label's, so that regions are whole before they meet beside the foreground
+        return separation_weights(values[sample, k] * np.maximum(far, 1), far, region, window)
 
     jobs = [(b, k) for b in range(len(p)) for k in range(len(channels))]
     pairs = np.asarray(map_batch(weigh, jobs)).reshape(*p.shape[:2], 2, *p.shape[2:])
