@@ -119,8 +119,7 @@ def to_giotto(d: Diagrams) -> Array:
         mine = _as_array(d.dims) == k
         if mine.any():
             block[..., :2] = bars[mine, 0].min()
-    place = segments % max(len(d.homology_dims), 1)
-    column = starts[:-1][place] + np.arange(d.n_bars) - offsets[segments]
+    column = starts[:-1][segments % max(len(d.homology_dims), 1)] + np.arange(d.n_bars) - offsets[segments]
     out[_as_array(d.samples), column, :2] = bars
     return out
 
