@@ -148,7 +148,7 @@ def _levels(values: torch.Tensor) -> Array:
 
 
 def _sorted_groups(keys: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Return the order by `keys`, the last first, and for each element the number of its group of equal keys."""
+    """Return the order by `keys`, the last first, and the number of each element's group of equal keys."""
     order = np.lexsort(keys)
     new = np.zeros(len(order), np.int64)
     for key in keys:

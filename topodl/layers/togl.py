@@ -142,7 +142,7 @@ class CycleReadout(nn.Module):
         keys: torch.Tensor,
         n: int,
     ) -> torch.Tensor:
-        """Return (n, size_out) from births and deaths (E, F), weighted by `marks`, the shares that close a cycle."""
+        """Return (n, size_out) from births and deaths (E, F), weighted by `marks`, shares of cycles."""
         tuples = torch.cat((births * marks, deaths * marks, marks), 1)
         # The sum, not the mean: the number of cycles is what message passing cannot see.
         any_cycle = marks.amax(1, keepdim=True) if marks.shape[1] else marks

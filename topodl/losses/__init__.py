@@ -23,6 +23,12 @@ from topodl.losses.kernel_alignment import (
 )
 from topodl.losses.mosin import MosinLoss as MosinLoss, mosin_loss as mosin_loss
 from topodl.losses.region_wise import RegionWiseLoss as RegionWiseLoss, region_wise_loss as region_wise_loss
+from topodl.losses.regularisers import (
+    BettiTargetLoss as BettiTargetLoss,
+    DiagramTargetLoss as DiagramTargetLoss,
+    FeatureCountLoss as FeatureCountLoss,
+    TotalPersistenceLoss as TotalPersistenceLoss,
+)
 from topodl.losses.rtd import RTDLoss as RTDLoss
 from topodl.losses.scnp import SCNP as SCNP, scnp_logits as scnp_logits
 from topodl.losses.skeleton_recall import (

@@ -394,7 +394,9 @@ class _Run:
         self.model, self.optimiser = model, optimiser
         self.history: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] | None = None
-        settings = {k: repr(v) for k, v in BaseEstimator.get_params(model, deep=False).items() if k not in _HOW}
+        settings = {
+            k: repr(v) for k, v in BaseEstimator.get_params(model, deep=False).items() if k not in _HOW
+        }
         content = float(samples.double().sum())
         self.identity = {"settings": settings, "shape": list(samples.shape), "sum": content}
         self.path = None if model.checkpoint is None else Path(model.checkpoint)

@@ -1,4 +1,4 @@
-"""`topodl spheres`: the experiment on Spheres of the topological autoencoder's paper, beside other embeddings.
+"""`topodl spheres`: the topological autoencoder's experiment on Spheres, beside other embeddings.
 
 Moor, Horn, Rieck, Borgwardt, ICML 2020: its data, configuration, measures and published figures.
 """
@@ -34,10 +34,14 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `topodl spheres` to `parser`."""
     parser.description = (
-        "Train topological and plain autoencoders on the data set Spheres with the published settings, measure their "
-        "latent spaces beside PCA and UMAP (where it is installed), and write results.json, results.md and spheres.png."
+        "Train topological and plain autoencoders on the data set Spheres with the published settings, "
+        "measure their latent spaces beside PCA and UMAP (where it is installed), and write results.json, "
+        "results.md and spheres.png."
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
+    parser.add_argument(
+        "--methods", nargs="+", choices=list(_PUBLISHED), default=list(_PUBLISHED), help="default: all"
+    )
     parser.add_argument("--epochs", type=int, default=100, help="epochs at most (default: 100, the paper's)")
     parser.add_argument(
         "--samples", type=int, default=500, help="points of a small sphere (default: 500, the paper's)"
@@ -94,12 +98,13 @@ def _embeddings(train: Any, test: Any, seed: int, args: argparse.Namespace, fold
     from topodl.representations.autoencoder import TopologicalAutoencoder
 
     if seed == args.seeds[0]:
-        yield "PCA", PCA(2, random_state=seed).fit(train).transform(test)
-        if importlib.util.find_spec("umap"):
+        if "PCA" in args.methods:
+            yield "PCA", PCA(2, random_state=seed).fit(train).transform(test)
+        if "UMAP" in args.methods and importlib.util.find_spec("umap"):
             yield "UMAP", _umap(train, test, seed)
-    for name, settings in _SETTINGS.items():
+    for name in (name for name in _SETTINGS if name in args.methods):
         model = TopologicalAutoencoder(
-            **settings,
+            **_SETTINGS[name],
             max_epochs=args.epochs,
             weight_decay=1e-5,
             early_stopping=10,
@@ -129,7 +134,7 @@ def _measure(test: Any, codes: Any) -> dict[str, float]:
 
 
 def _table(results: dict[str, list[dict[str, float]]]) -> str:
-    """Return the measures as a table: mean ± standard deviation over the seeds, and the paper's figures below."""
+    """Return the table: mean ± standard deviation over the seeds, and the paper's figures below."""
     import numpy as np
 
     lines = ["| method | seeds | " + " | ".join(_MEASURES) + " |", "|---" * (len(_MEASURES) + 2) + "|"]
