@@ -1,5 +1,6 @@
 """Data sets: TopoMortar itself, drawn walls, and clouds, images, graphs and bundles of known topology."""
 
+from topodl.datasets.haldane import chern_number, make_haldane_bundles
 from topodl.datasets.shapes import (
     Cloud,
     make_annulus,
@@ -17,7 +18,9 @@ __all__ = [
     "Cloud",
     "SyntheticMortar",
     "TopoMortar",
+    "chern_number",
     "make_annulus",
+    "make_haldane_bundles",
     "make_klein_bottle",
     "make_linked_circles",
     "make_nested_spheres",

@@ -113,7 +113,7 @@ class RePHINE(nn.Module):
 
 
 def _smallest_at_vertex(values: torch.Tensor, edges: torch.Tensor, n: int) -> torch.Tensor:
-    """Return the smallest of `values` (E, F) of the edges at each vertex, (n, F); 1 at a vertex without edges."""
+    """Return the smallest of `values` (E, F) of the edges at each vertex, (n, F); 1 where there is none."""
     ends = torch.cat((edges[0], edges[1]))[:, None].expand(-1, values.shape[1])
     start = values.new_ones((n, values.shape[1]))
     return start.scatter_reduce(0, ends, torch.cat((values, values)), "amin", include_self=False)
