@@ -1,5 +1,6 @@
 """Data sets: TopoMortar itself, drawn walls, and clouds, images, graphs and bundles of known topology."""
 
+from topodl.datasets.graphs import Graph, make_cycle_pair, make_graph
 from topodl.datasets.haldane import chern_number, make_haldane_bundles
 from topodl.datasets.shapes import (
     Cloud,
@@ -16,10 +17,13 @@ from topodl.datasets.topomortar import TopoMortar
 
 __all__ = [
     "Cloud",
+    "Graph",
     "SyntheticMortar",
     "TopoMortar",
     "chern_number",
     "make_annulus",
+    "make_cycle_pair",
+    "make_graph",
     "make_haldane_bundles",
     "make_klein_bottle",
     "make_linked_circles",

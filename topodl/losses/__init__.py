@@ -1,4 +1,4 @@
-"""Topology-aware losses, one a file: of segmentations (`registry` has them by name), and of representations."""
+"""Topology-aware losses, one a file: of segmentations (`registry` names them), and of representations."""
 
 # ruff: noqa: I001 - isort would spread the one line of a loss over two
 

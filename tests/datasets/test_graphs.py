@@ -1,0 +1,49 @@
+"""Graphs of known topology: the engine finds the components and cycles that they state."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import topodl
+from topodl import datasets
+from topodl.errors import InputError
+
+
+def betti(graph):
+    d = topodl.graph_persistence(torch.zeros(graph.n_nodes), torch.from_numpy(graph.edge_index))
+    return tuple(int((d.dims == k).sum()) for k in (0, 1))
+
+
+@given(
+    components=st.integers(1, 4),
+    cycles=st.integers(0, 6),
+    noise=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 1000),
+)
+def test_the_engine_finds_the_stated_betti_numbers(components, cycles, noise, seed):
+    graph = datasets.make_graph(25, components, cycles, noise=noise, random_state=seed)
+    assert graph.betti == (components, cycles) == betti(graph)
+    assert graph.n_nodes == (25 if noise == 0 else 37)
+    edges = {tuple(sorted(pair)) for pair in graph.edge_index.T.tolist()}
+    assert len(edges) == graph.edge_index.shape[1]
+    again = datasets.make_graph(25, components, cycles, noise=noise, random_state=seed)
+    np.testing.assert_array_equal(again.edge_index, graph.edge_index)
+
+
+@pytest.mark.parametrize("length", [6, 8, 20])
+def test_cycle_pairs(length):
+    one, two = datasets.make_cycle_pair(length)
+    assert (one.betti, two.betti) == ((1, 1), (2, 2)) == (betti(one), betti(two))
+    for graph in (one, two):
+        assert np.bincount(graph.edge_index.ravel()).tolist() == [2] * length
+
+
+def test_unusable_arguments_are_named():
+    with pytest.raises(InputError, match="n_cycles is 9; expected at most 1"):
+        datasets.make_graph(3, 1, 9)
+    with pytest.raises(InputError, match="n_components is 4"):
+        datasets.make_graph(3, 4)
+    with pytest.raises(InputError, match="length is 7; expected an even number"):
+        datasets.make_cycle_pair(7)

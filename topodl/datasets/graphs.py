@@ -1,0 +1,119 @@
+"""Graphs of known topology: prescribed components and cycles, and pairs for which message passing is blind.
+
+All are undirected; each edge stands once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from topodl._checks import check_number, fail
+
+__all__ = ["Graph", "make_cycle_pair", "make_graph"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Graph(NamedTuple):
+    """An undirected graph of known topology."""
+
+    n_nodes: int
+    """Number of nodes."""
+    edge_index: Array
+    """(2, E) end points, int64, each edge once."""
+    betti: tuple[int, int]
+    """Numbers of components and of independent cycles."""
+
+
+def make_graph(
+    n_nodes: int = 30,
+    n_components: int = 1,
+    n_cycles: int = 0,
+    *,
+    noise: float = 0.0,
+    random_state: int = 0,
+) -> Graph:
+    """Draw a random graph with given numbers of components and of independent cycles.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes.
+    n_components : int
+        Number of connected components.
+    n_cycles : int
+        Number of independent cycles: edges beyond those of a spanning forest.
+    noise : float
+        Share of `n_nodes` that is added as leaves, each at a random node: they change no Betti number.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    Graph
+        With nodes and edges in random order.
+
+    Raises
+    ------
+    InputError
+        If there are too few nodes for the components, or too few pairs of nodes for the cycles.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_graph
+    >>> graph = make_graph(10, n_components=2, n_cycles=3)
+    >>> graph.betti, graph.edge_index.shape
+    ((2, 3), (2, 11))
+    """
+    check_number("make_graph", "n_nodes", n_nodes, low=1, integer=True)
+    check_number("make_graph", "n_components", n_components, low=1, high=n_nodes, integer=True)
+    check_number("make_graph", "n_cycles", n_cycles, low=0, integer=True)
+    check_number("make_graph", "noise", noise, low=0.0)
+    rng = np.random.default_rng(random_state)
+    part = np.concatenate((np.arange(n_components), rng.integers(0, n_components, n_nodes - n_components)))
+    edges: set[tuple[int, int]] = set()
+    free: list[tuple[int, int]] = []
+    for c in range(n_components):
+        members = np.flatnonzero(part == c)
+        for k in range(1, len(members)):
+            edges.add((int(members[rng.integers(k)]), int(members[k])))
+        free += [(int(u), int(v)) for i, u in enumerate(members) for v in members[i + 1 :]]
+    free = [pair for pair in free if pair not in edges]
+    if n_cycles > len(free):
+        came = f"is {n_cycles}"
+        raise fail("make_graph", "n_cycles", came, f"at most {len(free)} with these nodes and components")
+    edges |= {free[k] for k in rng.choice(len(free), n_cycles, replace=False)} if n_cycles else set()
+    total = n_nodes + round(noise * n_nodes)
+    edges |= {(int(rng.integers(leaf)), leaf) for leaf in range(n_nodes, total)}
+    names = rng.permutation(total)
+    pairs = names[np.array(sorted(edges), np.int64).reshape(-1, 2)]
+    return Graph(total, np.ascontiguousarray(rng.permutation(pairs).T), (n_components, n_cycles))
+
+
+def make_cycle_pair(length: int = 6) -> tuple[Graph, Graph]:
+    """Return one cycle of `length` nodes, and two of half of it: message passing cannot tell them apart.
+
+    Parameters
+    ----------
+    length : int
+        An even number of at least 6.
+
+    Returns
+    -------
+    tuple of two Graph
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_cycle_pair
+    >>> [graph.betti for graph in make_cycle_pair(8)]
+    [(1, 1), (2, 2)]
+    """
+    check_number("make_cycle_pair", "length", length, low=6, integer=True)
+    if length % 2:
+        raise fail("make_cycle_pair", "length", f"is {length}", "an even number")
+    nodes, half = np.arange(length), length // 2
+    one = np.stack((nodes, (nodes + 1) % length))
+    two = np.stack((nodes, nodes // half * half + (nodes % half + 1) % half))
+    return Graph(length, one, (1, 1)), Graph(length, two, (2, 2))
