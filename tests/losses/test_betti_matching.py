@@ -89,3 +89,44 @@ def test_empty_and_full_target(fill):
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"filtration": "both", "push": True, "connectivity": 6}])
+def test_gradient_of_volumes(channels, options):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, channels, 3, 4, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    target = torch.randint(max(channels, 2), (1, 3, 4, 3), generator=generator)
+    assert torch.autograd.gradcheck(
+        lambda z: betti_matching_loss(z, target, base_weight=0.5, topology_weight=2.0, **options), logits
+    )
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+@pytest.mark.parametrize("border", ["open", "background", "foreground"])
+def test_empty_and_full_volume(fill, border):
+    logits = torch.randn(2, 2, 5, 7, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    loss = BettiMatchingLoss(filtration="both", border=border)(logits, torch.full((2, 1, 5, 7, 6), fill))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("connectivity", [26, 6])
+def test_a_filled_hole_of_a_ring_in_a_volume_by_hand(connectivity):
+    target = torch.zeros(1, 5, 7, 7, dtype=torch.long)
+    target[:, 2, 1:6, 1:6] = 1
+    target[:, 2, 2:5, 2:5] = 0
+    p = target[:, None].double()
+    p[..., 2, 2:5, 2:5] = 0.25  # the loop of the prediction ends at 0.25, that of the label at 0
+    value = betti_matching_loss(p, target, activation="none", connectivity=connectivity, **TOPOLOGY_ONLY)
+    assert value.item() == pytest.approx(2 * 0.25**2)
+
+
+def test_volumes_of_one_slice_equal_images():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 9, 8, generator=generator)
+    target = torch.randint(3, (2, 9, 8), generator=generator)
+    flat = betti_matching_loss(logits, target, connectivity=4, **TOPOLOGY_ONLY)
+    deep = betti_matching_loss(logits[:, :, None], target[:, None], connectivity=6, **TOPOLOGY_ONLY)
+    torch.testing.assert_close(flat, deep)

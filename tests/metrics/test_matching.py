@@ -85,9 +85,26 @@ def test_volumes():
     preds[..., 2, 3, 3] = 0
     assert 0 < adjusted_rand_index(preds, target).item() < 1
     assert variation_of_information(preds, target).shape == (1, 2)
-    for function in (betti_matching_error, diu):
-        with pytest.raises(ValueError, match=r"preds has shape \(1, 1, 5, 6, 7\); expected images"):
-            function(preds, target)
+    assert betti_matching_error(preds, target).tolist() == [[1, 0, 0]]
+    with pytest.raises(ValueError, match=r"preds has shape \(1, 1, 5, 6, 7\); expected images"):
+        diu(preds, target)
+
+
+def test_a_cavity_at_another_place_is_not_matched():
+    target, preds = torch.ones(2, 1, 1, 5, 5, 9)
+    target[..., 2, 2, 2] = preds[..., 2, 2, 6] = 0
+    assert betti_error(preds, target).tolist() == [[0, 0, 0]]
+    assert betti_matching_error(preds, target).tolist() == [[0, 0, 2]]
+
+
+@given(arrays(np.bool_, (2, 2, 4, 4, 3)))
+def test_betti_matching_error_of_volumes_bounds_the_betti_error(pair):
+    preds, target = torch.from_numpy(pair)[:, :, None]
+    error = betti_matching_error(preds, target, connectivity=26)
+    plain = betti_error(preds, target, connectivity=26)
+    assert torch.all(error >= plain)
+    assert torch.all((error - plain) % 2 == 0)
+    assert not betti_matching_error(preds, preds).any()
 
 
 @pytest.mark.parametrize("metric", METRICS)

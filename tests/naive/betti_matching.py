@@ -7,26 +7,24 @@ import numpy as np
 
 def _cells(image, by_cells):
     """Return cell -> (pixel that gives its value, dimension, boundary), cells as doubled coordinates."""
-    height, width = image.shape
-    offset = 1 if by_cells else 0  # top cells sit at odd coordinates, vertices at even ones
-    top = (2 * height + 1, 2 * width + 1) if by_cells else (2 * height - 1, 2 * width - 1)
+    odd = 1 if by_cells else 0  # top cells sit at odd coordinates, vertices at even ones
     rank = {p: (image.flat[p], p) for p in range(image.size)}
     cells = {}
-    for y, x in itertools.product(range(top[0]), range(top[1])):
+    for cell in itertools.product(*(range(2 * n + (1 if by_cells else -1)) for n in image.shape)):
+        nearby = [(x,) if x % 2 == odd else (x - 1, x + 1) for x in cell]
         incident = [
-            ((cy - offset) // 2) * width + (cx - offset) // 2
-            for cy, cx in itertools.product((y - 1, y, y + 1), (x - 1, x, x + 1))
-            if offset <= cy < 2 * height - 1 + offset
-            and offset <= cx < 2 * width - 1 + offset
-            and cy % 2 == offset % 2
-            and cx % 2 == offset % 2
-            and (abs(cy - y) == 0 or y % 2 != offset % 2)
-            and (abs(cx - x) == 0 or x % 2 != offset % 2)
+            int(np.ravel_multi_index([x // 2 for x in pixel], image.shape))
+            for pixel in itertools.product(*nearby)
+            if all(0 <= x // 2 < n for x, n in zip(pixel, image.shape, strict=True))
+        ]
+        boundary = [
+            (*cell[:axis], x + side, *cell[axis + 1 :])
+            for axis, x in enumerate(cell)
+            for side in (-1, 1)
+            if x % 2
         ]
         pixel = (min if by_cells else max)(incident, key=rank.__getitem__)
-        boundary = [(y - 1, x), (y + 1, x)] if y % 2 else []
-        boundary += [(y, x - 1), (y, x + 1)] if x % 2 else []
-        cells[y, x] = pixel, y % 2 + x % 2, boundary
+        cells[cell] = pixel, sum(x % 2 for x in cell), boundary
     return cells
 
 

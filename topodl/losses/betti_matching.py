@@ -1,7 +1,7 @@
 """Betti matching: bars of prediction and label are matched through the image that contains both.
 
 Stucki et al., ICML 2023, arXiv:2211.15272; per class as in Berger et al., arXiv:2403.11001. Cost: three
-pairings an image and class, on the CPU (see `topodl.kernels.betti_matching2d`).
+pairings an image and class, on the CPU (see `topodl.kernels.betti_matching2d` and `betti_matching3d`).
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def betti_matching_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W)
+    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, H, W) or (B, H, W)
+    target : Tensor of integers (B, 1, *S) or (B, *S)
         Labels in [0, C), in {0, 1} for one channel.
     base_weight, topology_weight : float, default 1 and 0.5
         Weights of CE + Dice and of the matching error.
@@ -67,8 +67,8 @@ def betti_matching_loss(
         paper), or not at all (its later C++ implementation).
     border : {"open", "background", "foreground"}, default "open"
         Frames the images with background or foreground; with "foreground", holes cut by the edge count.
-    connectivity : {8, 4}, default 8
-        Of a class against the rest, which has the other one. The original has 4.
+    connectivity : {8, 4} or {26, 6}, default 8
+        Of a class against the rest, which has the other one; 8 stands for 26 in volumes. The original has 4.
     include_background : bool, default False
         Whether class 0 counts, as a foreground of its own.
     **common
@@ -105,7 +105,7 @@ def betti_matching_loss(
     check_choice(name, "essential", essential, ("clamp", "drop"))
     check_choice(name, "border", border, BORDERS)
     eight = check_connectivity(name, connectivity)
-    batch = SegmentationBatch.read(name, logits, target, dims=(2,), **common)
+    batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
     p, y = foreground_maps(batch, channels), batch.one_hot(channels).flatten(0, 1)
     p, y = surround(p, border), surround(y, border)
@@ -122,7 +122,7 @@ def betti_matching_loss(
 def _errors(
     p: torch.Tensor, y: torch.Tensor, superlevel: bool, eight: bool, essential: bool, push: bool
 ) -> torch.Tensor:
-    """Return the matching error of each image, (N,), for probabilities and masks (N, H, W)."""
+    """Return the matching error of each image, (N,), for probabilities and masks (N, *S)."""
     sign = -1 if superlevel else 1
     images = (sign * torch.stack([p.detach(), y], 1)).cpu().numpy()
     matchings = map_batch(

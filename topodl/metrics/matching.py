@@ -34,7 +34,7 @@ _EIGHT, _FOUR = np.ones((3, 3), np.int64), np.array([[0, 1, 0], [1, 1, 1], [0, 1
 def betti_matching_error(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
-    """Return how many components and holes of the two masks have no partner in the other mask.
+    """Return how many components, holes (and cavities) of the two masks have no partner in the other mask.
 
     Features are partners if they become the same feature of the union of both masks; unlike a difference of
     Betti numbers, a spurious feature here cannot make up for a missing one there.
@@ -42,16 +42,17 @@ def betti_matching_error(
     Parameters
     ----------
     preds, target : Tensor
-        Masks or label maps, (B, H, W) or (B, 1, H, W).
-    connectivity : {8, 4}
-        Of the foreground; the background has the other one.
+        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
     num_classes : int
         Classes with the background, which is not measured.
 
     Returns
     -------
     Tensor
-        float64 (B, 2) for dimensions 0 and 1, or (B, num_classes - 1, 2) for more than two classes.
+        float64 (B, N), one value for each dimension below that N of the images, or (B, num_classes - 1, N)
+        for more than two classes.
 
     Raises
     ------
@@ -76,15 +77,17 @@ def betti_matching_error(
     from topodl.persistence.matching import match_images
 
     eight = check_connectivity("betti_matching_error", connectivity)
-    _check_planar("betti_matching_error", preds, num_classes)
+    ndim = read_label_maps("betti_matching_error", "preds", preds, num_classes).ndim - 1
 
     def measure(p: Mask, t: Mask) -> NDArray[np.int64]:
         result = match_images(-p.astype(np.float32), -t.astype(np.float32), by_cells=eight)
         unmatched = np.concatenate([result.unmatched_dims, result.other_unmatched_dims])
         only_one_is_empty = p.any() != t.any()
-        return np.bincount(unmatched, minlength=2) + np.array([only_one_is_empty, 0])
+        errors = np.bincount(unmatched, minlength=ndim)
+        errors[0] += only_one_is_empty
+        return errors
 
-    return measure_pairs("betti_matching_error", preds, target, num_classes, measure, (2,))
+    return measure_pairs("betti_matching_error", preds, target, num_classes, measure, (ndim,))
 
 
 def diu(

@@ -1,22 +1,25 @@
-"""Induced matching of the bars of two images through the image that contains both.
+"""Induced matching of the bars of two images or volumes through the one that contains both.
 
-Stucki et al., ICML 2023, arXiv:2211.15272. Cost: three pairings (see `topodl.kernels.betti_matching2d`).
+Stucki et al., ICML 2023, arXiv:2211.15272. Cost: three pairings (see `betti_matching2d` and
+`betti_matching3d` in `topodl.kernels`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from topodl.kernels.betti_matching2d import match_pixels
+from topodl.kernels.betti_matching3d import match_voxels
 
 __all__ = ["Matching", "match_images"]
 
 
 class Matching(NamedTuple):
-    """Flat pixels (birth, death) of the finite bars of two images, in dimension 0 and then 1.
+    """Flat pixels (birth, death) of the finite bars of two images, dimension by dimension.
 
     Rows of `matched` and `other_matched` go together. `unmatched_dims` and `other_unmatched_dims` are the
     dimensions of the rows of `unmatched` and `other_unmatched`. `essential` has, for each image, the pixel at
@@ -33,13 +36,13 @@ class Matching(NamedTuple):
 
 
 def match_images(first: NDArray[Any], second: NDArray[Any], by_cells: bool) -> Matching:
-    """Match the sublevel bars of two images through their minimum.
+    """Match the sublevel bars of two images or volumes through their minimum.
 
     Parameters
     ----------
-    first, second : float arrays (H, W) of one dtype, without NaN
+    first, second : float arrays (H, W) or (D, H, W) of one dtype, without NaN
     by_cells : bool
-        Whether pixels are top cells (8-connected sublevel sets) or vertices (4-connected).
+        Whether pixels are top cells (sublevel sets connect along corners) or vertices (along sides).
 
     Returns
     -------
@@ -53,13 +56,20 @@ def match_images(first: NDArray[Any], second: NDArray[Any], by_cells: bool) -> M
     array([[2, 1]])
     """
     integer = np.int32 if first.dtype == np.float32 else np.int64
-    height, width = first.shape
     a, b, both = (np.ascontiguousarray(x).ravel() for x in (first, second, np.minimum(first, second)))
-    ours0, theirs0, ours1, theirs1 = match_pixels(
-        a, a.view(integer), b, b.view(integer), both, both.view(integer), height, width, by_cells
-    )
-    bars, partners, dims = _join(ours0, ours1, len(theirs0[0]))
-    other_bars, other_partners, other_dims = _join(theirs0, theirs1, len(ours0[0]))
+    a_bits, b_bits, both_bits = (x.view(integer) for x in (a, b, both))
+    if first.ndim == 3:
+        depth, height, width = first.shape
+        pairs = match_voxels(a_bits, b_bits, both_bits, depth, height, width, by_cells)
+    else:
+        height, width = first.shape
+        ours0, theirs0, ours1, theirs1 = match_pixels(
+            a, a_bits, b, b_bits, both, both_bits, height, width, by_cells
+        )
+        pairs = [(ours0, theirs0), (ours1, theirs1)]
+    ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    bars, partners, dims = _join(ours, theirs)
+    other_bars, other_partners, other_dims = _join(theirs, ours)
     return Matching(
         bars[partners >= 0],
         other_bars[partners[partners >= 0]],
@@ -67,19 +77,20 @@ def match_images(first: NDArray[Any], second: NDArray[Any], by_cells: bool) -> M
         other_bars[other_partners < 0],
         dims[partners < 0],
         other_dims[other_partners < 0],
-        np.array([ours0[0][0], theirs0[0][0]]),
+        np.array([ours[0][0][0], theirs[0][0][0]]),
     )
 
 
-def _join(
-    bars0: tuple[NDArray[np.int64], ...], bars1: tuple[NDArray[np.int64], ...], n_others0: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+_Bars = Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]
+
+
+def _join(bars: _Bars, others: _Bars) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return (birth, death), partner and dimension of all bars but the first, which is essential.
 
-    Partners are positions in what this returns for the other image, whose dimension 0 has `n_others0` bars.
+    Partners are positions in what this returns for the other image.
     """
-    births, deaths = (np.concatenate([bars0[i][1:], bars1[i]]) for i in (0, 1))
-    partners0, partners1 = bars0[2][1:] - 1, bars1[2] + n_others0 - 1
-    partners = np.concatenate([np.where(partners0 < 0, -1, partners0), np.where(bars1[2] < 0, -1, partners1)])
-    dims = np.repeat([0, 1], [len(partners0), len(partners1)])
-    return np.stack([births, deaths], 1), partners, dims
+    births, deaths = (np.concatenate([dim[i] for dim in bars])[1:] for i in (0, 1))
+    first_of_dim = np.cumsum([-1] + [len(other[0]) for other in others])
+    partners = [np.where(dim[2] < 0, -1, dim[2] + first_of_dim[k]) for k, dim in enumerate(bars)]
+    dims = np.repeat(np.arange(len(bars)), [len(dim[0]) for dim in bars])[1:]
+    return np.stack([births, deaths], 1), np.concatenate(partners)[1:], dims
