@@ -65,20 +65,20 @@ def _add_edges(voxel: Any, edges: Any, chain: Any, left_out: Any) -> None:
 
 
 @kernel
-def _add_link(voxel: Any, link_edges: Any, chain: Any, chains: Any) -> None:
+def _add_link(voxel: Any, link_edges: Any, chain: Any, steps: Any, left_out: Any) -> None:
     """Add, for each of the `link_edges` (squares at the voxel), the two sides that do not touch the voxel."""
     rank = chain[1]
     while link_edges:
         e = lowest_bit(np.uint64(link_edges))
         link_edges &= link_edges - 1
-        far = voxel + chains.steps[EDGE_BITS[e]]
+        far = voxel + steps[EDGE_BITS[e]]
         for side in range(2):
-            near = voxel + chains.steps[CORNER_BITS[EDGE_ENDS[e, side]]]
+            near = voxel + steps[CORNER_BITS[EDGE_ENDS[e, side]]]
             onward = EDGE_ENDS[e, 1 - side]
             if rank[far] > rank[near]:
-                _add_edges(far, 1 << OPPOSITE[onward], chain, chains.left_out)
+                _add_edges(far, 1 << OPPOSITE[onward], chain, left_out)
             else:
-                _add_edges(near, 1 << onward, chain, chains.left_out)
+                _add_edges(near, 1 << onward, chain, left_out)
 
 
 @kernel
@@ -88,27 +88,27 @@ def _push_down(chain: Any, chains: Any, added: Any) -> Any:
     Returns (voxel, join or −1, number of bars added); `added` receives the bars.
     """
     germ, _, tree, levels, _, _, n = chain
+    _, order, links, steps, joins, merged, left_out, first_join, owner, voxels, edges, ends = chains
     n_added = 0
     while True:
         first = _tree_first(tree, levels)
         if first < 0:
             return np.int64(-1), np.int64(-1), n_added
-        voxel = np.int64(chains.order[n - 1 - first])
-        link = chains.links[voxel]
-        join = np.int64(_open_join(voxel, germ[voxel], link, chains.joins, chains.merged, chains.first_join))
+        voxel = np.int64(order[n - 1 - first])
+        join = np.int64(_open_join(voxel, germ[voxel], links[voxel], joins, merged, first_join))
         if join < 0:
-            path = _bypass(germ[voxel], link)
+            path = _bypass(germ[voxel], links[voxel])
             germ[voxel] = 0
             _tree_remove(tree, levels, first)
-            _add_link(voxel, path, chain, chains)
+            _add_link(voxel, path, chain, steps, left_out)
             continue
-        bar = chains.owner[join]
+        bar = owner[join]
         if bar < 0:
             return voxel, join, n_added
         added[n_added] = bar
         n_added += 1
-        for k in range(chains.ends[bar], chains.ends[bar + 1]):
-            _toggle(np.int64(chains.voxels[k]), chains.edges[k], chain)
+        for k in range(ends[bar], ends[bar + 1]):
+            _toggle(np.int64(voxels[k]), edges[k], chain)
 
 
 @kernel
@@ -120,7 +120,7 @@ def reduce_loops(squares: Any, chains: Any) -> Any:
     for i in range(n):
         voxel = np.int64(squares[i, 0])
         around = _loop_around(squares[i, 2], chains.links[voxel])
-        _add_link(voxel, around, chain, chains)
+        _add_link(voxel, around, chain, chains.steps, chains.left_out)
         births[i], join, _ = _push_down(chain, chains, added)
         chains.owner[join] = i
         voxels, edges = _store_chain(chain, chains.voxels, chains.edges, chains.ends, i)
