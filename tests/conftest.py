@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# The tests run in as many processes as there are cores, and their tensors are small. Set before torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 
