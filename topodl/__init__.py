@@ -29,10 +29,12 @@ _SUBPACKAGES = {
     "diagrams",
     "distances",
     "errors",
+    "evaluation",
     "layers",
     "losses",
     "metrics",
     "plotting",
+    "representations",
 }
 
 __all__ = [
@@ -41,8 +43,8 @@ __all__ = [
     "MemoryLimitError",
     "MissingDependencyError",
     "TopologicalFeatures",
-    "attach",
     "alpha_persistence",
+    "attach",
     "cubical_persistence",
     "get_num_threads",
     "graph_persistence",
