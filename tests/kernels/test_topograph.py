@@ -3,7 +3,8 @@
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.naive import topograph as naive
 from topodl.kernels.topograph import critical_regions

@@ -371,7 +371,7 @@ class AttentionTopology(FeatureLayer):
 
     def _as_samples(self, X: Any, reset: bool) -> _Samples:
         if isinstance(X, np.ndarray) and X.dtype != object:
-            X = torch.from_numpy(np.ascontiguousarray(X))
+            X = torch.from_numpy(np.require(X, requirements=["C", "W"]))
         samples = _Samples(as_batch(_NAME, X if isinstance(X, torch.Tensor) else list(X), None, None))
         if not samples.items:
             raise fail(_NAME, "X", "has no sample", "at least one")

@@ -269,6 +269,9 @@ def _check_choices(values: Mapping[str, Any]) -> None:
         _check_choice(argument, values[argument], choices)
     for loss in values["losses"]:
         _check_choice("losses", loss, _ready_losses())
+        if (loss, values["loss_variant"]) == ("windowed_topo", "topomortar"):
+            came = "has 'windowed_topo' in the variant 'topomortar', which regresses a depth"
+            raise fail(_NAME, "losses", came, "--loss-variant paper for it")
     for argument in ("losses", "seeds"):
         chosen = values[argument]
         if not chosen or len(set(chosen)) < len(chosen):
@@ -277,14 +280,15 @@ def _check_choices(values: Mapping[str, Any]) -> None:
 
 
 def _ready_losses() -> list[str]:
-    """Return the names of the losses that need no option that only their user can give."""
+    """Return the names of the losses of images that need no option which only their user can give."""
     from topodl.losses import registry
 
     empty = inspect.Parameter.empty
     return sorted(
         name
         for name, kind in registry.items()
-        if all(option.default is not empty for option in inspect.signature(kind).parameters.values())
+        if 2 in kind.spatial_dims
+        and all(option.default is not empty for option in inspect.signature(kind).parameters.values())
     )
 
 

@@ -95,7 +95,7 @@ def to_tensors(chunk: Any) -> Any:
     """Return arrays as tensors, and lists of arrays as lists of tensors."""
     if isinstance(chunk, list | tuple):
         return type(chunk)(to_tensors(item) for item in chunk)
-    return torch.from_numpy(np.ascontiguousarray(chunk))
+    return torch.from_numpy(np.require(chunk, requirements=["C", "W"]))
 
 
 def _without_tensors(X: Any) -> Any:

@@ -166,7 +166,7 @@ class EulerCurve(FeatureLayer):
         if self.value_range is not None:
             return
         d = samples.finite() if isinstance(samples, Diagrams) else None
-        values = torch.as_tensor(samples) if d is None else torch.cat([d.births, d.deaths])
+        values = _inputs.to_tensors(samples) if d is None else torch.cat([d.births, d.deaths])
         values = values[torch.isfinite(values)].double()
         ends = [values.min(), values.max()] if values.numel() else [torch.tensor(0.0), torch.tensor(1.0)]
         self.range_ = torch.stack(ends).to(self._place()[0], torch.float64)

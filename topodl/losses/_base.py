@@ -57,6 +57,7 @@ class SegmentationLoss(torch.nn.Module):
     function: ClassVar[Callable[..., torch.Tensor]]
     prepare: ClassVar[Callable[..., dict[str, Any]] | None] = None
     name: ClassVar[str] = ""
+    spatial_dims: ClassVar[tuple[int, ...]] = (2, 3)
 
     def __init_subclass__(
         cls,

@@ -141,3 +141,5 @@ class CavityLoss(SegmentationLoss, name="cavity", function=cavity_loss):
     >>> loss(torch.randn(1, 2, 6, 7, 8), torch.randint(2, (1, 6, 7, 8))).shape
     torch.Size([])
     """
+
+    spatial_dims = (3,)

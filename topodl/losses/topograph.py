@@ -173,3 +173,5 @@ class TopographLoss(SegmentationLoss, name="topograph", function=topograph_loss)
     >>> loss(torch.randn(2, 3, 16, 16), torch.randint(3, (2, 16, 16))).shape
     torch.Size([])
     """
+
+    spatial_dims = (2,)

@@ -264,3 +264,5 @@ class WindowedTopoLoss(
     >>> loss(torch.randn(2, 2, 64, 64), torch.randint(2, (2, 1, 64, 64))).shape
     torch.Size([])
     """
+
+    spatial_dims = (2,)

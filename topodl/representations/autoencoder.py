@@ -301,7 +301,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
             allow_nd=True,
             ensure_2d=self.encoder is None,
         )
-        return torch.from_numpy(np.ascontiguousarray(X, dtype=np.float32))
+        return torch.from_numpy(np.require(X, dtype=np.float32, requirements=["C", "W"]))
 
     def _split(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the indices to train on and those held out; the latter are none without early stopping."""
