@@ -143,7 +143,7 @@ def test_the_operator_traces_as_one_graph():
     from topodl.persistence.alpha import _alpha_bars
 
     x = torch.rand(2, 10, 2, generator=torch.Generator().manual_seed(4))
-    torch.library.opcheck(_alpha_bars, (x.reshape(20, 2), [10, 10], [0, 1]))
+    torch.library.opcheck(_alpha_bars.op, (x.reshape(20, 2), [10, 10], [0, 1]))
 
     @torch.compile(fullgraph=True, backend="eager")
     def total(points):

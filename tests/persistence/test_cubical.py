@@ -243,7 +243,7 @@ def test_wrong_types_are_type_errors(x):
 def test_operator_obeys_the_contract_of_custom_operators():
     for shape in ((2, 5, 6), (1, 3, 4, 5)):
         x = torch.rand(shape)
-        torch.library.opcheck(_cubical_bars, (x, len(shape) - 1, [0, 1], False, False, 0.0))
+        torch.library.opcheck(_cubical_bars.op, (x, len(shape) - 1, [0, 1], False, False, 0.0))
 
 
 def test_compiled_graph_is_whole_and_does_not_recompile():

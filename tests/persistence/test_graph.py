@@ -230,7 +230,7 @@ def test_the_operator_traces_as_one_graph():
     from topodl.persistence.graph import _graph_bars
 
     x = torch.rand(4, 2, generator=torch.Generator().manual_seed(2))
-    torch.library.opcheck(_graph_bars, (x, CYCLE, None, None, True, 1))
+    torch.library.opcheck(_graph_bars.op, (x, CYCLE, None, None, True, 1))
 
     @torch.compile(fullgraph=True, backend="eager")
     def total(values):

@@ -5,6 +5,7 @@ The pairing is a `torch.library.custom_op` that returns cells alone; all gradien
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -76,12 +77,22 @@ def fake_bars(like: torch.Tensor, cell_size: int, positions: bool = False) -> to
 def pairing_op(
     name: str, schema: str, fake: Callable[..., Any]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function as the custom operator `topodl::name`, opaque to `torch.compile`."""
+    """Register the decorated function as the custom operator `topodl::name`, opaque to `torch.compile`.
+
+    The operator itself is the attribute `op` of the result, which calls it while compiling alone: its first
+    call imports the whole compiler, which takes longer than many a pairing.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         op = torch.library.custom_op(f"topodl::{name}", function, mutates_args=(), schema=schema)
         op.register_fake(fake)
-        return op
+
+        @functools.wraps(function)
+        def pair(*args: Any) -> Any:
+            return op(*args) if torch.compiler.is_compiling() else function(*args)
+
+        pair.op = op  # type: ignore[attr-defined]
+        return pair
 
     return register
 

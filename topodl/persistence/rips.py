@@ -98,9 +98,7 @@ def rips_persistence(
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
     flat, sizes = as_flat(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
-    # The compiler sees one opaque operator; without it, calling the function itself costs less.
-    pair = _rips_bars if torch.compiler.is_compiling() else _pair_batch
-    bars, edges, places = pair(flat.detach(), sizes, homology_dims, precomputed, float(max_edge_length))
+    bars, edges, places = _rips_bars(flat.detach(), sizes, homology_dims, precomputed, float(max_edge_length))
     lengths = flat.index_select(0, edges[0]) if precomputed else _lengths(flat, edges)
     values = torch.cat((lengths, lengths.new_tensor([0.0, math.inf])))
     births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
@@ -123,7 +121,13 @@ def _fake_rips_bars(
     return bars, x.new_empty((2, n_edges), dtype=torch.int64), places
 
 
-def _pair_batch(
+@pairing_op(
+    "rips_bars",
+    "(Tensor x, SymInt[] sizes, int[] dims, bool precomputed, float max_edge_length)"
+    " -> (Tensor, Tensor, Tensor)",
+    _fake_rips_bars,
+)
+def _rips_bars(
     x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], precomputed: bool, max_edge_length: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
@@ -149,14 +153,6 @@ def _pair_batch(
         edges[0] = first[sample] + i * lengths[sample] + j
     bars_out, edges_out, places_out = (torch.from_numpy(part).to(x.device) for part in (bars, edges, places))
     return bars_out, edges_out, places_out
-
-
-_rips_bars = pairing_op(
-    "rips_bars",
-    "(Tensor x, SymInt[] sizes, int[] dims, bool precomputed, float max_edge_length)"
-    " -> (Tensor, Tensor, Tensor)",
-    _fake_rips_bars,
-)(_pair_batch)
 
 
 def _checked_matrices(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:
