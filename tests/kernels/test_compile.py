@@ -21,7 +21,12 @@ def _run(folder, code, **environment):
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), **environment},
+        env={
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(folder / "cache"),
+            "TOPODL_NUMBA_CACHE": "1",
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=True,
