@@ -8,7 +8,7 @@ import pytest
 import topodl
 
 
-@pytest.mark.parametrize("name", sorted({*topodl.__all__, *topodl._SUBPACKAGES}))
+@pytest.mark.parametrize("name", sorted({*topodl.__all__, *topodl._SUBMODULES}))
 def test_every_public_name_loads(name):
     assert name in dir(topodl)
     assert getattr(topodl, name) is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from topodl._lazy import lazy_names
 
 __version__ = "0.1.0.dev0"
 
@@ -26,7 +27,7 @@ _HOMES = {
     "set_num_threads": "topodl.kernels._pool",
     "stitch": "topodl.representations.stitching",
 }
-_SUBPACKAGES = {
+_SUBMODULES = {
     "attention",
     "datasets",
     "diagrams",
@@ -72,17 +73,8 @@ if TYPE_CHECKING:
     from topodl.representations.classifier_topology import decision_region_betti
     from topodl.representations.stitching import StitchingLayer, stitch
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _SUBPACKAGES:
-        value = importlib.import_module(f"topodl.{name}")
-    else:
-        raise AttributeError(f"module 'topodl' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+__getattr__, _names = lazy_names(__name__, _HOMES, _SUBMODULES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_SUBPACKAGES, "__version__"})
+    return [*_names(), "__version__"]

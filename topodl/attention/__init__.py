@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-# public name -> module that defines it; each loads at its first use
+from topodl._lazy import lazy_names
+
+# public name -> module that defines it
 _HOMES = {
-    "AttentionFeatures": "models",
-    "AttentionRecorder": "recording",
-    "AttentionSample": "_maps",
-    "AttentionTopology": "topology",
-    "HiddenStateGeometry": "hidden",
-    "intrinsic_dimension": "hidden",
-    "neighborhood_overlap": "hidden",
-    "record": "recording",
-    "rtd": "divergence",
+    "AttentionFeatures": "topodl.attention.models",
+    "AttentionRecorder": "topodl.attention.recording",
+    "AttentionSample": "topodl.attention._maps",
+    "AttentionTopology": "topodl.attention.topology",
+    "HiddenStateGeometry": "topodl.attention.hidden",
+    "intrinsic_dimension": "topodl.attention.hidden",
+    "neighborhood_overlap": "topodl.attention.hidden",
+    "record": "topodl.attention.recording",
+    "rtd": "topodl.attention.divergence",
 }
 
 __all__ = [
@@ -38,14 +39,4 @@ if TYPE_CHECKING:
     from topodl.attention.recording import AttentionRecorder, record
     from topodl.attention.topology import AttentionTopology
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'topodl.attention' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"topodl.attention.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

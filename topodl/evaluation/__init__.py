@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-# public name -> module that defines it, loaded at its first use
+from topodl._lazy import lazy_names
+
+# public name -> module that defines it
 _HOMES = {
     "RunFolder": "topodl.evaluation.run_folder",
     "StudySettings": "topodl.evaluation.settings",
@@ -32,14 +33,4 @@ if TYPE_CHECKING:
     from topodl.evaluation.study import run_study
     from topodl.evaluation.tables import comparison_table
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'topodl.evaluation' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

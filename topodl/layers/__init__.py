@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from topodl._lazy import lazy_names
 
 # public name -> module that defines it
 _HOMES = {
@@ -58,14 +59,4 @@ if TYPE_CHECKING:
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
     from topodl.layers.togl import TOGL
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'topodl.layers' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
