@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number
-from topodl.layers._graph_tuples import check_graphs, group_sum, simple_edges
+from topodl._segments import segment_sum
+from topodl.layers._graph_input import check_graphs, simple_edges
+from topodl.layers._graph_layer import normalise
 from topodl.layers.rephine import RePHINE
-from topodl.layers.togl import TOGL, check_features, normalise
+from topodl.layers.togl import TOGL
 
 __all__ = ["GIN"]
 
@@ -47,6 +49,11 @@ class GIN(nn.Module):
     norm : {"batch", "layer"}, default="batch"
         "batch", the paper's, normalises over the nodes of a batch. Where these are all alike, as in regular
         graphs without features, they have no variance to learn, and "layer" trains better.
+
+    Raises
+    ------
+    InputError
+        If a size is not positive, or an option is none of those above.
 
     References
     ----------
@@ -115,18 +122,22 @@ class GIN(nn.Module):
         Returns
         -------
         Tensor of shape (B, C)
+
+        Raises
+        ------
+        InputError
+            If a shape is wrong, a feature is not finite, or an edge joins two graphs.
         """
-        graph, total = check_graphs("GIN", x, edge_index, batch, n_graphs)
-        check_features("GIN", x, self.in_features)
+        graph, total = check_graphs("GIN", self.in_features, x, edge_index, batch, n_graphs)
         edges = simple_edges(edge_index, len(x))
         sources, targets = torch.cat((edges, edges.flip(0)), 1)
-        read = [group_sum(x, graph, total)]
+        read = [segment_sum(x, graph, total)]
         for k, level in enumerate(self.levels):
-            x = level(x + group_sum(x[sources], targets, len(x)))
+            x = level(x + segment_sum(x[sources], targets, len(x)))
             if k == 0 and self.topology is not None:
                 x, of_graphs = self.topology(x, edges, graph, total)
                 read.append(of_graphs)
-            read.append(group_sum(x, graph, total))
+            read.append(segment_sum(x, graph, total))
         outputs = [self.dropout(out(part)) for out, part in zip(self.readouts, read, strict=True)]
         return torch.stack(outputs).sum(0)
 

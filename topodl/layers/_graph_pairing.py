@@ -1,4 +1,4 @@
-"""What graph layers need of filtered graphs: who is killed by which edge, for all filtrations at once.
+"""Pairings of graphs filtered by vertices and edges, one by one or together, for all filtrations at once.
 
 Cost: a sort of vertices and edges for each filtration, then O(E α(N)), and the look for triangles.
 """
@@ -10,21 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from topodl._checks import check_number, check_tensor, fail
+from topodl._segments import segment_mean
 from topodl.kernels._pool import map_batch
 from topodl.kernels.triangles import adjacency, fill_cycles
 from topodl.kernels.union_find import elder_deaths
 from topodl.persistence._batch import to_host
 
-__all__ = [
-    "VertexEdgePairs",
-    "check_graphs",
-    "group_mean",
-    "group_sum",
-    "pair_filtrations",
-    "share_ties",
-    "simple_edges",
-]
+__all__ = ["VertexEdgePairs", "pair_filtrations", "share_ties"]
 
 # Relative to the largest value of a filtration; single precision has 6e-8.
 _RELATIVE_ROUNDING = 1e-6
@@ -56,61 +48,7 @@ def share_ties(values: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     if not groups.numel() or int(groups.max()) + 1 == groups.numel():
         return values
     flat = groups.flatten()
-    return group_mean(values.flatten(0, 1), flat, int(flat.max()) + 1)[flat].view_as(values)
-
-
-def group_sum(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
-    """Return the sums of `values` (P, …) over each of `n` groups, given in any order; 0 of an empty one."""
-    return values.new_zeros((n, *values.shape[1:])).index_add(0, keys, values)
-
-
-def group_mean(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
-    """Return the means of `values` (P, …) over each of `n` groups, given in any order; 0 of an empty one."""
-    counts = torch.bincount(keys, minlength=n).clamp(min=1).to(values.dtype)
-    return group_sum(values, keys, n) / counts.view(-1, *[1] * (values.ndim - 1))
-
-
-def check_graphs(
-    name: str, x: Any, edge_index: Any, batch: Any, n_graphs: int | None = None
-) -> tuple[torch.Tensor, int]:
-    """Return the graph of each vertex and the number of graphs, or say which argument is unusable."""
-    check_tensor(name, "x", x)
-    for argument, index in (("edge_index", edge_index), ("batch", batch)):
-        if index is None and argument == "batch":
-            continue
-        dtype = check_tensor(name, argument, index).dtype
-        if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
-            raise TypeError(f"{name}: {argument} has dtype {dtype}; expected integers")
-    if x.ndim != 2:
-        raise fail(name, "x", f"has shape {tuple(x.shape)}", "features of shape (N, F)")
-    if edge_index.ndim != 2 or len(edge_index) != 2:
-        raise fail(name, "edge_index", f"has shape {tuple(edge_index.shape)}", "shape (2, E)")
-    n = len(x)
-    if edge_index.numel() and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < n):
-        came = f"has {int(edge_index.min())} … {int(edge_index.max())}"
-        raise fail(name, "edge_index", came, f"vertices from 0 to {n - 1}")
-    if n_graphs is not None:
-        check_number(name, "n_graphs", n_graphs, low=1 if batch is None else 0, integer=True)
-    if batch is None:
-        return torch.zeros(n, dtype=torch.int64, device=x.device), n_graphs or 1
-    if batch.shape != (n,) or (n and int(batch.min()) < 0):
-        came = f"has shape {tuple(batch.shape)}" if batch.shape != (n,) else f"has {int(batch.min())}"
-        raise fail(name, "batch", came, f"a graph of at least 0 for each of {n} vertices")
-    across = batch[edge_index[0]] != batch[edge_index[1]]
-    if bool(across.any()):
-        u, v = edge_index[:, int(across.nonzero()[0, 0])].tolist()
-        raise fail(name, "edge_index", f"has an edge ({u}, {v}) between graphs", "edges within graphs")
-    most = int(batch.max()) + 1 if n else 0
-    if n_graphs is not None and most > n_graphs:
-        raise fail(name, "batch", f"has graph {most - 1}", f"graphs from 0 to {n_graphs - 1}")
-    return batch.long(), most if n_graphs is None else n_graphs
-
-
-def simple_edges(edge_index: torch.Tensor, n: int) -> torch.Tensor:
-    """Return each edge once, (2, E), u < v, sorted, without loops."""
-    low, high = edge_index.long().aminmax(dim=0)
-    numbers = torch.unique((low * n + high)[low != high])
-    return torch.stack((numbers // max(n, 1), numbers % max(n, 1)))
+    return segment_mean(values.flatten(0, 1), flat, int(flat.max()) + 1)[flat].view_as(values)
 
 
 def pair_filtrations(

@@ -1,0 +1,73 @@
+"""Graphs in the convention of PyTorch Geometric, checked and brought to simple edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from topodl._checks import check_number, check_tensor, fail
+
+__all__ = ["check_graphs", "simple_edges"]
+
+
+def check_graphs(
+    name: str, in_features: int, x: Any, edge_index: Any, batch: Any, n_graphs: int | None
+) -> tuple[torch.Tensor, int]:
+    """Return the graph of each vertex and the number of graphs, or say which argument is unusable."""
+    _check_features(name, check_tensor(name, "x", x), in_features)
+    _check_edges(name, _check_integers(name, "edge_index", edge_index), len(x))
+    if n_graphs is not None:
+        check_number(name, "n_graphs", n_graphs, low=1 if batch is None else 0, integer=True)
+    if batch is None:
+        return torch.zeros(len(x), dtype=torch.int64, device=x.device), n_graphs or 1
+    _check_batch(name, _check_integers(name, "batch", batch), edge_index, len(x))
+    least = int(batch.max()) + 1 if len(x) else 0
+    if n_graphs is not None and least > n_graphs:
+        raise fail(name, "batch", f"has graph {least - 1}", f"graphs from 0 to {n_graphs - 1}")
+    return batch.long(), least if n_graphs is None else n_graphs
+
+
+def _check_integers(name: str, argument: str, value: Any) -> torch.Tensor:
+    """Return `value` if it is a tensor of integers."""
+    dtype = check_tensor(name, argument, value).dtype
+    if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
+        raise TypeError(f"{name}: {argument} has dtype {dtype}; expected integers")
+    return value
+
+
+def _check_features(name: str, x: torch.Tensor, in_features: int) -> None:
+    if x.ndim != 2:
+        raise fail(name, "x", f"has shape {tuple(x.shape)}", "features of shape (N, F)")
+    if x.shape[1] != in_features:
+        raise fail(name, "x", f"has {x.shape[1]} features", f"{in_features}, as in_features says")
+    finite = torch.isfinite(x.detach())
+    if not bool(finite.all()):
+        node, column = (~finite).nonzero()[0].tolist()
+        came = f"has {float(x[node, column])} at ({node}, {column})".replace("nan", "NaN")
+        raise fail(name, "x", came, "finite features")
+
+
+def _check_edges(name: str, edge_index: torch.Tensor, n: int) -> None:
+    if edge_index.ndim != 2 or len(edge_index) != 2:
+        raise fail(name, "edge_index", f"has shape {tuple(edge_index.shape)}", "shape (2, E)")
+    if edge_index.numel() and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < n):
+        came = f"has {int(edge_index.min())} … {int(edge_index.max())}"
+        raise fail(name, "edge_index", came, f"vertices from 0 to {n - 1}")
+
+
+def _check_batch(name: str, batch: torch.Tensor, edge_index: torch.Tensor, n: int) -> None:
+    if batch.shape != (n,) or (n and int(batch.min()) < 0):
+        came = f"has shape {tuple(batch.shape)}" if batch.shape != (n,) else f"has {int(batch.min())}"
+        raise fail(name, "batch", came, f"a graph of at least 0 for each of {n} vertices")
+    across = batch[edge_index[0]] != batch[edge_index[1]]
+    if bool(across.any()):
+        u, v = edge_index[:, int(across.nonzero()[0, 0])].tolist()
+        raise fail(name, "edge_index", f"has an edge ({u}, {v}) between graphs", "edges within graphs")
+
+
+def simple_edges(edge_index: torch.Tensor, n: int) -> torch.Tensor:
+    """Return each edge once, (2, E), u < v, sorted, without loops."""
+    low, high = edge_index.long().aminmax(dim=0)
+    numbers = torch.unique((low * n + high)[low != high])
+    return torch.stack((numbers // max(n, 1), numbers % max(n, 1)))
