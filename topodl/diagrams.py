@@ -15,6 +15,7 @@ import torch
 
 from topodl import _interchange
 from topodl._checks import check_tensor, fail
+from topodl._host import on_host
 from topodl._segments import (
     offsets_of,
     position_in_segment,
@@ -182,7 +183,7 @@ class Diagrams:
         """Return the bars at `index` (a slice, a mask or increasing positions), and `changes` beside them."""
         if not isinstance(index, slice) and index.dtype == torch.bool:
             index = true_positions(index)  # once for all: selecting by a mask looks for them each time
-            if index.device.type == "cpu" and not torch.compiler.is_compiling() and len(index):
+            if on_host(index) and len(index):
                 first, last = int(index[0]), int(index[-1])
                 index = slice(first, last + 1) if last - first < len(index) else index
         for name in _TENSORS:
@@ -305,7 +306,7 @@ class Diagrams:
 
     def finite(self) -> Diagrams:
         """Return the bars with two finite ends."""
-        if torch.compiler.is_compiling() or self.device.type != "cpu" or self.dtype == torch.bfloat16:
+        if not on_host(self.births) or self.dtype == torch.bfloat16:
             return self._where(torch.isfinite(self.births) & torch.isfinite(self.deaths))
         births, deaths = self.births.detach().numpy(), self.deaths.detach().numpy()
         kept = np.isfinite(births) & np.isfinite(deaths)
@@ -324,7 +325,7 @@ class Diagrams:
 
     def persistence(self) -> torch.Tensor:
         """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
-        if not torch.compiler.is_compiling() and self.device.type == "cpu":
+        if on_host(self.births):
             lengths = (self.deaths - self.births).abs()
             if not math.isnan(lengths.detach().sum()):  # looking costs less than masking
                 return lengths

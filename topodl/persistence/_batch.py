@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from topodl._checks import fail
+from topodl._host import is_traced, is_vmapped
 from topodl.diagrams import Diagrams
 
 __all__ = ["BarCells", "assemble", "fake_bars", "pack_bars", "pairing_op", "to_device", "to_host"]
@@ -75,8 +77,8 @@ def pairing_op(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as the custom operator `topodl::name`, opaque to `torch.compile`.
 
-    The operator itself is the attribute `op` of the result, which calls it while compiling alone: its first
-    call imports the whole compiler, which takes longer than many a pairing.
+    The operator itself is the attribute `op` of the result, which calls it only while compiling or inside a
+    transform: its first call imports the whole compiler, which takes longer than many a pairing.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +87,15 @@ def pairing_op(
 
         @functools.wraps(function)
         def pair(*args: Any) -> Any:
-            return op(*args) if torch.compiler.is_compiling() else function(*args)
+            tensors = [value for value in args if isinstance(value, torch.Tensor)]
+            if not is_traced(*tensors):
+                return function(*args)
+            if any(map(is_vmapped, tensors)):
+                expected = "one batch: samples that differ in their number of bars cannot be mapped"
+                raise fail(
+                    name.replace("_bars", "_persistence"), "the input", "is mapped by torch.vmap", expected
+                )
+            return op(*args)
 
         pair.op = op  # type: ignore[attr-defined]
         return pair

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels._radix import ordered_keys
@@ -99,7 +100,7 @@ def cubical_persistence(
     by_cells = construction == "cell"
     bars = _cubical_bars(x.detach(), n_spatial, homology_dims, superlevel, by_cells, float(min_persistence))
     ends = _ends
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+    if on_host(x):
         ends = _EndsOnHost.apply if x.requires_grad and torch.is_grad_enabled() else _gather_on_host
     n_pixels, never = math.prod(x.shape[-n_spatial:]), -math.inf if superlevel else math.inf
     births, deaths = ends(x.reshape(-1), bars, n_pixels, never)
@@ -141,7 +142,7 @@ class _EndsOnHost(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         (bars,) = ctx.saved_tensors
-        if torch.is_grad_enabled():  # this gradient will be differentiated
+        if torch.is_grad_enabled() or is_traced(*gradients):
             on_deaths = gradients[1].masked_fill(bars[3] < 0, 0.0)
             start = gradients[0].new_zeros(ctx.n_values)
             pull = start.index_add(0, _positions(bars, ctx.n_pixels), torch.cat((gradients[0], on_deaths)))

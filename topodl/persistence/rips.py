@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.rips_bars import critical_edges, edge_ends, pull_on_points
@@ -100,7 +101,7 @@ def rips_persistence(
     homology_dims = homology_dims_of(_NAME, dims)
     flat, sizes = as_flat(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
     bars, edges, places = _rips_bars(flat.detach(), sizes, homology_dims, precomputed, float(max_edge_length))
-    if precomputed or flat.device.type != "cpu" or torch.compiler.is_compiling():
+    if precomputed or not on_host(flat):
         births, deaths = _ends(flat, edges, places)
     else:
         births, deaths = _EndsOnHost.apply(flat, edges, places)  # type: ignore[no-untyped-call]
@@ -136,9 +137,12 @@ class _EndsOnHost(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         points, edges, places, ends = ctx.saved_tensors
-        if torch.is_grad_enabled():  # this gradient will be differentiated
-            outputs = _ends(points, edges, places)
-            return torch.autograd.grad(outputs, points, gradients, create_graph=True)[0], None, None
+        differentiated = torch.is_grad_enabled()
+        if differentiated or is_traced(*gradients):
+            with torch.enable_grad():
+                outputs = _ends(points, edges, places)
+            pull = torch.autograd.grad(outputs, points, gradients, create_graph=differentiated)[0]
+            return pull, None, None
         host = to_host(points)
         on_births, on_deaths = (to_host(gradient).numpy() for gradient in gradients)
         pull = torch.zeros_like(host)
