@@ -1,5 +1,6 @@
 """The command line: one line and status 2 for what the user can put right, and nothing half-written."""
 
+import io
 import subprocess
 import sys
 
@@ -110,6 +111,15 @@ def test_seeds_are_a_number_of_them_or_the_seeds(numbers, seeds, monkeypatch):
     settings, output = asked[0]
     assert settings.seeds == seeds
     assert output.as_posix() == f"topodl-runs/{settings.short_name()}"
+
+
+def test_a_stream_without_arrows_does_not_stop_a_command(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(evaluate_command, "run", lambda arguments: print("Dice ↑ 0.9 ± 0.1") or 0)
+    assert main(["evaluate"]) == 0
+    stream.flush()
+    assert stream.buffer.getvalue().decode("cp1252").rstrip() == "Dice ? 0.9 ± 0.1"
 
 
 def test_importing_the_command_line_is_cheap():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["evaluate", "--losses", "ce_dise"])
     2
     """
+    _print_whatever_the_stream_knows()
     parser = _Parser(prog="topodl", description="Topological data analysis for deep learning.")
     parser.add_argument("--version", action="version", version=f"topodl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -82,6 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\ntopodl {chosen.command}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _print_whatever_the_stream_knows() -> None:
+    """Let a file or pipe in a national encoding have "?" for an arrow: Windows has no other default."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":
