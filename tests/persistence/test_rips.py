@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 import topodl
 from tests.naive.rips import pairs as naive_pairs
 from topodl import InputError, MemoryLimitError, rips_persistence
+from topodl.persistence import _rips_pairing
 
 
 @st.composite
@@ -276,6 +277,18 @@ def test_a_complex_too_large_for_memory_is_refused_before_it_starts():
         rips_persistence(x, dims=(0, 4))
     assert isinstance(error.value, MemoryError)
     assert rips_persistence(x, dims=(0, 4), max_edge_length=0.05).n_samples == 1
+
+
+def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal: 8000 kB\nMemFree: 10 kB\nMemAvailable: 4000 kB\n", encoding="ascii")
+    monkeypatch.setattr(_rips_pairing, "_MEMORY", told)
+    x = torch.randn(1, 200, 3, generator=torch.Generator().manual_seed(7))
+    assert rips_persistence(x).n_samples == 1
+    with pytest.raises(MemoryLimitError, match=r"expected at most 0\.0 GiB"):
+        rips_persistence(x, dims=(0, 1, 2))
+    told.unlink()
+    assert rips_persistence(x[:, :20], dims=(0, 1, 2)).n_samples == 1
 
 
 def test_the_operator_traces_as_one_graph_and_does_not_recompile():

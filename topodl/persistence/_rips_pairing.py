@@ -7,8 +7,8 @@ Dimension 0 alone is a minimum spanning tree; dimensions 0 and 1 are `kernels.ri
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = ["pair_cloud"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
+_MEMORY = Path("/proc/meminfo")
 _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 
 
@@ -102,7 +103,9 @@ def _guard(n: int, estimate: int, reason: str, remedy: str) -> None:
 
 
 def _free_memory() -> int:
+    """Return the bytes that are free or that the file cache gives back."""
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows and macOS do not say
+        lines = _MEMORY.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # Windows and macOS do not say
         return 2**34
