@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ def test_the_512_pixel_cases_agree_in_every_metric(shared):
 
 
 def _measure_in_process(rank: int, folder: str) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    store = Path(folder, "store").as_uri()
+    torch.distributed.init_process_group("gloo", store, rank=rank, world_size=2)
     preds, target = batches(3)
     own = slice(0, 3) if rank == 0 else slice(3, 7)
     results = {}
