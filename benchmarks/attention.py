@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Callable
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,8 +16,8 @@ import networkx as nx
 import numpy as np
 import ripser
 import torch
+from timing import cpu_ms, least_ms, one_thread
 
-import topodl
 from topodl.attention import AttentionTopology, record
 from topodl.attention.models import load_text_model, token_classes_of
 
@@ -128,16 +126,6 @@ def with_templates(maps: np.ndarray, ids: np.ndarray, classes: dict[str, list[in
     return out
 
 
-def cpu_seconds(function: Callable[[], Any], repeats: int) -> float:
-    """Return the smallest CPU time of several calls; the machine may be shared."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def measure(
     n: int,
     row: tuple[str, AttentionTopology, str, int, bool, int | None],
@@ -163,11 +151,11 @@ def measure(
 
     worst = np.abs(papers() - ours().reshape(len(maps), -1)).max()
     assert worst < 1e-2, f"the features differ by {worst}"
-    slow, fast = cpu_seconds(papers, 2), cpu_seconds(ours, repeats)
-    batch = cpu_seconds(lambda: ours(BATCH), repeats) / BATCH
+    slow, fast = min(cpu_ms(papers) for _ in range(2)), least_ms(ours, repeats)
+    batch = least_ms(lambda: ours(BATCH), repeats) / BATCH
     print(
-        f"{n:>4}  {title:34} {1e3 * slow:>10.1f} {1e3 * fast:>9.2f} {slow / fast:>6.0f}x "
-        f"{1e3 * batch:>9.2f} {slow / batch:>6.0f}x {target or TARGETS.get(n, 0):>6}x",
+        f"{n:>4}  {title:34} {slow:>10.1f} {fast:>9.2f} {slow / fast:>6.0f}x "
+        f"{batch:>9.2f} {slow / batch:>6.0f}x {target or TARGETS.get(n, 0):>6}x",
         flush=True,
     )
 
@@ -178,8 +166,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=list(TARGETS))
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
+    one_thread()
     model, tokenizer = load_text_model(options.model)
     classes = token_classes_of(tokenizer)
     tree = AttentionTopology(

@@ -1,30 +1,22 @@
-"""Time the Betti matching loss on volumes beside Betti-Matching-3D: python benchmarks/betti_matching3d.py.
+"""Time the Betti matching loss on volumes beside Betti-Matching-3D.
+
+python benchmarks/betti_matching3d.py [--peers-python PATH]     a Python of the same version with topolosses,
+where it is not installed beside topodl.
 
 Forward and backward of one volume, CPU seconds of one thread, the least of several rounds. The other one is
 the compiled module of topolosses, on the same pair of volumes, with gather and gradient done by torch.
 """
 
-import importlib.util
-import pathlib
-import time
-from collections.abc import Callable
+import argparse
 from typing import Any
 
 import numpy as np
 import torch
+from peers import betti_matching_3d, borrow_packages
 from scipy import ndimage
+from timing import least, one_thread
 
-import topodl
 from topodl.losses import betti_matching_loss
-
-
-def cpu_seconds(run: Callable[[], object], rounds: int) -> float:
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def draw(kind: str, side: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,20 +32,6 @@ def draw(kind: str, side: int) -> tuple[torch.Tensor, torch.Tensor]:
         p = p + 0.3 * (blobs - blobs.min()) / np.ptp(blobs)
         p = (p - p.min()) / np.ptp(p)
     return torch.from_numpy(p)[None, None], torch.from_numpy(label.astype(np.int64))[None]
-
-
-def load_betti_matching_3d() -> Any:
-    package = importlib.util.find_spec("topolosses")
-    if package is None or not package.submodule_search_locations:
-        raise SystemExit("this comparison needs topolosses: pip install topolosses")
-    folder = pathlib.Path(package.submodule_search_locations[0]) / "losses" / "betti_matching" / "src"
-    library = next(folder.glob("betti_matching.*"))
-    spec = importlib.util.spec_from_file_location("betti_matching", library)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def peer_loss(peer: Any, p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -73,9 +51,13 @@ def peer_loss(peer: Any, p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
-    peer = load_betti_matching_3d()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers-python", metavar="PATH")
+    arguments = parser.parse_args()
+    one_thread()
+    if arguments.peers_python:
+        borrow_packages(arguments.peers_python)
+    peer = betti_matching_3d()
     print("volume     | topodl 6  | topodl 26 | Betti-Matching-3D | ratio (6) | loss 6, both")
     for kind in ("smooth", "noise"):
         for side in (32, 64):
@@ -95,12 +77,10 @@ def main() -> None:
                 loss.backward()
                 return loss.detach()
 
-            rounds = 5 if side == 32 else 3
             values = ours(6), theirs()
-            ours(26)
-            six = cpu_seconds(lambda run=ours: run(6), rounds)
-            corners = cpu_seconds(lambda run=ours: run(26), rounds)
-            other = cpu_seconds(theirs, rounds)
+            candidates = {"6": lambda run=ours: run(6), "26": lambda run=ours: run(26), "peer": theirs}
+            times = least(candidates, 5 if side == 32 else 3)
+            six, corners, other = (ms / 1e3 for ms in times.values())
             print(
                 f"{kind:6} {side}³ | {six:9.3f} | {corners:9.3f} | {other:17.3f} | {other / six:9.1f} | "
                 f"{values[0]:.6f} {values[1]:.6f}"

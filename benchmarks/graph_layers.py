@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from timing import Candidate, least
+from timing import Candidate, least, one_thread
 
 import topodl
 from topodl.layers import TOGL, RePHINE
@@ -111,7 +111,6 @@ def compare(name: str, graphs: list[tuple[Any, Any]], n_filtrations: int, rounds
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
+    one_thread()
     compare("sparse, forward and backward", random_graphs(128, (15, 30), 1.5), 8, 5)
     compare("dense, forward and backward", random_graphs(32, (60, 100), 8.0), 8, 3)

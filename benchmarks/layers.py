@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import subprocess
 import sys
-import tempfile
-import time
 import types
 from pathlib import Path
 
@@ -23,10 +20,11 @@ import gudhi.representations as gr
 import gudhi.wasserstein
 import numpy as np
 import torch
+from peers import times_of
 from persim import PersistenceImager
 from scipy.spatial import Delaunay
+from timing import least_ms, one_thread
 
-import topodl
 from topodl import Diagrams
 from topodl.distances import sliced_wasserstein_distance, wasserstein_distance
 from topodl.layers import (
@@ -74,16 +72,6 @@ print("sliced", (time.process_time() - start) * 1e3, sep="|")
 """
 
 
-def milliseconds(function, repeat: int = 5) -> float:
-    function()
-    times = []
-    for _ in range(repeat):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times) * 1e3
-
-
 def row(work: str, ours: float, peer: str, theirs: float) -> None:
     print(f"| {work} | {ours:.1f} | {peer} {theirs:.1f} | {theirs / ours:.1f} |", flush=True)
 
@@ -121,14 +109,14 @@ def vectorisations(giotto: dict[str, float]) -> None:
     ]  # fmt: skip
     for name, layer, peer in pairs:
         peer.fit(arrays)
-        theirs = milliseconds(lambda peer=peer: peer.transform(arrays), 1 if name == "images" else 2)
-        ours = milliseconds(lambda layer=layer: layer(d))
+        theirs = least_ms(lambda peer=peer: peer.transform(arrays), 1 if name == "images" else 2)
+        ours = least_ms(lambda layer=layer: layer(d))
         row(f"{name}, float32", ours, "GUDHI", theirs)
-        row(f"{name}, float64", milliseconds(lambda layer=layer: layer(double)), "GUDHI", theirs)
+        row(f"{name}, float64", least_ms(lambda layer=layer: layer(double)), "GUDHI", theirs)
         if name in giotto:
             row(f"{name}, float32", ours, "giotto-tda", giotto[name])
         if name != "Betti curves":
-            both = milliseconds(lambda layer=layer: layer(with_gradient(d)).sum().backward())
+            both = least_ms(lambda layer=layer: layer(with_gradient(d)).sum().backward())
             row(f"{name}, float32, forward and backward", both, "GUDHI (forward)", theirs)
     imager = PersistenceImager(
         (0, 1.2), (0, 1.2), 0.024, kernel_params={"sigma": [[0.0025, 0.0], [0.0, 0.0025]]}
@@ -136,9 +124,9 @@ def vectorisations(giotto: dict[str, float]) -> None:
     layer = PersistenceImage(50, (0, 1.2), (0, 1.2), 0.05, pixels="integral")
     row(
         "integrated images, float32",
-        milliseconds(lambda: layer(d)),
+        least_ms(lambda: layer(d)),
         "persim",
-        milliseconds(lambda: imager.transform(arrays), 1),
+        least_ms(lambda: imager.transform(arrays), 1),
     )
 
 
@@ -167,9 +155,9 @@ def euler(folder: Path | None) -> None:
     hard = EulerCharacteristicTransform(64, 64, radius=RADIUS, mode="hard", ambient_dim=3)
     soft = EulerCharacteristicTransform(64, 64, radius=RADIUS, scale=100.0, ambient_dim=3)
     thresholds = torch.linspace(-RADIUS, RADIUS, 64)
-    forward = milliseconds(lambda: peer(x, soft.directions, thresholds, 100.0), 2)
-    row("hard Euler transform, forward", milliseconds(lambda: hard(x)), name, forward)
-    row("soft Euler transform, forward", milliseconds(lambda: soft(x)), name, forward)
+    forward = least_ms(lambda: peer(x, soft.directions, thresholds, 100.0), 2)
+    row("hard Euler transform, forward", least_ms(lambda: hard(x)), name, forward)
+    row("soft Euler transform, forward", least_ms(lambda: soft(x)), name, forward)
     backward_row("soft Euler transform", x, soft, name, lambda x: peer(x, soft.directions, thresholds, 100.0))
     if folder is not None:
         euler_of_complexes(soft, module)
@@ -207,9 +195,9 @@ def backward_row(work: str, x: torch.Tensor, ours, name: str, theirs) -> None:
 
     row(
         f"{work}, forward and backward",
-        milliseconds(lambda: step(ours)),
+        least_ms(lambda: step(ours)),
         name,
-        milliseconds(lambda: step(theirs), 2),
+        least_ms(lambda: step(theirs), 2),
     )
 
 
@@ -243,17 +231,17 @@ def distances(topological: str | None) -> None:
                     keep_essential_parts=False,
                 ).backward()  # fmt: skip
 
-        ours = milliseconds(
+        ours = least_ms(
             lambda o=order, q=norm: wasserstein_distance(with_gradient(a), b, o, q).sum().backward()
         )
         row(
             f"Wasserstein, order {order}, norm {norm}, forward and backward",
             ours,
             "GUDHI with POT",
-            milliseconds(theirs, 1),
+            least_ms(theirs, 1),
         )
-    ours = milliseconds(lambda: sliced_wasserstein_distance(with_gradient(a), b, 50).sum().backward())
-    for value in run_peer(topological, TOPOLOGICAL, np.array([first, second])).values():
+    ours = least_ms(lambda: sliced_wasserstein_distance(with_gradient(a), b, 50).sum().backward())
+    for value in times_of(topological, TOPOLOGICAL, np.array([first, second])).values():
         row("sliced Wasserstein, 50 directions", ours, "torch-topological with 10 directions", value)
     try:
         import oineus.diff
@@ -270,20 +258,8 @@ def distances(topological: str | None) -> None:
         "sliced Wasserstein, 50 directions, forward and backward",
         ours,
         "oineus",
-        milliseconds(oineus_sliced, 1),
+        least_ms(oineus_sliced, 1),
     )
-
-
-def run_peer(python: str | None, script: str, data: np.ndarray) -> dict[str, float]:
-    """Return the milliseconds that a script prints as name|value, run by another Python on an array."""
-    if python is None:
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data.npy"
-        np.save(path, data)
-        command = [python, "-c", script, str(path)]
-        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {name: float(value) for name, value in (line.split("|") for line in out.splitlines())}
 
 
 def main() -> None:
@@ -292,12 +268,11 @@ def main() -> None:
     parser.add_argument("--peers", help="a Python that has giotto-tda")
     parser.add_argument("--topological", help="a Python that has torch-topological")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
+    one_thread()
     print_memory()  # first: it looks at the most memory that the process has ever held
     print("| work | topodl, ms | peer, ms | ratio |\n|---|---|---|---|")
     table = Diagrams.from_gudhi(random_diagrams(256, 200, 0)).to_giotto()
-    vectorisations(run_peer(arguments.peers, GIOTTO, table))
+    vectorisations(times_of(arguments.peers, GIOTTO, table))
     euler(arguments.dect)
     distances(arguments.topological)
 

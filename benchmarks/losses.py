@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 import torch.nn.functional as F
+from peers import borrow_packages
 from scipy import ndimage
+from timing import Candidate, least, one_thread
 
-import topodl
 from topodl.losses import SegmentationLoss, registry
 
 Call = Callable[[torch.Tensor], torch.Tensor]
@@ -84,17 +83,21 @@ def logits_for(labels: torch.Tensor, kind: str) -> torch.Tensor:
     return torch.from_numpy(np.stack(out).astype(np.float32))
 
 
-def seconds(call: Call, unit: Call, logits: torch.Tensor, budget: float = 2.0) -> tuple[float, float]:
-    """Best processor times of forward and backward of `call` and of `unit`, by turns, three at least."""
-    best, runs, start = [float("inf")] * 2, 0, time.perf_counter()
-    while runs < 3 or (runs < 40 and time.perf_counter() - start < budget):
-        for k, function in enumerate((call, unit)):
-            z = logits.clone().requires_grad_()
-            before = time.process_time()
-            function(z).backward()
-            best[k] = min(best[k], time.process_time() - before)
-        runs += 1
-    return best[0], best[1]
+def step(call: Call, logits: torch.Tensor) -> Candidate:
+    """Return the forward and backward pass of a loss."""
+    z = logits.clone().requires_grad_()
+
+    def run() -> None:
+        z.grad = None
+        call(z).backward()
+
+    return run
+
+
+def with_unit(call: Call, unit: Call, logits: torch.Tensor) -> tuple[float, float]:
+    """Return the milliseconds of forward and backward of `call` and of `unit`, by turns."""
+    times = least({"loss": step(call, logits), "unit": step(unit, logits)}, 40, seconds=2.0)
+    return times["loss"], times["unit"]
 
 
 def study_ce_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -146,25 +149,17 @@ def peer_calls(labels: torch.Tensor) -> dict[str, Call]:
     return calls
 
 
-def borrow_packages(python: str) -> None:
-    """Let this process find the packages of another Python of the same version, after its own."""
-    program = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
-    sys.path.append(done.stdout.strip())
-    # topolosses imports it for one loss that needs the weights of a network
-    sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
-
-
 def main() -> None:
     """Print one table: seconds and ratio on smooth and on rough logits."""
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
+    one_thread()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name")
     parser.add_argument("--peers-python", metavar="PATH")
     arguments = parser.parse_args()
     if arguments.peers_python:
         borrow_packages(arguments.peers_python)
+        # topolosses imports it for one loss that needs the weights of a network
+        sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
     labels = labels_512()
     smooth, rough = logits_for(labels, "smooth"), logits_for(labels, "rough")
     rows = own_calls(labels, arguments.names)
@@ -176,10 +171,10 @@ def main() -> None:
         "| loss | ms smooth | ratio | ms rough | ratio | at most | original |\n|---|---|---|---|---|---|---|"
     )
     for row, (call, limit, original) in rows.items():
-        (s, unit_s), (r, unit_r) = seconds(call, unit, smooth), seconds(call, unit, rough)
+        (s, unit_s), (r, unit_r) = with_unit(call, unit, smooth), with_unit(call, unit, rough)
         bound = "" if limit is None else f"{limit:g}"
-        ratios = f"{s / unit_s:.2f} | {1e3 * r:.1f} | {r / unit_r:.2f}"
-        print(f"| {row} | {1e3 * s:.1f} | {ratios} | {bound} | {original} |", flush=True)
+        ratios = f"{s / unit_s:.2f} | {r:.1f} | {r / unit_r:.2f}"
+        print(f"| {row} | {s:.1f} | {ratios} | {bound} | {original} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,16 @@
 """Time the metrics on two 512 x 512 masks beside other implementations: python benchmarks/metrics.py.
 
-CPU seconds of one thread, the least of several rounds; the ratio is that of the other to topodl.
+CPU milliseconds of one thread, the least of several rounds; the ratio is that of the other to topodl.
 """
-
-import time
-from collections.abc import Callable
 
 import gudhi
 import numpy as np
 import torch
 from scipy import ndimage
+from timing import least_ms, one_thread
 
-import topodl
 from topodl.datasets import SyntheticMortar
 from topodl.metrics import betti_error, betti_numbers, cldice_score, dice_score, hausdorff_distance_95
-
-
-def cpu_seconds(run: Callable[[], object], rounds: int = 5) -> float:
-    run()
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def gudhi_betti(mask: np.ndarray) -> list[int]:
@@ -33,8 +20,7 @@ def gudhi_betti(mask: np.ndarray) -> list[int]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
+    one_thread()
     target = torch.stack([SyntheticMortar(2, size=512)[i]["label"][0] for i in range(2)])
     rng = np.random.default_rng(0)
     noise = ndimage.gaussian_filter(rng.normal(size=target.shape), (0, 3, 3))
@@ -61,11 +47,11 @@ def main() -> None:
         ),
     }
     for name, (ours, other, label) in rows.items():
-        mine = cpu_seconds(ours)
-        line = f"{name:26s} {mine * 1e3:8.1f} ms"
+        mine = least_ms(ours)
+        line = f"{name:26s} {mine:8.1f} ms"
         if other is not None:
-            theirs = cpu_seconds(other)
-            line += f"   {label} {theirs * 1e3:8.1f} ms   ratio {theirs / mine:6.1f}"
+            theirs = least_ms(other)
+            line += f"   {label} {theirs:8.1f} ms   ratio {theirs / mine:6.1f}"
         print(line)
 
 

@@ -11,19 +11,15 @@ rounds of the peer's time by topodl's. Points and graphs are in `persistence_poi
 from __future__ import annotations
 
 import argparse
-import glob
-import importlib.util
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import Worker, betti_matching_3d, serve
+from timing import cpu_ms, one_thread
 
 Call = Callable[[], Any]
 
@@ -60,7 +56,6 @@ def topodl_pairs(x: np.ndarray) -> Call:
 
     import topodl
 
-    topodl.set_num_threads(1)
     batch = torch.from_numpy(x)[None]
     return lambda: topodl.cubical_persistence(batch)
 
@@ -70,7 +65,6 @@ def topodl_batch(x: np.ndarray) -> Call:
 
     import topodl
 
-    topodl.set_num_threads(1)
     batch = torch.from_numpy(x)
     return lambda: topodl.cubical_persistence(batch)
 
@@ -80,7 +74,6 @@ def topodl_loop(x: np.ndarray) -> Call:
 
     import topodl
 
-    topodl.set_num_threads(1)
     batch = torch.from_numpy(x)
     return lambda: [topodl.cubical_persistence(sample[None]) for sample in batch]
 
@@ -90,7 +83,6 @@ def topodl_backward(x: np.ndarray) -> Call:
 
     import topodl
 
-    topodl.set_num_threads(1)
     batch = torch.from_numpy(x.reshape(-1, *x.shape[-2:]))
 
     def run():
@@ -160,12 +152,7 @@ def oineus_pairs(x: np.ndarray) -> Call:
 
 
 def betti_matching_pairs(x: np.ndarray) -> Call:
-    folder = importlib.util.find_spec("topolosses").submodule_search_locations[0]
-    library = glob.glob(f"{folder}/losses/betti_matching/src/betti_matching.*.so")[0]
-    spec = importlib.util.spec_from_file_location("betti_matching", library)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    values = x.astype(np.float64)
+    module, values = betti_matching_3d(), x.astype(np.float64)
     return lambda: module.compute_barcode(values)
 
 
@@ -209,12 +196,6 @@ ELSEWHERE = {"Betti-Matching-3D": "topolosses", "torch-topological, backward": "
 # --- timing ---
 
 
-def cpu_ms(call: Call) -> float:
-    start = time.process_time()
-    call()
-    return 1e3 * (time.process_time() - start)
-
-
 class Here:
     """Runs engines in this process."""
 
@@ -235,26 +216,11 @@ class There:
     """Runs engines in a process with another interpreter, and answers as `Here` does."""
 
     def __init__(self, python: str) -> None:
-        command = [python, __file__, "--serve"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._worker = Worker(python, __file__, "--serve")
 
     def ms(self, engine: str, path: str) -> float:
         """Return the time of one call in the other process."""
-        print(json.dumps([engine, path]), file=self._process.stdin, flush=True)
-        answer = json.loads(self._process.stdout.readline())
-        if isinstance(answer, str):
-            raise RuntimeError(answer)
-        return answer
-
-
-def serve() -> None:
-    here = Here()
-    for line in sys.stdin:
-        try:
-            answer: Any = here.ms(*json.loads(line))
-        except Exception as error:
-            answer = f"{type(error).__name__}: {error}"
-        print(json.dumps(answer), flush=True)
+        return self._worker.ask(engine, path)
 
 
 class Runners:
@@ -329,8 +295,9 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve()
+        serve(Here().ms)
         return
+    one_thread()
     runners, rng = Runners(arguments.peers_python), np.random.default_rng(0)
     print("| work | topodl ms | peer | peer ms | ratio |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -12,9 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from timing import Candidate, least
+from timing import Candidate, least, one_thread
 
-import topodl
 from topodl.kernels.spanning_tree import spanning_tree_of_matrix
 from topodl.losses import TopologicalAutoencoderLoss
 
@@ -94,6 +93,5 @@ def report(times: dict[str, float], unit: str) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    topodl.set_num_threads(1)
+    one_thread()
     autoencoder_loss()
