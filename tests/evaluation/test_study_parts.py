@@ -11,12 +11,13 @@ import torch
 from scipy import ndimage
 
 from topodl import InputError
+from topodl._files import atomic_path
 from topodl.evaluation.augmentation import _published_transforms, build_augmentation, rand_hue
 from topodl.evaluation.data import Images, _resized, standardised, training_batches
 from topodl.evaluation.networks import build_network, check_image_size
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import generator, private_randomness, seed_all
-from topodl.evaluation.run_folder import METRIC_COLUMNS, atomic_path, read_rows, write_rows
+from topodl.evaluation.run_folder import METRIC_COLUMNS, read_rows, write_rows
 from topodl.evaluation.scoring import measure_masks
 from topodl.evaluation.settings import StudySettings
 

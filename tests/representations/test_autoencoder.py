@@ -11,7 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from topodl.errors import InputError
-from topodl.representations import TopologicalAutoencoder, autoencoder
+from topodl.representations import TopologicalAutoencoder
+from topodl.representations._training_run import resolve_device
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_unusable_input_is_named(X):
 
 def test_device(X):
     model = quick(device="auto").fit(X)
-    assert next(model.parameters()).device.type == autoencoder.resolve_device("", "auto").type
+    assert next(model.parameters()).device.type == resolve_device("", "auto").type
     quick(device="meta")  # settings are looked at by fit alone
     for device in ("cuda:99", "abacus"):
         with pytest.raises(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from topodl.cli import main
-from topodl.representations import autoencoder, spheres_command
+from topodl.representations import spheres_command
+from topodl.representations._training_run import TrainingRun
 
 SMALL = ["spheres", "--samples", "8", "--epochs", "4"]
 METHODS = ["--methods", "PCA", "Autoencoder", "TopoAE"]
@@ -45,7 +46,7 @@ def test_writes_results_a_table_and_a_picture(finished):
 
 
 def test_goes_on_after_a_break_to_the_same_results(finished, tmp_path, monkeypatch, capsys):
-    record, epochs = autoencoder._Run.record, []
+    record, epochs = TrainingRun.record, []
 
     def interrupted(run, means):
         record(run, means)
@@ -54,7 +55,7 @@ def test_goes_on_after_a_break_to_the_same_results(finished, tmp_path, monkeypat
             raise KeyboardInterrupt
 
     command = [*SMALL, *METHODS, "--seeds", "0", "1", "--output", str(tmp_path)]
-    monkeypatch.setattr(autoencoder._Run, "record", interrupted)
+    monkeypatch.setattr(TrainingRun, "record", interrupted)
     assert main(command) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert len(epochs) == 6

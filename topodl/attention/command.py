@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 
 __all__ = ["add_arguments", "run"]
@@ -131,26 +132,24 @@ def _compute(step: Any, texts: list[str], parts: Path) -> list[str]:
         if file.is_file():
             continue
         table = step.transform(texts[k * _CHUNK : (k + 1) * _CHUNK])
-        partial = parts / f"{k:06}.partial.npy"
-        np.save(partial, table)
-        partial.replace(file)
+        with atomic_path(file) as partial, partial.open("wb") as stream:
+            np.save(stream, table)
     return [str(name) for name in step.get_feature_names_out()]
 
 
 def _write(out: Path, names: list[str], chunks: list[np.ndarray[Any, Any]]) -> None:
-    partial = out.with_name(out.name + ".partial")
-    if out.suffix == ".parquet":
-        arrow = _pyarrow()
-        table = np.concatenate(chunks)
-        columns = [arrow.array(np.arange(1, len(table) + 1)), *(arrow.array(c) for c in table.T.copy())]
-        arrow.parquet.write_table(arrow.table(columns, names=["line", *names]), partial)
-    else:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["line", *names])
-            for number, row in enumerate((row for chunk in chunks for row in chunk), 1):
-                writer.writerow([number, *(f"{value:.9g}" for value in row)])
-    partial.replace(out)
+    with atomic_path(out) as partial:
+        if out.suffix == ".parquet":
+            arrow = _pyarrow()
+            table = np.concatenate(chunks)
+            columns = [arrow.array(np.arange(1, len(table) + 1)), *(arrow.array(c) for c in table.T.copy())]
+            arrow.parquet.write_table(arrow.table(columns, names=["line", *names]), partial)
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(["line", *names])
+                for number, row in enumerate((row for chunk in chunks for row in chunk), 1):
+                    writer.writerow([number, *(f"{value:.9g}" for value in row)])
 
 
 def _pyarrow() -> Any:

@@ -21,6 +21,7 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from topodl._files import atomic_path
 from topodl.attention._catalog import CONTROL
 from topodl.attention.corpora import LabelledTexts, MinimalPairs
 from topodl.attention.divergence import rtd
@@ -119,12 +120,8 @@ def _extract_part(
 
 
 def _save(file: Path, part: TextFeatures) -> None:
-    """Write a part of the features so that it appears under its name only when it is whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    with atomic_path(file) as partial, partial.open("wb") as stream:
         np.savez(stream, values=part.values, names=np.array(part.names), embeddings=part.embeddings)
-    partial.replace(file)
 
 
 def feature_sets(features: TextFeatures) -> dict[str, Array]:

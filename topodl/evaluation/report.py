@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import topodl
+from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.loading import METRICS, Study, load_studies
 from topodl.evaluation.overlays import ERROR_STYLES, OTHER_ERRORS, load_examples
-from topodl.evaluation.run_folder import RunFolder, atomic_path
+from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.statistics import Correction
 from topodl.evaluation.tables import cost_table, group_table, p_value_table, result_table, rule_sentence
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "atomic_path", "read_rows", "write_rows"]
+from topodl._files import atomic_path
+
+__all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "read_rows", "write_rows"]
 
 # The columns of TopoMortar's own results, in its order; they follow the column "ID".
 METRIC_COLUMNS = (
@@ -105,18 +105,6 @@ class RunFolder:
     def read_settings(self) -> dict[str, Any]:
         """Return what `settings.json` says."""
         return json.loads(self.settings.read_text(encoding="utf-8"))
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes `path` in one step when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

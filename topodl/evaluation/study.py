@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import topodl
+from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.data import StudyData, load_data
 from topodl.evaluation.progress import StudyProgress
@@ -23,7 +24,6 @@ from topodl.evaluation.run_folder import (
     COST_COLUMNS,
     METRIC_COLUMNS,
     RunFolder,
-    atomic_path,
     read_rows,
     write_rows,
 )

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from topodl._files import atomic_path
 from topodl.errors import InputError
 from topodl.evaluation.augmentation import build_augmentation
 from topodl.evaluation.data import StudyData, training_batches
 from topodl.evaluation.memory import peak_memory, reset_peak_memory
 from topodl.evaluation.networks import build_network
 from topodl.evaluation.randomness import INITIALISATION, STEP, seed_all
-from topodl.evaluation.run_folder import METRIC_COLUMNS, atomic_path
+from topodl.evaluation.run_folder import METRIC_COLUMNS
 from topodl.evaluation.scoring import foreground_probabilities, predict_and_measure
 from topodl.evaluation.settings import StudySettings, regresses_depth
 from topodl.losses import DeepSupervisionLoss, registry, topomortar_head_weights

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from topodl._checks import check_number
+    from topodl._files import atomic_path
     from topodl.representations.graph_classification import TrainingSettings, classify_graphs, fold_of
 
     for name in ("epochs", "batch_size", "hidden"):
@@ -82,9 +83,8 @@ def run(args: argparse.Namespace) -> int:
             pairs = None if args.data else np.arange(graphs.n_graphs) // 2
             parts = fold_of(graphs.y, fold, args.folds, seed, pairs)
             results[key] = classify_graphs(graphs, parts, settings, seed)
-            partial = file.with_suffix(".part")
-            partial.write_text(json.dumps(results, indent=1), encoding="utf-8")
-            partial.replace(file)
+            with atomic_path(file) as partial:
+                partial.write_text(json.dumps(results, indent=1), encoding="utf-8")
     table = _table({key: (*names, results[key]) for key, names in keys.items()})
     (file.parent / "results.md").write_text(table, encoding="utf-8")
     print(table)

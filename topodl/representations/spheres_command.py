@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what would fail after the folder is made, or after an hour."""
-    from topodl.representations.autoencoder import resolve_device
+    from topodl.representations._training_run import resolve_device
 
     check_number(_NAME, "samples", args.samples, low=_LEAST_SAMPLES, integer=True)
     check_number(_NAME, "epochs", args.epochs, low=1, integer=True)
@@ -142,9 +142,8 @@ def _umap(train: Any, test: Any, seed: int) -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of what it could use besides, and of the one thread that a seed asks for
+        # It warns of packages that it could use besides, and that a seed leaves it one thread.
+        warnings.simplefilter("ignore")
         import umap
 
         return umap.UMAP(n_components=2, random_state=seed).fit(train).transform(test)

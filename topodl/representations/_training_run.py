@@ -1,0 +1,91 @@
+"""A training with a checkpoint: it goes on where it was stopped, and ends with its best weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+from topodl._checks import fail
+from topodl._files import atomic_path
+
+if TYPE_CHECKING:
+    from topodl.representations.autoencoder import TopologicalAutoencoder
+
+__all__ = ["TrainingRun", "resolve_device"]
+
+# Settings that do not change what is learnt in an epoch, so that a checkpoint serves with other values of
+# them.
+_HOW = {"checkpoint", "device", "early_stopping", "max_epochs", "verbose"}
+
+
+class TrainingRun:
+    """The state of a training: its history, the best weights, the checkpoint."""
+
+    def __init__(
+        self, model: TopologicalAutoencoder, optimiser: torch.optim.Optimizer, samples: torch.Tensor
+    ) -> None:
+        self.model, self.optimiser = model, optimiser
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] | None = None
+        settings = {
+            k: repr(v) for k, v in BaseEstimator.get_params(model, deep=False).items() if k not in _HOW
+        }
+        content = float(samples.double().sum())
+        self.identity = {"settings": settings, "shape": list(samples.shape), "sum": content}
+        self.path = None if model.checkpoint is None else Path(model.checkpoint)
+
+    def is_stale(self) -> bool:
+        """Whether the validation loss has not fallen for as many epochs as the model waits."""
+        values = [means["validation"] for means in self.history if "validation" in means]
+        patience = self.model.early_stopping
+        return patience is not None and bool(values) and len(values) - 1 - int(np.argmin(values)) >= patience
+
+    def record(self, means: dict[str, float]) -> None:
+        """Add an epoch, keep its weights if they are the best, and save the checkpoint."""
+        self.history.append(means)
+        values = [each["validation"] for each in self.history if "validation" in each]
+        if values and int(np.argmin(values)) == len(values) - 1:
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        if self.path is not None:
+            state = {
+                "identity": self.identity,
+                "history": self.history,
+                "best": self.best,
+                "model": self.model.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            }
+            with atomic_path(self.path) as partial:
+                torch.save(state, partial)
+
+    def resume(self) -> None:
+        """Take the state of the checkpoint, if there is one."""
+        if self.path is None or not self.path.exists():
+            return
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        if state["identity"] != self.identity:
+            came = f"is {self.path}, of other settings or data"
+            expected = "a checkpoint of this training, or no file there"
+            raise fail("TopologicalAutoencoder", "checkpoint", came, expected)
+        self.history, self.best = state["history"], state["best"]
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def restore_best(self) -> None:
+        """Give the model the weights of its lowest validation loss."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+
+
+def resolve_device(function: str, device: str) -> torch.device:
+    """Return the device of that name, "auto" decided; raise if it is not there."""
+    if device == "auto":
+        available = torch.accelerator.is_available()
+        return (torch.accelerator.current_accelerator() if available else None) or torch.device("cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError) as error:  # which of them depends on how torch was built
+        raise fail(function, "device", f"is {device!r}", "a device that this torch has") from error
