@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from topodl import _interchange
-from topodl._checks import check_tensor, fail
+from topodl._checks import fail
+from topodl._diagram_checks import check_form, check_values, sample_indices
 from topodl._host import on_host
 from topodl._segments import (
     offsets_of,
@@ -104,63 +105,11 @@ class Diagrams:
         self.birth_cells, self.death_cells = _as_columns(birth_cells), _as_columns(death_cells)
         self.n_samples = int(n_samples)
         self.homology_dims = tuple(sorted({int(k) for k in homology_dims}))
-        self._check_form()
+        check_form(self, _TENSORS)
         # Looking at values would break the graph of a compiled model, whose diagrams come from the engine.
         if not torch.compiler.is_compiling():
-            self._check_values()
+            check_values(self)
             self._sort()
-
-    def _check_form(self) -> None:
-        for name in _TENSORS:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            check_tensor("Diagrams", name, value)
-            if value.shape[:1] != self.births.shape[:1] or value.ndim != (2 if "cells" in name else 1):
-                wanted = "(P, k)" if "cells" in name else "(P,)"
-                raise fail(
-                    "Diagrams", name, f"has shape {tuple(value.shape)}", f"{wanted} with P = len(births)"
-                )
-            if name in ("births", "deaths"):
-                if value.dtype != self.births.dtype or not value.is_floating_point():
-                    raise fail(
-                        "Diagrams", name, f"has dtype {value.dtype}", "one floating dtype for both ends"
-                    )
-            elif value.dtype != torch.int64:
-                raise fail("Diagrams", name, f"has dtype {value.dtype}", "torch.int64")
-            if value.device != self.births.device:
-                raise fail(
-                    "Diagrams", name, f"is on {value.device}", f"the births' device {self.births.device}"
-                )
-        if self.n_samples < 0:
-            raise fail("Diagrams", "n_samples", f"is {self.n_samples}", "at least 0")
-        if self.homology_dims and self.homology_dims[0] < 0:
-            raise fail("Diagrams", "homology_dims", f"is {self.homology_dims}", "dimensions of at least 0")
-
-    def _check_values(self) -> None:
-        if len(self.births) == 0:
-            return
-        if bool(torch.isnan(self.births.detach().sum() + self.deaths.detach().sum())):
-            self._reject_nan()
-        low, high = torch.aminmax(self.samples)
-        if low < 0 or high >= self.n_samples:
-            came = f"lie in {int(low)}…{int(high)}"
-            raise fail("Diagrams", "samples", came, f"indices below n_samples = {self.n_samples}")
-        ends = [int(k) for k in torch.aminmax(self.dims)]
-        strange = [k for k in ends if k not in self.homology_dims]
-        gaps = [] if strange else [k for k in range(*ends) if k not in self.homology_dims]
-        strange += [k for k in gaps if bool((self.dims == k).any())]
-        if strange:
-            raise fail("Diagrams", "dims", f"have {strange[0]}", f"only homology_dims = {self.homology_dims}")
-
-    def _reject_nan(self) -> None:
-        for name in ("births", "deaths"):
-            is_nan = torch.isnan(getattr(self, name).detach())
-            if bool(is_nan.any()):  # the sum of values that brought us here may also have been inf − inf
-                first = int(is_nan.nonzero()[0, 0])
-                raise fail(
-                    "Diagrams", f"{name}[{first}]", f"is NaN (sample {int(self.samples[first])})", "numbers"
-                )
 
     def _sort(self) -> None:
         keys = self.segments
@@ -258,28 +207,9 @@ class Diagrams:
                 kept = slice(first, last)
                 return self._take(kept, samples=self.samples[kept] - start, n_samples=stop - start)
             index = torch.arange(self.n_samples)[list(range(start, stop, step))]
-        which = self._sample_indices(index)
+        which = sample_indices(self, index)
         positions, samples = take_segments(self.sample_offsets, which)
         return self._take(positions, samples=samples, n_samples=len(which))
-
-    def _sample_indices(self, index: Any) -> torch.Tensor:
-        which = torch.as_tensor(index, device=self.samples.device)
-        if which.numel() == 0 and which.dtype != torch.bool:
-            which = which.to(torch.int64)
-        if which.ndim != 1 or which.is_floating_point() or which.is_complex():
-            raise TypeError(
-                "Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
-            )
-        if which.dtype == torch.bool:
-            if len(which) != self.n_samples:
-                came = f"has {len(which)} entries"
-                raise fail(
-                    "Diagrams", "the mask of samples", came, f"one of the {self.n_samples} samples each"
-                )
-            return which.nonzero()[:, 0]
-        if bool(((which < -self.n_samples) | (which >= self.n_samples)).any()):
-            raise IndexError(f"Diagrams: an index is out of range; there are {self.n_samples} samples")
-        return torch.where(which < 0, which + self.n_samples, which).to(torch.int64)
 
     # Choosing bars
 
