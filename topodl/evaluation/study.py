@@ -38,7 +38,7 @@ __all__ = ["run_study"]
 
 Pair = tuple[str, int]
 _NAME = "topodl evaluate"
-_LIBRARIES = ("torch", "numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
+_LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
 
 
 def run_study(
@@ -206,12 +206,13 @@ def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) ->
 
 
 def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
-    installed = {name: _version(name) for name in _LIBRARIES}
+    # Torch's own word has the CUDA version that it was built for, its package's name not always.
+    versions = {"topodl": topodl.__version__, "python": platform.python_version(), "torch": torch.__version__}
     images = {name: len(getattr(data, name)) for name in ("train", "val", "test")}
     return {
         "settings": settings.as_dict(),
         "images": {**images, "height": data.test.images.shape[2], "width": data.test.images.shape[3]},
-        "versions": {"topodl": topodl.__version__, "python": platform.python_version(), **installed},
+        "versions": {**versions, **{name: _version(name) for name in _LIBRARIES}},
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
