@@ -19,6 +19,7 @@ __all__ = [
     "check_tensor",
     "fail",
     "reject_nan",
+    "reject_non_finite",
 ]
 
 
@@ -52,6 +53,16 @@ def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str)
     sample, *position = where[0].tolist()
     at = f" at ({', '.join(map(str, position))})" if position else ""
     raise fail(function, f"{argument}[{sample}]", f"has NaN{at}", expected)
+
+
+def reject_non_finite(function: str, argument: str, value: torch.Tensor) -> None:
+    """Raise an `InputError` that names the sample of the first NaN or infinity in `value` (B, …)."""
+    if math.isfinite(float(value.detach().sum())):
+        return
+    reject_nan(function, argument, value, "finite values")
+    infinite = value.detach().isinf().nonzero()
+    if len(infinite):  # the sum of large values may be infinite, too
+        raise fail(function, f"{argument}[{int(infinite[0, 0])}]", "has an infinite value", "finite values")
 
 
 def check_choice(function: str, argument: str, value: Any, choices: Sequence[Any]) -> None:

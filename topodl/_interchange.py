@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._precision import to_numpy
 
 if TYPE_CHECKING:
     from topodl.diagrams import Diagrams
@@ -47,7 +48,7 @@ def from_padded(cls: type[Diagrams], bars: torch.Tensor, mask: torch.Tensor | No
 def to_structured(d: Diagrams) -> Array:
     """Write a structured array."""
     fields = {"sample": d.samples, "dim": d.dims, "birth": d.births, "death": d.deaths}
-    columns = {name: _as_array(value) for name, value in fields.items()}
+    columns = {name: to_numpy(value) for name, value in fields.items()}
     table = np.empty(d.n_bars, dtype=[(name, column.dtype) for name, column in columns.items()])
     for name, column in columns.items():
         table[name] = column
@@ -58,7 +59,7 @@ def to_gudhi(d: Diagrams, dim: int | None) -> list[Any]:
     """Write lists of (dimension, (birth, death)), or arrays of one dimension."""
     if dim is not None:
         d = d.dim(dim)
-        return np.split(_bars(d), _as_array(d.sample_offsets)[1:-1]) if d.n_samples else []
+        return np.split(_bars(d), to_numpy(d.sample_offsets)[1:-1]) if d.n_samples else []
     pairs = list(zip(d.dims.tolist(), zip(d.births.tolist(), d.deaths.tolist(), strict=True), strict=True))
     ends = d.sample_offsets.tolist()
     return [pairs[start:end] for start, end in itertools.pairwise(ends)]
@@ -82,7 +83,7 @@ def to_persim(d: Diagrams) -> list[list[Array]]:
     """Write one array a sample and dimension."""
     if d.n_segments == 0:
         return [[] for _ in range(d.n_samples)]
-    pieces = np.split(_bars(d), _as_array(d.offsets)[1:-1])
+    pieces = np.split(_bars(d), to_numpy(d.offsets)[1:-1])
     k = len(d.homology_dims)
     return [pieces[start : start + k] for start in range(0, len(pieces), k)]
 
@@ -108,19 +109,19 @@ def from_persim(
 
 def to_giotto(d: Diagrams) -> Array:
     """Write births, deaths and dimensions, each dimension padded on the diagonal to its width."""
-    counts = _as_array(d.counts)
+    counts = to_numpy(d.counts)
     widths = counts.max(0) if d.n_samples else np.zeros(len(d.homology_dims), dtype=int)
     starts = np.concatenate([[0], np.cumsum(widths)])
     out = np.zeros((d.n_samples, int(starts[-1]), 3))
-    bars, segments, offsets = _bars(d), _as_array(d.segments), _as_array(d.offsets)
+    bars, segments, offsets = _bars(d), to_numpy(d.segments), to_numpy(d.offsets)
     for place, k in enumerate(d.homology_dims):
         block = out[:, starts[place] : starts[place + 1]]
         block[..., 2] = k
-        mine = _as_array(d.dims) == k
+        mine = to_numpy(d.dims) == k
         if mine.any():
             block[..., :2] = bars[mine, 0].min()
     column = starts[:-1][segments % max(len(d.homology_dims), 1)] + np.arange(d.n_bars) - offsets[segments]
-    out[_as_array(d.samples), column, :2] = bars
+    out[to_numpy(d.samples), column, :2] = bars
     return out
 
 
@@ -168,10 +169,5 @@ def _bar_array(where: str, argument: str, item: Any) -> Array:
     return array
 
 
-def _as_array(value: torch.Tensor) -> Array:
-    value = value.detach().cpu()
-    return (value.float() if value.dtype in (torch.float16, torch.bfloat16) else value).numpy()
-
-
 def _bars(d: Diagrams) -> Array:
-    return np.stack([_as_array(d.births), _as_array(d.deaths)], -1)
+    return np.stack([to_numpy(d.births), to_numpy(d.deaths)], -1)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._precision import HALF_TYPES, to_numpy
 from topodl._segments import offsets_of, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
@@ -229,7 +230,7 @@ def _sorted_gap(
 
 def _argsort(values: torch.Tensor) -> torch.Tensor:
     """Return the order of the last axis; NumPy's sort is three times as fast as torch's on the CPU."""
-    if values.device.type != "cpu" or values.dtype in (torch.float16, torch.bfloat16):
+    if values.device.type != "cpu" or values.dtype in HALF_TYPES:
         return values.argsort(dim=-1)
     return torch.from_numpy(np.argsort(values.numpy(), axis=-1))
 
@@ -259,9 +260,8 @@ def _with_dims(d: Diagrams, dims: tuple[int, ...]) -> Diagrams:
 
 def _bars(d: Diagrams) -> list[Array]:
     """Return the bars (n, 2) of each (sample, dimension)."""
-    ends = torch.stack([d.births, d.deaths], 1).detach().cpu()
-    ends = ends.float() if ends.dtype in (torch.float16, torch.bfloat16) else ends
-    return np.split(ends.numpy(), d.offsets[1:-1].cpu().numpy()) if d.n_segments else []
+    ends = to_numpy(torch.stack([d.births, d.deaths], 1))
+    return np.split(ends, d.offsets[1:-1].cpu().numpy()) if d.n_segments else []
 
 
 def _matching(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
 from topodl.errors import MissingDependencyError
 
@@ -51,11 +52,11 @@ def plot_diagram(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     infinity, lowest = high + 2 * margin, low - 2 * margin
     ax.plot([low - margin, high + margin], [low - margin, high + margin], color="0.6", linewidth=1, zorder=0)
     for i, k in enumerate(one.homology_dims):
-        births, deaths = (_array(x) for x in (one.dim(k).births, one.dim(k).deaths))
+        births, deaths = (to_numpy(x) for x in (one.dim(k).births, one.dim(k).deaths))
         shown = np.clip(deaths, lowest, infinity)
         ax.scatter(np.clip(births, lowest, infinity), shown, s=14, color=f"C{i}", label=f"$H_{k}$", zorder=2)
     for end, place in ((np.inf, infinity), (-np.inf, lowest)):
-        if (_array(one.deaths) == end).any():
+        if (to_numpy(one.deaths) == end).any():
             ax.axhline(place, color="0.6", linewidth=1, linestyle="--", zorder=0)
     ax.set(xlabel="birth", ylabel="death", aspect="equal")
     ax.legend()
@@ -89,7 +90,7 @@ def plot_barcode(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     margin = 0.1 * (high - low)
     row = 0
     for i, k in enumerate(one.homology_dims):
-        births, deaths = (_array(x) for x in (one.dim(k).births, one.dim(k).deaths))
+        births, deaths = (to_numpy(x) for x in (one.dim(k).births, one.dim(k).deaths))
         order = np.lexsort((deaths, births))
         rows = np.arange(row, row + len(order))
         starts = np.clip(births[order], low - margin, high + margin)
@@ -145,7 +146,7 @@ def plot_betti_curve(
     for i, k in enumerate(one.homology_dims):
         ax.step(
             np.linspace(*ends, resolution),
-            _array(curves[i]),
+            to_numpy(curves[i]),
             where="post",
             color=f"C{i}",
             label=rf"$\beta_{k}$",
@@ -190,7 +191,7 @@ def plot_euler_transform(
     n_directions, n_thresholds = transform.shape[1:]
     low, high = (-0.5, n_thresholds - 0.5) if radius is None else (-radius, radius)
     picture = ax.imshow(
-        _array(transform[sample]).T,
+        to_numpy(transform[sample]).T,
         origin="lower",
         aspect="auto",
         extent=(-0.5, n_directions - 0.5, low, high),
@@ -233,11 +234,11 @@ def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: 
     if one.birth_cells is None or one.death_cells is None:
         raise fail("plot_critical_pixels", "d", "has no cells", "diagrams of cubical_persistence")
     ax = _axes("plot_critical_pixels", ax)
-    ax.imshow(_array(image), cmap="gray")
+    ax.imshow(to_numpy(image), cmap="gray")
     for i, k in enumerate(one.homology_dims):
         part = one.dim(k)
         for cells, marker, name in ((part.birth_cells, "o", "birth"), (part.death_cells, "x", "death")):
-            flat = _array(cells)[:, 0] if cells is not None else np.empty(0, dtype=int)
+            flat = to_numpy(cells)[:, 0] if cells is not None else np.empty(0, dtype=int)
             rows, columns = np.divmod(flat[flat >= 0], image.shape[1])
             face = {"facecolors": "none", "edgecolors": f"C{i}"} if marker == "o" else {"color": f"C{i}"}
             ax.scatter(columns, rows, s=24, marker=marker, label=f"$H_{k}$ {name}", **face)
@@ -269,8 +270,3 @@ def _range(d: Diagrams) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(ends.min()), float(ends.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def _array(x: torch.Tensor) -> Any:
-    x = x.detach().cpu()
-    return (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._precision import at_least_single
 from topodl.attention._combinatorics import row_sums
 
 __all__ = ["AttentionSample", "MapGroup", "as_batch", "group_maps"]
@@ -92,8 +93,7 @@ def _checked(function: str, index: int, sample: AttentionSample) -> AttentionSam
         raise fail(function, where, came, "shape (layers, heads, n, n) with at least one layer and head")
     if not attention.is_floating_point():
         raise fail(function, where, f"has dtype {attention.dtype}", "floating-point probabilities")
-    if attention.dtype in (torch.float16, torch.bfloat16):
-        attention = attention.float()
+    attention = at_least_single(attention)
     n = attention.shape[-1]
     extras = []
     for name, value in (("mask", sample.mask), ("input_ids", sample.input_ids)):

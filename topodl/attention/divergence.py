@@ -11,6 +11,7 @@ import torch
 
 import topodl.persistence.rtd as points
 from topodl._checks import check_choice, check_tensor, fail
+from topodl._precision import at_least_single
 from topodl.attention._combinatorics import symmetrized
 
 __all__ = ["rtd"]
@@ -81,8 +82,7 @@ def rtd(
 
 
 def _as_distances(name: str, maps: torch.Tensor, n: int, symmetrize: str) -> torch.Tensor:
-    maps = maps[..., -n:, -n:].reshape(-1, n, n)
-    maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    maps = at_least_single(maps[..., -n:, -n:].reshape(-1, n, n))
     values = maps.detach()
     if not bool(((values >= 0) & (values <= 1 + 1e-2)).all()):
         raise fail("rtd", name, "has NaN or values outside [0, 1]", "attention probabilities")

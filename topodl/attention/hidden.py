@@ -14,6 +14,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
 
 __all__ = ["HiddenStateGeometry", "intrinsic_dimension", "neighborhood_overlap"]
@@ -127,8 +128,7 @@ def _clouds(
     if x.ndim not in (2, 3) or not x.is_floating_point():
         came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
         raise fail(function, name, came, "points of shape (N, d) or (B, N, d), floating-point")
-    clouds = x if x.ndim == 3 else x[None]
-    clouds = clouds.float() if clouds.dtype in (torch.float16, torch.bfloat16) else clouds
+    clouds = at_least_single(x if x.ndim == 3 else x[None])
     keep = torch.ones(clouds.shape[:2], dtype=torch.bool, device=x.device)
     if mask is not None:
         if tuple(mask.shape) != tuple(x.shape[:-1]):

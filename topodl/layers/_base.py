@@ -20,6 +20,7 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 from tqdm import tqdm
 
 from topodl._checks import fail
+from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 
@@ -229,8 +230,7 @@ def _apply(layer: Layer, chunk: Any) -> Any:
         out = layer(_inputs.move(layer._as_input(chunk), device, dtype))
     if isinstance(out, Diagrams):
         return out.cpu()
-    out = out.flatten(1).cpu()
-    return (out.float() if out.dtype in (torch.float16, torch.bfloat16) else out).numpy()
+    return to_numpy(out.flatten(1))
 
 
 def _join(parts: list[Any]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._precision import HALF_TYPES
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
 
@@ -122,7 +123,7 @@ class CurveLayer(DiagramLayer):
             raise TypeError(f"{type(self).__name__}: d is a {type(d).__name__}; expected Diagrams")
         dims, dtype = self._dims(d), d.dtype
         kept = d.with_essential(self.essential)
-        kept = kept.to(torch.float32) if dtype in (torch.float16, torch.bfloat16) else kept
+        kept = kept.to(torch.float32) if dtype in HALF_TYPES else kept
         grids = self._grids(kept, dims) if self._uses_grid else [None] * len(dims)
         curves = [self._curve(kept.dim(k), grid) for k, grid in zip(dims, grids, strict=True)]
         return torch.stack(curves, 1).to(dtype)

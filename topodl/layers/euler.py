@@ -1,4 +1,4 @@
-"""Euler characteristic transforms of clouds, graphs and meshes, and Euler curves of images and diagrams.
+"""Euler characteristic transforms of clouds, graphs and meshes, exact or differentiable.
 
 Turner, Mukherjee, Boyer, Information and Inference 2014; soft: Röell, Rieck, ICLR 2024. No pairing is needed.
 """
@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._precision import at_least_single
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._complexes import read_complexes
@@ -203,8 +204,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         self._check_settings()
         name = "EulerCharacteristicTransform"
         complexes, order = read_complexes(name, x, simplices, batch, mask)
-        points, dtype = complexes.x, complexes.x.dtype
-        points = points.float() if dtype in (torch.float16, torch.bfloat16) else points
+        points, dtype = at_least_single(complexes.x), complexes.x.dtype
         if self._without_directions():
             self._choose_directions(points.shape[1])
         if len(self.directions) != points.shape[1]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from topodl._checks import check_choice, check_number, fail, reject_nan
+from topodl._precision import at_least_single
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
@@ -109,7 +110,7 @@ class EulerCurve(FeatureLayer):
             raise fail("EulerCurve", "x", came, "(B, H, W) or (B, D, H, W) with at least one pixel")
         reject_nan("EulerCurve", "x", x, "numbers")
         x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
-        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        values = at_least_single(x)
         grid = self._grid(values)
         if self.superlevel:  # {x ≥ t} = {−x ≤ −t}
             return self._of_values(-values, -grid.flip(0)).flip(1).to(x.dtype)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._precision import at_least_single
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
 
 __all__ = ["Activation", "CommonOptions", "Reduction", "SegmentationBatch", "full_precision", "read_labels"]
@@ -98,8 +99,7 @@ class SegmentationBatch:
         elif activation == "softmax" and n_classes == 1:
             raise fail(function, "activation", "is 'softmax' for one channel", "'sigmoid', 'none' or 'auto'")
         labels = read_labels(function, target, ignore_index, mask, like=logits).to(logits.device)
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
+        logits = at_least_single(logits)
         low, high, lowest, highest = _extremes(logits, labels)
         _check_values(function, logits, low, high)
         if activation == "none":

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._precision import at_least_single
 
 __all__ = ["CKALoss", "MinibatchCKA", "cka", "cka_loss"]
 
-_MIXED_PRECISION = (torch.float16, torch.bfloat16)
 Kernel = Literal["linear", "rbf"]
 
 
@@ -211,12 +211,8 @@ def _features(name: str, x: Any, y: Any, unbiased: bool) -> tuple[torch.Tensor, 
         least = 4 if unbiased else 2
         if t.ndim < 2 or 0 in t.shape or len(t) < least:
             raise fail(name, argument, f"has shape {tuple(t.shape)}", f"(n, …) with n of at least {least}")
-        t = t.flatten(1)
-        t = t.float() if not t.is_floating_point() or t.dtype in _MIXED_PRECISION else t
-        reject_nan(name, argument, t, "finite values")
-        if bool(t.detach().isinf().any()):
-            sample = int(t.detach().isinf().nonzero()[0, 0])
-            raise fail(name, f"{argument}[{sample}]", "has an infinite value", "finite values")
+        t = at_least_single(t.flatten(1)) if t.is_floating_point() else t.flatten(1).float()
+        reject_non_finite(name, argument, t)
         out.append(t)
     if len(out[0]) != len(out[1]):
         raise fail(name, "y", f"has {len(out[1])} samples", f"{len(out[0])}, as many as x")

@@ -7,18 +7,17 @@ the trees; gradients pass through 2 (B − 1) edges alone.
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import Any, Literal, NamedTuple
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._precision import at_least_single
 from topodl.losses._targets import TargetCache
 
 __all__ = ["InputPairing", "TopologicalAutoencoderLoss", "topological_autoencoder_loss"]
 
 _NAME = "TopologicalAutoencoderLoss"
-_MIXED_PRECISION = (torch.float16, torch.bfloat16)
 # Up to this size distances are taken from differences; beyond it from products of centred points, which is
 # many times faster and off by rounding alone, except between points that almost coincide.
 _EXACT_SIZE = 32
@@ -263,13 +262,8 @@ def _as_finite(argument: str, value: Any) -> torch.Tensor:
         raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", "a batch (B, …), not empty")
     if x.is_complex():
         raise TypeError(f"{_NAME}: {argument} has dtype {x.dtype}; expected real values")
-    if not x.is_floating_point() or x.dtype in _MIXED_PRECISION:
-        x = x.float()
-    if not math.isfinite(float(x.detach().sum())):  # one reduction decides; what it is matters only then
-        reject_nan(_NAME, argument, x, "finite values")
-        infinite = x.detach().isinf().nonzero()
-        if len(infinite):
-            raise fail(_NAME, f"{argument}[{int(infinite[0, 0])}]", "has an infinite value", "finite values")
+    x = at_least_single(x) if x.is_floating_point() else x.float()
+    reject_non_finite(_NAME, argument, x)
     return x
 
 
