@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from topodl._checks import check_tensor, reject_nan
+from topodl._checks import check_tensor, reject_nan, reject_non_finite
 from topodl.errors import InputError, MissingDependencyError
 
 
@@ -28,6 +28,18 @@ def test_nan_is_named_with_sample_and_position():
 )
 def test_infinite_empty_and_integer_values_are_not_nan(x):
     reject_nan("f", "x", x, "anything")
+
+
+def test_what_is_not_finite_is_named_with_its_sample():
+    x = torch.zeros(3, 2)
+    reject_non_finite("f", "x", x)
+    reject_non_finite("f", "x", torch.full((2, 2), 3e38))  # finite, though the sum is not
+    x[2, 1] = float("-inf")
+    with pytest.raises(InputError, match=r"f: x\[2\] has an infinite value; expected finite values"):
+        reject_non_finite("f", "x", x)
+    x[1, 0] = float("nan")
+    with pytest.raises(InputError, match=r"f: x\[1\] has NaN at \(0\); expected finite values"):
+        reject_non_finite("f", "x", x)
 
 
 def test_wrong_type_names_the_argument():
