@@ -26,7 +26,7 @@ _COMMANDS = {
         "train a network with several losses, compare them on test images, write a report",
     ),
     "features": (
-        "topodl.attention.command",
+        "topodl.attention.features_command",
         "compute features of data with a model, as a table on disk",
     ),
     "graphs": (

@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(kind, tiny_model, tmp_path
 def test_other_settings_do_not_go_on(tiny_model, tmp_path, capsys, monkeypatch):
     text, out = write(tmp_path, LINES[:3]), tmp_path / "table.csv"
     monkeypatch.setattr(
-        "topodl.attention.command._write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        "topodl.attention.features_command._write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     assert features(tiny_model, text, out) == 130
     assert features(tiny_model, text, out, "--max-length", "4") == 2
