@@ -11,7 +11,7 @@ from topodl.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
-DESCRIPTION = """\
+_DESCRIPTION = """\
 Trains the same network with several losses, measures topology and overlap on test images, and writes tables
 and pictures. Without arguments it does so on drawn walls, in a few minutes on two CPU cores; --data PATH
 takes TopoMortar, or other pictures in its layout. The same command goes on with a run that was stopped."""
@@ -19,60 +19,71 @@ takes TopoMortar, or other pictures in its layout. The same command goes on with
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `topodl evaluate` to `parser`; those that are not given come from the protocol."""
-    parser.description = DESCRIPTION
-    what = parser.add_argument_group("what to compare")
-    what.add_argument("--losses", nargs="+", metavar="NAME", help="losses by name; an unknown one lists all")
-    what.add_argument(
+    parser.description = _DESCRIPTION
+    _add_comparison(parser)
+    _add_data(parser)
+    _add_training(parser)
+    _add_machine(parser)
+
+
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to compare")
+    group.add_argument("--losses", nargs="+", metavar="NAME", help="losses by name; an unknown one lists all")
+    group.add_argument(
         "--loss-variant", help="losses of their papers, or of the published study: paper, topomortar"
     )
-    what.add_argument(
+    group.add_argument(
         "--seeds",
         nargs="+",
         type=int,
         metavar="N",
         help="how many seeds (one number), or which ones (several numbers)",
     )
-    what.add_argument(
+    group.add_argument(
         "--output", type=Path, metavar="FOLDER", help="default: a name of its own in topodl-runs"
     )
 
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", type=Path, metavar="PATH", help="folder of TopoMortar (default: drawn walls)")
-    data.add_argument("--labels", help="training labels: accurate (default), noisy or pseudo")
-    data.add_argument("--training-set", help="large (default) or small")
-    data.add_argument(
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data", type=Path, metavar="PATH", help="folder of TopoMortar (default: drawn walls)"
+    )
+    group.add_argument("--labels", help="training labels: accurate (default), noisy or pseudo")
+    group.add_argument("--training-set", help="large (default) or small")
+    group.add_argument(
         "--image-size", type=int, metavar="N", help="resize images and labels to N x N; 0: leave them"
     )
-    data.add_argument("--test-images", type=int, metavar="N", help="drawn test pictures in each group")
+    group.add_argument("--test-images", type=int, metavar="N", help="drawn test pictures in each group")
 
-    training = parser.add_argument_group("training")
-    training.add_argument(
-        "--protocol", default="quick", help="quick (default) or topomortar, the published one"
-    )
-    training.add_argument("--framework", help="supervised (default), randhue or selfdistillation")
-    training.add_argument("--iterations", type=int, metavar="N")
-    training.add_argument("--batch-size", type=int, metavar="N", help="images in a step, over all devices")
-    training.add_argument("--network", help="unet (small) or dynunet (published)")
-    training.add_argument("--optimizer", help="adamw or sgd")
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument("--protocol", default="quick", help="quick (default) or topomortar, the published one")
+    group.add_argument("--framework", help="supervised (default), randhue or selfdistillation")
+    group.add_argument("--iterations", type=int, metavar="N")
+    group.add_argument("--batch-size", type=int, metavar="N", help="images in a step, over all devices")
+    group.add_argument("--network", help="unet (small) or dynunet (published)")
+    group.add_argument("--optimizer", help="adamw or sgd")
     for name in ("learning-rate", "momentum", "weight-decay"):
-        training.add_argument(f"--{name}", type=float, metavar="X")
-    training.add_argument("--schedule", help="of the learning rate: poly or constant")
-    training.add_argument(
-        "--clip-norm", type=float, metavar="X", help="largest norm of the gradient; 0: none"
-    )
-    training.add_argument("--augmentation", help="none, light or topomortar")
-    training.add_argument(
+        group.add_argument(f"--{name}", type=float, metavar="X")
+    group.add_argument("--schedule", help="of the learning rate: poly or constant")
+    group.add_argument("--clip-norm", type=float, metavar="X", help="largest norm of the gradient; 0: none")
+    group.add_argument("--augmentation", help="none, light or topomortar")
+    group.add_argument(
         "--validation-interval", type=int, metavar="N", help="iterations between validations; 0: none"
     )
 
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", help="auto (default), cpu, cuda, cuda:N or mps")
-    machine.add_argument("--devices", type=int, metavar="N", help="GPUs, or CPU processes, of each machine")
-    machine.add_argument("--nodes", type=int, metavar="N", help="machines; start the command on each")
-    machine.add_argument("--precision", help="32-true, 16-mixed or bf16-mixed")
-    machine.add_argument("--compile", action=argparse.BooleanOptionalAction, help="compile the network")
-    machine.add_argument("--workers", type=int, metavar="N", help="processes that load and augment images")
-    machine.add_argument(
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", help="auto (default), cpu, cuda, cuda:N or mps")
+    group.add_argument("--devices", type=int, metavar="N", help="GPUs, or CPU processes, of each machine")
+    group.add_argument("--nodes", type=int, metavar="N", help="machines; start the command on each")
+    group.add_argument("--precision", help="32-true, 16-mixed or bf16-mixed")
+    group.add_argument("--compile", action=argparse.BooleanOptionalAction, help="compile the network")
+    group.add_argument("--workers", type=int, metavar="N", help="processes that load and augment images")
+    group.add_argument(
         "--checkpoint-seconds", type=float, metavar="X", help="time between two checkpoints (default 30)"
     )
 
