@@ -1,4 +1,4 @@
-"""Layers that are torch modules and scikit-learn transformers at once, each loaded at its first use."""
+"""Layers: torch modules that are scikit-learn transformers at once, and layers of graph networks."""
 
 from __future__ import annotations
 
