@@ -83,12 +83,8 @@ class TrainingRun:
 def resolve_device(function: str, device: str) -> torch.device:
     """Return the device of that name, "auto" decided; raise if it is not there."""
     if device == "auto":
-        there = {
-            "cuda": torch.cuda.is_available(),
-            "xpu": torch.xpu.is_available(),
-            "mps": torch.backends.mps.is_available(),
-        }
-        return torch.device(next((kind for kind, available in there.items() if available), "cpu"))
+        available = torch.accelerator.is_available()
+        return (torch.accelerator.current_accelerator() if available else None) or torch.device("cpu")
     try:
         return torch.empty(0, device=device).device
     except (AssertionError, RuntimeError) as error:  # which of them depends on how torch was built
