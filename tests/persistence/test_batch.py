@@ -1,5 +1,6 @@
-"""Every persistence function under the transforms of PyTorch, which have to see the operations on values."""
+"""What all persistence functions share: transforms of PyTorch, homology dimensions, kinds of tensors."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,3 +76,48 @@ def test_samples_with_different_numbers_of_bars_cannot_be_mapped(case):
         InputError, match=r"_persistence: the input is mapped by torch\.vmap; expected one batch"
     ):
         torch.func.vmap(torch.func.grad(lambda values: ends(values).sum()))(torch.stack((x, -x)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        cubical_persistence,
+        rips_persistence,
+        lambda x, dims: alpha_persistence(x[..., :2], dims),
+    ],
+)
+def test_dimensions_are_any_integers(function):
+    x = torch.rand(2, 6, 5, generator=torch.Generator().manual_seed(3))
+    for dims in (np.int64(1), np.array([1]), range(1, 2), {1}, (k for k in (1, 1))):
+        d = function(x, dims)
+        assert d.homology_dims == (1,)
+        assert type(d.homology_dims[0]) is int
+    for dims, came in (
+        (1.0, "has 1.0"),
+        ("1", "has '1'"),
+        (True, "has True"),
+        (None, "has None"),
+        ((), "is empty"),
+    ):
+        if dims is not None or function is not cubical_persistence:
+            with pytest.raises(InputError, match=f"persistence: dims {came}; expected"):
+                function(x, dims)
+
+
+def test_tensors_without_plain_data_are_type_errors():
+    x = torch.rand(1, 4, 4)
+    for bad, came in ((x.to_sparse(), "layout torch.sparse_coo"), (x.to("meta"), "on meta")):
+        for function in (cubical_persistence, rips_persistence):
+            with pytest.raises(TypeError, match=f"_persistence: x has .*{came}.*; expected a dense tensor"):
+                function(bad)
+        with pytest.raises(TypeError, match="graph_persistence: vertex_values has"):
+            graph_persistence(bad, EDGES)
+
+
+def test_a_lazily_negated_view_is_read_as_what_it_stands_for():
+    x = torch.view_as_complex(torch.rand(1, 5, 5, 2, generator=torch.Generator().manual_seed(4))).conj().imag
+    assert x.is_neg()
+    for function in (cubical_persistence, rips_persistence):
+        d, expected = function(x), function(x.clone().resolve_neg())
+        assert torch.equal(d.births, expected.births)
+        assert torch.equal(d.deaths, expected.deaths)

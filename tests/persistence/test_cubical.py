@@ -224,6 +224,15 @@ def test_dims_and_min_persistence_select_bars():
     assert bars_of(downwards) == bars_of(cubical_persistence(x, superlevel=True).filter(0.4))
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 4), (1, 2, 2, 3)])
+def test_least_persistence_of_infinite_and_huge_values(shape):
+    for value in (-math.inf, math.inf):
+        d = cubical_persistence(torch.full(shape, value), superlevel=True, min_persistence=1.0)
+        assert bars_of(d) == [(0, value, -math.inf)]
+    x = torch.tensor([[[-1.7e308, 1.7e308, -1.0, math.inf, 0.0]]], dtype=torch.float64)
+    assert cubical_persistence(x, min_persistence=1e308).n_bars == 3
+
+
 def test_empty_batch_is_a_value():
     x = torch.zeros(0, 4, 5, requires_grad=True)
     d = cubical_persistence(x)

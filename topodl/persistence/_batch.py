@@ -6,6 +6,7 @@ The pairing is a `torch.library.custom_op` that returns cells alone; all gradien
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,15 +14,49 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import fail
+from topodl._checks import check_tensor, fail
 from topodl._host import is_traced, is_vmapped
 from topodl.diagrams import Diagrams
 
-__all__ = ["BarCells", "assemble", "fake_bars", "pack_bars", "pairing_op", "to_device", "to_host"]
+__all__ = [
+    "BarCells",
+    "as_real",
+    "assemble",
+    "fake_bars",
+    "homology_dims_of",
+    "pack_bars",
+    "pairing_op",
+    "to_device",
+    "to_host",
+]
 
 Cells = npt.NDArray[np.integer[Any]]
 # Of one sample: homology dimension, birth cells (n,) or (n, k), death cells of the same shape.
 BarCells = Sequence[tuple[int, Cells, Cells]]
+
+
+def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
+    """Return `value` as a tensor of floating-point numbers, or raise the error that says why it is none."""
+    x = check_tensor(function, argument, value)
+    if x.is_complex():
+        raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected real values")
+    if x.layout != torch.strided or x.device.type == "meta":
+        came = f"has layout {x.layout} on {x.device}"
+        raise TypeError(f"{function}: {argument} {came}; expected a dense tensor with data")
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
+def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | None = None) -> list[int]:
+    """Return the sorted homology dimensions, or raise the error that says which are possible."""
+    wanted = list(dims) if isinstance(dims, Iterable) else [dims]
+    for k in wanted:
+        right_type = isinstance(k, numbers.Integral) and not isinstance(k, bool)
+        if not right_type or k < 0 or (highest is not None and k > highest):
+            limits = "of at least 0" if highest is None else f"from 0 to {highest} for {highest + 1}D samples"
+            raise fail(function, "dims", f"has {k!r}", f"integers {limits}")
+    if not wanted:
+        raise fail(function, "dims", "is empty", "at least one homology dimension")
+    return sorted({int(k) for k in wanted})
 
 
 def to_host(x: torch.Tensor) -> torch.Tensor:
@@ -29,7 +64,7 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
 
     A tensor of an accelerator is copied once, into pinned memory; only its own stream is waited for.
     """
-    x = x.detach()
+    x = x.detach().resolve_neg()
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     if x.device.type == "cuda":

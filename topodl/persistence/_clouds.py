@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import fail
 from topodl.kernels.rips_edges import doubled
+from topodl.persistence._batch import as_real
 
-__all__ = ["as_flat", "checked_clouds", "homology_dims_of"]
+__all__ = ["as_flat", "checked_clouds"]
 
 _LARGEST = 1e150  # squares of differences below this are finite
-
-
-def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | None = None) -> list[int]:
-    """Return the sorted homology dimensions, or raise the error that says which are possible."""
-    wanted = [dims] if isinstance(dims, int) else list(dims)
-    for k in wanted:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 0 or (highest is not None and k > highest):
-            limits = "of at least 0" if highest is None else f"from 0 to {highest}"
-            raise fail(function, "dims", f"has {k!r}", f"integers {limits}")
-    if not wanted:
-        raise fail(function, "dims", "is empty", "at least one homology dimension")
-    return sorted(set(wanted))
 
 
 def as_flat(function: str, x: Any, expected: str, square: bool = False) -> tuple[torch.Tensor, Sequence[int]]:
     """Return all points as one tensor (ΣN, d), or entries of `square` matrices as one (ΣN²,), and the N."""
     if isinstance(x, torch.Tensor):
-        x = _as_real(function, "x", x)
+        x = as_real(function, "x", x)
         if x.ndim != 3 or 0 in x.shape[1:] or (square and x.shape[1] != x.shape[2]):
             raise fail(function, "x", f"has shape {tuple(x.shape)}", expected)
         flat = x.reshape(-1) if square else x.reshape(-1, x.shape[2])
@@ -43,7 +32,7 @@ def as_flat(function: str, x: Any, expected: str, square: bool = False) -> tuple
         )
     if not x:
         return torch.empty(0 if square else (0, 2)), []
-    clouds = [_as_real(function, f"x[{k}]", cloud) for k, cloud in enumerate(x)]
+    clouds = [as_real(function, f"x[{k}]", cloud) for k, cloud in enumerate(x)]
     for k, cloud in enumerate(clouds):
         alike = cloud.ndim == 2 and 0 not in cloud.shape and cloud.dtype == clouds[0].dtype
         if not alike or cloud.shape[1] != (cloud.shape[0] if square else clouds[0].shape[1]):
@@ -51,13 +40,6 @@ def as_flat(function: str, x: Any, expected: str, square: bool = False) -> tuple
             raise fail(function, f"x[{k}]", came, f"{expected}, all of one dtype, none empty")
     flat = torch.cat([cloud.reshape(-1) if square else cloud for cloud in clouds])
     return flat, [cloud.shape[0] for cloud in clouds]
-
-
-def _as_real(function: str, argument: str, value: Any) -> torch.Tensor:
-    x = check_tensor(function, argument, value)
-    if x.is_complex():
-        raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected real values")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def checked_clouds(function: str, host: torch.Tensor, sizes: Sequence[int], expected: str) -> list[Any]:

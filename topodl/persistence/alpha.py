@@ -16,8 +16,8 @@ from topodl._checks import fail
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.persistence._alpha_pairing import pair_cloud
-from topodl.persistence._batch import assemble, fake_bars, pack_bars, pairing_op, to_host
-from topodl.persistence._clouds import as_flat, checked_clouds, homology_dims_of
+from topodl.persistence._batch import assemble, fake_bars, homology_dims_of, pack_bars, pairing_op, to_host
+from topodl.persistence._clouds import as_flat, checked_clouds
 
 __all__ = ["alpha_persistence"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, fail, reject_nan
 from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
@@ -20,7 +20,15 @@ from topodl.kernels._radix import ordered_keys
 from topodl.kernels.cubical2d import pair_pixels
 from topodl.kernels.cubical3d import pair_voxels, rank_voxels
 from topodl.kernels.cubical_ends import gather_ends, scatter_ends
-from topodl.persistence._batch import assemble, fake_bars, pairing_op, to_device, to_host
+from topodl.persistence._batch import (
+    as_real,
+    assemble,
+    fake_bars,
+    homology_dims_of,
+    pairing_op,
+    to_device,
+    to_host,
+)
 
 __all__ = ["cubical_persistence"]
 
@@ -92,11 +100,11 @@ def cubical_persistence(
     """
     check_choice(_NAME, "construction", construction, ("vertex", "cell"))
     check_number(_NAME, "min_persistence", min_persistence, low=0.0)
-    x = _as_real(check_tensor(_NAME, "x", x))
+    x = as_real(_NAME, "x", x)
     n_spatial = x.ndim - (2 if channels else 1)
     if n_spatial not in (2, 3) or 0 in x.shape[-n_spatial:]:
         raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", f"{_SHAPES[channels]} with at least one pixel")
-    homology_dims = _homology_dims(dims, n_spatial)
+    homology_dims = homology_dims_of(_NAME, range(n_spatial) if dims is None else dims, n_spatial - 1)
     by_cells = construction == "cell"
     bars = _cubical_bars(x.detach(), n_spatial, homology_dims, superlevel, by_cells, float(min_persistence))
     ends = _ends
@@ -151,23 +159,6 @@ class _EndsOnHost(torch.autograd.Function):
         pull = on_births.new_zeros(ctx.n_values)
         scatter_ends(bars.numpy(), ctx.n_pixels, on_births.numpy(), on_deaths.numpy(), pull.numpy())
         return pull.to(gradients[0].dtype), None, None, None
-
-
-def _as_real(x: torch.Tensor) -> torch.Tensor:
-    if x.is_complex():
-        raise TypeError(f"{_NAME}: x has dtype {x.dtype}; expected real values")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
-
-
-def _homology_dims(dims: int | Iterable[int] | None, n_spatial: int) -> list[int]:
-    if dims is None:
-        return list(range(n_spatial))
-    wanted = list(dims) if isinstance(dims, Iterable) else [dims]
-    for k in wanted:
-        if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k < n_spatial:
-            expected = f"integers from 0 to {n_spatial - 1} for {n_spatial}D samples"
-            raise fail(_NAME, "dims", f"has {k!r}", expected)
-    return sorted(set(wanted))
 
 
 def _fake_cubical_bars(
@@ -243,4 +234,6 @@ def _longer(flat: Any, bars: Any, min_persistence: float) -> Any:
     if min_persistence == 0.0:
         return bars  # the kernels return no pair of equal values
     births, deaths = bars[2], bars[3]
-    return bars.compress((deaths < 0) | (flat[deaths] - flat[births] > min_persistence), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what never dies stays, whatever its difference is
+        lengths = flat[deaths] - flat[births]
+    return bars.compress((deaths < 0) | (lengths > min_persistence), axis=1)

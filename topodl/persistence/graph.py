@@ -17,7 +17,7 @@ from topodl._checks import check_number, check_tensor, fail
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.graph import cycle_deaths, elder_deaths
-from topodl.persistence._batch import assemble, pairing_op, to_host
+from topodl.persistence._batch import as_real, assemble, pairing_op, to_host
 
 __all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]
 
@@ -168,13 +168,10 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
 
 
 def _as_columns(argument: str, value: Any, n_columns: int | None) -> torch.Tensor:
-    x = check_tensor(_NAME, argument, value)
-    if x.is_complex():
-        raise TypeError(f"{_NAME}: {argument} has dtype {x.dtype}; expected real values")
+    x = as_real(_NAME, argument, value)
     if x.ndim not in (1, 2) or n_columns not in (None, x.shape[1] if x.ndim == 2 else 1):
         rows = "N" if argument == "vertex_values" else "E"
         raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", f"shape ({rows},) or ({rows}, F)")
-    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
     return x[:, None] if x.ndim == 1 else x
 
 

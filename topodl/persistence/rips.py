@@ -18,8 +18,8 @@ from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.rips_bars import critical_edges, edge_ends, pull_on_points
 from topodl.kernels.rips_edges import inspect_matrix
-from topodl.persistence._batch import assemble, pack_bars, pairing_op, to_host
-from topodl.persistence._clouds import as_flat, checked_clouds, homology_dims_of
+from topodl.persistence._batch import assemble, homology_dims_of, pack_bars, pairing_op, to_host
+from topodl.persistence._clouds import as_flat, checked_clouds
 from topodl.persistence._rips_pairing import pair_cloud
 
 __all__ = ["rips_persistence"]
