@@ -18,6 +18,7 @@ from topodl.kernels import (
     union_find,
 )
 from topodl.kernels._annotations import lowest_bit
+from topodl.kernels._products import centred_products
 
 
 @st.composite
@@ -140,6 +141,35 @@ def test_bounds_of_squares_change_no_tree(least, data, single):
     expected_edges, expected_lengths = spanning_tree.spanning_tree_of_matrix(matrix + matrix.T)
     np.testing.assert_array_equal(edges, expected_edges)
     np.testing.assert_array_equal(lengths, expected_lengths)
+
+
+def test_products_give_up_beside_a_far_outlier():
+    points = np.random.default_rng(0).normal(size=(200, 30)).astype(np.float32).astype(float)
+    complete = []
+    for factor in (1.0, 1e6):
+        points[0] *= factor
+        products, norms, relative, _ = centred_products(points, np.float32)
+        complete.append(spanning_tree._tree_of_products(points, True, products, norms, relative)[2])
+    assert complete == [True, False]
+
+
+@given(st.integers(1, 70), st.integers(1, 5), st.booleans(), st.integers(0, 10**6))
+def test_the_tree_of_a_lattice_is_the_first_of_many(n, n_dims, single, seed):
+    points = np.random.default_rng(seed).integers(0, 3, (n, n_dims)).astype(float)
+    edges, lengths = spanning_tree.spanning_tree_of_points(points, single)
+    matrix = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+    matrix = matrix.astype(np.float32).astype(float) if single else matrix
+    assert sorted(zip(lengths, *edges.T, strict=True)) == kruskal(matrix)
+
+
+def kruskal(matrix):
+    """Return the sorted edges (length, i, j) of the minimum spanning tree, the slow and obvious way."""
+    component, tree = list(range(len(matrix))), []
+    for i, j in sorted(itertools.combinations(component, 2), key=lambda edge: (matrix[edge], edge)):
+        if component[i] != component[j]:
+            tree.append((matrix[i, j], i, j))
+            component = [component[i] if c == component[j] else c for c in component]
+    return tree
 
 
 def test_a_tree_of_equal_edges_takes_the_first_of_them_also_where_zero_has_a_sign():

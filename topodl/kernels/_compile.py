@@ -1,4 +1,4 @@
-"""The one decorator that compiles every kernel, and the notice that says so when it takes long.
+"""The decorators that compile every kernel, and the notice that says so when it takes long.
 
 Kernels compile lazily, are cached on disk, release the GIL, and use neither ``parallel`` (two threads that
 enter Numba's default threading layer abort the process) nor ``fastmath`` (order, inf and NaN carry meaning).
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core import event
 
-__all__ = ["kernel"]
+__all__ = ["inlined_kernel", "kernel"]
 
 _logger = logging.getLogger("topodl")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -61,6 +61,25 @@ def kernel(function: _Function) -> _Function:
 
     Set ``TOPODL_NUMBA_CACHE=0`` to keep nothing on disk, ``NUMBA_CACHE_DIR`` to choose the folder.
     """
+    return _compiled(function)
+
+
+def inlined_kernel(function: _Function) -> _Function:
+    """Compile `function` into every kernel that calls it: for work so short that a call would cost more."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: _Function, **options: bool) -> _Function:
     cache = os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0"
-    compiled: _Function = numba.njit(cache=cache, nogil=True)(function)
+    compiled: _Function = numba.njit(cache=cache, nogil=True, **options)(function)
     return compiled
+
+
+def subroutine(function: _Function) -> _Function:
+    """Let kernels call `function`; for the rest of Python it stays what it is.
+
+    It compiles in two thirds of the time of a kernel: without the code that takes its arguments from Python,
+    and once for ``int64``, where a kernel compiles anew for each literal that other kernels call it with.
+    """
+    registered: _Function = register_jitable(function)
+    return registered

@@ -13,50 +13,66 @@ import numpy as np
 
 from topodl.kernels._compile import kernel
 
-__all__ = ["centred_products", "pair_distance"]
+__all__ = ["centred_products", "pair_distance", "power_of_two"]
 
 
 def centred_products(points: Any, dtype: Any) -> Any:
-    """Return products G (n, n), norms N (n,) and errors E (n,) of points (n, d) float64, and a scale.
+    """Return products G (n, n) and norms N (n,) of points (n, d) float64, a relative error e, and a scale.
 
     The squared distance of points i and j, times the square of the scale, a power of two, lies within
-    E_i + E_j of N_i + N_j - 2 G_ij, also if that is evaluated in `dtype`.
+    e (N_i + N_j) + 2e-30 of N_i + N_j - 2 G_ij, also if that is evaluated in `dtype`.
     """
-    centred = np.empty(points.shape, dtype)
-    norms, errors = np.empty(len(points), dtype), np.empty(len(points), dtype)
-    scale = _centre(points, centred, norms, errors, float(np.finfo(dtype).eps))
-    return (
-        centred @ centred.T.copy(),
-        norms,
-        errors,
-        scale,
-    )  # copied: NumPy is slower on A Aᵀ
+    centred, norms = np.empty(points.shape, dtype), np.empty(len(points), dtype)
+    scale = _centre(points, centred, norms)
+    # A scalar product of d terms is wrong by at most d eps / 2 of the norms' product, whatever the order; the
+    # rest is for the rounding of all else. What is too small to be rounded relatively is below 1e-30.
+    relative = (points.shape[1] + 32) * float(np.finfo(dtype).eps)
+    return centred @ centred.T.copy(), norms, relative, scale  # copied: NumPy is slower on A Aᵀ
 
 
 @kernel
-def _centre(points: Any, centred: Any, norms: Any, errors: Any, eps: float) -> float:
+def _centre(points: Any, centred: Any, norms: Any) -> float:
     n, n_dims = points.shape
-    mean, shifted = np.zeros(n_dims), np.empty(n_dims)
+    mean = np.zeros(n_dims)
     for i in range(n):
         for c in range(n_dims):
-            mean[c] += points[i, c] / n
-    largest = 0.0
+            mean[c] += points[i, c]
+    for c in range(n_dims):
+        mean[c] /= n
+    scale = power_of_two(points) / 2
     for i in range(n):
         for c in range(n_dims):
-            largest = max(largest, abs(points[i, c] - mean[c]))
-    scale = math.ldexp(1.0, -math.frexp(largest)[1]) if largest > 1e-290 else 1.0
-    for i in range(n):
-        norm = 0.0
-        for c in range(n_dims):
-            shifted[c] = (points[i, c] - mean[c]) * scale
-            norm += shifted[c] * shifted[c]
-        for c in range(n_dims):
-            centred[i, c] = shifted[c]
-        norms[i] = norm
-        # A scalar product of d terms is wrong by at most d eps / 2 of the norms' product, whatever the order;
-        # the rest is for the rounding of all else, and for numbers too small to be rounded relatively.
-        errors[i] = norm * (n_dims + 32) * eps + 1e-30
+            centred[i, c] = (points[i, c] - mean[c]) * scale
+        norms[i] = _squared_norm(centred[i])
     return scale
+
+
+@kernel
+def _squared_norm(point: Any) -> Any:
+    """Return the squared norm of a point in float64, by four sums that do not wait for each other."""
+    first, second, third, fourth, c = 0.0, 0.0, 0.0, 0.0, 0
+    while c + 4 <= len(point):
+        first += np.float64(point[c]) ** 2
+        second += np.float64(point[c + 1]) ** 2
+        third += np.float64(point[c + 2]) ** 2
+        fourth += np.float64(point[c + 3]) ** 2
+        c += 4
+    while c < len(point):
+        first += np.float64(point[c]) ** 2
+        c += 1
+    return (first + second) + (third + fourth)
+
+
+@kernel
+def power_of_two(points: Any) -> float:
+    """Return a power of two that scales the largest coordinate of `points` (n, d) float64 to within 1."""
+    # Floats are ordered as their bits are but for the sign, and the largest integer is found on vectors.
+    bits, largest = points.view(np.int64), np.int64(0)
+    for i in range(len(bits)):
+        for c in range(bits.shape[1]):
+            largest = max(largest, bits[i, c] & 0x7FFFFFFFFFFFFFFF)
+    exponent = (largest >> 52) - 1022
+    return math.ldexp(1.0, -exponent) if exponent > -960 else 1.0
 
 
 @kernel

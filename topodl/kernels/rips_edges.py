@@ -84,20 +84,20 @@ def condensed_distances(points: Any, single: bool) -> Any:
 
 
 @kernel
-def _distances_of_products(points: Any, products: Any, norms: Any, errors: Any, scale: float) -> Any:
+def _distances_of_products(points: Any, products: Any, norms: Any, relative: float, scale: float) -> Any:
     """Round approximations; where the true distance might be rounded differently, evaluate it."""
     n, position, unit = len(points), 0, 1 / scale
     out, highest = np.empty(n * (n - 1) // 2), np.empty(n)
     for i in range(n - 1):
-        row, norm, error = products[i, i + 1 :], norms[i], errors[i]
-        other_norms, other_errors = norms[i + 1 :], errors[i + 1 :]
+        row, norm, other_norms = products[i, i + 1 :], norms[i], norms[i + 1 :]
         values, high = out[position : position + n - 1 - i], highest[i + 1 :]
         in_doubt = False
         for k in range(len(values)):
-            square = (norm + other_norms[k]) - (row[k] + row[k])
+            both = norm + other_norms[k]
+            square = both - (row[k] + row[k])
             length = np.sqrt(square) * unit
             values[k], high[k] = np.float32(length * (1 - _MARGIN)), np.float32(length * (1 + _MARGIN))
-            if error + other_errors[k] > square * _MARGIN:
+            if both * relative + 2e-30 > square * _MARGIN:
                 high[k] = -1.0
             if values[k] != high[k]:
                 in_doubt = True

@@ -1,7 +1,7 @@
 """Minimum spanning trees of complete graphs by a dense Prim: the dimension 0 of Rips persistence.
 
-The order of edges is (length, i, j), so the tree is unique; cost O(n²) beside the distances, no sort. From
-points in many dimensions a matrix product tells which few distances to evaluate.
+The order of edges is (length, i, j), so the tree is unique; cost O(n² d), no sort. Of points, bounds of
+squared distances in float32 decide nearly every comparison, on vectors, and exact lengths the rest.
 """
 
 from __future__ import annotations
@@ -10,14 +10,242 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
-from topodl.kernels._products import centred_products, pair_distance
-from topodl.kernels.rips_edges import row_distances
+from topodl.kernels._compile import inlined_kernel, kernel
+from topodl.kernels._products import centred_products, pair_distance, power_of_two
 
 __all__ = ["spanning_tree_of_matrix", "spanning_tree_of_points", "warm_up"]
 
 _LEAST_DIMS, _MOST_POINTS = 24, 8192  # where products pay, and where their matrix takes 256 MiB
-_BLOCK = 64
+_LANES = 32  # what is not a multiple of this is not done on vectors
+_TINY = 2e-30  # for squares too small to be rounded relatively, where coordinates are at most 1
+_MOST_DOUBTS = 8  # offers in doubt for each vertex, after which products decide too little to pay
+
+
+def spanning_tree_of_points(points: Any, single: bool) -> Any:
+    """Return the edges (n - 1, 2), i < j, of the tree over `points` (n, d) float64, and their lengths.
+
+    Where the data are of `single` precision, distances are rounded to it before they are compared.
+    """
+    n, n_dims = points.shape
+    if n_dims >= _LEAST_DIMS and 1 < n <= _MOST_POINTS:
+        products, norms, relative, _ = centred_products(points, np.float32)
+        edges, lengths, complete = _tree_of_products(points, single, products, norms, relative)
+        if complete:
+            return edges, lengths
+    room = np.empty((n_dims, _full_lanes(n)), np.float32 if single else np.float64)
+    return _tree_of_differences(points, single, room)
+
+
+@kernel
+def _tree_of_products(points: Any, single: bool, products: Any, norms: Any, relative: float) -> Any:
+    """Take bounds from `products`; give up where they leave much in doubt, as they do beside outliers."""
+    n, doubts = len(points), 0
+    edges, lengths = np.empty((n - 1, 2), np.int64), np.empty(n - 1)
+    vertex, other, low, high, bits, known, exact, lows, highs = _start(n)
+    up, down, tiny = np.float32(1 + relative), np.float32(1 - relative), np.float32(_TINY)
+    newest = 0
+    for step in range(n - 1):
+        own, row = norms[newest], products[newest]
+        norms[newest] = low[newest] = high[newest] = np.inf  # too far for any comparison
+        for k in range(n):
+            both, twice = own + norms[k], row[k] + row[k]
+            lows[k], highs[k] = (both * down - twice) - tiny, (both * up - twice) + tiny
+        if _offer(newest, lows, highs, n, other, low, high) > 0:
+            doubts += _settle(points, single, newest, lows, highs, n, vertex, other, low, high, known, exact)
+            if doubts > _MOST_DOUBTS * n:
+                return edges, lengths, False
+        newest = _closest(points, single, n, vertex, other, low, high, bits, known, exact)
+        _record(newest, np.int64(other[newest]), exact[newest], edges, lengths, step)
+    return edges, lengths, True
+
+
+@kernel
+def _tree_of_differences(points: Any, single: bool, columns: Any) -> Any:
+    """Take bounds from differences of coordinates, for which `columns` (d, all lanes of n) is the room."""
+    n, n_dims = points.shape
+    edges, lengths = np.empty((max(n - 1, 0), 2), np.int64), np.empty(max(n - 1, 0))
+    vertex, other, low, high, bits, known, exact, lows, highs = _start(columns.shape[1])
+    relative = (n_dims + 16) * 1.2e-7
+    up, down, tiny = np.float32(1 + relative), np.float32(1 - relative), np.float32(_TINY)
+    scale = power_of_two(points)
+    columns[:, n:] = np.inf
+    for c in range(n_dims):
+        for k in range(n):
+            columns[c, k] = points[k, c] * scale
+    point, squares = columns[:, 0].copy(), np.empty(columns.shape[1], columns.dtype)
+    newest, place = 0, 0
+    for step in range(n - 1):
+        last = n - 1 - step
+        vertex[place], other[place], low[place], high[place] = (
+            vertex[last],
+            other[last],
+            low[last],
+            high[last],
+        )
+        known[place], exact[place] = known[last], exact[last]
+        for c in range(n_dims):
+            columns[c, place] = columns[c, last]
+        columns[0, last] = low[last] = high[last] = np.inf  # too far for any comparison
+        count = _full_lanes(last)  # or what is left over would take longer than the rest
+        _squared_distances(columns, point, squares, count)
+        for k in range(count):
+            square = np.float32(squares[k])
+            lows[k], highs[k] = square * down - tiny, square * up + tiny
+        if _offer(newest, lows, highs, count, other, low, high) > 0:
+            _settle(points, single, newest, lows, highs, last, vertex, other, low, high, known, exact)
+        place = _closest(points, single, count, vertex, other, low, high, bits, known, exact)
+        newest = vertex[place]
+        _record(newest, np.int64(other[place]), exact[place], edges, lengths, step)
+        for c in range(n_dims):
+            point[c] = columns[c, place]
+    return edges, lengths
+
+
+@inlined_kernel
+def _full_lanes(n: Any) -> Any:
+    return (n + _LANES - 1) // _LANES * _LANES
+
+
+@kernel
+def _start(n: Any) -> Any:
+    """Return the vertices outside the tree, of each the edge that joins it to the tree, and room for offers.
+
+    Of an edge: its end in the tree, the lower and upper bound of its squared length, the latter also as bits;
+    the end of which the exact length is known, and that length.
+    """
+    low, bits = np.full(n, np.inf, np.float32), np.empty(n, np.int32)
+    high = bits.view(np.float32)
+    high[:] = np.inf
+    other, known = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    lows, highs = np.empty(n, np.float32), np.empty(n, np.float32)
+    return np.arange(n), other, low, high, bits, known, np.empty(n), lows, highs
+
+
+@inlined_kernel
+def _offer(newest: Any, lows: Any, highs: Any, n: Any, other: Any, low: Any, high: Any) -> Any:
+    """Let the `newest` vertex of the tree offer edges within bounds; return how many are left in doubt."""
+    name, doubts = np.int32(newest), np.int32(0)
+    for k in range(n):  # here and below without branches, so that it runs on vectors
+        below, above, link = low[k], high[k], other[k]
+        doubts = np.int32(doubts + np.int32((lows[k] < above) & (highs[k] >= below)))
+        other[k] = name if highs[k] < below else link
+    for k in range(n):
+        joined, below, above = other[k] == name, low[k], high[k]
+        new_below, new_above = lows[k], highs[k]
+        low[k] = new_below if joined else below
+        high[k] = new_above if joined else above
+    return doubts
+
+
+@kernel
+def _settle(
+    points: Any,
+    single: bool,
+    newest: Any,
+    lows: Any,
+    highs: Any,
+    n: Any,
+    vertex: Any,
+    other: Any,
+    low: Any,
+    high: Any,
+    known: Any,
+    exact: Any,
+) -> Any:
+    """Compare the offers that are left in doubt by their exact lengths, and return how many there were."""
+    doubts = 0
+    for k in range(n):
+        if lows[k] < high[k] and other[k] != newest:
+            length = pair_distance(points, newest, vertex[k], single)
+            best = _exact_length(points, single, k, vertex, other, known, exact)
+            if length < best or (length == best and newest < other[k]):
+                other[k], low[k], high[k] = newest, lows[k], highs[k]
+                known[k], exact[k] = newest, length
+            doubts += 1
+    return doubts
+
+
+@inlined_kernel
+def _exact_length(points: Any, single: bool, k: Any, vertex: Any, other: Any, known: Any, exact: Any) -> Any:
+    """Return the length of the edge at place `k`, evaluated at most once."""
+    if known[k] != other[k]:
+        exact[k] = pair_distance(points, np.int64(other[k]), vertex[k], single)
+        known[k] = other[k]
+    return exact[k]
+
+
+@inlined_kernel
+def _closest(
+    points: Any,
+    single: bool,
+    n: Any,
+    vertex: Any,
+    other: Any,
+    low: Any,
+    high: Any,
+    bits: Any,
+    known: Any,
+    exact: Any,
+) -> Any:
+    """Return the place of the first edge in the order of (length, i, j), whose length is then exact."""
+    # Floats that are not negative are ordered as their bits are, and the least integer is found on vectors.
+    least, found, rivals = bits[0], np.int32(0), np.int32(0)
+    for k in range(n):
+        least = min(least, bits[k])
+    for k in range(n):
+        found = max(found, np.int32(k) if bits[k] == least else np.int32(0))
+    first, limit = np.int64(found), high[found]
+    for k in range(n):
+        rivals = np.int32(rivals + np.int32(low[k] < limit))
+    length = _exact_length(points, single, first, vertex, other, known, exact)
+    if rivals > 1:
+        for k in range(n):
+            if low[k] < limit and k != found:
+                rival = _exact_length(points, single, k, vertex, other, known, exact)
+                if rival < length or (
+                    rival == length and _comes_first(vertex[k], other[k], vertex[first], other[first])
+                ):
+                    first, length = k, rival
+    return first
+
+
+@inlined_kernel
+def _record(a: Any, b: Any, length: Any, edges: Any, lengths: Any, step: Any) -> None:
+    edges[step, 0], edges[step, 1], lengths[step] = min(a, b), max(a, b), length
+
+
+@inlined_kernel
+def _squared_distances(columns: Any, point: Any, out: Any, n: Any) -> None:
+    """Write the squared distances of `point` to the first `n` columns to `out`."""
+    odd, first = len(point) % 2, point[0]
+    for k in range(n):
+        a = columns[0, k] - first
+        out[k] = a * a if odd else 0
+    for c in range(odd, len(point), 2):
+        p, q = point[c], point[c + 1]
+        for k in range(n):
+            a, b = columns[c, k] - p, columns[c + 1, k] - q
+            out[k] += a * a + b * b
+
+
+@kernel
+def spanning_tree_of_matrix(matrix: Any) -> Any:
+    """Return the edges (n - 1, 2), i < j, of the tree over the symmetric `matrix`, and their lengths.
+
+    Where the matrix is not connected by finite entries, edges of infinite length complete the tree.
+    """
+    n = len(matrix)
+    edges, lengths = np.empty((max(n - 1, 0), 2), np.int64), np.empty(max(n - 1, 0))
+    rest, best, other, row = _start_of_matrix(n)
+    newest = 0
+    for step in range(n - 1):
+        last = n - 2 - step
+        source = matrix[newest]
+        for k in range(last + 1):
+            row[k] = source[rest[k]] + 0.0  # -0.0 and 0.0 are equal, but their bits are not
+        place = _nearest(row, newest, rest, last + 1, best, other)
+        newest = _take(place, last, rest, best, other, edges[step], lengths[step : step + 1])
+    return edges, lengths
 
 
 @kernel
@@ -51,151 +279,8 @@ def _comes_first(a: Any, b: Any, c: Any, d: Any) -> Any:
     return low < other_low or (low == other_low and max(a, b) < max(c, d))
 
 
-def spanning_tree_of_points(points: Any, single: bool) -> Any:
-    """Return the edges (n - 1, 2), i < j, of the tree over `points` (n, d) float64, and their lengths.
-
-    Where the data are of `single` precision, distances are rounded to it before they are compared.
-    """
-    n, n_dims = points.shape
-    if n_dims < _LEAST_DIMS or not 1 < n <= _MOST_POINTS:
-        return _tree_of_rows(points, single)
-    products, norms, errors, scale = centred_products(points, np.float32)
-    return _tree_of_candidates(points, single, products, norms - errors, scale)
-
-
 @kernel
-def _tree_of_rows(points: Any, single: bool) -> Any:
-    n, n_dims = points.shape
-    edges, lengths = np.empty((max(n - 1, 0), 2), np.int64), np.empty(max(n - 1, 0))
-    rest, best, other, row = _start(n)
-    coordinates = np.empty((n_dims, n))
-    for c in range(n_dims):
-        for k in range(n - 1):
-            coordinates[c, k] = points[k + 1, c]
-    newest = 0
-    for step in range(n - 1):
-        last = n - 2 - step
-        row_distances(coordinates, 0, points[newest], single, row, 0, last + 1)
-        place = _nearest(row, newest, rest, last + 1, best, other)
-        newest = _take(place, last, rest, best, other, edges[step], lengths[step : step + 1])
-        for c in range(n_dims):
-            coordinates[c, place] = coordinates[c, last]
-    return edges, lengths
-
-
-@kernel
-def _tree_of_candidates(points: Any, single: bool, products: Any, least: Any, scale: float) -> Any:
-    """Evaluate the distance of two points only if its lower bound from `products` says that it matters."""
-    n = len(points)
-    edges, lengths = np.empty((n - 1, 2), np.int64), np.empty(n - 1)
-    best, link, bound = np.full(n, np.inf), np.full(n, n * n), np.full(n, np.float32(np.inf))
-    nearest = np.arange(0, n, _BLOCK)  # of each block, the vertex outside the tree that is nearest to it
-    newest = 0
-    for step in range(n):
-        best[newest], link[newest], bound[newest] = np.inf, n * n, -np.inf
-        first = newest - newest % _BLOCK
-        nearest[newest // _BLOCK] = _nearest_of(best, link, first, min(first + _BLOCK, n))
-        if step == n - 1:
-            return edges, lengths
-        row, own = products[newest], least[newest]
-        block = _next_block(row, least, own, bound, 0)
-        while block < len(nearest):
-            first = block * _BLOCK
-            last = min(first + _BLOCK, n)
-            nearest[block] = _offer(
-                points, single, newest, row, least, bound, scale, best, link, first, last, nearest[block]
-            )
-            block = _next_block(row, least, own, bound, block + 1)
-        place = nearest[0]
-        for k in nearest:
-            if best[k] <= best[place] and (best[k] < best[place] or link[k] < link[place]):
-                place = k
-        edges[step, 0], edges[step, 1], lengths[step] = link[place] // n, link[place] % n, best[place]
-        newest = place
-    return edges, lengths
-
-
-@kernel
-def _nearest_of(best: Any, link: Any, first: Any, last: Any) -> Any:
-    """Return the vertex from `first` up to `last` that comes first in the order of (best, link)."""
-    place = first
-    least, number = best[first], link[first]
-    for k in range(first + 1, last):
-        if best[k] <= least and (best[k] < least or link[k] < number):
-            place, least, number = k, best[k], link[k]
-    return place
-
-
-@kernel
-def _next_block(row: Any, least: Any, own: Any, bound: Any, block: Any) -> Any:
-    """Return the next block, from `block` on, that holds a candidate; their number if there is none."""
-    n = len(row)
-    while block * _BLOCK < n:
-        first, last = block * _BLOCK, min((block + 1) * _BLOCK, n)
-        products, others, limits = row[first:last], least[first:last], bound[first:last]
-        found = False
-        for k in range(len(products)):  # no way out before the end, so that it runs on vectors
-            if (own + others[k]) - (products[k] + products[k]) <= limits[k]:
-                found = True
-        if found:
-            break
-        block += 1
-    return block
-
-
-@kernel
-def _offer(
-    points: Any,
-    single: bool,
-    newest: Any,
-    row: Any,
-    least: Any,
-    bound: Any,
-    scale: float,
-    best: Any,
-    link: Any,
-    first: Any,
-    last: Any,
-    nearest: Any,
-) -> Any:
-    """Let the `newest` vertex of the tree offer its distances to a block; return which is `nearest` now."""
-    n, own = len(best), least[newest]
-    for k in range(first, last):
-        if (own + least[k]) - (row[k] + row[k]) > bound[k]:
-            continue
-        length = pair_distance(points, newest, k, single)
-        number = min(newest, k) * n + max(newest, k)
-        if length <= best[k] and (length < best[k] or number < link[k]):
-            best[k], link[k] = length, number
-            # Rounded lengths may tie with slightly longer ones: the margin is four units of float32.
-            bound[k] = np.float32((length * scale) ** 2 * (1 + 5e-7))
-            if length <= best[nearest] and (length < best[nearest] or number < link[nearest]):
-                nearest = k
-    return nearest
-
-
-@kernel
-def spanning_tree_of_matrix(matrix: Any) -> Any:
-    """Return the edges (n - 1, 2), i < j, of the tree over the symmetric `matrix`, and their lengths.
-
-    Where the matrix is not connected by finite entries, edges of infinite length complete the tree.
-    """
-    n = len(matrix)
-    edges, lengths = np.empty((max(n - 1, 0), 2), np.int64), np.empty(max(n - 1, 0))
-    rest, best, other, row = _start(n)
-    newest = 0
-    for step in range(n - 1):
-        last = n - 2 - step
-        source = matrix[newest]
-        for k in range(last + 1):
-            row[k] = source[rest[k]] + 0.0  # -0.0 and 0.0 are equal, but their bits are not
-        place = _nearest(row, newest, rest, last + 1, best, other)
-        newest = _take(place, last, rest, best, other, edges[step], lengths[step : step + 1])
-    return edges, lengths
-
-
-@kernel
-def _start(n: Any) -> Any:
+def _start_of_matrix(n: Any) -> Any:
     """Return the vertices outside the tree, their best distances and other ends, and room for distances."""
     rest, best = np.empty(n, np.int64), np.empty(n)
     other, row = np.empty(n, np.int64), np.empty(n)
