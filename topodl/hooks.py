@@ -237,6 +237,11 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            If there is no sample, or no submodule of a name.
         """
         recorded = self._record(X, raw=True)
         with torch.no_grad():
@@ -257,6 +262,13 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        InputError
+            If there is no sample, no submodule of a name, or a layer does not give features (B, …).
         """
         recorded = self._record(X)
         check_is_fitted(self)

@@ -38,6 +38,11 @@ def plot_diagram(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
     Examples
     --------
     >>> import torch
@@ -76,6 +81,11 @@ def plot_barcode(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
 
     Examples
     --------
@@ -130,6 +140,11 @@ def plot_betti_curve(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
     Examples
     --------
     >>> import torch
@@ -175,6 +190,13 @@ def plot_euler_transform(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    InputError
+        If `transform` has another shape.
+    MissingDependencyError
+        If matplotlib is not installed.
+
     Examples
     --------
     >>> import torch
@@ -217,6 +239,13 @@ def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        If `image` is not 2D, or the diagrams have no cells.
+    MissingDependencyError
+        If matplotlib is not installed.
 
     Examples
     --------

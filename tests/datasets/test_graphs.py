@@ -78,3 +78,5 @@ def test_unusable_arguments_are_named():
         datasets.make_graph(3, 4)
     with pytest.raises(InputError, match="length is 7; expected an even number"):
         datasets.make_cycle_pair(7)
+    with pytest.raises(InputError, match="n_pairs is 0; expected an integer of at least 1"):
+        datasets.collect_blind_pairs(0)

@@ -228,6 +228,11 @@ class HiddenStateGeometry(FeatureLayer):
         -------
         Tensor of shape (B, 2 * layers - 1)
             The dimensions of all layers, then the overlaps of layers l and l + 1.
+
+        Raises
+        ------
+        InputError
+            If `states` or `mask` has another shape, or a state that counts is NaN.
         """
         states = check_tensor("HiddenStateGeometry", "states", states)
         if states.ndim != 4:

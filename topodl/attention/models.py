@@ -83,6 +83,15 @@ class AttentionFeatures(FeatureLayer):
         ----------
         inputs : Tensor, mapping or list of str
             One tensor, the keyword arguments of the model, or strings where a tokenizer is given.
+
+        Returns
+        -------
+        Tensor of shape (B, layers * heads * features)
+
+        Raises
+        ------
+        InputError
+            If there are strings and no tokenizer, or the model has no attention that can be recorded.
         """
         if isinstance(inputs, list):
             inputs = self._tokenized(inputs)

@@ -256,6 +256,22 @@ def record(
     Returns
     -------
     AttentionRecorder
+
+    Raises
+    ------
+    InputError
+        When it is opened, if the model has no attention that can be recorded, or runs in training mode with
+        attention dropout.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.attention import record
+    >>> model = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    >>> with torch.no_grad(), record(model) as recorder:
+    ...     out = model(torch.randn(1, 5, 8))
+    >>> recorder.attention().shape
+    torch.Size([1, 1, 2, 5, 5])
     """
     return AttentionRecorder(model, features, layers)
 

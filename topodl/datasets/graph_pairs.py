@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from topodl._checks import check_number
 from topodl.datasets.graph_files import GraphCollection
 from topodl.datasets.graphs import Graph, make_bicyclic_pair, make_cycle_pair, make_strongly_regular_pair
 
@@ -27,12 +28,18 @@ def collect_blind_pairs(n_pairs: int = 10) -> dict[str, GraphCollection]:
         bicyclopentyl; "strongly regular": copies of the rook's graph or of Shrikhande's. Pair k has k + 1
         copies of both, so that numbers of nodes say nothing of the class. All nodes have the same feature.
 
+    Raises
+    ------
+    InputError
+        If `n_pairs` is below 1.
+
     Examples
     --------
     >>> from topodl.datasets import collect_blind_pairs
     >>> {name: graphs.n_graphs for name, graphs in collect_blind_pairs(4).items()}
     {'rings': 8, 'bicycles': 8, 'strongly regular': 8}
     """
+    check_number("collect_blind_pairs", "n_pairs", n_pairs, low=1, integer=True)
     rings = [make_cycle_pair(6 + 2 * k) for k in range(n_pairs)]
     copies = [
         [(_copies(first, k + 1), _copies(second, k + 1)) for k in range(n_pairs)]

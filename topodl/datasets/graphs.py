@@ -110,6 +110,11 @@ def make_cycle_pair(length: int = 6) -> tuple[Graph, Graph]:
     -------
     tuple of two Graph
 
+    Raises
+    ------
+    InputError
+        If `length` is odd or below 6.
+
     Examples
     --------
     >>> from topodl.datasets import make_cycle_pair

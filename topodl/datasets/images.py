@@ -156,6 +156,11 @@ def make_planar_region(
     LabelledPoints
         In random order.
 
+    Raises
+    ------
+    InputError
+        If there is no sample or no component, or another argument is negative.
+
     References
     ----------
     W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic

@@ -61,6 +61,11 @@ def make_sphere(
     Cloud
         In dim + 1 coordinates, of Betti numbers (1, 0, …, 0, 1).
 
+    Raises
+    ------
+    InputError
+        If `n_samples`, `dim` or `radius` is not positive, or `noise` or `random_state` is negative.
+
     Examples
     --------
     >>> from topodl.datasets import make_sphere
@@ -98,6 +103,11 @@ def make_torus(
     Cloud
         In 3 coordinates, of Betti numbers (1, 2, 1).
 
+    Raises
+    ------
+    InputError
+        If `tube_radius` is not between 0 and `radius`, or another argument is out of its range.
+
     Examples
     --------
     >>> from topodl.datasets import make_torus
@@ -133,6 +143,11 @@ def make_annulus(
     -------
     Cloud
         In 2 coordinates, of Betti numbers (1, 1).
+
+    Raises
+    ------
+    InputError
+        If `inner` is not between 0 and `outer`, or another argument is out of its range.
 
     Examples
     --------
@@ -171,6 +186,11 @@ def make_klein_bottle(
     -------
     Cloud
         In 4 coordinates, of Betti numbers (1, 2, 1) over Z/2 (over the rationals they would be (1, 1, 0)).
+
+    Raises
+    ------
+    InputError
+        If `tube_radius` is not between 0 and `radius`, or another argument is out of its range.
 
     Examples
     --------
@@ -214,6 +234,11 @@ def make_linked_circles(
     -------
     Cloud
         In 3 coordinates, of Betti numbers (n_circles, n_circles); labels are the circles.
+
+    Raises
+    ------
+    InputError
+        If `n_samples` or `n_circles` is not positive, or `noise` or `random_state` is negative.
 
     Examples
     --------
@@ -261,6 +286,11 @@ def make_nested_spheres(
     -------
     Cloud
         In dim + 1 coordinates, of Betti numbers (n_spheres, 0, …, 0, n_spheres); labels are the spheres.
+
+    Raises
+    ------
+    InputError
+        If `ratio` is 1 or not positive, or another argument is out of its range.
 
     Examples
     --------
@@ -313,6 +343,11 @@ def make_spheres(
     Cloud
         In dim + 1 coordinates; labels are the spheres, the large one last. In few dimensions spheres often
         cross each other, and then `betti` is empty: their union has other Betti numbers than spheres apart.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two spheres, or another argument is out of its range.
 
     References
     ----------

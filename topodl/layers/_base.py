@@ -69,6 +69,11 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            If the samples are not what the layer takes, or a setting is unusable.
         """
         self.reset_parameters()
         samples = self._as_samples(X, reset=True)
@@ -90,6 +95,13 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         Returns
         -------
         ndarray of shape (n_samples, n_features), or Diagrams for a layer that returns diagrams
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called and something is to be learnt from data.
+        InputError
+            If the samples are not what the layer takes, or a setting is unusable.
         """
         check_is_fitted(self)
         return self._in_chunks(self._as_samples(X, reset=False))

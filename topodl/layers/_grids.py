@@ -117,6 +117,13 @@ class CurveLayer(DiagramLayer):
         -------
         Tensor of shape (B, K, …)
             K homology dimensions; the rest is the layer's own.
+
+        Raises
+        ------
+        NotFittedError
+            If a range was neither given nor learnt.
+        InputError
+            If a setting is unusable, or the diagrams lack a dimension.
         """
         self._check_settings()
         if not isinstance(d, Diagrams):

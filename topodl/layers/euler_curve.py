@@ -99,7 +99,23 @@ class EulerCurve(FeatureLayer):
             check_number("EulerCurve", "width", self.width, low=torch.finfo(torch.float32).tiny)
 
     def forward(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
-        """Return the curve of each image (B, H, W), volume (B, D, H, W) or diagram, (B, resolution)."""
+        """Return the curve of each image, volume or diagram.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, H, W) or (B, D, H, W), or Diagrams
+
+        Returns
+        -------
+        Tensor of shape (B, resolution)
+
+        Raises
+        ------
+        NotFittedError
+            If `value_range` was neither given nor learnt.
+        InputError
+            If a setting is unusable, a shape is wrong, or a value is NaN.
+        """
         self._check_settings()
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)

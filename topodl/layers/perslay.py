@@ -161,7 +161,22 @@ class PersLay(DiagramLayer):
             self.register_parameter(name, nn.Parameter(value.to(device, dtype)))
 
     def forward(self, d: Diagrams) -> torch.Tensor:
-        """Return (B, K, features) features of the diagrams."""
+        """Return the features of each diagram.
+
+        Parameters
+        ----------
+        d : Diagrams
+
+        Returns
+        -------
+        Tensor of shape (B, K, features)
+            K homology dimensions.
+
+        Raises
+        ------
+        InputError
+            If the diagrams lack a dimension.
+        """
         if not isinstance(d, Diagrams):
             raise TypeError(f"PersLay: d is a {type(d).__name__}; expected Diagrams")
         kept = d.with_essential(self.essential)

@@ -20,6 +20,11 @@ __all__ = ["DeepSupervisionLoss", "topomortar_head_weights"]
 def topomortar_head_weights(n_heads: int = 7) -> list[float]:
     """Return the weights of the TopoMortar study: 1 for head 0, halving from 0.252 on, over `n_heads`.
 
+    Raises
+    ------
+    InputError
+        If `n_heads` is below 1.
+
     Examples
     --------
     >>> [round(7 * w, 4) for w in topomortar_head_weights(7)]
@@ -41,6 +46,11 @@ class DeepSupervisionLoss(torch.nn.Module):
         One a head; by default they halve from head to head and sum to 1, as in nnU-Net.
     topology_heads : {"all", "first"}, default "all"
         Which heads get the topology term; "first" saves its cost on the others.
+
+    Raises
+    ------
+    InputError
+        If a weight is negative, or `topology_heads` is none of these.
 
     Examples
     --------

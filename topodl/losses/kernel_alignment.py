@@ -98,6 +98,11 @@ def cka_loss(
     Tensor
         A scalar.
 
+    Raises
+    ------
+    InputError
+        As `cka` does.
+
     Examples
     --------
     >>> import torch
@@ -116,6 +121,11 @@ class CKALoss(torch.nn.Module):
     ----------
     kernel, unbiased, bandwidth
         As in `cka`.
+
+    Raises
+    ------
+    InputError
+        If an option is unusable; at the call, as `cka` does.
 
     Examples
     --------
@@ -161,6 +171,11 @@ class MinibatchCKA:
     kernel, bandwidth
         As in `cka`.
 
+    Raises
+    ------
+    InputError
+        If an option is unusable.
+
     References
     ----------
     T. Nguyen, M. Raghu, S. Kornblith, "Do Wide and Deep Networks Learn the Same Things?", ICLR 2021.
@@ -191,6 +206,11 @@ class MinibatchCKA:
         ----------
         x, y : Tensor of shape (n, …)
             Representations of the same samples.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than 4 samples, their numbers differ, or a value is NaN or infinite.
         """
         first, second = _features("MinibatchCKA.update", x, y, unbiased=True)
         k, m = (_kernel_matrix(t, self.kernel, self.bandwidth) for t in (first, second))
@@ -198,7 +218,13 @@ class MinibatchCKA:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def compute(self) -> torch.Tensor:
-        """Return the CKA of all minibatches so far, a scalar in double precision."""
+        """Return the CKA of all minibatches so far, a scalar in double precision.
+
+        Raises
+        ------
+        InputError
+            If there was no minibatch.
+        """
         if self._sums is None:
             raise fail("MinibatchCKA.compute", "update", "was never called", "at least one minibatch before")
         return _ratio(*self._sums)

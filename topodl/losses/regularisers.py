@@ -43,6 +43,11 @@ class _Regulariser(torch.nn.Module):
         Returns
         -------
         Tensor
+
+        Raises
+        ------
+        InputError
+            If the filtration does not take such a tensor, or its diagrams lack a dimension.
         """
         diagrams = x if isinstance(x, Diagrams) else self._diagrams(x)
         missing = [k for k in self.dims if k not in diagrams.homology_dims]
@@ -87,6 +92,11 @@ class TotalPersistenceLoss(_Regulariser):
     superlevel : bool, default=False
         Of images: superlevel sets.
 
+    Raises
+    ------
+    InputError
+        If an option is unusable.
+
     Examples
     --------
     >>> import torch
@@ -123,6 +133,11 @@ class FeatureCountLoss(_Regulariser):
         As in `TotalPersistenceLoss`.
     temperature : float, default=0.1
         Width of the sigmoid, as a multiple of `length`: towards 0 the penalty is the number itself.
+
+    Raises
+    ------
+    InputError
+        If an option is unusable.
 
     Examples
     --------
@@ -166,6 +181,11 @@ class BettiTargetLoss(_Regulariser):
         How long a bar must be to cost nothing; 1 for probabilities, whose bars cannot be longer.
     filtration, superlevel
         As in `TotalPersistenceLoss`.
+
+    Raises
+    ------
+    InputError
+        If an option is unusable.
 
     Examples
     --------
@@ -220,6 +240,11 @@ class DiagramTargetLoss(_Regulariser):
         Of the distance.
     filtration, superlevel
         As in `TotalPersistenceLoss`. Essential bars do not count.
+
+    Raises
+    ------
+    InputError
+        If an option is unusable.
 
     Examples
     --------

@@ -32,6 +32,11 @@ class RTDLoss(torch.nn.Module):
     quantile : float or None, default=0.9
         Divide each distance matrix by this quantile of its entries, so that scales do not matter.
 
+    Raises
+    ------
+    InputError
+        If an option is unusable; at the call, as `topodl.rtd` does.
+
     References
     ----------
     S. Barannikov, I. Trofimov, N. Balabin, E. Burnaev, "Representation Topology Divergence", ICML 2022. I.

@@ -121,6 +121,11 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     neighbourhood : int, default 3
         Side of the window, odd; 5 for thick structures.
 
+    Raises
+    ------
+    InputError
+        If the window is not odd, or `loss` takes probabilities.
+
     Examples
     --------
     >>> import torch

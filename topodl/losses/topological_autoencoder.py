@@ -214,6 +214,11 @@ def topological_autoencoder_loss(
     Tensor
         A scalar.
 
+    Raises
+    ------
+    InputError
+        If an option is unusable, batch sizes differ or are 0, or a value is NaN or infinite.
+
     Examples
     --------
     >>> import torch

@@ -199,6 +199,12 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            If a setting is unusable, there are fewer than two samples, the loss becomes infinite, or
+            `checkpoint` belongs to another training.
         """
         self._check_settings()
         samples = self._as_tensor(X, reset=True)
@@ -224,6 +230,11 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         Returns
         -------
         ndarray
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
         """
         check_is_fitted(self)
         samples = self._as_tensor(X, reset=False)
@@ -240,6 +251,11 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         Returns
         -------
         ndarray of shape (n_samples, …)
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
         """
         check_is_fitted(self)
         codes = torch.as_tensor(np.asarray(X), dtype=torch.float32)

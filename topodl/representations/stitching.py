@@ -34,6 +34,11 @@ class StitchingLayer(nn.Module):
         The axis of the features. None: 1 of maps (B, C, H, W) and volumes, the last of vectors (B, C) and
         tokens (B, L, C).
 
+    Raises
+    ------
+    InputError
+        If a number of features is below 1.
+
     References
     ----------
     K. Lenc, A. Vedaldi, "Understanding image representations by measuring their equivariance and
