@@ -79,13 +79,15 @@ def _order(edges: _Array, lengths: _Array) -> _Array:
 
 
 def _guard_simplices(edges: _Array, n: int, top: int) -> None:
-    """Raise the error that says what to change if simplices of dimension `top` would not fit into memory."""
-    # A vertex of degree d lies in at most C(d, top) simplices, and each of them is counted top + 1 times.
+    """Raise the error that says what to change if simplices up to dimension `top` would not fit in memory."""
+    # A vertex of degree d lies in at most C(d, k) simplices of dimension k, and each is counted k + 1 times.
     degrees, counts = np.unique(np.bincount(edges.ravel(), minlength=n), return_counts=True)
-    each = (math.comb(int(d), top) * int(c) for d, c in zip(degrees, counts, strict=True))
-    simplices = sum(each) // (top + 1)
-    remedy = f"a max_edge_length, fewer points, or dims below {top}"
-    _guard(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {top}", remedy)
+    vertices = [(int(d), int(c)) for d, c in zip(degrees, counts, strict=True)]
+    simplices, dim = max(
+        (sum(math.comb(d, k) * c for d, c in vertices) // (k + 1), k) for k in range(2, top + 1)
+    )
+    remedy = f"a max_edge_length, fewer points, or dims below {dim}"
+    _guard(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {dim}", remedy)
     if len(edges) * math.comb(n, top + 2) >= 2**62:
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points with too many simplices to number; expected {remedy}"
