@@ -291,6 +291,46 @@ def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     assert rips_persistence(x[:, :20], dims=(0, 1, 2)).n_samples == 1
 
 
+def test_the_guard_looks_at_every_dimension_up_to_the_highest():
+    # no point has 50 neighbours within the enclosing radius, but subsets of 20 neighbours are far too many
+    x = torch.rand(1, 60, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(MemoryLimitError, match="simplices of dimension"):
+        rips_persistence(x, dims=(0, 50))
+    assert rips_persistence(x[:, :8], dims=(0, 50)).dim(50).n_bars == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_distances_by_matrix_products_are_symmetric_enough(dtype):
+    x = torch.randn(1, 150, 3, generator=torch.Generator().manual_seed(1), dtype=dtype) + 10.0
+    matrix = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist")
+    noise = 1e-4 if dtype == torch.float32 else 1e-9  # whatever this machine's matrix product is like
+    matrix = matrix + noise * torch.rand(matrix.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    matrix.diagonal(dim1=1, dim2=2).fill_(5.0)
+    upper = matrix.triu(1)
+    for dims in ((0,), (0, 1)):
+        d = rips_persistence(matrix, dims, metric="precomputed")
+        exact = rips_persistence(upper + upper.mT, dims, metric="precomputed")
+        assert torch.equal(d.deaths, exact.deaths)
+        assert torch.equal(d.death_cells, exact.death_cells)
+
+
+@pytest.mark.parametrize("dims", [(0,), (0, 1), (2,)])
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ((3, 1), math.inf, r"x\[1\] has 2.0 at \(1, 3\) and inf at \(3, 1\)"),
+        ((1, 3), math.inf, r"x\[1\] has inf at \(1, 3\) and 2.0 at \(3, 1\)"),
+        ((3, 1), 2.01, r"x\[1\] has 2.0 at \(1, 3\) and 2.00999"),
+        ((2, 2), math.nan, r"x\[1\] has NaN at \(2, 2\)"),
+    ],
+)
+def test_one_sided_entries_and_nan_on_the_diagonal_are_named(dims, place, value, message):
+    x = torch.full((2, 5, 5), 2.0)
+    x[1, *place] = value
+    with pytest.raises(InputError, match=message):
+        rips_persistence(x, dims, metric="precomputed")
+
+
 def test_the_operator_traces_as_one_graph_and_does_not_recompile():
     from topodl.persistence.rips import _rips_bars
 

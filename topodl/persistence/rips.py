@@ -47,8 +47,9 @@ def rips_persistence(
         Point clouds, not empty. Distances are computed in float64 and rounded to the precision of `x` (half
         types: to float32) before they are compared. With ``metric="precomputed"``: symmetric matrices of
         distances, of shape (B, N, N) or a sequence of (N_i, N_i). They need not satisfy the triangle
-        inequality, an entry +inf is no edge, the diagonal is not read, and births and deaths are read above
-        the diagonal.
+        inequality, an entry +inf is no edge, and the diagonal plays no part. Pairs, births and deaths are
+        those of the entries above the diagonal; their mirror images may differ by a thousandth of the largest
+        distance (a millionth in float64), since matrix products in `torch.cdist` are that inexact.
     dims : int or iterable of int
         Homology dimensions, of any size; cost and memory grow steeply from dimension 2 on.
     metric : {"euclidean", "precomputed"}
@@ -173,7 +174,11 @@ def _rips_bars(
     """Return packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
     host = to_host(x)
     single = host.dtype == torch.float32
-    clouds = _checked_matrices(host, sizes) if precomputed else checked_clouds(_NAME, host, sizes, _POINTS)
+    clouds = (
+        _checked_matrices(host, sizes, x.dtype)
+        if precomputed
+        else checked_clouds(_NAME, host, sizes, _POINTS)
+    )
     bars = pack_bars(
         map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, single, max_edge_length), clouds),
         2,
@@ -186,18 +191,37 @@ def _rips_bars(
     return bars_out, edges_out, places_out
 
 
-def _checked_matrices(host: torch.Tensor, sizes: Sequence[int]) -> list[Any]:
+def _checked_matrices(host: torch.Tensor, sizes: Sequence[int], dtype: torch.dtype) -> list[Any]:
     """Return each matrix, exactly symmetric, or raise the error that names the first unusable entry."""
+    tolerance = 1e-6 if dtype == torch.float64 else max(1e-3, torch.finfo(dtype).eps)
     reals, matrices, start = host.numpy(), [], 0
     for sample, n in enumerate(sizes):
         matrix = reals[start : start + n * n].reshape(n, n)
         start += n * n
-        i, j, symmetric = inspect_matrix(matrix, 1e-5 if matrix.dtype == np.float32 else 1e-12)
+        i, j, symmetric = inspect_matrix(matrix, math.inf)
+        nans = np.flatnonzero(np.isnan(matrix.diagonal()))
+        if i < 0 and len(nans):
+            i = j = nans[0]
+        if i < 0 and not symmetric:
+            i, j, matrix = _symmetric(matrix, tolerance)
         if i >= 0:
             came = f"has {matrix[i, j]} at ({i}, {j}) and {matrix[j, i]} at ({j}, {i})".replace("nan", "NaN")
             raise fail(_NAME, f"x[{sample}]", came, _MATRICES)
-        if not symmetric:
-            upper = np.triu(matrix, 1)
-            matrix = upper + upper.T
         matrices.append(matrix)
     return matrices
+
+
+def _symmetric(matrix: Any, tolerance: float) -> tuple[int, int, Any]:
+    """Return the matrix that the upper triangle makes, after the first entry whose mirror image is another.
+
+    That entry is (-1, -1) if they differ by no more than `tolerance` times the largest distance: distances by
+    matrix products, as `torch.cdist` computes them, are that inexact.
+    """
+    upper, lower = np.triu(matrix, 1), np.tril(matrix, -1).T
+    largest = upper.max(where=np.isfinite(upper), initial=0.0)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        apart = ~(np.abs(upper - lower) <= tolerance * largest) & (upper != lower)
+    if apart.any():
+        i, j = np.argwhere(apart)[0]
+        return i, j, matrix
+    return -1, -1, upper + upper.T
