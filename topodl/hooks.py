@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from topodl._checks import fail
+from topodl._submodules import first_tensor, submodule_of
 from topodl.diagrams import Diagrams
 from topodl.errors import InputError
 
@@ -334,33 +335,6 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
-
-
-def submodule_of(function: str, model: nn.Module, name: str, argument: str = "name") -> nn.Module:
-    """Return the submodule of that name, also of a compiled or wrapped model."""
-    import difflib
-
-    modules = dict(model.named_modules())
-    for prefix in ("", "_orig_mod.", "module."):
-        if prefix + name in modules:
-            return modules[prefix + name]
-    similar = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.3) or list(modules)[1:4]
-    raise fail(
-        function, argument, f"is {name!r}", f"a submodule of the model, as {', '.join(map(repr, similar))}"
-    )
-
-
-def first_tensor(name: str, output: Any) -> Any:
-    """Return the output itself, or the first tensor of a tuple, list or mapping."""
-    if isinstance(output, torch.Tensor | Diagrams):
-        return output
-    items = output.values() if isinstance(output, Mapping) else output
-    for item in items if hasattr(items, "__iter__") else ():
-        if isinstance(item, torch.Tensor):
-            return item
-    raise fail(
-        "attach", f"the output of {name!r}", f"is a {type(output).__name__}", "a tensor, or a transform"
-    )
 
 
 def _fit_in_turn(layer: Any, x: Any) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
-from topodl.hooks import first_tensor, submodule_of
+from topodl._submodules import first_tensor, submodule_of
 
 __all__ = ["StitchedModel", "StitchingLayer", "stitch"]
 

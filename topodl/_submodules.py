@@ -1,0 +1,40 @@
+"""Submodules of any model by their names, and the tensor in what they return."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from topodl._checks import fail
+from topodl.diagrams import Diagrams
+
+__all__ = ["first_tensor", "submodule_of"]
+
+
+def submodule_of(function: str, model: nn.Module, name: str, argument: str = "name") -> nn.Module:
+    """Return the submodule of that name, also of a compiled or wrapped model."""
+    modules = dict(model.named_modules())
+    for prefix in ("", "_orig_mod.", "module."):
+        if prefix + name in modules:
+            return modules[prefix + name]
+    similar = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.3) or list(modules)[1:4]
+    raise fail(
+        function, argument, f"is {name!r}", f"a submodule of the model, as {', '.join(map(repr, similar))}"
+    )
+
+
+def first_tensor(name: str, output: Any) -> Any:
+    """Return the output itself, or the first tensor of a tuple, list or mapping."""
+    if isinstance(output, torch.Tensor | Diagrams):
+        return output
+    items = output.values() if isinstance(output, Mapping) else output
+    for item in items if hasattr(items, "__iter__") else ():
+        if isinstance(item, torch.Tensor):
+            return item
+    raise fail(
+        "attach", f"the output of {name!r}", f"is a {type(output).__name__}", "a tensor, or a transform"
+    )
