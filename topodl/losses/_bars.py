@@ -18,6 +18,7 @@ from topodl.losses._targets import TargetParts
 from topodl.persistence.cubical import cubical_persistence
 
 __all__ = [
+    "BORDERS",
     "Bars",
     "Border",
     "Essential",
@@ -25,6 +26,8 @@ __all__ = [
     "label_betti",
     "probability_bars",
     "split_windows",
+    "surround",
+    "take_betti",
 ]
 
 Essential = Literal["clamp", "drop"]

@@ -16,8 +16,8 @@ from topodl._checks import check_choice, check_connectivity
 from topodl.kernels._pool import map_batch
 from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
-from topodl.losses.ce_dice import ce_dice
 from topodl.persistence.matching import match_images
 
 __all__ = ["BettiMatchingLoss", "betti_matching_loss"]

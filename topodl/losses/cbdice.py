@@ -18,8 +18,8 @@ from topodl.kernels._pool import map_batch
 from topodl.kernels.distance import distance_to_other
 from topodl.kernels.thinning import thin
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
-from topodl.losses._overlap import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
 from topodl.losses._targets import TargetCache, TargetParts, take_part
 

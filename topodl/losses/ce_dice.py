@@ -10,8 +10,8 @@ from typing import Unpack
 import torch
 
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
-from topodl.losses._overlap import cross_entropy, dice_score
 
 __all__ = ["CEDiceLoss", "ce_dice_loss"]
 
@@ -67,13 +67,6 @@ def ce_dice_loss(
     """
     batch = SegmentationBatch.read("ce_dice_loss", logits, target, **common)
     return batch.reduce(ce_dice(batch, ce_weight, dice_weight, include_background))
-
-
-def ce_dice(
-    batch: SegmentationBatch, ce_weight: float, dice_weight: float, include_background: bool
-) -> torch.Tensor:
-    """Return the loss of each sample, (B,)."""
-    return ce_weight * cross_entropy(batch) - dice_weight * dice_score(batch, include_background)
 
 
 class CEDiceLoss(SegmentationLoss, name="ce_dice", function=ce_dice_loss):

@@ -12,8 +12,8 @@ import torch
 
 from topodl._checks import check_number, fail
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import cross_entropy
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
-from topodl.losses._overlap import cross_entropy
 
 __all__ = ["MosinLoss", "mosin_loss"]
 

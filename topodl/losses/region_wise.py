@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from topodl._checks import check_spacing
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
 from topodl.losses._targets import TargetCache, TargetParts
-from topodl.losses.ce_dice import ce_dice
 
 __all__ = ["RegionWiseLoss", "region_wise_loss"]
 

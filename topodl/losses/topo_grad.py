@@ -24,9 +24,9 @@ from topodl.losses._bars import (
     take_betti,
 )
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
 from topodl.losses._targets import TargetCache, TargetParts
-from topodl.losses.ce_dice import ce_dice
 
 __all__ = ["TopoGradLoss", "topo_grad_loss"]
 

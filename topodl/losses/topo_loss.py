@@ -25,11 +25,10 @@ from topodl.losses._bars import (
     take_betti,
 )
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import ce_dice, cross_entropy
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
-from topodl.losses._overlap import cross_entropy
 from topodl.losses._targets import Prepare, TargetCache, TargetParts
 from topodl.losses._topo_loss_study import study_term
-from topodl.losses.ce_dice import ce_dice
 
 __all__ = ["TopoLoss", "topo_loss"]
 

@@ -19,8 +19,8 @@ from topodl.kernels.distance import distance_to_other
 from topodl.kernels.simple_points import one_piece_table, simple_point_table
 from topodl.kernels.warping import warp
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import dice_score
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
-from topodl.losses._overlap import dice_score
 
 __all__ = ["WarpingLoss", "critical_pixels", "warping_loss"]
 

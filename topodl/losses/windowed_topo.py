@@ -17,9 +17,9 @@ from topodl._checks import check_choice, check_number, check_spacing, fail
 from topodl.kernels._pool import map_batch
 from topodl.kernels.region_separation import separation_weights
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
 from topodl.losses._targets import TargetCache, TargetParts
-from topodl.losses.ce_dice import ce_dice
 
 __all__ = ["WindowedTopoLoss", "windowed_topo_loss"]
 

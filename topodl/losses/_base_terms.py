@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from topodl._checks import fail
 from topodl.losses._input import SegmentationBatch
 
-__all__ = ["cross_entropy", "dice_score", "masked_sums", "reduce_over_batch"]
+__all__ = ["ce_dice", "cross_entropy", "dice_score", "masked_sums", "reduce_over_batch"]
+
+
+def ce_dice(
+    batch: SegmentationBatch, ce_weight: float, dice_weight: float, include_background: bool
+) -> torch.Tensor:
+    """Return the weighted cross-entropy minus the weighted Dice score, one value a sample, (B,)."""
+    return ce_weight * cross_entropy(batch) - dice_weight * dice_score(batch, include_background)
 
 
 def cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
