@@ -16,7 +16,7 @@ from topodl._checks import check_tensor, fail
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import row_sums
 
-__all__ = ["AttentionSample", "MapGroup", "as_batch", "group_maps"]
+__all__ = ["ROW_TOLERANCE", "AttentionSample", "MapGroup", "as_batch", "group_maps"]
 
 _SHAPE = "shape (B, layers, heads, n, n)"
 # What half precision and a softmax of a thousand entries leave of a sum of one.

@@ -18,7 +18,7 @@ from torch import nn
 
 from topodl.errors import InputError
 
-__all__ = ["Sink", "tap"]
+__all__ = ["Sink", "is_cross_attention", "tap"]
 
 # Takes the module's name, the probabilities (B, heads, queries, keys), and which keys are real where known.
 Sink = Callable[[str, torch.Tensor, torch.Tensor | None], None]

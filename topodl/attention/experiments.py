@@ -36,6 +36,7 @@ __all__ = [
     "extract",
     "head_scores",
     "minimal_pair_table",
+    "pair_scores",
 ]
 
 Array = np.ndarray[Any, Any]

@@ -20,7 +20,7 @@ from topodl.attention._features import MapFeatures, Settings
 from topodl.attention._maps import ROW_TOLERANCE, AttentionSample, MapGroup, as_batch, group_maps
 from topodl.layers._base import FeatureLayer
 
-__all__ = ["AttentionTopology"]
+__all__ = ["PAPER_THRESHOLDS", "AttentionTopology"]
 
 PAPER_THRESHOLDS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75)
 _NAME = "AttentionTopology"

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from topodl.datasets._draws import Draws, Ints
 
-__all__ = ["Wall", "betti_of_mortar", "build_wall", "remove_specks"]
+__all__ = ["Mask", "Wall", "betti_of_mortar", "build_wall", "remove_specks"]
 
 Mask = NDArray[np.bool_]
 _PIXEL = 256

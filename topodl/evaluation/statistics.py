@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from topodl.errors import InputError
 
-__all__ = ["adjust_p_values", "group_mean_std", "group_weights", "paired_permutation_test"]
+__all__ = [
+    "Correction",
+    "FloatArray",
+    "adjust_p_values",
+    "group_mean_std",
+    "group_weights",
+    "paired_permutation_test",
+]
 
 FloatArray = NDArray[np.float64]
 Correction = Literal["holm", "bonferroni", "none"]

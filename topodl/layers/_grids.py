@@ -1,4 +1,4 @@
-"""What curves and images of diagrams share: the grid they are sampled on, given or found by `fit`."""
+"""What curves and images of diagrams share: the grid they are sampled on, and sums over bars alive there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from topodl._precision import HALF_TYPES
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
 
-__all__ = ["CurveLayer", "first_at_least", "given_ranges", "oriented", "power_weights"]
+__all__ = ["CurveLayer", "alive", "first_at_least", "given_ranges", "oriented", "power_weights"]
 
 
 def oriented(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,6 +45,20 @@ def given_ranges(name: str, argument: str, value: Any, n_dims: int) -> np.ndarra
         expected = f"(low, high) with low <= high, or one for each of {n_dims} homology dimensions"
         raise fail(name, argument, f"is {value!r}", expected)
     return np.broadcast_to(ranges, (n_dims, 2))
+
+
+def alive(d: Diagrams, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return (B, len(grid)) sums of `weights` (P,) over the bars that are alive at each grid value."""
+    falling = (d.births > d.deaths).detach()
+    start, stop = (first_at_least(grid, ends) for ends in oriented(d))
+    if bool(falling.any()):  # a superlevel class is alive at its birth, and no more at its death
+        after = [torch.searchsorted(grid, e.detach().contiguous(), right=True) for e in oriented(d)]
+        start, stop = torch.where(falling, after[0], start), torch.where(falling, after[1], stop)
+    n = len(grid) + 1
+    changes = weights.new_zeros(d.n_samples * n)
+    changes = changes.index_add(0, d.samples * n + start, weights)
+    changes = changes.index_add(0, d.samples * n + stop, -weights)
+    return changes.view(d.n_samples, n)[:, :-1].cumsum(1)
 
 
 class CurveLayer(DiagramLayer):

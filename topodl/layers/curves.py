@@ -13,7 +13,7 @@ import torch
 from topodl._checks import check_number
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
-from topodl.layers._grids import CurveLayer, first_at_least, oriented, power_weights
+from topodl.layers._grids import CurveLayer, alive, first_at_least, oriented, power_weights
 
 __all__ = ["BettiCurve", "PersistenceLandscape", "Silhouette"]
 
@@ -240,20 +240,6 @@ class Silhouette(CurveLayer):
         total = segment_sum(weights, d.samples, d.n_samples)[:, None]
         sums = _sum_of_tents(*oriented(d), weights, d.samples, d.n_samples, grid)
         return self.scale * sums / torch.where(total > 0, total, 1.0)
-
-
-def alive(d: Diagrams, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return (B, len(grid)) sums of `weights` (P,) over the bars that are alive at each grid value."""
-    falling = (d.births > d.deaths).detach()
-    start, stop = (first_at_least(grid, ends) for ends in oriented(d))
-    if bool(falling.any()):  # a superlevel class is alive at its birth, and no more at its death
-        after = [torch.searchsorted(grid, e.detach().contiguous(), right=True) for e in oriented(d)]
-        start, stop = torch.where(falling, after[0], start), torch.where(falling, after[1], stop)
-    n = len(grid) + 1
-    changes = weights.new_zeros(d.n_samples * n)
-    changes = changes.index_add(0, d.samples * n + start, weights)
-    changes = changes.index_add(0, d.samples * n + stop, -weights)
-    return changes.view(d.n_samples, n)[:, :-1].cumsum(1)
 
 
 def _sum_of_tents(

@@ -17,8 +17,7 @@ from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._euler import Cells, soft_transform
-from topodl.layers._grids import given_ranges, oriented
-from topodl.layers.curves import alive
+from topodl.layers._grids import alive, given_ranges, oriented
 
 __all__ = ["EulerCurve"]
 

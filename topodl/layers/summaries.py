@@ -12,8 +12,7 @@ import torch
 from topodl._checks import check_choice
 from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
-from topodl.layers._grids import CurveLayer
-from topodl.layers.curves import alive
+from topodl.layers._grids import CurveLayer, alive
 
 __all__ = ["PersistenceEntropy", "PersistenceStatistics"]
 
