@@ -1,4 +1,5 @@
 import copy
+import multiprocessing
 import pickle
 
 import gudhi
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import topodl
 from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
 
@@ -307,6 +309,50 @@ def test_bad_indices_are_named():
         d.select(torch.ones(2, dtype=torch.bool))
     assert rows(d[np.int64(1)], 0) == []
     assert rows(d[torch.tensor(2)], 0) == rows(d, 2)
+
+
+def test_indices_of_any_kind_of_integer_count_from_the_end():
+    d = make_diagrams(0, [[2, 1], [0, 3], [1, 1], [4, 0]])
+    for dtype in (torch.uint8, torch.int8, torch.int32):
+        assert_same(d[torch.tensor([3, 0], dtype=dtype)], d[[3, 0]])
+    assert_same(d[np.array([-1, 0], np.int16)], d[[3, 0]])
+    assert_same(d[::-2], d[[3, 1]])
+    for index in (None, ..., "a", True, torch.tensor(True), [[0], [1, 2]], 1.0):
+        with pytest.raises(TypeError, match="an index is an int"):
+            d[index]
+    assert type(d.dim(np.int64(1)).homology_dims[0]) is int
+
+
+class _Images(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        x = torch.rand(1, 6, 7, generator=torch.Generator().manual_seed(i), requires_grad=True)
+        return topodl.cubical_persistence(x)
+
+
+@pytest.mark.parametrize("context", sorted(set(multiprocessing.get_all_start_methods()) - {"forkserver"}))
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_workers_of_a_loader_send_diagrams(context):
+    loader = torch.utils.data.DataLoader(
+        _Images(),
+        batch_size=3,
+        num_workers=1,
+        collate_fn=Diagrams.cat,
+        multiprocessing_context=context,
+        timeout=120,
+    )
+    first, last = loader
+    assert (len(first), len(last)) == (3, 1)
+    assert_same(first[2], _Images()[2].detach())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pinned_memory_moves_without_blocking():
+    pinned = example().pin_memory()
+    assert all(v.is_pinned() for v in (pinned.births, pinned.deaths, pinned.samples, pinned.birth_cells))
+    assert_same(pinned.to("cuda", non_blocking=True).cpu(), example())
 
 
 def test_bad_forms_of_other_libraries_are_named():

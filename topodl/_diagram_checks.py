@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_form", "check_values", "sample_indices"]
 
+_INDEX = "Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
+
 
 def check_form(d: Diagrams, tensors: tuple[str, ...]) -> None:
     """Raise unless the attributes `tensors` agree in shape, dtype and device, whatever their values."""
@@ -66,16 +68,18 @@ def _reject_nan(d: Diagrams) -> None:
 
 def sample_indices(d: Diagrams, index: Any) -> torch.Tensor:
     """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks for."""
-    which = torch.as_tensor(index, device=d.samples.device)
-    if which.numel() == 0 and which.dtype != torch.bool:
-        which = which.to(torch.int64)
-    if which.ndim != 1 or which.is_floating_point() or which.is_complex():
-        raise TypeError("Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices")
+    try:
+        which = torch.as_tensor(index, device=d.samples.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(_INDEX) from error
+    if which.ndim != 1 or (len(which) and (which.is_floating_point() or which.is_complex())):
+        raise TypeError(_INDEX)
     if which.dtype == torch.bool:
         if len(which) != d.n_samples:
             came, expected = f"has {len(which)} entries", f"one of the {d.n_samples} samples each"
             raise fail("Diagrams", "the mask of samples", came, expected)
         return which.nonzero()[:, 0]
+    which = which.to(torch.int64)
     if bool(((which < -d.n_samples) | (which >= d.n_samples)).any()):
         raise IndexError(f"Diagrams: an index is out of range; there are {d.n_samples} samples")
-    return torch.where(which < 0, which + d.n_samples, which).to(torch.int64)
+    return torch.where(which < 0, which + d.n_samples, which)

@@ -232,7 +232,7 @@ class Diagrams:
             raise fail("Diagrams.dim", "k", f"is {k}", f"one of the computed dimensions {self.homology_dims}")
         if self.homology_dims == (k,):
             return self
-        return self._take(self.dims == k, homology_dims=(k,))
+        return self._take(self.dims == k, homology_dims=(int(k),))
 
     def finite(self) -> Diagrams:
         """Return the bars with two finite ends."""
@@ -334,13 +334,18 @@ class Diagrams:
         """Return the diagrams on the CPU."""
         return self.to("cpu")
 
+    def pin_memory(self) -> Diagrams:
+        """Return the diagrams in pinned memory, as a `DataLoader` with ``pin_memory=True`` asks for."""
+        values = {name: getattr(self, name) for name in _TENSORS}
+        return self._with(**{name: v if v is None else v.pin_memory() for name, v in values.items()})
+
     def detach(self) -> Diagrams:
         """Return the diagrams without gradient."""
         return self._with(births=self.births.detach(), deaths=self.deaths.detach())
 
     @staticmethod
     def cat(batches: Iterable[Diagrams]) -> Diagrams:
-        """Return the samples of several batches, one after the other.
+        """Return the samples of several batches, one after the other; a `collate_fn` of a `DataLoader`.
 
         Raises
         ------
