@@ -88,6 +88,12 @@ def betti_matching_loss(
     -----
     Ignored pixels are background in both images.
 
+    References
+    ----------
+    Stucki et al., "Topologically Faithful Image Segmentation via Induced Matching of Persistence Barcodes",
+    ICML 2023, arXiv:2211.15272. Berger et al., "Topologically Faithful Multi-class Segmentation in Medical
+    Images", MICCAI 2024, arXiv:2403.11001.
+
     Examples
     --------
     A spurious blob of height 0.6 is an unmatched bar of that length:

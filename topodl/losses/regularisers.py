@@ -97,6 +97,10 @@ class TotalPersistenceLoss(_Regulariser):
     InputError
         If an option is unusable.
 
+    References
+    ----------
+    R. B. Gabrielsson et al., "A Topology Layer for Machine Learning", AISTATS 2020.
+
     Examples
     --------
     >>> import torch
@@ -186,6 +190,11 @@ class BettiTargetLoss(_Regulariser):
     ------
     InputError
         If an option is unusable.
+
+    References
+    ----------
+    Clough et al., "A Topological Loss Function for Deep-Learning Based Image Segmentation Using Persistent
+    Homology", TPAMI 2020, arXiv:1910.01877.
 
     Examples
     --------

@@ -126,6 +126,10 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     InputError
         If the window is not odd, or `loss` takes probabilities.
 
+    References
+    ----------
+    Valverde et al., "SCNP: Same-Class Neighbor Penalization", CVPR 2026.
+
     Examples
     --------
     >>> import torch

@@ -91,6 +91,12 @@ def topo_grad_loss(
     InputError
         If shapes do not fit, a logit is not finite, a label is out of range, or an option is unusable.
 
+    References
+    ----------
+    Clough et al., "A Topological Loss Function for Deep-Learning Based Image Segmentation Using Persistent
+    Homology", TPAMI 2020, arXiv:1910.01877. Byrne et al., "A Persistent Homology-Based
+    Topological Loss for CNN-Based Multiclass Segmentation of CMR", TMI 2022, arXiv:2107.12689.
+
     Examples
     --------
     One component of height 1 was asked for; a second one of height 0.6 is too many:

@@ -101,6 +101,10 @@ def topo_loss(
     InputError
         If shapes do not fit, a logit is not finite, a label is out of range, or an option is unusable.
 
+    References
+    ----------
+    Hu et al., "Topology-Preserving Deep Image Segmentation", NeurIPS 2019, arXiv:1906.05404.
+
     Examples
     --------
     A spurious blob of height 0.6 costs half the square of its length:

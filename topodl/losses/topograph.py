@@ -77,6 +77,11 @@ def topograph_loss(
     Ignored pixels count as correct background. Background that connects along a diagonal is one region,
     under ``connectivity=4``; the published code counts two.
 
+    References
+    ----------
+    Lux, Berger et al., "Topograph: An Efficient Graph-Based Framework for Strictly Topology Preserving Image
+    Segmentation", ICLR 2025, arXiv:2411.03228.
+
     Examples
     --------
     A broken line has one critical region, its gap:

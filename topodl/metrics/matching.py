@@ -63,6 +63,11 @@ def betti_matching_error(
     -----
     As in the original, one component of each mask that is not empty is matched with one of the other.
 
+    References
+    ----------
+    N. Stucki et al. Topologically faithful image segmentation via induced matching of persistence barcodes.
+    ICML 2023.
+
     Examples
     --------
     >>> import torch
@@ -183,6 +188,10 @@ def adjusted_rand_index(
     InputError
         If a tensor has another shape than the other, a NaN, or values that are no labels.
 
+    References
+    ----------
+    L. Hubert, P. Arabie. Comparing partitions. Journal of Classification 2, 1985.
+
     Examples
     --------
     >>> import torch
@@ -228,6 +237,10 @@ def variation_of_information(
     ------
     InputError
         If a tensor has another shape than the other, a NaN, or values that are no labels.
+
+    References
+    ----------
+    M. Meilă. Comparing clusterings: an information based distance. Journal of Multivariate Analysis 98, 2007.
 
     Examples
     --------
