@@ -52,14 +52,14 @@ def download_topomortar(root: Path, url: str) -> None:
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(root)
-    workplace = Path(tempfile.mkdtemp(prefix=_prefix(root), dir=root.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=_prefix(root), dir=root.parent))
     try:
-        archive, data = workplace / "archive", workplace / "data"
+        archive, data = scratch / "archive", scratch / "data"
         _fetch(url, archive)
         _unpack(url, archive, data, files)
         _move(data, root, missing)
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_present(root: Path, files: dict[str, PublishedFile]) -> list[str]:
@@ -109,10 +109,8 @@ def _fetch(url: str, target: Path) -> None:
                 while chunk := source.read(_CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # URLError and timeouts are OSErrors, an unknown scheme a ValueError
+    # URLError and timeouts are OSErrors, an unknown scheme is a ValueError.
+    except (OSError, ValueError) as error:
         raise InputError(f"{_NAME}: cannot fetch {url}: {error}") from error
 
 

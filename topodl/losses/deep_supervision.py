@@ -31,8 +31,13 @@ def topomortar_head_weights(n_heads: int = 7) -> list[float]:
     [1.0, 0.252, 0.126, 0.063, 0.0315, 0.0157, 0.0079]
     """
     check_number("topomortar_head_weights", "n_heads", n_heads, low=1, integer=True)
-    halves = [2.0**-i for i in range(n_heads)]
-    return [(1.0 if i == 0 else h / sum(halves)) / n_heads for i, h in enumerate(halves)]
+    return [share / n_heads for share in (1.0, *_halving(n_heads)[1:])]
+
+
+def _halving(n: int) -> list[float]:
+    """Return `n` weights that halve from one to the next and sum to 1."""
+    halves = [2.0**-i for i in range(n)]
+    return [half / sum(halves) for half in halves]
 
 
 class DeepSupervisionLoss(torch.nn.Module):
@@ -128,8 +133,7 @@ class DeepSupervisionLoss(torch.nn.Module):
 
     def _weights_of(self, n_heads: int) -> list[float]:
         if self.weights is None:
-            halves = [2.0**-i for i in range(n_heads)]
-            return [h / sum(halves) for h in halves]
+            return _halving(n_heads)
         if len(self.weights) != n_heads:
             raise fail(
                 "DeepSupervisionLoss", "heads", f"has {n_heads} heads", f"{len(self.weights)}, one a weight"
