@@ -145,6 +145,13 @@ def test_edge_values_count_and_of_copies_the_smallest():
     assert bars_of(d) == naive
 
 
+def test_edge_values_are_compared_in_the_precision_of_vertices():
+    x = torch.tensor([0.0, 1.0])
+    just_above = torch.tensor([1.0 + 1e-12], dtype=torch.float64)
+    d = graph_persistence(x, torch.tensor([[0], [1]]), just_above)
+    assert bars_of(d) == [(0, 0.0, math.inf)]
+
+
 @pytest.mark.parametrize("extended", [False, True])
 @pytest.mark.parametrize("n_filtrations", [0, 3])
 def test_gradients_of_first_and_second_order(extended, n_filtrations):
@@ -208,6 +215,8 @@ def test_threads_change_nothing():
         ({"batch": torch.tensor([0, 0, 1, 1])}, "from graph 0 to graph 1"),
         ({"batch": torch.tensor([0, 0, 0])}, r"batch has shape \(3,\)"),
         ({"batch": torch.tensor([-1, -1, -1, -1])}, "batch has -1"),
+        ({"batch": torch.tensor([1, 1, 1, 1]), "n_graphs": 1}, "has 1 … 1; expected .* below n_graphs = 1"),
+        ({"vertex_values": torch.zeros(4, 0)}, r"vertex_values has shape \(4, 0\)"),
         ({"n_graphs": -1}, "n_graphs is -1"),
     ],
 )

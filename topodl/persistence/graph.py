@@ -105,7 +105,9 @@ def graph_persistence(
     (tensor([0., 3.]), tensor([3., 0.]))
     """
     vertices = _as_columns("vertex_values", vertex_values, None)
-    edges = None if edge_values is None else _as_columns("edge_values", edge_values, vertices.shape[1])
+    edges = None
+    if edge_values is not None:  # of the vertices' precision, in which values are compared
+        edges = _as_columns("edge_values", edge_values, vertices.shape[1]).to(vertices.dtype)
     _check_indices(vertices, edge_index, edges, batch)
     if extended and edges is not None:
         raise fail(_NAME, "edge_values", "are given", "None with extended=True, which descends by vertices")
@@ -116,7 +118,7 @@ def graph_persistence(
     bars, sources = _graph_bars(*tensors, extended, n_graphs)
     values = [vertices.reshape(-1), vertices.new_tensor([math.inf])]
     if edges is not None:
-        values.insert(1, edges.reshape(-1).to(vertices.dtype))
+        values.insert(1, edges.reshape(-1))
     flat = torch.cat(values)
     births, deaths = flat.index_select(0, sources[0]), flat.index_select(0, sources[1])
     return assemble(bars, births, deaths, n_graphs * vertices.shape[1], (0, 1))
@@ -169,9 +171,9 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
 
 def _as_columns(argument: str, value: Any, n_columns: int | None) -> torch.Tensor:
     x = as_real(_NAME, argument, value)
-    if x.ndim not in (1, 2) or n_columns not in (None, x.shape[1] if x.ndim == 2 else 1):
+    if x.ndim not in (1, 2) or 0 in x.shape[1:] or n_columns not in (None, x.shape[1] if x.ndim == 2 else 1):
         rows = "N" if argument == "vertex_values" else "E"
-        raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", f"shape ({rows},) or ({rows}, F)")
+        raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", f"shape ({rows},) or ({rows}, F), F > 0")
     return x[:, None] if x.ndim == 1 else x
 
 
@@ -244,9 +246,8 @@ def _check_contents(
 ) -> None:
     """Raise the error that names the first graph, vertex or edge that is not as it must be."""
     if graph_of.size and not 0 <= graph_of.min() <= graph_of.max() < n_graphs:
-        raise fail(
-            _NAME, "batch", f"has {graph_of.min()} … {graph_of.max()}", f"graphs from 0 to {n_graphs - 1}"
-        )
+        came = f"has {graph_of.min()} … {graph_of.max()}"
+        raise fail(_NAME, "batch", came, f"graphs of at least 0 and below n_graphs = {n_graphs}")
     if np.isnan(values).any():
         vertex, column = np.argwhere(np.isnan(values))[0]
         came = f"has NaN at vertex {vertex} of graph {graph_of[vertex]}, filtration {column}"
