@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 KERNEL_MODULE = """
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 
 @kernel
 def total(values):
@@ -13,6 +13,17 @@ def total(values):
     for value in values:
         result += value
     return result
+
+@subroutine
+def add(a, b):
+    return a + b
+
+@kernel
+def count(n):
+    k = 0
+    while k < n:
+        k = add(b=1, a=k)
+    return k
 """
 
 
@@ -45,6 +56,15 @@ def test_machine_code_is_cached_on_disk(tmp_path):
 def test_the_cache_can_be_switched_off(tmp_path):
     assert _run(tmp_path, CALL, TOPODL_NUMBA_CACHE="0").stdout == "6.0\n"
     assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_a_subroutine_compiles_once_for_all_integers_and_stays_a_function_in_python(tmp_path):
+    code = (
+        "import my_kernel; print(my_kernel.count(3), my_kernel.add('a', b='b'),"
+        " len(my_kernel.add.compiled.signatures))"
+    )
+    assert _run(tmp_path, code).stdout == "3 ab 1\n"
+    assert _run(tmp_path, code).stdout == "3 ab 0\n"  # the kernel's machine code is read from the disk
 
 
 def test_slow_compilation_is_announced_once(tmp_path):

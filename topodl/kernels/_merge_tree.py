@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 
 __all__ = ["find_root", "merge_by_age", "singletons"]
 
 
-@kernel
+@subroutine
 def singletons(n: int) -> Any:
     """Return the forest of `n` roots."""
     parent = np.empty(n, np.int32)
@@ -21,7 +21,7 @@ def singletons(n: int) -> Any:
     return parent
 
 
-@kernel
+@subroutine
 def find_root(parent: Any, node: int) -> Any:
     """Return the root of `node` in the forest `parent`, and shorten the path to it."""
     start = np.uint64(node)  # unsigned: Numba need not look for negative indices

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 
 __all__ = ["ordered_key", "ordered_keys", "radix_argsort"]
 
 
-@kernel
+@subroutine
 def ordered_key(bits: Any, at: int) -> Any:
     """Return the integer that orders the float with the bits `bits[at]`; −0 and +0 get the same one."""
     value = np.int64(bits[at])
@@ -58,7 +58,7 @@ def radix_argsort(keys: Any) -> Any:
     return order
 
 
-@kernel
+@subroutine
 def _sort_words(words: Any, spare: Any, span: Any) -> Any:
     """Sort `words` by their upper halves, which are at most `span`; return (sorted, the other array)."""
     n_bits = 0

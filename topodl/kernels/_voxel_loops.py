@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 from topodl.kernels._voxel_links import (
     CORNER_BITS,
@@ -29,7 +29,7 @@ __all__ = ["pair_loops"]
 # have any are bits of `tree`, by descending rank, under levels of words that say which words are not zero.
 
 
-@kernel
+@subroutine
 def _tree_levels(n: int) -> Any:
     """Return where each level of words over `n` bits starts, the leaves first, and the end of the last."""
     starts = np.zeros(8, np.int64)
@@ -42,7 +42,7 @@ def _tree_levels(n: int) -> Any:
             return starts[: level + 1].copy()
 
 
-@kernel
+@subroutine
 def _tree_add(tree: Any, levels: Any, bit: int) -> bool:
     """Set a bit; return whether it was not yet set."""
     for level in range(levels.size - 1):
@@ -55,7 +55,7 @@ def _tree_add(tree: Any, levels: Any, bit: int) -> bool:
     return True
 
 
-@kernel
+@subroutine
 def _tree_remove(tree: Any, levels: Any, bit: int) -> None:
     for level in range(levels.size - 1):
         at = levels[level] + (bit >> 6)
@@ -65,7 +65,7 @@ def _tree_remove(tree: Any, levels: Any, bit: int) -> None:
         bit >>= 6
 
 
-@kernel
+@subroutine
 def _tree_first(tree: Any, levels: Any) -> Any:
     """Return the lowest set bit, −1 if there is none."""
     at = np.int64(0)
@@ -77,7 +77,7 @@ def _tree_first(tree: Any, levels: Any) -> Any:
     return at
 
 
-@kernel
+@subroutine
 def _toggle(voxel: Any, edges: Any, chain: Any) -> None:
     """Add edges of one voxel to the chain modulo 2."""
     germ, rank, tree, levels, touched, n_touched, n = chain
@@ -87,7 +87,7 @@ def _toggle(voxel: Any, edges: Any, chain: Any) -> None:
         n_touched[0] += 1
 
 
-@kernel
+@subroutine
 def _toggle_link(voxel: Any, link_edges: Any, chain: Any, steps26: Any) -> None:
     """Add, for each of the `link_edges` (squares at the voxel), the two sides that do not touch the voxel."""
     rank = chain[1]
@@ -104,7 +104,7 @@ def _toggle_link(voxel: Any, link_edges: Any, chain: Any, steps26: Any) -> None:
                 _toggle(near, 1 << onward, chain)
 
 
-@kernel
+@subroutine
 def _open_join(voxel: Any, edges: Any, link: Any, joins: Any, merged: Any, first_join: Any) -> Any:
     """Return the voxel's first join that created a loop and that its edges cross; −1 for none."""
     join = first_join[voxel]
@@ -123,7 +123,7 @@ def _open_join(voxel: Any, edges: Any, link: Any, joins: Any, merged: Any, first
     return -1
 
 
-@kernel
+@subroutine
 def _bypass(edges: Any, link: Any) -> Any:
     """Return the link edges that join the given corners of a link in pairs."""
     paths = PATHS[(link >> 6) & 4095]
@@ -134,7 +134,7 @@ def _bypass(edges: Any, link: Any) -> Any:
     return path
 
 
-@kernel
+@subroutine
 def _loop_around(triangle: int, link: int) -> int:
     """Return the link edges around the open component with the name `triangle`."""
     labels = TRIANGLE_LABELS[(link >> 6) & 4095]
@@ -145,7 +145,7 @@ def _loop_around(triangle: int, link: int) -> int:
     return around
 
 
-@kernel
+@subroutine
 def pair_loops(
     squares: Any, filled: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
 ) -> Any:
@@ -208,7 +208,7 @@ def _in_turn(squares: Any, filled: Any, rank: Any) -> Any:
     return order
 
 
-@kernel
+@subroutine
 def _store_chain(chain: Any, voxels: Any, edges: Any, ends: Any, i: int) -> Any:
     """Move the chain to the end of the stored ones, and return their arrays, larger if need be."""
     germ, rank, tree, levels, touched, n_touched, n = chain

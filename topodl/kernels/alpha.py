@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels.union_find import elder_deaths, find_root
 
 __all__ = ["alpha_values", "elder_deaths", "read_simplices", "reduce_triangles", "top_deaths", "warm_up"]
@@ -68,13 +68,13 @@ def read_simplices(stream: Any, place: Any, counts: Any) -> Any:
         pending[depth - 1] -= 1
 
 
-@kernel
+@subroutine
 def _word(stream: Any, place: Any) -> Any:
     word = np.int64(stream[place]) | np.int64(stream[place + 1]) << 8 | np.int64(stream[place + 2]) << 16
     return word | np.int64(stream[place + 3]) << 24
 
 
-@kernel
+@subroutine
 def _solve(gram: Any, right: Any, k: Any) -> Any:
     """Solve the k x k system in place, with pivots from the diagonal; return whether it is regular."""
     for a in range(k):
@@ -103,7 +103,7 @@ def _solve(gram: Any, right: Any, k: Any) -> Any:
     return True
 
 
-@kernel
+@subroutine
 def _circumsphere(points: Any, simplex: Any, size: Any, centre: Any, gram: Any, right: Any) -> Any:
     """Write the centre of the smallest sphere through the `size` vertices; return its squared radius."""
     n_dims, origin, k = points.shape[1], simplex[0], size - 1
@@ -229,7 +229,7 @@ def reduce_triangles(columns: Any, n_edges: Any) -> Any:
     return killed
 
 
-@kernel
+@subroutine
 def _add(column: Any, size: Any, store: Any, first: Any, last: Any, out: Any) -> Any:
     """Write the sum over Z/2 of two descending lists to `out`; return its length."""
     a, count = 0, 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 from topodl.kernels.attention_trees import symmetrize
 from topodl.kernels.rips import rips_pairs
@@ -60,7 +60,7 @@ def map_loop_edges(maps: _Array, sums: _Array, lower_bound: float, room: _Array,
     return out[:found].copy()
 
 
-@kernel
+@subroutine
 def _edges_of(matrix: _Array, keys: _Array, ends: _Array) -> int:
     """Fill `keys` and `ends` with the entries (i < j) up to the enclosing radius, and return their number."""
     n = len(matrix)
@@ -75,7 +75,7 @@ def _edges_of(matrix: _Array, keys: _Array, ends: _Array) -> int:
     return count
 
 
-@kernel
+@subroutine
 def _add_loops(keys: _Array, ends: _Array, n: int, a: int, out: _Array, found: int) -> Any:
     """Append the loops of matrix `a` to `out` after the first `found` rows; return both anew."""
     order = radix_argsort(keys)
@@ -97,7 +97,7 @@ def _add_loops(keys: _Array, ends: _Array, n: int, a: int, out: _Array, found: i
     return out, found
 
 
-@kernel
+@subroutine
 def _enclosing_radius(matrix: _Array) -> int:
     """Return the smallest of the rows' largest entries, the diagonal left out."""
     n = len(matrix)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 
 __all__ = ["moments", "row_sums", "spanning_trees", "symmetrize", "warm_up"]
 
@@ -103,7 +103,7 @@ def spanning_trees(maps: Any, sums: Any, thresholds: Any, symmetric: Any, bits: 
     return trees, weights, counts
 
 
-@kernel
+@subroutine
 def symmetrize(matrix: Any, sums: Any, own: Any, symmetric: Any) -> None:
     """Divide the rows of `matrix` by `sums` into `own`, and put max(A, Aᵀ) into `symmetric`."""
     n = matrix.shape[0]
@@ -127,7 +127,7 @@ def symmetrize(matrix: Any, sums: Any, own: Any, symmetric: Any) -> None:
             symmetric[i, j] = abs(largest)  # 0 instead of -0, whose bits are negative
 
 
-@kernel
+@subroutine
 def _count(own: Any, symmetric: Any, thresholds: Any, counts: Any) -> None:
     n = own.shape[0]
     directed, either = own.reshape(-1), symmetric.reshape(-1)
@@ -141,7 +141,7 @@ def _count(own: Any, symmetric: Any, thresholds: Any, counts: Any) -> None:
             counts[t, 2] = (_count_at_least(either, thresholds[t]) - loops) // 2
 
 
-@kernel
+@subroutine
 def _count_at_least(values: Any, threshold: Any) -> Any:
     count: Any = np.int32(0)  # twice as many lanes as 64 bits have
     for k in range(values.shape[0]):
@@ -149,7 +149,7 @@ def _count_at_least(values: Any, threshold: Any) -> Any:
     return count
 
 
-@kernel
+@subroutine
 def _grow_tree(weights: Any, key: Any, parent: Any, tree: Any) -> None:
     n = weights.shape[0]
     for j in range(n):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._radix import ordered_key, radix_argsort
 from topodl.kernels.cubical2d import (
     _LINKS,
@@ -30,7 +30,7 @@ __all__ = ["match_pixels", "warm_up"]
 _NONE = np.iinfo(np.int64).max
 
 
-@kernel
+@subroutine
 def _oldest_of_basins(
     pixels: Any, bits: Any, masks: Any, flip: int, links: Any, label: Any, n_basins: int, width: int
 ) -> Any:
@@ -54,7 +54,7 @@ def _oldest_of_basins(
     return oldest
 
 
-@kernel
+@subroutine
 def _ages(oldest: Any, pixels: Any, bits: Any, none: Any) -> Any:
     ages = np.full(oldest.size, none, np.int64)
     for i in range(oldest.size):
@@ -63,7 +63,7 @@ def _ages(oldest: Any, pixels: Any, bits: Any, none: Any) -> Any:
     return ages
 
 
-@kernel
+@subroutine
 def _elder_survives(a: int, b: int, oldest: Any, ages: Any) -> int:
     """Let root `a` keep the elder of two representatives; return the position of the one that dies."""
     if ages[b] < ages[a] or (ages[b] == ages[a] and 0 <= oldest[b] < oldest[a]):
@@ -73,7 +73,7 @@ def _elder_survives(a: int, b: int, oldest: Any, ages: Any) -> int:
     return oldest[b]
 
 
-@kernel
+@subroutine
 def _match_minima(
     edges: Any, keys: Any, order: Any, n_basins: int, oldest_a: Any, ages_a: Any, oldest_b: Any, ages_b: Any
 ) -> Any:
@@ -95,7 +95,7 @@ def _match_minima(
     return matched_a[:n].copy(), matched_b[:n].copy()
 
 
-@kernel
+@subroutine
 def _merge_descending_with(
     edges: Any, keys: Any, order: Any, maxima: Any, bits: Any, outside: Any, others: Any, ages_other: Any
 ) -> Any:
@@ -132,7 +132,7 @@ def _merge_descending_with(
     return births[:n].copy(), deaths[:n].copy(), links[:n].copy()
 
 
-@kernel
+@subroutine
 def _morse(values: Any, bits: Any, height: int, width: int, by_cells: bool) -> Any:
     masks = _earlier_neighbours(values, height, width)
     minima, maxima, saddles = _critical_pixels(masks, by_cells)
@@ -155,7 +155,7 @@ def _partners(keys_a: Any, keys_b: Any, n_keys: int) -> Any:
     return partner_a, partner_b
 
 
-@kernel
+@subroutine
 def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
     """Return, for each bar, the number of the match that its birth pixel has, −1 where there is none."""
     where = np.full(n_pixels, -1, np.int32)
@@ -167,7 +167,7 @@ def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
     return keys
 
 
-@kernel
+@subroutine
 def _dim1(
     edges: Any, keys: Any, order: Any, masks: Any, maxima: Any, bits: Any, others: Any, other_bits: Any,
     height: int, width: int, by_cells: bool,

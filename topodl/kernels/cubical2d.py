@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import find_root, singletons
 from topodl.kernels._radix import ordered_key, radix_argsort
 
@@ -94,7 +94,7 @@ def pair_pixels(
     return _bars(sample, births0, deaths0, births1, deaths1), False
 
 
-@kernel
+@subroutine
 def _has_nan(values: Any) -> bool:
     n = 0
     for i in range(values.size):  # to the end, so that it vectorises
@@ -102,7 +102,7 @@ def _has_nan(values: Any) -> bool:
     return n > 0
 
 
-@kernel
+@subroutine
 def _bars(sample: int, births0: Any, deaths0: Any, births1: Any, deaths1: Any) -> Any:
     n = births0.size
     bars = np.empty((4, n + births1.size), np.int64)
@@ -116,7 +116,7 @@ def _bars(sample: int, births0: Any, deaths0: Any, births1: Any, deaths1: Any) -
     return bars
 
 
-@kernel
+@subroutine
 def _earlier_neighbours(values: Any, height: int, width: int) -> Any:
     """Return the mask of each pixel's neighbours that come earlier; those outside the image come later."""
     n = values.size
@@ -154,7 +154,7 @@ def _earlier_neighbours(values: Any, height: int, width: int) -> Any:
     return masks
 
 
-@kernel
+@subroutine
 def _mask_with_bounds(values: Any, p: int, height: int, width: int) -> Any:
     mask = 0
     for j in range(8):
@@ -166,7 +166,7 @@ def _mask_with_bounds(values: Any, p: int, height: int, width: int) -> Any:
     return np.uint8(mask)
 
 
-@kernel
+@subroutine
 def _critical_pixels(masks: Any, by_cells: bool) -> Any:
     """Return the flat indices of minima, maxima and saddles, each in ascending order."""
     kinds = _kinds(masks, by_cells)
@@ -189,7 +189,7 @@ def _critical_pixels(masks: Any, by_cells: bool) -> Any:
     return minima[:n_min], maxima[:n_max], saddles[:n_saddle]
 
 
-@kernel
+@subroutine
 def _kinds(masks: Any, by_cells: bool) -> Any:
     """Return 1 for each minimum, 2 for each maximum, 4 for each saddle, else 0, and zeros up to a whole word.
 
@@ -213,13 +213,13 @@ def _kinds(masks: Any, by_cells: bool) -> Any:
     return kinds
 
 
-@kernel
+@subroutine
 def _count_even_bits(byte: Any) -> Any:
     pairs = np.uint8((byte & 0x11) + ((byte >> 2) & 0x11))
     return np.uint8((pairs + (pairs >> 4)) & 0x0F)
 
 
-@kernel
+@subroutine
 def _saddle_edges(saddles: Any, masks: Any, bits: Any, lower: Any) -> Any:
     """Return (edges, keys): per saddle, one edge fewer than its lower link has components.
 
@@ -242,7 +242,7 @@ def _saddle_edges(saddles: Any, masks: Any, bits: Any, lower: Any) -> Any:
     return edges, keys
 
 
-@kernel
+@subroutine
 def _neighbour_steps(width: int) -> Any:
     steps = np.empty(8, np.uint64)  # added modulo 2**64, negative ones too
     for j in range(8):
@@ -250,7 +250,7 @@ def _neighbour_steps(width: int) -> Any:
     return steps
 
 
-@kernel
+@subroutine
 def _first_steps(links: Any, width: int) -> Any:
     """Return the step to one neighbour in the link, by mask; 0 where the link is empty."""
     steps, first = _neighbour_steps(width), np.zeros(256, np.uint64)
@@ -260,7 +260,7 @@ def _first_steps(links: Any, width: int) -> Any:
     return first
 
 
-@kernel
+@subroutine
 def _root_of(start: int, masks: Any, flip: Any, step: Any, label: Any) -> Any:
     """Follow one earlier (flip = 255: later) neighbour after the other to a labelled pixel; label the way."""
     p = np.uint64(start)  # unsigned: Numba need not look for negative indices
@@ -276,7 +276,7 @@ def _root_of(start: int, masks: Any, flip: Any, step: Any, label: Any) -> Any:
     return found
 
 
-@kernel
+@subroutine
 def _sweep_labels(masks: Any, flip: Any, step: Any, label: Any, width: int) -> None:
     """Label nearly every pixel by two sweeps: faster than to walk from each saddle where there are many."""
     n = masks.size
@@ -297,7 +297,7 @@ def _sweep_labels(masks: Any, flip: Any, step: Any, label: Any, width: int) -> N
         label[p] = label[ahead[ahead[p]]]
 
 
-@kernel
+@subroutine
 def _join_lower_basins(edges: Any, masks: Any, minima: Any, lower: Any, label: Any, width: int) -> None:
     """Write to each edge which two minima (numbered from 1) its saddle joins."""
     steps, first_step = _neighbour_steps(width), _first_steps(lower, width)
@@ -318,7 +318,7 @@ def _join_lower_basins(edges: Any, masks: Any, minima: Any, lower: Any, label: A
         edges[e, 1] = _root_of(np.uint64(p) + steps[link[k + 1]], masks, _EARLIER, first_step, label)
 
 
-@kernel
+@subroutine
 def _ends_in_order(edges: Any, order: Any) -> Any:
     """Return the first two columns of `edges` in `order`, apart from the merging, which stalls loads."""
     ends = np.empty((order.size, 2), np.int32)
@@ -329,7 +329,7 @@ def _ends_in_order(edges: Any, order: Any) -> Any:
     return ends
 
 
-@kernel
+@subroutine
 def _merge(ends: Any, age: Any) -> Any:
     """Join the trees at the `ends` of each edge in turn; return the roots that die and the edges that kill.
 
@@ -350,7 +350,7 @@ def _merge(ends: Any, age: Any) -> Any:
     return dying[:n], killer[:n]
 
 
-@kernel
+@subroutine
 def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, bits: Any) -> Any:
     """Join minima over the edges in ascending order; the younger dies. Edges that merge lose their mark."""
     age = np.empty(minima.size + 1, np.int64)
@@ -372,7 +372,7 @@ def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, bits: Any) 
     return births[:n_pairs], deaths[:n_pairs]
 
 
-@kernel
+@subroutine
 def _join_upper_basins(
     edges: Any, masks: Any, maxima: Any, upper: Any, label: Any, height: int, width: int
 ) -> None:
@@ -411,7 +411,7 @@ def _join_upper_basins(
                 edges[e, side] = _root_of(np.uint64(p) + steps[j], masks, _LATER, first_step, label)
 
 
-@kernel
+@subroutine
 def _mark_whole_saddles(edges: Any) -> None:
     """Mark all edges of a saddle or none: those of its lower and of its upper link do not correspond."""
     n = edges.shape[0]
@@ -421,12 +421,12 @@ def _mark_whole_saddles(edges: Any) -> None:
         edges[e, 3] |= edges[e + 1, 3] * np.int32(edges[e + 1, 2] == edges[e, 2])
 
 
-@kernel
+@subroutine
 def _is_outside(y: int, x: int, height: int, width: int) -> bool:
     return y < 0 or y >= height or x < 0 or x >= width
 
 
-@kernel
+@subroutine
 def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, bits: Any) -> Any:
     """Join maxima over the marked edges in descending order; the younger dies, the outside never."""
     n = maxima.size

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import merge_by_age
 from topodl.kernels._radix import ordered_keys, radix_argsort
 from topodl.kernels._voxel_links import (
@@ -133,7 +133,7 @@ def _earlier_neighbours(rank: Any, height: int, width: int) -> Any:
     return masks, links
 
 
-@kernel
+@subroutine
 def _components(link: Any) -> Any:
     """Return the corners that name a link's components, and the triangles that name what it leaves open."""
     edges = (link >> 6) & 4095
@@ -181,7 +181,7 @@ def _critical_voxels(links: Any, rank: Any, n: int) -> Any:
     return minima, maxima, lower, upper
 
 
-@kernel
+@subroutine
 def _count_bits(word: int) -> int:
     count = 0
     while word:
@@ -190,7 +190,7 @@ def _count_bits(word: int) -> int:
     return count
 
 
-@kernel
+@subroutine
 def _add_joins(joins: Any, n: int, voxel: int, names: int) -> int:
     previous = -1
     for name in range(8):
@@ -258,7 +258,7 @@ def _ranks_of(voxels: Any, rank: Any, sign: int) -> Any:
     return ranks
 
 
-@kernel
+@subroutine
 def _pairs_of(dies_at: Any, nodes: Any, joins: Any, merged: Any) -> Any:
     """Return the voxels of nodes and of their deaths, one that never dies first; mark joins that merge."""
     born, died = np.empty(nodes.size, np.int64), np.empty(nodes.size, np.int64)

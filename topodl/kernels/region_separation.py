@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import find_root
 from topodl.kernels._radix import radix_argsort
 
@@ -73,7 +73,7 @@ def separation_weights(
                         out[x] = row[x] * (1 / max(totals[k], 1))
 
 
-@kernel
+@subroutine
 def _limit(costs: Any, labelled: Any, same: bool) -> Any:
     """Return the costs of the first or of the second tree as integers, and the edges that weights come from.
 
@@ -92,7 +92,7 @@ def _limit(costs: Any, labelled: Any, same: bool) -> Any:
     return limited.view(np.int32), kept
 
 
-@kernel
+@subroutine
 def _pad(image: Any, filler: Any) -> Any:
     """Return `image` flat, with a row of `filler` above and below it and a column to the right."""
     height, width = image.shape
@@ -104,7 +104,7 @@ def _pad(image: Any, filler: Any) -> Any:
     return padded
 
 
-@kernel
+@subroutine
 def _count_pairs(labels: Any) -> Any:
     """Return how many pairs of labelled pixels have different labels, and how many the same."""
     counts = np.zeros(max(labels) + 1)
@@ -119,7 +119,7 @@ def _count_pairs(labels: Any) -> Any:
     return n_labelled * (n_labelled - 1) / 2 - within, within
 
 
-@kernel
+@subroutine
 def _edge_sums(values: Any, stride: int) -> Any:
     """Return the sums of each pixel with the next one and with the one below, (2, n)."""
     sums = np.full((2, values.size), np.float32(-1))
@@ -131,7 +131,7 @@ def _edge_sums(values: Any, stride: int) -> Any:
     return sums
 
 
-@kernel
+@subroutine
 def _share_pairs(keys: Any, kept: Any, labels: Any, stride: int, same: bool) -> Any:
     """Return how many pairs, of one label or of different ones, the kept edges of each pixel join."""
     low, high = _range_that_matters(keys, kept, same)
@@ -148,7 +148,7 @@ def _share_pairs(keys: Any, kept: Any, labels: Any, stride: int, same: bool) -> 
     return _join_in_order(left, radix_argsort(sort_keys), kept, labels, parent, stride, same)
 
 
-@kernel
+@subroutine
 def _range_that_matters(keys: Any, kept: Any, same: bool) -> Any:
     """Return the least and the greatest key of edges whose place in the order matters.
 
@@ -163,7 +163,7 @@ def _range_that_matters(keys: Any, kept: Any, same: bool) -> Any:
     return low, np.int32(_LAST - 1) if same else high
 
 
-@kernel
+@subroutine
 def _first_edges(keys: Any, stride: int) -> Any:
     """Return each pixel's first edge in the order: four times its key, plus one of the codes above."""
     n = keys.shape[1]
@@ -178,7 +178,7 @@ def _first_edges(keys: Any, stride: int) -> Any:
     return first
 
 
-@kernel
+@subroutine
 def _follow(first: Any, labels: Any, high: Any, stride: int) -> Any:
     """Return where pixels get along first edges that join at once.
 
@@ -201,7 +201,7 @@ def _follow(first: Any, labels: Any, high: Any, stride: int) -> Any:
     return parent
 
 
-@kernel
+@subroutine
 def _crossing_edges(keys: Any, parent: Any, basin: Any, first: Any, low: Any, stride: int) -> Any:
     """Return the edges from `low` on that may join something, as the pixel times 2 plus the axis.
 
@@ -232,7 +232,7 @@ def _crossing_edges(keys: Any, parent: Any, basin: Any, first: Any, low: Any, st
     return edges[:n_edges]
 
 
-@kernel
+@subroutine
 def _join_above(keys: Any, parent: Any, edges: Any, high: Any, stride: int) -> Any:
     """Join the ends of edges above `high`, in any order, and return the other edges."""
     n = 0
@@ -247,7 +247,7 @@ def _join_above(keys: Any, parent: Any, edges: Any, high: Any, stride: int) -> A
     return edges[:n]
 
 
-@kernel
+@subroutine
 def _join_in_order(
     edges: Any, order: Any, kept: Any, labels: Any, parent: Any, stride: int, same: bool
 ) -> Any:
@@ -280,7 +280,7 @@ def _join_in_order(
     return shares
 
 
-@kernel
+@subroutine
 def _read_members(labels: Any, parent: Any) -> Any:
     """Return what is known of each component by its root, and how many have labelled pixels.
 
@@ -305,7 +305,7 @@ def _read_members(labels: Any, parent: Any) -> Any:
     return label, count, row, rows, n_components
 
 
-@kernel
+@subroutine
 def _open_row(label: Any, count: Any, row: Any, rows: Any, a: int) -> None:
     """Let component a count its pixels by label, if it does not yet."""
     if label[a] == _MIXED:
@@ -318,7 +318,7 @@ def _open_row(label: Any, count: Any, row: Any, rows: Any, a: int) -> None:
     label[a] = _MIXED
 
 
-@kernel
+@subroutine
 def _join_rows(label: Any, count: Any, row: Any, rows: Any, a: int, b: int) -> float:
     """Give component a the counts by label of both, and return the pairs of equal labels between them."""
     _open_row(label, count, row, rows, a)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 
 __all__ = ["binomial_table", "cohomology_pairs", "warm_up"]
 
@@ -62,18 +62,18 @@ def cohomology_pairs(edges: Any, n: int, top: int) -> Any:
 # is first.
 
 
-@kernel
+@subroutine
 def _key(cx: _Complex, dim: int, diameter: int, index: int) -> int:
     count = cx.binomials[len(cx.ranks), dim + 1]
     return diameter * count + (count - 1 - index)
 
 
-@kernel
+@subroutine
 def _diameter(cx: _Complex, dim: int, key: int) -> int:
     return key // cx.binomials[len(cx.ranks), dim + 1]
 
 
-@kernel
+@subroutine
 def _decode(cx: _Complex, dim: int, key: int) -> int:
     """Write the vertices of a simplex, descending, to cx.room[0]; return its index."""
     count = cx.binomials[len(cx.ranks), dim + 1]
@@ -93,7 +93,7 @@ def _decode(cx: _Complex, dim: int, key: int) -> int:
     return index
 
 
-@kernel
+@subroutine
 def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, start: int) -> int:
     """Write the keys of the cofacets of a simplex to `out[start:]`; return where they end.
 
@@ -129,7 +129,7 @@ def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, star
 # not end the longest edge. So a few vertices decide, and no index is needed.
 
 
-@kernel
+@subroutine
 def _is_apparent_birth(cx: _Complex, dim: int, diameter: int) -> bool:
     """Return whether the simplex whose vertices are in cx.room[0] is the facet of an apparent pair."""
     ranks, vertices = cx.ranks, cx.room[0]
@@ -149,7 +149,7 @@ def _is_apparent_birth(cx: _Complex, dim: int, diameter: int) -> bool:
     return False
 
 
-@kernel
+@subroutine
 def _apparent_vertex(cx: _Complex, dim: int, diameter: int) -> int:
     """Return which of the vertices in cx.room[0] the facet lacks that the simplex is apparently paired with.
 
@@ -173,7 +173,7 @@ def _apparent_vertex(cx: _Complex, dim: int, diameter: int) -> int:
     return place
 
 
-@kernel
+@subroutine
 def _apparent_facet(cx: _Complex, dim: int, key: int) -> int:
     """Return the facet that a simplex forms an apparent pair with, -1 if there is none."""
     index, diameter, vertices = _decode(cx, dim, key), _diameter(cx, dim, key), cx.room[0]
@@ -241,7 +241,7 @@ def _next_columns(cx: _Complex, dim: int, simplices: Any, table: Any) -> Any:
     return keys[:count], columns[:n_columns]
 
 
-@kernel
+@subroutine
 def _doubled(values: Any) -> Any:
     grown = np.empty(2 * len(values) + 64, np.int64)
     for k in range(len(values)):
@@ -252,7 +252,7 @@ def _doubled(values: Any) -> Any:
 # A hash table from pivots to columns: rows (key, column), key -1 where there is none.
 
 
-@kernel
+@subroutine
 def _empty_table(n_entries: int) -> Any:
     size = 16
     while size < 2 * n_entries + 2:
@@ -263,7 +263,7 @@ def _empty_table(n_entries: int) -> Any:
     return table
 
 
-@kernel
+@subroutine
 def _place(table: Any, key: int) -> int:
     """Return the row of `key`, or the empty row where it belongs."""
     mask = len(table) - 1
@@ -320,7 +320,7 @@ def _reduce(cx: _Complex, dim: int, columns: Any) -> Any:
     return table, pairs[:n_pairs]
 
 
-@kernel
+@subroutine
 def _more_pairs(pairs: Any) -> Any:
     grown = np.empty((2 * len(pairs), 3), np.int64)
     for k in range(len(pairs)):
@@ -329,7 +329,7 @@ def _more_pairs(pairs: Any) -> Any:
     return grown
 
 
-@kernel
+@subroutine
 def _cancel(added: Any, start: int, end: int, heap: Any) -> int:
     """Drop simplices that occur an even number of times in a column; return its new end. `heap` is room."""
     size = 0
@@ -343,7 +343,7 @@ def _cancel(added: Any, start: int, end: int, heap: Any) -> int:
     return start
 
 
-@kernel
+@subroutine
 def _push(heap: Any, size: int, key: int) -> int:
     place = size
     while place > 0 and heap[(place - 1) >> 1] > key:
@@ -353,7 +353,7 @@ def _push(heap: Any, size: int, key: int) -> int:
     return size + 1
 
 
-@kernel
+@subroutine
 def _pop(heap: Any, size: int) -> int:
     """Remove the smallest key of the heap; return the new size."""
     size -= 1
@@ -372,7 +372,7 @@ def _pop(heap: Any, size: int) -> int:
     return size
 
 
-@kernel
+@subroutine
 def _pop_pivot(heap: Any, size: int) -> Any:
     """Remove the smallest key that occurs an odd number of times (-1: none); return it and the new size."""
     while size > 0:

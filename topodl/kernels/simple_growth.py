@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 
 __all__ = ["grow_by_simple_pixels", "warm_up"]
 
 
-@kernel
+@subroutine
 def _is_simple(mask: NDArray[np.bool_], y: int, x: int, corners: bool) -> bool:
     """Return whether adding (y, x) changes neither components nor holes (Yokoi et al. 1975)."""
     around = (

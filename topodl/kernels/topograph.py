@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels.union_find import find_root
 
 __all__ = ["critical_regions", "warm_up"]
@@ -38,14 +38,14 @@ def _diagonal_table(eight_connected: bool) -> Any:
 _TABLES = {eight: _diagonal_table(eight) for eight in (False, True)}
 
 
-@kernel
+@subroutine
 def _unite(parent: Any, first: int, second: int) -> None:
     """Join two sets under the smaller of their roots."""
     first, second = find_root(parent, first), find_root(parent, second)
     parent[max(first, second)] = min(first, second)
 
 
-@kernel
+@subroutine
 def _label_regions(classes: Any, labels: Any) -> Any:
     """Write 4-connected regions of equal class to `labels`, and return the class of each region."""
     height, width = classes.shape
@@ -82,7 +82,7 @@ def _label_regions(classes: Any, labels: Any) -> Any:
     return region_class
 
 
-@kernel
+@subroutine
 def _region_edges(classes: Any, labels: Any, table: Any, edges: Any) -> int:
     """Write every edge between two regions as (region, region, kind), repeats included, and count them.
 
@@ -108,14 +108,14 @@ def _region_edges(classes: Any, labels: Any, table: Any, edges: Any) -> int:
     return count
 
 
-@kernel
+@subroutine
 def _append(edges: Any, count: int, first: int, second: int, kind: int) -> int:
     if count < len(edges):
         edges[count, 0], edges[count, 1], edges[count, 2] = first, second, kind
     return count + 1
 
 
-@kernel
+@subroutine
 def _clusters(region_class: Any, edges: Any, bit: int) -> Any:
     """Return the connected pieces, along edges of both kinds, of the regions whose class has `bit`."""
     parent = np.arange(len(region_class))
@@ -126,7 +126,7 @@ def _clusters(region_class: Any, edges: Any, bit: int) -> Any:
     return parent
 
 
-@kernel
+@subroutine
 def _mark_critical(region_class: Any, merged: Any, edges: Any) -> Any:
     """Tell which merged regions are wrong and cannot be flipped without changing the topology.
 
@@ -164,7 +164,7 @@ def _mark_critical(region_class: Any, merged: Any, edges: Any) -> Any:
     return critical
 
 
-@kernel
+@subroutine
 def _merge_along_diagonals(region_class: Any, edges: Any, merge_background: bool) -> Any:
     merged = np.arange(len(region_class))
     for i in range(len(edges)):
