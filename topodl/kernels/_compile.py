@@ -102,7 +102,9 @@ class _Subroutine:
 
 class _SubroutineType(types.Dispatcher):
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
-        return super().get_call_type(context, [types.unliteral(arg) for arg in args], kws)
+        args = tuple(types.unliteral(arg) for arg in args)
+        kws = {name: types.unliteral(arg) for name, arg in kws.items()}
+        return super().get_call_type(context, args, kws)
 
 
 @typeof_impl.register(_Subroutine)
