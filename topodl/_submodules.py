@@ -1,9 +1,10 @@
-"""Submodules of any model by their names, and the tensor in what they return."""
+"""Running models that others wrote: submodules by name, tensors in outputs, evaluation mode for a time."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from topodl._checks import fail
 from topodl.diagrams import Diagrams
 
-__all__ = ["first_tensor", "submodule_of"]
+__all__ = ["evaluation_mode", "first_tensor", "submodule_of"]
 
 
 def submodule_of(function: str, model: nn.Module, name: str, argument: str = "name") -> nn.Module:
@@ -38,3 +39,15 @@ def first_tensor(name: str, output: Any) -> Any:
     raise fail(
         "attach", f"the output of {name!r}", f"is a {type(output).__name__}", "a tensor, or a transform"
     )
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model and all its parts into evaluation mode, and then each part back into the mode it had."""
+    modes = [(part, part.training) for part in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from topodl._checks import fail
-from topodl._submodules import first_tensor, submodule_of
+from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 from topodl.diagrams import Diagrams
 from topodl.errors import InputError
 
@@ -281,7 +281,6 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         n_samples = _length(X)
         if n_samples == 0:
             raise fail("TopologicalFeatures", "X", "has no samples", "at least one")
-        was_training = {module: module.training for module in self.model.modules()}
         transforms = self.transforms or {}
         compute = {name: (lambda x: x) if raw else layer for name, layer in self.layers.items()}
         attached = {
@@ -289,9 +288,9 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         }
         starts = range(0, n_samples, self.batch_size)
         out: dict[str, list[torch.Tensor]] = {name: [] for name in self.layers}
+        self.model.to(device)
         try:
-            self.model.to(device).eval()
-            with torch.no_grad():
+            with evaluation_mode(self.model), torch.no_grad():
                 for start in tqdm(starts, desc="features", unit="batch", disable=not self.verbose):
                     self._run(_part(X, start, start + self.batch_size), device)
                     for name, attachment in attached.items():
@@ -300,8 +299,6 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         finally:
             for attachment in attached.values():
                 attachment.remove()
-            for module, mode in was_training.items():
-                module.training = mode
         return out
 
     def _run(self, batch: Any, device: torch.device) -> None:

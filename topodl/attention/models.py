@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from topodl._checks import fail
+from topodl._submodules import evaluation_mode
 from topodl.attention.recording import record
 from topodl.attention.topology import AttentionTopology
 from topodl.errors import InputError, MissingDependencyError
@@ -128,23 +129,17 @@ class AttentionFeatures(FeatureLayer):
         return chunk
 
     def _fit(self, samples: Any) -> None:
-        training = self.model.training
-        self.model.eval()
         device, dtype = self._place()
         first = samples[:1]
         if isinstance(first, torch.Tensor):
             first = first.to(device, dtype if first.is_floating_point() else None)
-        self(first)
-        self.model.train(training)
+        with evaluation_mode(self.model):
+            self(first)
         self.n_layers_, self.n_heads_ = self._shape
 
     def _in_chunks(self, samples: Any) -> Any:
-        training = self.model.training
-        self.model.eval()
-        try:
+        with evaluation_mode(self.model):
             return super()._in_chunks(samples)
-        finally:
-            self.model.train(training)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Return the names of the columns, such as ``layer3.head7.barcode.h0.sum``.

@@ -7,13 +7,14 @@ one evaluation of the classifier a point, and time linear in the points for the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from topodl._checks import check_number, fail
+from topodl._submodules import evaluation_mode
 
 __all__ = ["decision_region_betti", "decision_regions"]
 
@@ -147,7 +148,8 @@ def _evaluate(
     shape, points_of = _read_grid(grid)
     classify, n_classes = _as_classifier(model, threshold)
     labels = torch.empty(shape.numel(), dtype=torch.int64)
-    with _evaluation_mode(model), torch.no_grad():
+    mode = evaluation_mode(model) if isinstance(model, torch.nn.Module) else contextlib.nullcontext()
+    with mode, torch.no_grad():
         for start in range(0, len(labels), batch_size):
             points = points_of(start, min(start + batch_size, len(labels)))
             labels[start : start + len(points)], n = _decide(classify(points), len(points), threshold)
@@ -177,19 +179,6 @@ def _read_grid(grid: Grid) -> tuple[torch.Size, Callable[[int, int], torch.Tenso
         return torch.stack([axis[index] for axis, index in zip(axes, indices, strict=True)], 1)
 
     return shape, points_of
-
-
-@contextlib.contextmanager
-def _evaluation_mode(model: Any) -> Iterator[None]:
-    """Put a module and all its parts into evaluation mode, and each part back into the mode it had."""
-    modes = {part: part.training for part in model.modules()} if isinstance(model, torch.nn.Module) else {}
-    try:
-        for part in modes:
-            part.train(False)
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def _as_classifier(model: Any, threshold: float | None) -> tuple[_Classifier, int | None]:

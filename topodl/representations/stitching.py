@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
-from topodl._submodules import first_tensor, submodule_of
+from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 
 __all__ = ["StitchedModel", "StitchingLayer", "stitch"]
 
@@ -361,17 +361,13 @@ def _hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
 @contextlib.contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
     """Run a model in evaluation mode and build no graph of its parameters; then leave it as it was."""
-    modes = [(module, module.training) for module in model.modules()]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        for module, _ in modes:
-            module.training = False
         for parameter in trained:
             parameter.requires_grad_(False)
-        yield
+        with evaluation_mode(model):
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         for parameter in trained:
             parameter.requires_grad_(True)
 
