@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._power import power
 from topodl._precision import HALF_TYPES, to_numpy
 from topodl._segments import offsets_of, segment_sum
 from topodl.diagrams import Diagrams
@@ -87,9 +88,7 @@ def wasserstein_distance(
     powers = _costs(d1, d2, left, right, float(order), float(ground_norm))
     segments = torch.where(left >= 0, _at(d1.segments, left), _at(d2.segments, right))
     total = segment_sum(powers, segments, d1.n_segments)
-    zero = total.detach() == 0  # the root has no gradient there
-    distance = total.masked_fill(zero, 1.0).pow(1 / order).masked_fill(zero, 0.0)
-    return distance.masked_fill(unequal, math.inf).view(d1.n_samples, -1)
+    return power(total, 1 / order).masked_fill(unequal, math.inf).view(d1.n_samples, -1)
 
 
 def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.Tensor:
@@ -331,6 +330,4 @@ def _costs(
         return moves.sum(1).pow(order)
     if norm == order:
         return moves.pow(order).sum(1)
-    total = moves.pow(norm).sum(1)
-    still = total.detach() == 0
-    return total.masked_fill(still, 1.0).pow(order / norm).masked_fill(still, 0.0)
+    return power(moves.pow(norm).sum(1), order / norm)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._power import power
 from topodl._precision import HALF_TYPES
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
@@ -20,13 +21,10 @@ def oriented(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.minimum(d.births, d.deaths), torch.maximum(d.births, d.deaths)
 
 
-def power_weights(d: Diagrams, power: float) -> torch.Tensor:
+def power_weights(d: Diagrams, exponent: float) -> torch.Tensor:
     """Return persistence to the given power, with gradient 0 where a bar has no length."""
     lengths = d.persistence()
-    if power == 0.0:
-        return torch.ones_like(lengths)
-    none = lengths.detach() == 0
-    return lengths.masked_fill(none, 1.0).pow(power).masked_fill(none, 0.0)
+    return power(lengths, exponent) if exponent else torch.ones_like(lengths)
 
 
 def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from topodl._checks import check_choice
+from topodl._power import power
 from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, alive
@@ -173,8 +174,7 @@ class PersistenceStatistics(CurveLayer):
         mean = total / at_least_one
         deviations = values - mean[d.samples]
         variance = segment_sum(deviations.square(), d.samples, d.n_samples) / at_least_one
-        flat = variance.detach() == 0  # the root has no gradient there
-        std = variance.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)
+        std = power(variance, 0.5)
         low = segment_amin(values, d.samples, d.n_samples)
         high = segment_amax(values, d.samples, d.n_samples)
         q10, q25, median, q75, q90 = _quantiles(values, d, (0.1, 0.25, 0.5, 0.75, 0.9))
