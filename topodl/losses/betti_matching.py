@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
+from topodl._segments import segment_sum
 from topodl.kernels._pool import map_batch
 from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
 from topodl.losses._base import SegmentationLoss
@@ -175,7 +176,7 @@ class _Gather:
         return values[:, 0], values[:, 1]
 
     def sums(self, values: torch.Tensor) -> torch.Tensor:
-        return self.values.new_zeros(len(self.values)).index_add(0, self.image, values)
+        return segment_sum(values, self.image, len(self.values))
 
 
 class BettiMatchingLoss(SegmentationLoss, name="betti_matching", function=betti_matching_loss):

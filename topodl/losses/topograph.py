@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
+from topodl._segments import segment_amax, segment_amin, segment_mean, segment_sum
 from topodl.kernels._pool import map_batch
 from topodl.kernels.topograph import critical_regions
 from topodl.losses._base import SegmentationLoss
@@ -114,7 +115,7 @@ def _critical_sum(
     values = _confidence(batch, pixels)
     per_region = _aggregate(values, region, int(n_regions.sum()), aggregation)
     instance = torch.repeat_interleave(torch.arange(len(n_regions)), n_regions).to(values.device)
-    sums = values.new_zeros(len(n_regions)).index_add(0, instance, per_region)
+    sums = segment_sum(per_region, instance, len(n_regions))
     return batch.weigh_classes(sums.view(-1, len(channels)), channels)
 
 
@@ -158,14 +159,10 @@ def _aggregate(
     values: torch.Tensor, region: torch.Tensor, n_regions: int, aggregation: Aggregation
 ) -> torch.Tensor:
     """Aggregate the values of each region, (n_regions,)."""
-    zeros = values.new_zeros(n_regions)
-    if aggregation in ("max", "min"):
-        return zeros.scatter_reduce(0, region, values, f"a{aggregation}", include_self=False)
-    total = zeros.index_add(0, region, values.square() if aggregation == "rms" else values)
-    if aggregation == "sum":
-        return total
-    mean = total / torch.bincount(region, minlength=n_regions)
-    return mean.sqrt() if aggregation == "rms" else mean
+    if aggregation == "rms":
+        return segment_mean(values.square(), region, n_regions).sqrt()
+    reduce = {"mean": segment_mean, "sum": segment_sum, "max": segment_amax, "min": segment_amin}
+    return reduce[aggregation](values, region, n_regions)
 
 
 class TopographLoss(SegmentationLoss, name="topograph", function=topograph_loss):
