@@ -60,9 +60,8 @@ def _box_plot(result: SettingComparison, metric: Metric, domain: str) -> Figure:
     axes.grid(axis="x", color=_FAINT, linewidth=0.7)
     axes.locator_params(axis="x", nbins=6)
     largest = max((np.percentile(values, 95) for values in samples if values.size), default=0.0)
-    if (
-        metric.name.startswith("Betti") and largest > 30
-    ):  # a few images have a hundred times the median's errors
+    # A few images may have a hundred times the median's errors.
+    if metric.name.startswith("Betti") and largest > 30:
         axes.set_xscale("symlog", linthresh=1, linscale=0.6)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlim(left=-0.1)

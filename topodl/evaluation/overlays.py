@@ -251,10 +251,8 @@ def _ring(image: Any, center: tuple[float, float], radius: float, style: ErrorSt
         "diamond": [(0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0), (0, -1.35)],
     }
     draw = ImageDraw.Draw(image)
-    for color, width in (
-        ("#000000", 5),
-        (style.color, 3),
-    ):  # a dark rim keeps the ring visible on light walls
+    # A dark rim keeps the ring visible on light walls.
+    for color, width in (("#000000", 5), (style.color, 3)):
         if style.shape == "circle":
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=color, width=width)
         else:
@@ -265,9 +263,8 @@ def _ring(image: Any, center: tuple[float, float], radius: float, style: ErrorSt
 def _enlarged(pixels: NDArray[np.uint8]) -> Any:
     image = _pillow().fromarray(pixels)
     factor = max(1, round(_DRAWN_SIZE / max(image.size)))
-    return image.resize(
-        (image.width * factor, image.height * factor), 0
-    )  # 0: nearest, pixels stay what they are
+    nearest = _pillow().Resampling.NEAREST  # pixels stay what they are
+    return image.resize((image.width * factor, image.height * factor), nearest)
 
 
 def _pillow() -> Any:
