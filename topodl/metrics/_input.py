@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from topodl._checks import check_number, check_tensor, fail, reject_nan
 from topodl.kernels._pool import map_batch
 
-__all__ = ["CONVENTIONS", "Mask", "measure_pairs", "read_label_maps", "read_pair"]
+__all__ = ["CONVENTIONS", "Mask", "measure_pairs", "neighbourhoods", "read_label_maps", "read_pair"]
 
 CONVENTIONS = ("standard", "topomortar")
 _SHAPES = "(B, H, W), (B, D, H, W), or these with one channel: (B, 1, H, W), (B, 1, D, H, W)"
@@ -82,3 +83,12 @@ def measure_pairs(
     per_class = (len(classes),) if num_classes > 2 else ()
     table = np.array(values, dtype=np.float64).reshape(len(predicted), *per_class, *value_shape)
     return torch.from_numpy(table).to(preds.device)
+
+
+def neighbourhoods(ndim: int, corners: bool) -> tuple[Mask, Mask]:
+    """Return which of the pixels around one are its neighbours, in the foreground and in the background.
+
+    With `corners` those of the foreground may share a corner alone, else those of the background.
+    """
+    faces, every = (ndimage.generate_binary_structure(ndim, rank) for rank in (1, ndim))
+    return (every, faces) if corners else (faces, every)

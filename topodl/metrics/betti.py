@@ -17,7 +17,7 @@ from scipy import ndimage
 from topodl._checks import check_choice, check_number, fail
 from topodl.kernels._pool import map_batch
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, read_label_maps
+from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, neighbourhoods, read_label_maps
 
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
 
@@ -168,10 +168,9 @@ def _windows(shape: tuple[int, ...], window: int | None) -> list[tuple[slice, ..
 
 def _betti(mask: Mask, corners: bool) -> Ints:
     """Return (b0, b1) or (b0, b1, b2)."""
-    every = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
-    faces = ndimage.generate_binary_structure(mask.ndim, 1)
-    _, components = ndimage.label(mask, every if corners else faces)
-    enclosed = _enclosed_background(mask, faces if corners else every)
+    inside, outside = neighbourhoods(mask.ndim, corners)
+    _, components = ndimage.label(mask, inside)
+    enclosed = _enclosed_background(mask, outside)
     if mask.ndim == 2:
         return np.array([components, enclosed], dtype=np.int64)
     loops = components + enclosed - _euler_characteristic(mask, corners)

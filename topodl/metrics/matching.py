@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from topodl._checks import check_connectivity, fail
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import Mask, measure_pairs, read_label_maps
+from topodl.metrics._input import Mask, measure_pairs, neighbourhoods, read_label_maps
 
 __all__ = [
     "DIU",
@@ -27,8 +27,6 @@ __all__ = [
     "diu",
     "variation_of_information",
 ]
-
-_EIGHT, _FOUR = np.ones((3, 3), np.int64), np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
 
 
 def betti_matching_error(
@@ -143,7 +141,7 @@ def diu(
     """
     eight = check_connectivity("diu", connectivity)
     _check_planar("diu", preds, num_classes)
-    foreground, background = (_EIGHT, _FOUR) if eight else (_FOUR, _EIGHT)
+    foreground, background = neighbourhoods(2, eight)
 
     def measure(p: Mask, t: Mask) -> int:
         return _kernel_and_cokernel(p & t, p | t, foreground) + _kernel_and_cokernel(
@@ -153,7 +151,7 @@ def diu(
     return measure_pairs("diu", preds, target, num_classes, measure)
 
 
-def _kernel_and_cokernel(small: Mask, large: Mask, structure: NDArray[np.int64]) -> int:
+def _kernel_and_cokernel(small: Mask, large: Mask, structure: Mask) -> int:
     """Return both dimensions of the map from the components of `small` to those of `large`, added."""
     _, n_small = ndimage.label(small, structure)
     pieces, n_large = ndimage.label(large, structure)
@@ -263,10 +261,9 @@ def variation_of_information(
 
 def _pieces(mask: Mask, corners: bool) -> NDArray[np.int64]:
     """Return the number of its component, of foreground or background, at each pixel."""
-    every = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
-    faces = ndimage.generate_binary_structure(mask.ndim, 1)
-    foreground, n = ndimage.label(mask, every if corners else faces)
-    background, _ = ndimage.label(~mask, faces if corners else every)
+    inside, outside = neighbourhoods(mask.ndim, corners)
+    foreground, n = ndimage.label(mask, inside)
+    background, _ = ndimage.label(~mask, outside)
     return np.where(mask, foreground, background + n)
 
 
