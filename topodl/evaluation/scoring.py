@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from topodl._submodules import evaluation_mode
 from topodl.evaluation.data import Images, standardised
 from topodl.evaluation.run_folder import METRIC_COLUMNS
 from topodl.metrics import betti_error, cldice_score, dice_score, hausdorff_distance_95
@@ -67,22 +68,19 @@ def predict_and_measure(
     `keep` gets id and mask (H, W) of each image, in the process that predicted it; `advance` the number of
     images that were just measured.
     """
-    was_training = network.training
-    network.eval()
     mine = range(fabric.global_rank, len(data), fabric.world_size)
     rows = np.zeros((len(data), len(METRIC_COLUMNS)))
     for start in range(0, len(mine), _CHUNK):
         chosen = list(mine[start : start + _CHUNK])
-        masks = torch.cat(
-            [foreground_probabilities(fabric, network, data.images[i : i + 1]) > 0.5 for i in chosen]
-        )
+        with evaluation_mode(network):
+            parts = [foreground_probabilities(fabric, network, data.images[i : i + 1]) for i in chosen]
+        masks = torch.cat(parts) > 0.5
         rows[chosen] = measure_masks(masks, data.labels[chosen])
         for i, mask in zip(chosen, masks, strict=True):
             if keep is not None:
                 keep(data.ids[i], mask[0])
         if advance is not None:
             advance(len(chosen))
-    network.train(was_training)
     if fabric.world_size > 1:
         # Every row is zero but in the process that measured it.
         gathered = fabric.all_reduce(torch.from_numpy(rows).to(fabric.device), reduce_op="sum")
