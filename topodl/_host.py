@@ -14,12 +14,12 @@ def is_traced(*tensors: torch.Tensor) -> bool:
 
     That is a compiler, a transform of `torch.func`, forward mode, or a batch of gradients.
     """
-    return (
-        torch.compiler.is_compiling()
-        or forward_ad._current_level >= 0
-        or any(_functorch.is_functorch_wrapped_tensor(x) for x in tensors)
-        or any(_functorch.is_legacy_batchedtensor(x) for x in tensors)
-    )
+    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
+        return True
+    for x in tensors:  # a generator would take longer than the rest
+        if _functorch.is_functorch_wrapped_tensor(x) or _functorch.is_legacy_batchedtensor(x):
+            return True
+    return False
 
 
 def is_vmapped(x: torch.Tensor) -> bool:

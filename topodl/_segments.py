@@ -19,6 +19,7 @@ __all__ = [
     "segment_sum",
     "take_segments",
     "true_positions",
+    "true_range",
 ]
 
 
@@ -46,6 +47,15 @@ def true_positions(mask: torch.Tensor) -> torch.Tensor:
     if on_host(mask):
         return torch.from_numpy(np.flatnonzero(mask.numpy()))  # three times as fast as torch's nonzero
     return mask.nonzero()[:, 0]
+
+
+def true_range(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> slice | torch.Tensor:
+    """Return the positions at which `mask` (P,) is true, as a slice if there is no gap between them."""
+    positions = np.flatnonzero(mask)
+    n = len(positions)
+    if n and positions[-1] - positions[0] < n:
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return torch.from_numpy(positions)
 
 
 def segment_sum(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:

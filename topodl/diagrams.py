@@ -6,9 +6,9 @@ Every operation is a tensor operation over offsets; none loops over samples, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Literal, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -24,13 +24,29 @@ from topodl._segments import (
     segment_amin,
     take_segments,
     true_positions,
+    true_range,
 )
 from topodl.errors import InputError
 
 __all__ = ["Diagrams", "EssentialPolicy"]
 
 EssentialPolicy = Literal["drop", "keep", "clamp"]
-_TENSORS = ("births", "deaths", "dims", "samples", "birth_cells", "death_cells")
+_VALUES = ("births", "deaths")
+_SHAPE = ("n_samples", "homology_dims")
+_TENSORS = (*_VALUES, "dims", "samples", "birth_cells", "death_cells")
+_Tensor = TypeVar("_Tensor", torch.Tensor, torch.Tensor | None)
+
+
+class _Later(Generic[_Tensor]):
+    """A tensor of integers that is made when it is first asked for: most losses never ask."""
+
+    def __set_name__(self, owner: type[Diagrams], name: str) -> None:
+        self._name = name
+
+    def __get__(self, diagrams: Diagrams, owner: type[Diagrams]) -> _Tensor:
+        value: _Tensor = diagrams._source(self._name)
+        setattr(diagrams, self._name, value)  # from now on found without this descriptor
+        return value
 
 
 class Diagrams:
@@ -82,12 +98,13 @@ class Diagrams:
 
     births: torch.Tensor
     deaths: torch.Tensor
-    dims: torch.Tensor
-    samples: torch.Tensor
-    birth_cells: torch.Tensor | None
-    death_cells: torch.Tensor | None
+    dims = _Later[torch.Tensor]()
+    samples = _Later[torch.Tensor]()
+    birth_cells = _Later[torch.Tensor | None]()
+    death_cells = _Later[torch.Tensor | None]()
     n_samples: int
     homology_dims: tuple[int, ...]
+    _source: Callable[[str], Any]
 
     def __init__(
         self,
@@ -121,25 +138,43 @@ class Diagrams:
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, value[order])
 
+    @classmethod
+    def _from(cls, source: Callable[[str], Any], **known: Any) -> Diagrams:
+        """Return diagrams of what is `known` and the tensors that `source` gives by name, unchecked."""
+        new, compiling = cls.__new__(cls), torch.compiler.is_compiling()
+        for name, value in known.items():
+            setattr(new, name, value)
+        for name in _TENSORS if compiling else _VALUES:
+            if name not in known:
+                setattr(new, name, source(name))
+        if not compiling:
+            new._source = source
+        return new
+
     def _with(self, **changes: Any) -> Diagrams:
         """Return diagrams with some attributes replaced, unchecked: the caller keeps the order."""
         new = Diagrams.__new__(Diagrams)
-        for name in (*_TENSORS, "n_samples", "homology_dims"):
-            setattr(new, name, changes[name] if name in changes else getattr(self, name))
+        for name in (*_TENSORS, *_SHAPE, "_source"):
+            if name in changes:
+                setattr(new, name, changes[name])
+            elif name in self.__dict__:
+                setattr(new, name, self.__dict__[name])
         return new
 
     def _take(self, index: Any, **changes: Any) -> Diagrams:
         """Return the bars at `index` (a slice, a mask or increasing positions), and `changes` beside them."""
         if not isinstance(index, slice) and index.dtype == torch.bool:
-            index = true_positions(index)  # once for all: selecting by a mask looks for them each time
-            if on_host(index) and len(index):
-                first, last = int(index[0]), int(index[-1])
-                index = slice(first, last + 1) if last - first < len(index) else index
-        for name in _TENSORS:
+            # Once for all: selecting by a mask looks for them each time.
+            index = true_range(index.numpy()) if on_host(index) else true_positions(index)
+
+        def taken(name: str) -> torch.Tensor | None:
             value = getattr(self, name)
-            if value is not None and name not in changes:
-                changes[name] = value[index] if isinstance(index, slice) else value.index_select(0, index)
-        return self._with(**changes)
+            if value is None:
+                return None
+            return value[index] if isinstance(index, slice) else value.index_select(0, index)
+
+        shape = {name: getattr(self, name) for name in _SHAPE}
+        return Diagrams._from(taken, **(shape | changes))
 
     # Jaggedness
 
@@ -240,7 +275,7 @@ class Diagrams:
             return self._where(torch.isfinite(self.births) & torch.isfinite(self.deaths))
         births, deaths = self.births.detach().numpy(), self.deaths.detach().numpy()
         kept = np.isfinite(births) & np.isfinite(deaths)
-        return self if kept.all() else self._take(torch.from_numpy(kept))
+        return self if kept.all() else self._take(true_range(kept))
 
     def essential(self) -> Diagrams:
         """Return the bars that never die: those with an infinite death."""
@@ -255,9 +290,9 @@ class Diagrams:
 
     def persistence(self) -> torch.Tensor:
         """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
-        if on_host(self.births):
+        if on_host(self.births) and self.dtype != torch.bfloat16:
             lengths = (self.deaths - self.births).abs()
-            if not math.isnan(lengths.detach().sum()):  # looking costs less than masking
+            if not np.isnan(lengths.detach().numpy().sum()):  # looking costs less than masking
                 return lengths
         same = (self.births == self.deaths).detach()  # inf − inf is NaN
         return (self.deaths.masked_fill(same, 0.0) - self.births.masked_fill(same, 0.0)).abs()
@@ -446,7 +481,7 @@ class Diagrams:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickles and copies, without the graph of the gradient."""
-        kept = {name: getattr(self, name) for name in (*_TENSORS, "n_samples", "homology_dims")}
+        kept = {name: getattr(self, name) for name in (*_TENSORS, *_SHAPE)}
         return {name: v.detach() if isinstance(v, torch.Tensor) else v for name, v in kept.items()}
 
     def __repr__(self) -> str:

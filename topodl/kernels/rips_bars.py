@@ -17,6 +17,7 @@ __all__ = [
     "component_bars",
     "critical_edges",
     "edge_ends",
+    "has_ties",
     "loop_bars",
     "pull_on_points",
     "warm_up",
@@ -46,6 +47,15 @@ def component_bars(edges: Any, lengths: Any, order: Any, longest: float, n: int)
             births[count, 0] = v
             count += 1
     return births[:count], deaths[:count]
+
+
+@kernel
+def has_ties(values: Any, order: Any) -> Any:
+    """Return whether two of the `values`, which are in ascending `order`, are equal."""
+    ties = False
+    for k in range(1, len(order)):
+        ties |= values[order[k]] == values[order[k - 1]]
+    return ties
 
 
 @kernel
@@ -93,31 +103,34 @@ def critical_edges(bars: Any, sizes: Any, square: bool) -> Any:
 
 
 @kernel
-def edge_ends(points: Any, edges: Any, places: Any, out: Any) -> None:
-    """Write births and deaths to `out` (2, P): lengths in float64, rounded to the precision of `out`."""
+def edge_ends(points: Any, edges: Any, places: Any, lengths: Any, births: Any, deaths: Any) -> None:
+    """Write the lengths of `edges` (2, E), and births and deaths, which are at their `places` (2, P)."""
     n_edges = edges.shape[1]
+    for k in range(n_edges):
+        lengths[k] = pair_distance(points, edges[0, k], edges[1, k], False)
     for end in range(2):
+        values = deaths if end else births
         for p in range(places.shape[1]):
             place = places[end, p]
-            if place >= n_edges:
-                out[end, p] = 0.0 if place == n_edges else np.inf
-                continue
-            out[end, p] = pair_distance(points, edges[0, place], edges[1, place], False)
+            if place < n_edges:
+                values[p] = lengths[place]
+            else:
+                values[p] = 0.0 if place == n_edges else np.inf
 
 
 @kernel
 def pull_on_points(
-    points: Any, edges: Any, places: Any, ends: Any, on_births: Any, on_deaths: Any, out: Any
+    points: Any, edges: Any, places: Any, lengths: Any, on_births: Any, on_deaths: Any, out: Any
 ) -> None:
-    """Add to `out` (n, d) what gradients on `ends` (2, P) pull on the points; edges of length 0 do not."""
+    """Add to `out` (n, d) what gradients on the ends pull on the points; edges of length 0 do not."""
     for end in range(2):
         gradient = on_deaths if end else on_births
         for p in range(places.shape[1]):
             place, weight = places[end, p], np.float64(gradient[p])
-            if place >= edges.shape[1] or weight == 0 or ends[end, p] == 0:
+            if place >= edges.shape[1] or weight == 0 or lengths[place] == 0:
                 continue
             i, j = edges[0, place], edges[1, place]
-            weight /= np.float64(ends[end, p])
+            weight /= np.float64(lengths[place])
             for c in range(points.shape[1]):
                 pull = weight * (np.float64(points[i, c]) - np.float64(points[j, c]))
                 out[i, c] += pull
@@ -129,10 +142,11 @@ def warm_up() -> None:
     edges, lengths = np.array([[0, 1], [1, 2], [0, 2]]), np.arange(1.0, 4.0)
     for ends in (edges, edges.astype(np.int32)):
         component_bars(ends, lengths, np.arange(3), np.inf, 3)
+    has_ties(lengths, np.arange(3))
     births, deaths = loop_bars(edges.astype(np.int32), lengths, edges[:, 0], edges[:, 1])
     bars = np.concatenate((np.zeros((2, len(births)), np.int64), births.T, deaths.T))
     edges, places = critical_edges(bars, np.array([3]), False)
     for dtype in (np.float32, np.float64):
-        points, values = np.ones((3, 2), dtype), np.zeros(places.shape, dtype)
-        edge_ends(points, edges, places, values)
-        pull_on_points(points, edges, places, values, values[0], values[1], np.zeros_like(points))
+        points, values = np.ones((3, 2), dtype), np.zeros((3, places.size), dtype)
+        edge_ends(points, edges, places, *values)
+        pull_on_points(points, edges, places, *values, np.zeros_like(points))

@@ -50,7 +50,7 @@ def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | No
     """Return the sorted homology dimensions, or raise the error that says which are possible."""
     wanted = list(dims) if isinstance(dims, Iterable) else [dims]
     for k in wanted:
-        right_type = isinstance(k, numbers.Integral) and not isinstance(k, bool)
+        right_type = type(k) is int or (isinstance(k, numbers.Integral) and not isinstance(k, bool))
         if not right_type or k < 0 or (highest is not None and k > highest):
             limits = "of at least 0" if highest is None else f"from 0 to {highest} for {highest + 1}D samples"
             raise fail(function, "dims", f"has {k!r}", f"integers {limits}")
@@ -151,22 +151,22 @@ def assemble(
     Bars that are `in_order` of (sample, dimension), with ends read from values without NaN, are not checked
     again: the checks would take longer than the pairing of a small image.
     """
-    cell_size = (bars.shape[0] - 2) // 2
-    birth_cells, death_cells = bars[2 : 2 + cell_size].T, bars[2 + cell_size :].T
+    first_death = bars.shape[0] // 2 + 1
+    rows = {"birth_cells": slice(2, first_death), "death_cells": slice(first_death, None)}
+
+    def packed(name: str) -> torch.Tensor:
+        return bars[rows[name]].T if name in rows else bars[0 if name == "samples" else 1]
+
     if in_order:
-        diagrams = Diagrams.__new__(Diagrams)
-        diagrams.births, diagrams.deaths = births, deaths
-        diagrams.dims, diagrams.samples = bars[1], bars[0]
-        diagrams.birth_cells, diagrams.death_cells = birth_cells, death_cells
-        diagrams.n_samples, diagrams.homology_dims = n_samples, tuple(homology_dims)
-        return diagrams
+        dims = tuple(homology_dims)
+        return Diagrams._from(packed, births=births, deaths=deaths, n_samples=n_samples, homology_dims=dims)
     return Diagrams(
         births,
         deaths,
-        bars[1],
-        bars[0],
+        packed("dims"),
+        packed("samples"),
         n_samples=n_samples,
         homology_dims=homology_dims,
-        birth_cells=birth_cells,
-        death_cells=death_cells,
+        birth_cells=packed("birth_cells"),
+        death_cells=packed("death_cells"),
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from topodl.errors import MemoryLimitError
 from topodl.kernels.rips import rips_pairs
-from topodl.kernels.rips_bars import component_bars, loop_bars
+from topodl.kernels.rips_bars import component_bars, has_ties, loop_bars
 from topodl.kernels.rips_cohomology import cohomology_pairs
 from topodl.kernels.rips_edges import (
     condensed_distances,
@@ -72,8 +72,7 @@ def pair_cloud(
 def _order(edges: _Array, lengths: _Array) -> _Array:
     """Return the order of edges by (length, i, j)."""
     order = np.argsort(lengths)
-    ascending = lengths[order]
-    if (ascending[1:] == ascending[:-1]).any():
+    if has_ties(lengths, order):
         order = np.lexsort((edges[:, 1], edges[:, 0], lengths))
     return order
 

@@ -129,28 +129,27 @@ class _EndsOnHost(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, points: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> Any:
-        host = to_host(points)
-        ends = host.new_empty(places.shape)
-        edge_ends(host.numpy(), edges.numpy(), places.numpy(), ends.numpy())
-        ctx.save_for_backward(points, edges, places, ends)
-        return ends[0].to(points.dtype, copy=True), ends[1].to(points.dtype, copy=True)
+        host = to_host(points).numpy()
+        lengths = np.empty(edges.shape[1], host.dtype)
+        births, deaths = np.empty(places.shape[1], host.dtype), np.empty(places.shape[1], host.dtype)
+        edge_ends(host, edges.numpy(), places.numpy(), lengths, births, deaths)
+        ctx.save_for_backward(points, edges, places)
+        ctx.lengths = lengths
+        return torch.from_numpy(births).to(points.dtype), torch.from_numpy(deaths).to(points.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        points, edges, places, ends = ctx.saved_tensors
+        points, edges, places = ctx.saved_tensors
         differentiated = torch.is_grad_enabled()
         if differentiated or is_traced(*gradients):
             with torch.enable_grad():
                 outputs = _ends(points, edges, places)
             pull = torch.autograd.grad(outputs, points, gradients, create_graph=differentiated)[0]
             return pull, None, None
-        host = to_host(points)
-        on_births, on_deaths = (to_host(gradient).numpy() for gradient in gradients)
-        pull = torch.zeros_like(host)
-        pull_on_points(
-            host.numpy(), edges.numpy(), places.numpy(), ends.numpy(), on_births, on_deaths, pull.numpy()
-        )
-        return pull.to(points.dtype), None, None
+        host, on_births, on_deaths = (to_host(tensor).numpy() for tensor in (points, *gradients))
+        pull = np.zeros_like(host)
+        pull_on_points(host, edges.numpy(), places.numpy(), ctx.lengths, on_births, on_deaths, pull)
+        return torch.from_numpy(pull).to(points.dtype), None, None
 
 
 def _fake_rips_bars(
