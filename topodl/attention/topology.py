@@ -267,9 +267,7 @@ class AttentionTopology(FeatureLayer):
         )
         first = samples[0].attention
         heads = (first.shape[0], first.shape[1])
-        tables: list[tuple[list[int], torch.Tensor]] = []
-        for group in groups:
-            tables.append((group.rows, self._table(group, plan)))
+        tables = [(group.rows, self._table(group, plan)) for group in groups]
         out = torch.cat([table for _, table in tables])
         rows = [row for part, _ in tables for row in part]
         if rows != list(range(len(rows))):  # grouping by length changed the order of the batch

@@ -6,7 +6,6 @@ Everything happens in a temporary folder beside the target: a run that is killed
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tarfile
 import tempfile
@@ -177,4 +176,4 @@ def _move(data: Path, root: Path, missing: list[str]) -> None:
                 raise
     for path in missing:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(data / path, root / path)
+        (data / path).replace(root / path)

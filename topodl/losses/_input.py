@@ -103,7 +103,7 @@ class SegmentationBatch:
         low, high, lowest, highest = _extremes(logits, labels)
         _check_values(function, logits, low, high)
         if activation == "none":
-            _check_probabilities(function, logits, low, high)
+            _check_probabilities(function, low, high)
         else:
             _refuse_double_activation(function, logits, low, high, activation, stated)
         may_ignore = ignore_index is not None or mask is not None
@@ -285,7 +285,7 @@ def _check_values(function: str, logits: torch.Tensor, low: float, high: float) 
         raise fail(function, f"logits[{sample}]", f"is infinite at {tuple(position)}", expected)
 
 
-def _check_probabilities(function: str, values: torch.Tensor, low: float, high: float) -> None:
+def _check_probabilities(function: str, low: float, high: float) -> None:
     if low < -1e-6 or high > 1 + 1e-6:
         raise fail(
             function,

@@ -114,7 +114,7 @@ def betti_error(
     check_choice(function, "convention", convention, CONVENTIONS)
     if window is not None:
         check_number(function, "window", window, low=1, integer=True)
-    ndim = _spatial_ndim(function, preds)
+    ndim = _spatial_ndim(preds)
     chosen = _chosen_dims(function, dims, ndim)
     corners = _corners_connect(function, connectivity, ndim)
     least = np.zeros(ndim, dtype=np.int64)
@@ -132,7 +132,7 @@ def betti_error(
     return measure_pairs(function, preds, target, num_classes, measure, (len(chosen),))
 
 
-def _spatial_ndim(function: str, preds: Any) -> int:
+def _spatial_ndim(preds: Any) -> int:
     """Return 2 or 3; input of another shape is refused later, by name."""
     shape: tuple[int, ...] = getattr(preds, "shape", ())
     return 3 if len(shape) == 5 or (len(shape) == 4 and shape[1] != 1) else 2
