@@ -145,7 +145,7 @@ def _loop_around(triangle: int, link: int) -> int:
     return around
 
 
-@subroutine
+@kernel
 def pair_loops(
     squares: Any, filled: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
 ) -> Any:
