@@ -11,7 +11,7 @@ import numpy as np
 
 from topodl.kernels._compile import kernel, subroutine
 
-__all__ = ["ordered_key", "ordered_keys", "radix_argsort"]
+__all__ = ["ordered_key", "ordered_keys", "ordered_keys_at", "radix_argsort"]
 
 
 @subroutine
@@ -29,6 +29,15 @@ def ordered_keys(bits: Any) -> Any:
     keys = np.empty(bits.size, np.int64)
     for i in range(bits.size):
         keys[i] = ordered_key(bits, i)
+    return keys
+
+
+@subroutine
+def ordered_keys_at(bits: Any, places: Any) -> Any:
+    """Return `ordered_key` of the floats at `places`."""
+    keys = np.empty(places.size, np.int64)
+    for i in range(places.size):
+        keys[i] = ordered_key(bits, places[i])
     return keys
 
 

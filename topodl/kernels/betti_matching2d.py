@@ -6,20 +6,21 @@ Stucki et al., "Topologically faithful image segmentation via induced matching o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from topodl.kernels._compile import kernel, subroutine
-from topodl.kernels._radix import ordered_key, radix_argsort
+from topodl.kernels._merge_tree import singletons
+from topodl.kernels._radix import ordered_keys_at, radix_argsort
 from topodl.kernels.cubical2d import (
     _LINKS,
     _critical_pixels,
     _earlier_neighbours,
+    _first_steps,
     _join_lower_basins,
     _join_upper_basins,
     _merge_ascending,
-    _neighbour_steps,
     _root_of,
     _saddle_edges,
 )
@@ -30,36 +31,58 @@ __all__ = ["match_pixels", "warm_up"]
 _NONE = np.iinfo(np.int64).max
 
 
+class _Image(NamedTuple):
+    """What `cubical2d` finds in an image; `low` and `high` are the ordered keys of minima and of maxima."""
+
+    masks: Any
+    minima: Any
+    maxima: Any
+    edges: Any
+    keys: Any
+    order: Any
+    low: Any
+    high: Any
+
+
+@kernel
+def _morse(values: Any, bits: Any, height: int, width: int, by_cells: bool) -> Any:
+    masks = _earlier_neighbours(values, height, width)
+    minima, maxima, saddles = _critical_pixels(masks, by_cells)
+    levels, lower = ordered_keys_at(bits, saddles), _LINKS[1 if by_cells else 0]
+    edges, keys = _saddle_edges(saddles, levels, masks, lower)
+    low, high = ordered_keys_at(bits, minima), ordered_keys_at(bits, maxima)
+    return masks, minima, maxima, edges, keys, radix_argsort(keys), low, high
+
+
 @subroutine
 def _oldest_of_basins(
-    pixels: Any, bits: Any, masks: Any, flip: int, links: Any, label: Any, n_basins: int, width: int
+    pixels: Any, levels: Any, masks: Any, flip: int, links: Any, label: Any, n_basins: int, width: int
 ) -> Any:
     """Return, for each basin of one image, the oldest of the critical `pixels` of another that lie in it.
 
-    The result holds positions in `pixels`, −1 where a basin has none. `flip` is 0 for basins of minima, where
-    the smallest is the oldest, and 255 for basins of maxima, where the greatest is.
+    The result holds positions in `pixels`, −1 where a basin has none; `levels` are their ordered keys. `flip`
+    is 0 for basins of minima, where the smallest is the oldest, and 255 for those of maxima, where the
+    greatest is.
     """
-    first_step = _neighbour_steps(width)[links[:, 1]]
+    first_step = _first_steps(links, width)
     oldest = np.full(n_basins + 1, -1, np.int64)
     for i in range(pixels.size):
         basin = _root_of(pixels[i], masks, flip, first_step, label)
         rival = oldest[basin]
-        age = ordered_key(bits, pixels[i])
         if rival < 0:
             oldest[basin] = i
-        elif flip == 0 and age < ordered_key(bits, pixels[rival]):
+        elif flip == 0 and levels[i] < levels[rival]:
             oldest[basin] = i  # of equal minima the first pixel is the oldest
-        elif flip != 0 and age >= ordered_key(bits, pixels[rival]):
+        elif flip != 0 and levels[i] >= levels[rival]:
             oldest[basin] = i  # of equal maxima the last
     return oldest
 
 
 @subroutine
-def _ages(oldest: Any, pixels: Any, bits: Any, none: Any) -> Any:
-    ages = np.full(oldest.size, none, np.int64)
+def _ages(oldest: Any, levels: Any, none: int) -> Any:
+    ages = np.empty(oldest.size, np.int64)
     for i in range(oldest.size):
-        if oldest[i] >= 0:
-            ages[i] = ordered_key(bits, pixels[oldest[i]])
+        ages[i] = levels[oldest[i]] if oldest[i] >= 0 else none
     return ages
 
 
@@ -78,7 +101,7 @@ def _match_minima(
     edges: Any, keys: Any, order: Any, n_basins: int, oldest_a: Any, ages_a: Any, oldest_b: Any, ages_b: Any
 ) -> Any:
     """Join the basins of the comparison; minima of the two images that die at one edge are matched."""
-    parent = np.arange(n_basins + 1).astype(np.int32)
+    parent = singletons(n_basins + 1)
     matched_a, matched_b = np.empty(n_basins, np.int64), np.empty(n_basins, np.int64)
     n = 0
     for e in order:
@@ -97,14 +120,14 @@ def _match_minima(
 
 @subroutine
 def _merge_descending_with(
-    edges: Any, keys: Any, order: Any, maxima: Any, bits: Any, outside: Any, others: Any, ages_other: Any
+    edges: Any, keys: Any, order: Any, maxima: Any, levels: Any, outside: int, others: Any, ages_other: Any
 ) -> Any:
     """Pair saddles with maxima, and tell which maximum of the comparison dies with each pair (−1: none)."""
     n_trees = maxima.size + 1
-    parent = np.arange(n_trees + 1).astype(np.int32)
+    parent = singletons(n_trees + 1)
     age = np.empty(n_trees + 1, np.int64)
     for i in range(maxima.size):
-        age[i + 1] = ordered_key(bits, maxima[i])
+        age[i + 1] = levels[i]
     age[n_trees] = outside
     births, deaths = np.empty(n_trees, np.int64), np.empty(n_trees, np.int64)
     links = np.empty(n_trees, np.int64)
@@ -132,14 +155,6 @@ def _merge_descending_with(
     return births[:n].copy(), deaths[:n].copy(), links[:n].copy()
 
 
-@subroutine
-def _morse(values: Any, bits: Any, height: int, width: int, by_cells: bool) -> Any:
-    masks = _earlier_neighbours(values, height, width)
-    minima, maxima, saddles = _critical_pixels(masks, by_cells)
-    edges, keys = _saddle_edges(saddles, masks, bits, _LINKS[1 if by_cells else 0])
-    return masks, minima, maxima, edges, keys, radix_argsort(keys)
-
-
 @kernel
 def _partners(keys_a: Any, keys_b: Any, n_keys: int) -> Any:
     """Return the position in `keys_b` of each of `keys_a`, and the other way round; −1 for none."""
@@ -155,7 +170,7 @@ def _partners(keys_a: Any, keys_b: Any, n_keys: int) -> Any:
     return partner_a, partner_b
 
 
-@subroutine
+@kernel
 def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
     """Return, for each bar, the number of the match that its birth pixel has, −1 where there is none."""
     where = np.full(n_pixels, -1, np.int32)
@@ -167,20 +182,42 @@ def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
     return keys
 
 
-@subroutine
-def _dim1(
-    edges: Any, keys: Any, order: Any, masks: Any, maxima: Any, bits: Any, others: Any, other_bits: Any,
-    height: int, width: int, by_cells: bool,
-) -> Any:  # fmt: skip
-    upper = _LINKS[0 if by_cells else 1]
+@kernel
+def _dim0(
+    edges: Any, keys: Any, order: Any, masks: Any, minima: Any, low: Any, width: int, by_cells: bool
+) -> Any:
     label = np.zeros(masks.size, np.int32)
-    _join_upper_basins(edges, masks, maxima, upper, label, height, width)
-    oldest = _oldest_of_basins(others, other_bits, masks, 255, upper, label, maxima.size + 1, width)
-    ages = _ages(oldest, others, other_bits, -_NONE)
-    return _merge_descending_with(edges, keys, order, maxima, bits, _NONE, oldest, ages)
+    _join_lower_basins(edges, masks, minima, _LINKS[1 if by_cells else 0], label, width)
+    return _merge_ascending(edges, keys, order, minima, low)
 
 
 @kernel
+def _match_dim0(
+    edges: Any, keys: Any, order: Any, masks: Any, minima: Any, minima_a: Any, low_a: Any, minima_b: Any,
+    low_b: Any, width: int, by_cells: bool,
+) -> Any:  # fmt: skip
+    """Return the pixels of the minima of two images that die at one edge of the comparison."""
+    lower, label = _LINKS[1 if by_cells else 0], np.zeros(masks.size, np.int32)
+    _join_lower_basins(edges, masks, minima, lower, label, width)
+    oldest_a = _oldest_of_basins(minima_a, low_a, masks, 0, lower, label, minima.size, width)
+    oldest_b = _oldest_of_basins(minima_b, low_b, masks, 0, lower, label, minima.size, width)
+    ages_a, ages_b = _ages(oldest_a, low_a, _NONE), _ages(oldest_b, low_b, _NONE)
+    matched_a, matched_b = _match_minima(edges, keys, order, minima.size, oldest_a, ages_a, oldest_b, ages_b)
+    return minima_a[matched_a], minima_b[matched_b]
+
+
+@kernel
+def _dim1(
+    edges: Any, keys: Any, order: Any, masks: Any, maxima: Any, high: Any, others: Any, others_high: Any,
+    height: int, width: int, by_cells: bool,
+) -> Any:  # fmt: skip
+    upper, label = _LINKS[0 if by_cells else 1], np.zeros(masks.size, np.int32)
+    _join_upper_basins(edges, masks, maxima, upper, label, height, width)
+    oldest = _oldest_of_basins(others, others_high, masks, 255, upper, label, maxima.size + 1, width)
+    ages = _ages(oldest, others_high, -_NONE)
+    return _merge_descending_with(edges, keys, order, maxima, high, _NONE, oldest, ages)
+
+
 def match_pixels(
     first: Any, first_bits: Any, second: Any, second_bits: Any, both: Any, both_bits: Any,
     height: int, width: int, by_cells: bool,
@@ -191,45 +228,28 @@ def match_pixels(
     the matched bar of the other image, −1 where there is none. The first bar of dimension 0 is the essential
     class, of death −1; the two are partners.
     """
-    n = first.size
-    masks_a, minima_a, maxima_a, edges_a, keys_a, order_a = _morse(first, first_bits, height, width, by_cells)
-    masks_b, minima_b, maxima_b, edges_b, keys_b, order_b = _morse(
-        second, second_bits, height, width, by_cells
+    # Not a kernel: kernels compile again in each kernel that calls them.
+    a, b, c = (
+        _Image(*_morse(values, bits, height, width, by_cells))
+        for values, bits in ((first, first_bits), (second, second_bits), (both, both_bits))
     )
-    masks, minima, maxima, edges, keys, order = _morse(both, both_bits, height, width, by_cells)
-    lower = _LINKS[1 if by_cells else 0]
-
-    label = np.zeros(n, np.int32)
-    _join_lower_basins(edges_a, masks_a, minima_a, lower, label, width)
-    births0_a, deaths0_a = _merge_ascending(edges_a, keys_a, order_a, minima_a, first_bits)
-    label[:] = 0
-    _join_lower_basins(edges_b, masks_b, minima_b, lower, label, width)
-    births0_b, deaths0_b = _merge_ascending(edges_b, keys_b, order_b, minima_b, second_bits)
-    label[:] = 0
-    _join_lower_basins(edges, masks, minima, lower, label, width)
-    oldest_a = _oldest_of_basins(minima_a, first_bits, masks, 0, lower, label, minima.size, width)
-    oldest_b = _oldest_of_basins(minima_b, second_bits, masks, 0, lower, label, minima.size, width)
-    matched_a, matched_b = _match_minima(
-        edges, keys, order, minima.size,
-        oldest_a, _ages(oldest_a, minima_a, first_bits, _NONE),
-        oldest_b, _ages(oldest_b, minima_b, second_bits, _NONE),
-    )  # fmt: skip
-    match_a = _keys_of_matches(births0_a, minima_a[matched_a], n)
-    match_b = _keys_of_matches(births0_b, minima_b[matched_b], n)
-    partner0_a, partner0_b = _partners(match_a, match_b, matched_a.size)
-    partner0_a[0] = partner0_b[0] = 0
-
-    births1_a, deaths1_a, link_a = _dim1(
-        edges_a, keys_a, order_a, masks_a, maxima_a, first_bits, maxima, both_bits, height, width, by_cells
+    bars0 = [_dim0(i.edges, i.keys, i.order, i.masks, i.minima, i.low, width, by_cells) for i in (a, b)]
+    matched = _match_dim0(
+        c.edges, c.keys, c.order, c.masks, c.minima, a.minima, a.low, b.minima, b.low, width, by_cells
     )
-    births1_b, deaths1_b, link_b = _dim1(
-        edges_b, keys_b, order_b, masks_b, maxima_b, second_bits, maxima, both_bits, height, width, by_cells
+    match_a, match_b = (
+        _keys_of_matches(births, minima, first.size)
+        for (births, _), minima in zip(bars0, matched, strict=True)
     )
-    partner1_a, partner1_b = _partners(link_a, link_b, maxima.size)
-    return (
-        (births0_a, deaths0_a, partner0_a), (births0_b, deaths0_b, partner0_b),
-        (births1_a, deaths1_a, partner1_a), (births1_b, deaths1_b, partner1_b),
-    )  # fmt: skip
+    partner_a, partner_b = _partners(match_a, match_b, matched[0].size)
+    partner_a[0] = partner_b[0] = 0
+    dim0 = (*bars0[0], partner_a), (*bars0[1], partner_b)
+    bars1 = [
+        _dim1(i.edges, i.keys, i.order, i.masks, i.maxima, i.high, c.maxima, c.high, height, width, by_cells)
+        for i in (a, b)
+    ]
+    partner_a, partner_b = _partners(bars1[0][2], bars1[1][2], c.maxima.size)
+    return *dim0, (*bars1[0][:2], partner_a), (*bars1[1][:2], partner_b)
 
 
 def warm_up() -> None:

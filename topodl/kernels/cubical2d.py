@@ -12,7 +12,7 @@ import numpy as np
 
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import find_root, singletons
-from topodl.kernels._radix import ordered_key, radix_argsort
+from topodl.kernels._radix import ordered_keys_at, radix_argsort
 
 __all__ = ["pair_pixels", "warm_up"]
 
@@ -80,17 +80,17 @@ def pair_pixels(
     lower = _LINKS[1 if by_cells else 0]
     upper = _LINKS[0 if by_cells else 1]
     minima, maxima, saddles = _critical_pixels(masks, by_cells)
-    edges, keys = _saddle_edges(saddles, masks, bits, lower)
+    edges, keys = _saddle_edges(saddles, ordered_keys_at(bits, saddles), masks, lower)
     order = radix_argsort(keys)
     births0, deaths0, births1, deaths1 = none, none, none, none
     if dim0:
         label = np.zeros(values.size, np.int32)
         _join_lower_basins(edges, masks, minima, lower, label, width)
-        births0, deaths0 = _merge_ascending(edges, keys, order, minima, bits)
+        births0, deaths0 = _merge_ascending(edges, keys, order, minima, ordered_keys_at(bits, minima))
     if dim1:
         label = np.zeros(values.size, np.int32)
         _join_upper_basins(edges, masks, maxima, upper, label, height, width)
-        births1, deaths1 = _merge_descending(edges, keys, order, maxima, bits)
+        births1, deaths1 = _merge_descending(edges, keys, order, maxima, ordered_keys_at(bits, maxima))
     return _bars(sample, births0, deaths0, births1, deaths1), False
 
 
@@ -220,10 +220,11 @@ def _count_even_bits(byte: Any) -> Any:
 
 
 @subroutine
-def _saddle_edges(saddles: Any, masks: Any, bits: Any, lower: Any) -> Any:
+def _saddle_edges(saddles: Any, levels: Any, masks: Any, lower: Any) -> Any:
     """Return (edges, keys): per saddle, one edge fewer than its lower link has components.
 
-    An edge is (first basin, second basin, saddle pixel, 1 while it has merged nothing).
+    An edge is (first basin, second basin, saddle pixel, 1 while it has merged nothing). `levels` are the
+    ordered keys of the saddles.
     """
     n = 0
     for s in saddles:
@@ -231,12 +232,12 @@ def _saddle_edges(saddles: Any, masks: Any, bits: Any, lower: Any) -> Any:
     edges = np.empty((n, 4), np.int32)
     keys = np.empty(n, np.int64)
     e = np.uint64(0)
-    for s in saddles:
-        p = np.uint64(s)
-        key, more = ordered_key(bits, s), lower[masks[p], 0] - 1
+    for i in range(saddles.size):
+        p = np.uint64(saddles[i])
+        more = lower[masks[p], 0] - 1
         while more > 0:
-            edges[e, 2], edges[e, 3] = s, 1
-            keys[e] = key
+            edges[e, 2], edges[e, 3] = saddles[i], 1
+            keys[e] = levels[i]
             e += np.uint64(1)
             more -= 1
     return edges, keys
@@ -351,13 +352,16 @@ def _merge(ends: Any, age: Any) -> Any:
 
 
 @subroutine
-def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, bits: Any) -> Any:
-    """Join minima over the edges in ascending order; the younger dies. Edges that merge lose their mark."""
+def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, levels: Any) -> Any:
+    """Join minima, of keys `levels`, over the edges in ascending order; the younger dies.
+
+    Edges that merge lose their mark.
+    """
     age = np.empty(minima.size + 1, np.int64)
     age[0] = _NEVER  # labels count from 1
     oldest = 1
     for i in range(minima.size):
-        age[i + 1] = ordered_key(bits, minima[i])
+        age[i + 1] = levels[i]
         if age[i + 1] < age[oldest]:
             oldest = i + 1
     dying, killer = _merge(_ends_in_order(edges, order), age)
@@ -427,13 +431,13 @@ def _is_outside(y: int, x: int, height: int, width: int) -> bool:
 
 
 @subroutine
-def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, bits: Any) -> Any:
+def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, levels: Any) -> Any:
     """Join maxima over the marked edges in descending order; the younger dies, the outside never."""
     n = maxima.size
     age = np.empty(n + 2, np.int64)  # falls from the outside on; of equal maxima the last is the oldest
     age[0], age[1] = _NEVER, np.iinfo(np.int64).min
     for i in range(n):
-        age[n + 1 - i] = -ordered_key(bits, maxima[i])
+        age[n + 1 - i] = -levels[i]
     waiting = np.empty(order.size + 1, np.int32)
     n_waiting = np.uint64(0)
     for t in range(order.size - 1, -1, -1):
