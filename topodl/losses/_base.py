@@ -37,11 +37,11 @@ class SegmentationLoss(torch.nn.Module):
 
     Parameters
     ----------
-    active_from : float, default 0
+    active_from : float, default=0
         Share of the training after which the topology term is added; `set_progress` tells the share.
-    ramp : float, default 0
+    ramp : float, default=0
         Share of the training over which its weight then rises linearly from 0.
-    cache_bytes : int, default 2**28
+    cache_bytes : int, default=2**28
         Memory for what was computed of the labels seen last; 0 keeps nothing.
     **options
         The keyword arguments of the loss's function.
@@ -105,15 +105,15 @@ class SegmentationLoss(torch.nn.Module):
 
         Parameters
         ----------
-        logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+        logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
             One channel for the foreground alone, or one a class; probabilities with activation="none".
-        target : Tensor of integers (B, 1, *S) or (B, *S)
+        target : Tensor of shape (B, 1, *S) or (B, *S), integers
             Labels in [0, C), in {0, 1} for one channel.
-        mask : Tensor (B, 1, *S) or (B, *S), optional
+        mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
         precomputed : mapping of tensors, optional
             What `precompute` returned for this target; else it is computed or taken from the cache.
-        topology : bool, default True
+        topology : bool, default=True
             False leaves the topology term out (for the lower heads of deep supervision).
 
         Returns
@@ -135,7 +135,7 @@ class SegmentationLoss(torch.nn.Module):
 
         Parameters
         ----------
-        target : Tensor of integers (B, 1, *S), (B, *S), or one image (H, W)
+        target : Tensor of shape (B, 1, *S), (B, *S), or one image (H, W), integers
             Labels, as for the loss itself.
         mask : Tensor of the same shape, optional
             Nonzero where pixels count.
@@ -155,7 +155,7 @@ class SegmentationLoss(torch.nn.Module):
 
         Parameters
         ----------
-        label : Tensor of integers (1, *S)
+        label : Tensor of shape (1, *S), integers
             As a dataset returns it; the loader collates the dictionaries to what ``precomputed=`` takes.
 
         Returns

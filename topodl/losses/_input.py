@@ -29,16 +29,16 @@ _R = TypeVar("_R")
 class CommonOptions(TypedDict, total=False):
     """The options that every segmentation loss has, with the same default and meaning in all of them.
 
-    activation : {"auto", "softmax", "sigmoid", "none"}, default "auto"
+    activation : {"auto", "softmax", "sigmoid", "none"}, default="auto"
         What turns `logits` into probabilities: "auto" is the sigmoid for one channel and softmax for more;
         "none" says that probabilities come in.
     class_weights : sequence of C floats, optional
         Weight of each class in every term that is a mean over classes.
-    reduction : {"mean", "sum", "none"}, default "mean"
+    reduction : {"mean", "sum", "none"}, default="mean"
         Over the samples of the batch; "none" returns (B,).
     ignore_index : int, optional
         Label of pixels that count nowhere.
-    mask : Tensor (B, 1, *S) or (B, *S), optional
+    mask : Tensor of shape (B, 1, *S) or (B, *S), optional
         Nonzero where pixels count.
     """
 

@@ -52,25 +52,25 @@ def betti_matching_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight, topology_weight : float, default 1 and 0.005
+    base_weight, topology_weight : float, default=(1, 0.005)
         Weights of CE + Dice and of the matching error.
-    filtration : {"superlevel", "sublevel", "both"}, default "superlevel"
+    filtration : {"superlevel", "sublevel", "both"}, default="superlevel"
         Whether bars are born from the foreground, from the background, or the mean of both errors.
-    push : bool, default False
+    push : bool, default=False
         Replaces :math:`(b - d)^2` of an unmatched bar by :math:`2 (b^2 + (d - 1)^2)`: for superlevel sets,
         the peak is pulled to 0 and the saddle to 1, harder than the bar's own length would.
-    essential : {"clamp", "drop"}, default "clamp"
+    essential : {"clamp", "drop"}, default="clamp"
         Whether the component that never dies counts as a matched bar that ends with the filtration (the
         paper), or not at all (its later C++ implementation).
-    border : {"open", "background", "foreground"}, default "open"
+    border : {"open", "background", "foreground"}, default="open"
         Frames the images with background or foreground; with "foreground", holes cut by the edge count.
-    connectivity : {8, 4} or {26, 6}, default 8
+    connectivity : {8, 4} or {26, 6}, default=8
         Of a class against the rest, which has the other one; 8 stands for 26 in volumes. The original has 4.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts, as a foreground of its own.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

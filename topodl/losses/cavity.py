@@ -47,17 +47,17 @@ def cavity_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, D, H, W)
+    logits : Tensor of shape (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, D, H, W) or (B, D, H, W)
+    target : Tensor of shape (B, 1, D, H, W) or (B, D, H, W), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight : float, default 1
+    base_weight : float, default=1
         Weight of cross-entropy plus Dice.
-    topology_weight : float, default 0.1
+    topology_weight : float, default=0.1
         Weight of the cavity term.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts.
-    connectivity : {26, 6}, default 26
+    connectivity : {26, 6}, default=26
         Which voxels of a class are neighbours; cavities are connected in the other way.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

@@ -57,25 +57,25 @@ def cbdice_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     iterations : int, optional
         Iterations of the skeleton; by default until it no longer changes.
-    skeleton : {"thinned", "morphological"}, default "thinned"
+    skeleton : {"thinned", "morphological"}, default="thinned"
         Thinning by simple points keeps the topology; openings do not.
-    base_weight, topology_weight : float, default 1
+    base_weight, topology_weight : float, default=1
         Weights of the base loss and of the cbDice term.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts in the Dice score.
-    over_batch : bool, default False
+    over_batch : bool, default=False
         Sum over the samples of the batch before dividing in the cbDice term.
-    connectivity : {8, 4}, default 8
+    connectivity : {8, 4}, default=8
         Which foreground pixels are neighbours in the thinning; 26 and 6 in a volume.
     spacing : float or sequence of float, optional
         Size of a pixel along each axis; 1 by default.
-    variant : {"paper", "topomortar"}, default "paper"
+    variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: half the cross-entropy, a quarter each of Dice and
         cbDice, 5 iterations unless given, the reciprocal of the radius as importance, sums over the batch.
     precomputed : mapping of tensors, optional

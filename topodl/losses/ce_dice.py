@@ -35,13 +35,13 @@ def ce_dice_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    ce_weight, dice_weight : float, default 1
+    ce_weight, dice_weight : float, default=1
         Weights of the two terms.
-    include_background : bool, default True
+    include_background : bool, default=True
         Whether class 0 counts in the Dice score.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

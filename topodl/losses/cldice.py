@@ -45,20 +45,20 @@ def cldice_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     iterations : int, optional
         Iterations of the soft skeleton. By default what the label needs: its largest radius in pixels,
         measured along the axes as the erosion goes; fewer leave wide structures without a skeleton.
-    smooth : float, default 1
+    smooth : float, default=1
         The s above; the Dice term uses it too.
-    base_weight, topology_weight : float, default 0.5
+    base_weight, topology_weight : float, default=0.5
         Weights of the Dice term and of the clDice term.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts.
-    variant : {"paper", "topomortar"}, default "paper"
+    variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: 3 iterations unless given, sums over the whole
         batch, clDice of class 1 alone, the negative Dice score of all classes with smoothing 1e-5.
     precomputed : mapping of tensors, optional

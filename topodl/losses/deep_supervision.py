@@ -49,7 +49,7 @@ class DeepSupervisionLoss(torch.nn.Module):
         Applied to every head.
     weights : sequence of float, optional
         One a head; by default they halve from head to head and sum to 1, as in nnU-Net.
-    topology_heads : {"all", "first"}, default "all"
+    topology_heads : {"all", "first"}, default="all"
         Which heads get the topology term; "first" saves its cost on the others.
 
     Raises
@@ -92,9 +92,9 @@ class DeepSupervisionLoss(torch.nn.Module):
 
         Parameters
         ----------
-        heads : Tensor (B, heads, C, *S), or sequence of Tensor (B, C, *S_i)
+        heads : Tensor of shape (B, heads, C, *S), or sequence of Tensor (B, C, *S_i)
             A head that is smaller than the target gets the target's nearest pixels.
-        target : Tensor of integers (B, 1, *S) or (B, *S)
+        target : Tensor of shape (B, 1, *S) or (B, *S), integers
             Labels, as for the loss itself.
         mask : Tensor of the target's shape, optional
             Nonzero where pixels count.

@@ -41,20 +41,20 @@ def mosin_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     features : callable or torch.nn.Module
         Images (B, input_channels, *S) in [0, 1] to one or more feature maps (B, M_n, …). The paper takes
         conv1_2, conv2_2 and conv3_4 of a VGG19 trained on ImageNet. Its parameters are left alone.
-    input_channels : int, default 3
+    input_channels : int, default=3
         How often the map of a class is repeated to make the network's input.
-    base_weight : float, default 1
+    base_weight : float, default=1
         Weight of the cross-entropy.
-    topology_weight : float, default 0.1
+    topology_weight : float, default=0.1
         Weight of the feature distance.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts in the feature distance.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

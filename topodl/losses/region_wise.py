@@ -43,15 +43,15 @@ def region_wise_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight : float, default 0
+    base_weight : float, default=0
         Weight of cross-entropy plus Dice.
-    topology_weight : float, default 1
+    topology_weight : float, default=1
         Weight of the region-wise term.
-    include_background : bool, default True
+    include_background : bool, default=True
         Whether class 0 counts.
     spacing : float or sequence of float, optional
         Size of a pixel along each axis; 1 by default.

@@ -38,15 +38,15 @@ def scnp_logits(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone, or one a class.
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    neighbourhood : int, default 3
+    neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
     ignore_index : int, optional
         Label of pixels that keep their logits and are nobody's neighbour.
-    mask : Tensor (B, 1, *S) or (B, *S), optional
+    mask : Tensor of shape (B, 1, *S) or (B, *S), optional
         Nonzero where pixels count.
 
     Returns
@@ -118,7 +118,7 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     ----------
     loss : SegmentationLoss, optional
         Takes the new logits; by default `CEDiceLoss`.
-    neighbourhood : int, default 3
+    neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
 
     Raises

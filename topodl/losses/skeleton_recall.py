@@ -44,17 +44,17 @@ def skeleton_recall_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight, topology_weight : float, default 1
+    base_weight, topology_weight : float, default=1
         Weights of the base loss and of the recall.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts, in the Dice score and, by a skeleton of its own, in the recall.
-    over_batch : bool, default False
+    over_batch : bool, default=False
         Sum over the samples of the batch before dividing, in the Dice score and in the recall.
-    variant : {"paper", "topomortar"}, default "paper"
+    variant : {"paper", "topomortar"}, default="paper"
         "topomortar" has no Dice term, as the code of that study.
     precomputed : mapping of tensors, optional
         What ``SkeletonRecallLoss.precompute`` returned for `target`.

@@ -56,25 +56,25 @@ def topo_grad_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel. With `betti_numbers` and ``base_weight=0`` its values
         do not matter.
     betti_numbers : sequence of ints, optional
         Components and holes; in 3D components, tunnels and cavities. One sequence for all classes that
         count, or one for each. By default those of the label.
-    base_weight, topology_weight : float, default 1 and 0.002
+    base_weight, topology_weight : float, default=(1, 0.002)
         Weights of CE + Dice and of the bars.
-    power : {2, 1}, default 2
+    power : {2, 1}, default=2
         Of the lengths in the sums.
-    essential : {"clamp", "drop"}, default "clamp"
+    essential : {"clamp", "drop"}, default="clamp"
         Whether the component that never dies is a bar that ends at 0, or does not count.
-    border : {"open", "background", "foreground"}, default "open"
+    border : {"open", "background", "foreground"}, default="open"
         Frames each image with background or foreground; with "foreground", holes cut by its edge count.
-    connectivity : {8, 4} or {26, 6}, default 8
+    connectivity : {8, 4} or {26, 6}, default=8
         Of a class against the rest, which has the other one; 8 stands for 26 in volumes.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts, as a foreground of its own.
     precomputed : mapping of tensors, optional
         What ``TopoGradLoss.precompute`` returned for `target`.

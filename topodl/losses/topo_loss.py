@@ -63,26 +63,26 @@ def topo_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight : float, default 1
+    base_weight : float, default=1
         Weight of CE + Dice, in the variant "topomortar" of the cross-entropy alone.
     topology_weight : float, optional
         Weight of the distance: 0.005 by default, and 100 for "topomortar".
     window : int, optional
         Compares windows of this side, which do not overlap, instead of whole images, and sums over them;
         those at the far edges are smaller. The default is the whole image, for "topomortar" 50.
-    essential : {"clamp", "drop"}, default "clamp"
+    essential : {"clamp", "drop"}, default="clamp"
         Whether the component that never dies is a bar that ends at 0, or does not count.
-    border : {"open", "background", "foreground"}, default "open"
+    border : {"open", "background", "foreground"}, default="open"
         Frames each window with background or foreground; with "foreground", holes cut by its edge count.
-    connectivity : {8, 4} or {26, 6}, default 8
+    connectivity : {8, 4} or {26, 6}, default=8
         Of a class against the rest, which has the other one; 8 stands for 26 in volumes.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts, as a foreground of its own.
-    variant : {"paper", "topomortar"}, default "paper"
+    variant : {"paper", "topomortar"}, default="paper"
         "topomortar" computes what the code of the TopoMortar study does (two classes, 2D): softmax twice,
         components of the background instead of the foreground, no holes, and a gradient that lowers the peaks
         it means to raise. The study switched it on after 70 % of the training: ``active_from=0.7``.

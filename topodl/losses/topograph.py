@@ -48,17 +48,17 @@ def topograph_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W)
+    logits : Tensor of shape (B, C, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, H, W) or (B, H, W)
+    target : Tensor of shape (B, 1, H, W) or (B, H, W), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight, topology_weight : float, default 1 and 0.02
+    base_weight, topology_weight : float, default=(1, 0.02)
         Weights of CE + Dice and of the critical regions.
-    aggregation : {"mean", "sum", "max", "min", "rms"}, default "mean"
+    aggregation : {"mean", "sum", "max", "min", "rms"}, default="mean"
         How the pixels of a region become one value.
-    connectivity : {8, 4}, default 8
+    connectivity : {8, 4}, default=8
         Of a class against the rest, which has the other one.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts, as a foreground of its own.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

@@ -51,21 +51,21 @@ def warping_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W) or (B, C, D, H, W)
+    logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, *S) or (B, *S)
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight : float, default 1
+    base_weight : float, default=1
         Weight of the Dice term.
-    topology_weight : float, default 0.1
+    topology_weight : float, default=0.1
         Weight of the warping term.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts in the Dice score and is warped too.
-    connectivity : {8, 4}, default 8
+    connectivity : {8, 4}, default=8
         Which pixels of a class are neighbours, the background has the other; 26 and 6 in a volume.
     spacing : float or sequence of float, optional
         Size of a pixel along each axis, for the order of the flips; 1 by default.
-    variant : {"paper", "topomortar"}, default "paper"
+    variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study, in which the background is warped towards the
         predicted foreground: its critical pixels are mostly correct ones. It leaves ties to NumPy's unstable
         sort, so that its pixels depend on the processor. See the guide to the losses.

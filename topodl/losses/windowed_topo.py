@@ -57,24 +57,24 @@ def windowed_topo_loss(
 
     Parameters
     ----------
-    logits : Tensor (B, C, H, W)
+    logits : Tensor of shape (B, C, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of integers (B, 1, H, W) or (B, H, W)
+    target : Tensor of shape (B, 1, H, W) or (B, H, W), integers
         Labels in [0, C), in {0, 1} for one channel.
-    window : int, default 64
+    window : int, default=64
         Side of the windows in pixels; those at the right and lower border may be smaller.
-    positive_weight : float, default 0.1
+    positive_weight : float, default=0.1
         The β above.
-    base_weight : float, default 1
+    base_weight : float, default=1
         Weight of cross-entropy plus Dice.
-    topology_weight : float, default 0.1
+    topology_weight : float, default=0.1
         Weight of the separation term.
-    include_background : bool, default False
+    include_background : bool, default=False
         Whether class 0 counts, in the Dice score and as a network of its own.
     spacing : float or sequence of float, optional
         Size of a pixel along each axis, for the distances, in units of the distances near (10) and far (20);
         1 by default.
-    variant : {"paper", "topomortar"}, default "paper"
+    variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: one channel that regresses the depth inside the
         foreground, squared error summed with weight 0.001, thresholds meant for distances compared with
         labels, so that false walls never count; the default weight stands for its 1. See the guide.
