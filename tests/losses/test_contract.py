@@ -4,6 +4,7 @@ import copy
 import inspect
 import io
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -356,3 +357,14 @@ def test_spacing_of_pixels(name):
 
 def test_losses_that_measure_distances_take_a_spacing():
     assert set(WITH_SPACING) == {"cbdice", "region_wise", "warping", "windowed_topo"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_class_describes_each_option_and_its_example(name):
+    kind = registry[name]
+    doc = inspect.getdoc(kind)
+    described = {
+        word for names in re.findall(r"^([a-z_0-9, ]+) : ", doc, re.MULTILINE) for word in names.split(", ")
+    }
+    assert described == set(inspect.signature(kind).parameters)
+    assert doc.index("Raises\n------") < doc.index("Examples\n--------")

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import torch
 
 from topodl._checks import check_choice, check_number, check_spacing, fail
-from topodl.losses._input import read_labels
+from topodl.losses._docs import module_docstring
+from topodl.losses._input import CommonOptions, read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
 __all__ = ["SegmentationLoss", "registry"]
@@ -71,6 +72,8 @@ class SegmentationLoss(torch.nn.Module):
         if function is not None:
             cls.function = staticmethod(function)
             cls.__signature__ = _constructor_signature(function)  # type: ignore[attr-defined]
+            shared = (CommonOptions.__doc__ or "", SegmentationLoss.__doc__ or "")
+            cls.__doc__ = module_docstring(cls.__doc__ or "", function.__doc__ or "", shared, _CALL_ARGUMENTS)
         if prepare is not None:
             cls.prepare = staticmethod(prepare)
         if name:

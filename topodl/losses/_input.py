@@ -29,6 +29,8 @@ _R = TypeVar("_R")
 class CommonOptions(TypedDict, total=False):
     """The options that every segmentation loss has, with the same default and meaning in all of them.
 
+    Parameters
+    ----------
     activation : {"auto", "softmax", "sigmoid", "none"}, default="auto"
         What turns `logits` into probabilities: "auto" is the sigmoid for one channel and softmax for more;
         "none" says that probabilities come in.
