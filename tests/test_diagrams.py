@@ -1,6 +1,7 @@
 import copy
 import multiprocessing
 import pickle
+import pydoc
 
 import gudhi
 import gudhi.representations
@@ -366,3 +367,9 @@ def test_bad_forms_of_other_libraries_are_named():
         Diagrams.from_giotto(np.zeros((2, 3)))
     with pytest.raises(InputError, match="up to 2 arrays"):
         Diagrams.from_persim([[np.zeros((1, 2)), np.zeros((1, 2))]], homology_dims=(0,))
+
+
+def test_documentation_may_look_at_attributes_of_the_class():
+    for name in ("dims", "samples", "birth_cells", "death_cells"):
+        assert not isinstance(getattr(Diagrams, name), torch.Tensor)
+    assert "homology_dims" in pydoc.render_doc(Diagrams)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 import numpy as np
 import torch
@@ -43,7 +43,13 @@ class _Later(Generic[_Tensor]):
     def __set_name__(self, owner: type[Diagrams], name: str) -> None:
         self._name = name
 
-    def __get__(self, diagrams: Diagrams, owner: type[Diagrams]) -> _Tensor:
+    @overload
+    def __get__(self, diagrams: None, owner: type[Diagrams]) -> Self: ...
+    @overload
+    def __get__(self, diagrams: Diagrams, owner: type[Diagrams]) -> _Tensor: ...
+    def __get__(self, diagrams: Diagrams | None, owner: type[Diagrams]) -> Self | _Tensor:
+        if diagrams is None:  # looked at on the class, as documentation does
+            return self
         value: _Tensor = diagrams._source(self._name)
         setattr(diagrams, self._name, value)  # from now on found without this descriptor
         return value
