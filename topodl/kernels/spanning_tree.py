@@ -17,7 +17,7 @@ __all__ = ["spanning_tree_of_matrix", "spanning_tree_of_points", "warm_up"]
 
 _LEAST_DIMS, _MOST_POINTS = 24, 8192  # where products pay, and where their matrix takes 256 MiB
 _LANES = 32  # what is not a multiple of this is not done on vectors
-_TINY = 2e-30  # for squares too small to be rounded relatively, where coordinates are at most 1
+_TINY = 4e-30  # for squares too small to be rounded relatively, where coordinates are at most 1
 _MOST_DOUBTS = 8  # offers in doubt for each vertex, after which products decide too little to pay
 
 
@@ -38,62 +38,59 @@ def spanning_tree_of_points(points: Any, single: bool) -> Any:
 
 @kernel
 def _tree_of_products(points: Any, single: bool, products: Any, norms: Any, relative: float) -> Any:
-    """Take bounds from `products`; give up where they leave much in doubt, as they do beside outliers."""
+    """Take squares from `products`; give up where they leave much in doubt, as they do beside outliers."""
     n, doubts = len(points), 0
     edges, lengths = np.empty((n - 1, 2), np.int64), np.empty(n - 1)
-    vertex, other, low, high, bits, known, exact, lows, highs = _start(n)
-    up, down, tiny = np.float32(1 + relative), np.float32(1 - relative), np.float32(_TINY)
+    vertex, other, best, bits, known, exact, squares, margin = _start(n)
+    largest = norms.max()
+    for k in range(n):
+        margin[k] = 2 * (relative * (norms[k] + largest) + _TINY)
     newest = 0
     for step in range(n - 1):
         own, row = norms[newest], products[newest]
-        norms[newest] = low[newest] = high[newest] = np.inf  # too far for any comparison
+        norms[newest] = best[newest] = np.inf  # too far for any comparison
         for k in range(n):
-            both, twice = own + norms[k], row[k] + row[k]
-            lows[k], highs[k] = (both * down - twice) - tiny, (both * up - twice) + tiny
-        if _offer(newest, lows, highs, n, other, low, high) > 0:
-            doubts += _settle(points, single, newest, lows, highs, n, vertex, other, low, high, known, exact)
+            square = (own + norms[k]) - (row[k] + row[k])
+            squares[k] = square if square > 0 else np.float32(0)
+        if _offer(newest, squares, n, 0.0, margin, other, best) > 0:
+            doubts += _settle(
+                points, single, newest, squares, n, 0.0, margin, vertex, other, best, known, exact
+            )
             if doubts > _MOST_DOUBTS * n:
                 return edges, lengths, False
-        newest = _closest(points, single, n, vertex, other, low, high, bits, known, exact)
+        newest = _closest(points, single, n, 0.0, margin, vertex, other, best, bits, known, exact)
         _record(newest, np.int64(other[newest]), exact[newest], edges, lengths, step)
     return edges, lengths, True
 
 
 @kernel
 def _tree_of_differences(points: Any, single: bool, columns: Any) -> Any:
-    """Take bounds from differences of coordinates, for which `columns` (d, all lanes of n) is the room."""
+    """Take squares from differences of coordinates, for which `columns` (d, all lanes of n) is the room."""
     n, n_dims = points.shape
     edges, lengths = np.empty((max(n - 1, 0), 2), np.int64), np.empty(max(n - 1, 0))
-    vertex, other, low, high, bits, known, exact, lows, highs = _start(columns.shape[1])
-    relative = (n_dims + 16) * 1.2e-7
-    up, down, tiny = np.float32(1 + relative), np.float32(1 - relative), np.float32(_TINY)
-    scale = power_of_two(points)
+    vertex, other, best, bits, known, exact, squares, margin = _start(columns.shape[1])
+    margin[:] = 2 * _TINY
+    relative, scale = (n_dims + 16) * 2.4e-7, power_of_two(points)
     columns[:, n:] = np.inf
     for c in range(n_dims):
         for k in range(n):
             columns[c, k] = points[k, c] * scale
-    point, squares = columns[:, 0].copy(), np.empty(columns.shape[1], columns.dtype)
+    point = columns[:, 0].copy()
     newest, place = 0, 0
     for step in range(n - 1):
-        last = n - 1 - step
-        vertex[place], other[place], low[place], high[place] = (
-            vertex[last],
-            other[last],
-            low[last],
-            high[last],
-        )
+        last = n - 1 - step  # the vertex of this place moves to that of the newest
+        vertex[place], other[place], best[place] = vertex[last], other[last], best[last]
         known[place], exact[place] = known[last], exact[last]
         for c in range(n_dims):
             columns[c, place] = columns[c, last]
-        columns[0, last] = low[last] = high[last] = np.inf  # too far for any comparison
+        columns[0, last] = best[last] = np.inf  # too far for any comparison
         count = _full_lanes(last)  # or what is left over would take longer than the rest
         _squared_distances(columns, point, squares, count)
-        for k in range(count):
-            square = np.float32(squares[k])
-            lows[k], highs[k] = square * down - tiny, square * up + tiny
-        if _offer(newest, lows, highs, count, other, low, high) > 0:
-            _settle(points, single, newest, lows, highs, last, vertex, other, low, high, known, exact)
-        place = _closest(points, single, count, vertex, other, low, high, bits, known, exact)
+        if _offer(newest, squares, count, relative, margin, other, best) > 0:
+            _settle(
+                points, single, newest, squares, last, relative, margin, vertex, other, best, known, exact
+            )
+        place = _closest(points, single, count, relative, margin, vertex, other, best, bits, known, exact)
         newest = vertex[place]
         _record(newest, np.int64(other[place]), exact[place], edges, lengths, step)
         for c in range(n_dims):
@@ -110,30 +107,26 @@ def _full_lanes(n: Any) -> Any:
 def _start(n: Any) -> Any:
     """Return the vertices outside the tree, of each the edge that joins it to the tree, and room for offers.
 
-    Of an edge: its end in the tree, the lower and upper bound of its squared length, the latter also as bits;
-    the end of which the exact length is known, and that length.
+    Of an edge: its end in the tree, its squared length, also as bits; the end of which the exact length is
+    known, and that length. Of an offer: its squared length, and by how much two at a vertex must differ.
     """
-    low, bits = np.full(n, np.inf, np.float32), np.empty(n, np.int32)
-    high = bits.view(np.float32)
-    high[:] = np.inf
-    other, known = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    lows, highs = np.empty(n, np.float32), np.empty(n, np.float32)
-    return np.arange(n), other, low, high, bits, known, np.empty(n), lows, highs
+    bits, other, known = np.empty(n, np.int32), np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    best = bits.view(np.float32)
+    best[:] = np.inf
+    return np.arange(n), other, best, bits, known, np.empty(n), np.empty_like(best), np.empty_like(best)
 
 
 @inlined_kernel
-def _offer(newest: Any, lows: Any, highs: Any, n: Any, other: Any, low: Any, high: Any) -> Any:
-    """Let the `newest` vertex of the tree offer edges within bounds; return how many are left in doubt."""
+def _offer(newest: Any, squares: Any, n: Any, relative: float, margin: Any, other: Any, best: Any) -> Any:
+    """Let the `newest` vertex of the tree offer edges; return how many are left in doubt."""
     name, doubts = np.int32(newest), np.int32(0)
-    for k in range(n):  # here and below without branches, so that it runs on vectors
-        below, above, link = low[k], high[k], other[k]
-        doubts = np.int32(doubts + np.int32((lows[k] < above) & (highs[k] >= below)))
-        other[k] = name if highs[k] < below else link
-    for k in range(n):
-        joined, below, above = other[k] == name, low[k], high[k]
-        new_below, new_above = lows[k], highs[k]
-        low[k] = new_below if joined else below
-        high[k] = new_above if joined else above
+    up, down = np.float32(1 + relative), np.float32(1 - relative)
+    for k in range(n):  # without branches, so that it runs on vectors
+        square, least, link = squares[k], best[k], other[k]
+        better, possible = square < least * down - margin[k], square < least * up + margin[k]
+        doubts = np.int32(doubts + np.int32(possible & (not better)))
+        best[k] = square if better else least
+        other[k] = name if better else link
     return doubts
 
 
@@ -142,25 +135,24 @@ def _settle(
     points: Any,
     single: bool,
     newest: Any,
-    lows: Any,
-    highs: Any,
+    squares: Any,
     n: Any,
+    relative: float,
+    margin: Any,
     vertex: Any,
     other: Any,
-    low: Any,
-    high: Any,
+    best: Any,
     known: Any,
     exact: Any,
 ) -> Any:
     """Compare the offers that are left in doubt by their exact lengths, and return how many there were."""
-    doubts = 0
+    doubts, up = 0, np.float32(1 + relative)
     for k in range(n):
-        if lows[k] < high[k] and other[k] != newest:
+        if squares[k] < best[k] * up + margin[k] and other[k] != newest:
             length = pair_distance(points, newest, vertex[k], single)
-            best = _exact_length(points, single, k, vertex, other, known, exact)
-            if length < best or (length == best and newest < other[k]):
-                other[k], low[k], high[k] = newest, lows[k], highs[k]
-                known[k], exact[k] = newest, length
+            least = _exact_length(points, single, k, vertex, other, known, exact)
+            if length < least or (length == least and newest < other[k]):
+                other[k], best[k], known[k], exact[k] = newest, squares[k], newest, length
             doubts += 1
     return doubts
 
@@ -179,10 +171,11 @@ def _closest(
     points: Any,
     single: bool,
     n: Any,
+    relative: float,
+    margin: Any,
     vertex: Any,
     other: Any,
-    low: Any,
-    high: Any,
+    best: Any,
     bits: Any,
     known: Any,
     exact: Any,
@@ -194,18 +187,19 @@ def _closest(
         least = min(least, bits[k])
     for k in range(n):
         found = max(found, np.int32(k) if bits[k] == least else np.int32(0))
-    first, limit = np.int64(found), high[found]
+    first, down = np.int64(found), np.float32(1 - relative)
+    limit = best[found] * np.float32(1 + relative) + margin[found]
     for k in range(n):
-        rivals = np.int32(rivals + np.int32(low[k] < limit))
+        rivals = np.int32(rivals + np.int32(best[k] * down - margin[k] < limit))
     length = _exact_length(points, single, first, vertex, other, known, exact)
     if rivals > 1:
         for k in range(n):
-            if low[k] < limit and k != found:
+            if best[k] * down - margin[k] < limit and k != found:
                 rival = _exact_length(points, single, k, vertex, other, known, exact)
                 if rival < length or (
                     rival == length and _comes_first(vertex[k], other[k], vertex[first], other[first])
                 ):
-                    first, length = k, rival
+                    first, length = np.int64(k), rival
     return first
 
 

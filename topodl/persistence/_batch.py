@@ -22,6 +22,7 @@ __all__ = [
     "BarCells",
     "as_real",
     "assemble",
+    "bar_table",
     "fake_bars",
     "homology_dims_of",
     "pack_bars",
@@ -75,8 +76,8 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
     return x.cpu().contiguous()
 
 
-def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device) -> torch.Tensor:
-    """Return the bars of a batch as one integer tensor on `device`, as `assemble` reads it.
+def bar_table(samples: Sequence[BarCells], cell_size: int) -> Cells:
+    """Return the bars of a batch as one table of integers.
 
     Its rows are sample, dimension, `cell_size` rows of birth cells and as many of death cells.
     """
@@ -90,7 +91,12 @@ def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device)
             part[2 : 2 + cell_size] = births.T
             part[2 + cell_size :] = deaths.T
             start += len(births)
-    return to_device(table, device)
+    return table
+
+
+def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device) -> torch.Tensor:
+    """Return `bar_table` as a tensor on `device`, as `assemble` reads it."""
+    return to_device(bar_table(samples, cell_size), device)
 
 
 def to_device(table: Cells, device: torch.device) -> torch.Tensor:

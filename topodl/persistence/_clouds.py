@@ -13,19 +13,23 @@ from topodl._checks import fail
 from topodl.kernels.rips_edges import doubled
 from topodl.persistence._batch import as_real
 
-__all__ = ["as_flat", "checked_clouds"]
+__all__ = ["as_clouds", "checked_clouds"]
 
 _LARGEST = 1e150  # squares of differences below this are finite
 
 
-def as_flat(function: str, x: Any, expected: str, square: bool = False) -> tuple[torch.Tensor, Sequence[int]]:
-    """Return all points as one tensor (ΣN, d), or entries of `square` matrices as one (ΣN²,), and the N."""
+def as_clouds(
+    function: str, x: Any, expected: str, square: bool = False
+) -> tuple[torch.Tensor, Sequence[int]]:
+    """Return all clouds or `square` matrices as one tensor, and their numbers of points N.
+
+    That is `x` itself, (B, N, d) or (B, N, N), or what a list holds: points (ΣN, d), or entries (ΣN²,).
+    """
     if isinstance(x, torch.Tensor):
         x = as_real(function, "x", x)
         if x.ndim != 3 or 0 in x.shape[1:] or (square and x.shape[1] != x.shape[2]):
             raise fail(function, "x", f"has shape {tuple(x.shape)}", expected)
-        flat = x.reshape(-1) if square else x.reshape(-1, x.shape[2])
-        return flat, [x.shape[1]] * x.shape[0]
+        return x, [x.shape[1]] * x.shape[0]
     if not isinstance(x, Sequence):
         raise TypeError(
             f"{function}: x is a {type(x).__name__}; expected a torch.Tensor or a sequence of them"
@@ -38,13 +42,13 @@ def as_flat(function: str, x: Any, expected: str, square: bool = False) -> tuple
         if not alike or cloud.shape[1] != (cloud.shape[0] if square else clouds[0].shape[1]):
             came = f"has shape {tuple(cloud.shape)} and dtype {cloud.dtype}"
             raise fail(function, f"x[{k}]", came, f"{expected}, all of one dtype, none empty")
-    flat = torch.cat([cloud.reshape(-1) if square else cloud for cloud in clouds])
-    return flat, [cloud.shape[0] for cloud in clouds]
+    joined = torch.cat([cloud.reshape(-1) if square else cloud for cloud in clouds])
+    return joined, [cloud.shape[0] for cloud in clouds]
 
 
-def checked_clouds(function: str, host: torch.Tensor, sizes: Sequence[int], expected: str) -> list[Any]:
+def checked_clouds(function: str, host: Any, sizes: Sequence[int], expected: str) -> list[Any]:
     """Return each cloud in float64, or raise the error that names the first one that has no finite points."""
-    points, usable = doubled(host.numpy(), _LARGEST)
+    points, usable = doubled(host.reshape(-1, host.shape[-1]), _LARGEST)
     starts = list(itertools.accumulate(sizes, initial=0))
     if not usable:
         row, column = np.argwhere(~(np.abs(points) <= _LARGEST))[0]

@@ -17,7 +17,7 @@ from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.persistence._alpha_pairing import pair_cloud
 from topodl.persistence._batch import assemble, fake_bars, homology_dims_of, pack_bars, pairing_op, to_host
-from topodl.persistence._clouds import as_flat, checked_clouds
+from topodl.persistence._clouds import as_clouds, checked_clouds
 
 __all__ = ["alpha_persistence"]
 
@@ -76,7 +76,8 @@ def alpha_persistence(
     >>> d.dim(1).births, d.dim(1).deaths
     (tensor([1.]), tensor([1.4142]))
     """
-    flat, sizes = as_flat(_NAME, x, _EXPECTED)
+    points, sizes = as_clouds(_NAME, x, _EXPECTED)
+    flat = points.reshape(-1, points.shape[-1])
     if flat.shape[1] not in (2, 3) and len(sizes):
         raise fail(_NAME, "x", f"has points in {flat.shape[1]} dimensions", _EXPECTED)
     homology_dims = homology_dims_of(_NAME, dims, highest=flat.shape[1] - 1 if len(sizes) else 2)
@@ -120,7 +121,7 @@ def _fake_alpha_bars(x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int])
 @pairing_op("alpha_bars", "(Tensor x, SymInt[] sizes, int[] dims) -> Tensor", _fake_alpha_bars)
 def _alpha_bars(x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int]) -> torch.Tensor:
     """Return the bars of all samples as `pack_bars` does."""
-    clouds = checked_clouds(_NAME, to_host(x), sizes, _EXPECTED)
+    clouds = checked_clouds(_NAME, to_host(x).numpy(), sizes, _EXPECTED)
 
     def bars_of(cloud: Any) -> Any:
         return pair_cloud(cloud, dims)

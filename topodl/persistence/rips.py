@@ -18,8 +18,8 @@ from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.rips_bars import critical_edges, edge_ends, pull_on_points
 from topodl.kernels.rips_edges import inspect_matrix
-from topodl.persistence._batch import assemble, homology_dims_of, pack_bars, pairing_op, to_host
-from topodl.persistence._clouds import as_flat, checked_clouds
+from topodl.persistence._batch import assemble, bar_table, homology_dims_of, pairing_op, to_host
+from topodl.persistence._clouds import as_clouds, checked_clouds
 from topodl.persistence._rips_pairing import pair_cloud
 
 __all__ = ["rips_persistence"]
@@ -100,12 +100,17 @@ def rips_persistence(
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
-    flat, sizes = as_flat(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
-    bars, edges, places = _rips_bars(flat.detach(), sizes, homology_dims, precomputed, float(max_edge_length))
-    if precomputed or not on_host(flat):
+    clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
+    options = (sizes, homology_dims, precomputed, float(max_edge_length))
+    if precomputed or not on_host(clouds):
+        flat = clouds.reshape(-1) if precomputed else clouds.reshape(-1, clouds.shape[-1])
+        bars, edges, places = _rips_bars(flat.detach(), *options)
         births, deaths = _ends(flat, edges, places)
     else:
-        births, deaths = _EndsOnHost.apply(flat, edges, places)  # type: ignore[no-untyped-call]
+        host = to_host(clouds).numpy()
+        table, *cells = _paired(host, clouds.dtype, *options)
+        bars = torch.from_numpy(table)
+        births, deaths = _EndsOnHost.apply(clouds, host, *cells)  # type: ignore[no-untyped-call]
     return assemble(bars, births, deaths, len(sizes), homology_dims, in_order=True)
 
 
@@ -128,28 +133,29 @@ class _EndsOnHost(torch.autograd.Function):
     """`_ends` of points on the CPU: a tenth of the time, most of which PyTorch takes per operation."""
 
     @staticmethod
-    def forward(ctx: Any, points: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> Any:
-        host = to_host(points).numpy()
+    def forward(ctx: Any, points: torch.Tensor, host: Any, edges: Any, places: Any) -> Any:
         lengths = np.empty(edges.shape[1], host.dtype)
         births, deaths = np.empty(places.shape[1], host.dtype), np.empty(places.shape[1], host.dtype)
-        edge_ends(host, edges.numpy(), places.numpy(), lengths, births, deaths)
-        ctx.save_for_backward(points, edges, places)
-        ctx.lengths = lengths
+        edge_ends(host.reshape(-1, host.shape[-1]), edges, places, lengths, births, deaths)
+        ctx.save_for_backward(points)
+        ctx.host = host, edges, places, lengths  # of unchanged points: unpacking the saved ones checks that
         return torch.from_numpy(births).to(points.dtype), torch.from_numpy(deaths).to(points.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        points, edges, places = ctx.saved_tensors
+        (points,), (host, edges, places, lengths) = ctx.saved_tensors, ctx.host
         differentiated = torch.is_grad_enabled()
         if differentiated or is_traced(*gradients):
             with torch.enable_grad():
-                outputs = _ends(points, edges, places)
+                flat = points.reshape(-1, points.shape[-1])
+                outputs = _ends(flat, torch.from_numpy(edges), torch.from_numpy(places))
             pull = torch.autograd.grad(outputs, points, gradients, create_graph=differentiated)[0]
-            return pull, None, None
-        host, on_births, on_deaths = (to_host(tensor).numpy() for tensor in (points, *gradients))
+            return pull, None, None, None
+        on_births, on_deaths = (to_host(gradient).numpy() for gradient in gradients)
         pull = np.zeros_like(host)
-        pull_on_points(host, edges.numpy(), places.numpy(), ctx.lengths, on_births, on_deaths, pull)
-        return torch.from_numpy(pull).to(points.dtype), None, None
+        flat, flat_pull = host.reshape(-1, host.shape[-1]), pull.reshape(-1, host.shape[-1])
+        pull_on_points(flat, edges, places, lengths, on_births, on_deaths, flat_pull)
+        return torch.from_numpy(pull).to(points.dtype), None, None, None
 
 
 def _fake_rips_bars(
@@ -170,32 +176,38 @@ def _fake_rips_bars(
 def _rips_bars(
     x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], precomputed: bool, max_edge_length: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return `_paired` as tensors on the device of `x`."""
+    tables = _paired(to_host(x).numpy(), x.dtype, sizes, dims, precomputed, max_edge_length)
+    bars, edges, places = (torch.from_numpy(table).to(x.device) for table in tables)
+    return bars, edges, places
+
+
+def _paired(
+    host: Any,
+    dtype: torch.dtype,
+    sizes: Sequence[int],
+    dims: Sequence[int],
+    precomputed: bool,
+    longest: float,
+) -> tuple[Any, Any, Any]:
     """Return packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
-    host = to_host(x)
-    single = host.dtype == torch.float32
-    clouds = (
-        _checked_matrices(host, sizes, x.dtype)
-        if precomputed
-        else checked_clouds(_NAME, host, sizes, _POINTS)
-    )
-    bars = pack_bars(
-        map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, single, max_edge_length), clouds),
-        2,
-        torch.device("cpu"),
-    )
-    edges, places = critical_edges(bars.numpy(), np.asarray(sizes, np.int64), precomputed)
-    bars_out, edges_out, places_out = (
-        part.to(x.device) for part in (bars, torch.from_numpy(edges), torch.from_numpy(places))
-    )
-    return bars_out, edges_out, places_out
+    single = host.dtype == np.float32
+    if precomputed:
+        clouds = _checked_matrices(host, sizes, dtype)
+    else:
+        clouds = checked_clouds(_NAME, host, sizes, _POINTS)
+    samples = map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, single, longest), clouds)
+    table = bar_table(samples, 2)
+    edges, places = critical_edges(table, np.asarray(sizes, np.int64), precomputed)
+    return table, edges, places
 
 
-def _checked_matrices(host: torch.Tensor, sizes: Sequence[int], dtype: torch.dtype) -> list[Any]:
+def _checked_matrices(host: Any, sizes: Sequence[int], dtype: torch.dtype) -> list[Any]:
     """Return each matrix, exactly symmetric, or raise the error that names the first unusable entry."""
     tolerance = 1e-6 if dtype == torch.float64 else max(1e-3, torch.finfo(dtype).eps)
-    reals, matrices, start = host.numpy(), [], 0
+    matrices, start = [], 0
     for sample, n in enumerate(sizes):
-        matrix = reals[start : start + n * n].reshape(n, n)
+        matrix = host[start : start + n * n].reshape(n, n)
         start += n * n
         i, j, symmetric = inspect_matrix(matrix, math.inf)
         nans = np.flatnonzero(np.isnan(matrix.diagonal()))
