@@ -122,3 +122,9 @@ def test_accumulates_over_batches(metric):
     assert torch.isfinite(classes.compute()).all()
     with pytest.raises(ValueError, match="connectivity is 5"):
         metric(connectivity=5)
+
+
+def test_a_convention_that_a_metric_does_not_have_is_refused():
+    for metric in METRICS:
+        with pytest.raises(ValueError, match="convention"):
+            metric(convention="topomortar")

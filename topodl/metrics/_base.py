@@ -12,7 +12,7 @@ from topodl._checks import check_choice, check_number
 from topodl.errors import InputError
 from topodl.metrics._input import CONVENTIONS
 
-__all__ = ["ImageMetric"]
+__all__ = ["ConventionMetric", "ImageMetric"]
 
 
 class ImageMetric(Metric):
@@ -29,20 +29,12 @@ class ImageMetric(Metric):
     count: torch.Tensor
     values: list[torch.Tensor]
 
-    def __init__(
-        self,
-        *,
-        num_classes: int = 2,
-        convention: str = "standard",
-        reduction: str = "mean",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, num_classes: int = 2, reduction: str = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
         check_number(name, "num_classes", num_classes, low=2, integer=True)
-        check_choice(name, "convention", convention, CONVENTIONS)
         check_choice(name, "reduction", reduction, ("mean", "none"))
-        self.num_classes, self.convention, self.reduction = num_classes, convention, reduction
+        self.num_classes, self.reduction = num_classes, reduction
         if reduction == "none":
             self.add_state("values", default=[], dist_reduce_fx="cat")
         else:
@@ -80,3 +72,19 @@ class ImageMetric(Metric):
         return InputError(
             f"{type(self).__name__}: compute() before any image was measured; call update first"
         )
+
+
+class ConventionMetric(ImageMetric):
+    """Base of the metrics whose value of empty masks is a matter of convention."""
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 2,
+        convention: str = "standard",
+        reduction: str = "mean",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_classes=num_classes, reduction=reduction, **kwargs)
+        check_choice(type(self).__name__, "convention", convention, CONVENTIONS)
+        self.convention = convention

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from topodl._checks import check_choice, check_number, fail
 from topodl.kernels._pool import map_batch
-from topodl.metrics._base import ImageMetric
+from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, neighbourhoods, read_label_maps
 
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
@@ -208,7 +208,7 @@ def _euler_characteristic(mask: Mask, corners: bool) -> int:
     return total
 
 
-class BettiError(ImageMetric):
+class BettiError(ConventionMetric):
     """Absolute differences of the Betti numbers of label maps, per image and dimension; see `betti_error`.
 
     Parameters

@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_spacing
-from topodl.metrics._base import ImageMetric
+from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
 
 __all__ = ["HausdorffDistance95", "hausdorff_distance_95"]
@@ -97,7 +97,7 @@ def _border(mask: Mask) -> Mask:
     return mask & ~inside
 
 
-class HausdorffDistance95(ImageMetric):
+class HausdorffDistance95(ConventionMetric):
     """HD95 of label maps, per image; see `hausdorff_distance_95`.
 
     Parameters

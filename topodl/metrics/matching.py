@@ -292,6 +292,22 @@ class _PiecesMetric(ImageMetric):
 class BettiMatchingError(_PiecesMetric):
     """Components and holes without a partner, per image and dimension; see `betti_matching_error`.
 
+    Parameters
+    ----------
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one.
+    num_classes : int
+        Classes with the background, which is not measured.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own values.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
     Examples
     --------
     >>> import torch
@@ -311,6 +327,22 @@ class BettiMatchingError(_PiecesMetric):
 class DIU(_PiecesMetric):
     """Discrepancy between intersection and union, per image; see `diu`.
 
+    Parameters
+    ----------
+    connectivity : {8, 4}
+        Of the foreground; the background has the other one.
+    num_classes : int
+        Classes with the background, which is not measured.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own value.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
     Examples
     --------
     >>> import torch
@@ -327,6 +359,22 @@ class DIU(_PiecesMetric):
 class AdjustedRandIndex(_PiecesMetric):
     """Adjusted Rand index of the pieces of an image; see `adjusted_rand_index`.
 
+    Parameters
+    ----------
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one.
+    num_classes : int
+        Classes with the background, which is not measured.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own value.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
     Examples
     --------
     >>> import torch
@@ -342,6 +390,22 @@ class AdjustedRandIndex(_PiecesMetric):
 
 class VariationOfInformation(_PiecesMetric):
     """Entropy of false splits and of false merges, per image; see `variation_of_information`.
+
+    Parameters
+    ----------
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one.
+    num_classes : int
+        Classes with the background, which is not measured.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own values.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
 
     Examples
     --------

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice
-from topodl.metrics._base import ImageMetric
+from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
 
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
@@ -129,7 +129,7 @@ def _share_inside(skeleton: Mask, mask: Mask) -> float:
     return np.count_nonzero(skeleton & mask) / length if length else math.nan
 
 
-class Dice(ImageMetric):
+class Dice(ConventionMetric):
     """Dice coefficient of label maps, per image; see `dice_score`.
 
     Parameters
@@ -164,7 +164,7 @@ class Dice(ImageMetric):
         return dice_score(preds, target, num_classes=self.num_classes, convention=self.convention)
 
 
-class ClDice(ImageMetric):
+class ClDice(ConventionMetric):
     """Centre-line Dice of label maps, per image; see `cldice_score`.
 
     Parameters
