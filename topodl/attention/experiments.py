@@ -219,21 +219,21 @@ def artificial_text_table(features: TextFeatures, data: LabelledTexts) -> list[d
 def head_scores(features: TextFeatures, data: LabelledTexts) -> Array:
     """Return how well each head alone tells the labels apart: cross-validated accuracy, (layers, heads)."""
     labels, groups = np.array(data.labels), np.array(data.groups)
-    place = [
-        tuple(int(part[4 + (k == 0) :]) for k, part in enumerate(n.split(".", 2)[:2])) for n in features.names
-    ]
-    shape = (max(layer for layer, _ in place) + 1, max(head for _, head in place) + 1)
-    topological = [not n.split(".", 2)[2].startswith(("entropy", "sink")) for n in features.names]
-    scores = np.zeros(shape)
     folds = list(GroupKFold(5).split(labels, labels, groups))
-    for position in np.ndindex(*shape):
-        columns = [k for k, at in enumerate(place) if at == position and topological[k]]
-        x = features.values[:, columns]
+    columns: dict[tuple[int, int], list[int]] = {}
+    for column, name in enumerate(features.names):
+        layer, head, group = name.split(".")[:3]
+        if group not in ("entropy", "sink"):
+            position = int(layer.removeprefix("layer")), int(head.removeprefix("head"))
+            columns.setdefault(position, []).append(column)
+    scores = np.zeros(np.max(list(columns), axis=0) + 1)
+    for position, members in columns.items():
+        x = features.values[:, members]
         found = []
         for train, test in folds:
-            data_ = _prepared(x[train], x[test])
-            model = _classifier(1e-2).fit(data_.train, labels[train])
-            found.append(_accuracy(labels[test], model.predict(data_.tests[0])))
+            ready = _prepared(x[train], x[test])
+            model = _classifier(1e-2).fit(ready.train, labels[train])
+            found.append(_accuracy(labels[test], model.predict(ready.tests[0])))
         scores[position] = np.mean(found)
     return scores
 
