@@ -3,17 +3,14 @@
 from topodl.metrics.betti import BettiError, betti_error, betti_numbers
 from topodl.metrics.error_map import TopologyError, topology_errors
 from topodl.metrics.hausdorff import HausdorffDistance95, hausdorff_distance_95
-from topodl.metrics.matching import (
-    DIU,
+from topodl.metrics.matching import DIU, BettiMatchingError, betti_matching_error, diu
+from topodl.metrics.overlap import ClDice, Dice, cldice_score, dice_score
+from topodl.metrics.partitions import (
     AdjustedRandIndex,
-    BettiMatchingError,
     VariationOfInformation,
     adjusted_rand_index,
-    betti_matching_error,
-    diu,
     variation_of_information,
 )
-from topodl.metrics.overlap import ClDice, Dice, cldice_score, dice_score
 
 __all__ = [
     "DIU",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_connectivity, check_number
 from topodl.errors import InputError
 from topodl.metrics._input import CONVENTIONS
 
-__all__ = ["ConventionMetric", "ImageMetric"]
+__all__ = ["ConnectivityMetric", "ConventionMetric", "ImageMetric"]
 
 
 class ImageMetric(Metric):
@@ -88,3 +89,19 @@ class ConventionMetric(ImageMetric):
         super().__init__(num_classes=num_classes, reduction=reduction, **kwargs)
         check_choice(type(self).__name__, "convention", convention, CONVENTIONS)
         self.convention = convention
+
+
+class ConnectivityMetric(ImageMetric):
+    """Base of the metrics of pieces: a subclass names the function that measures."""
+
+    _function: ClassVar[Callable[..., torch.Tensor]]
+
+    def __init__(self, *, connectivity: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_connectivity(type(self).__name__, connectivity)
+        self.connectivity = connectivity
+
+    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return type(self)._function(
+            preds, target, connectivity=self.connectivity, num_classes=self.num_classes
+        )

@@ -1,0 +1,189 @@
+"""Two scores of the pieces of foreground and background as clusters: Rand index and variation of information.
+
+Hubert, Arabie, 1985; Meilă, 2007. Cost: linear in the pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from topodl._checks import check_connectivity
+from topodl.metrics._base import ConnectivityMetric
+from topodl.metrics._input import Mask, measure_pairs, neighbourhoods
+
+__all__ = ["AdjustedRandIndex", "VariationOfInformation", "adjusted_rand_index", "variation_of_information"]
+
+
+def adjusted_rand_index(
+    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
+) -> torch.Tensor:
+    """Return the adjusted Rand index of the two partitions of an image into connected pieces.
+
+    The pieces are the components of the foreground and of the background; 1 says that they agree, 0 is
+    what chance gives.
+
+    Parameters
+    ----------
+    preds, target : Tensor
+        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
+    num_classes : int
+        Classes with the background, which is not measured.
+
+    Returns
+    -------
+    Tensor
+        float64 (B,), or (B, num_classes - 1) for more than two classes.
+
+    Raises
+    ------
+    InputError
+        If a tensor has another shape than the other, a NaN, or values that are no labels.
+
+    References
+    ----------
+    L. Hubert, P. Arabie. Comparing partitions. Journal of Classification 2, 1985.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import adjusted_rand_index
+    >>> mask = torch.eye(5, dtype=torch.bool)[None]
+    >>> adjusted_rand_index(mask, mask).item()
+    1.0
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    eight = check_connectivity("adjusted_rand_index", connectivity)
+
+    def measure(p: Mask, t: Mask) -> float:
+        return float(adjusted_rand_score(_pieces(t, eight).ravel(), _pieces(p, eight).ravel()))
+
+    return measure_pairs("adjusted_rand_index", preds, target, num_classes, measure)
+
+
+def variation_of_information(
+    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
+) -> torch.Tensor:
+    """Return the variation of information of the two partitions of an image into connected pieces.
+
+    The pieces are the components of the foreground and of the background. The first value is the
+    entropy of the prediction's pieces given the target's (false splits), the second the other way round
+    (false merges).
+
+    Parameters
+    ----------
+    preds, target : Tensor
+        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
+    num_classes : int
+        Classes with the background, which is not measured.
+
+    Returns
+    -------
+    Tensor
+        float64 (B, 2) in bits, or (B, num_classes - 1, 2) for more than two classes.
+
+    Raises
+    ------
+    InputError
+        If a tensor has another shape than the other, a NaN, or values that are no labels.
+
+    References
+    ----------
+    M. Meilă. Comparing clusterings: an information based distance. Journal of Multivariate Analysis 98, 2007.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import variation_of_information
+    >>> mask = torch.eye(5, dtype=torch.bool)[None]
+    >>> variation_of_information(mask, mask).tolist()
+    [[0.0, 0.0]]
+    """
+    from skimage.metrics import variation_of_information as entropies
+
+    eight = check_connectivity("variation_of_information", connectivity)
+
+    def measure(p: Mask, t: Mask) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = entropies(_pieces(t, eight), _pieces(p, eight))
+        return np.where(np.abs(values) < 1e-12, 0.0, values)  # equal partitions leave a rounding error
+
+    return measure_pairs("variation_of_information", preds, target, num_classes, measure, (2,))
+
+
+def _pieces(mask: Mask, corners: bool) -> NDArray[np.int64]:
+    """Return the number of its component, of foreground or background, at each pixel."""
+    inside, outside = neighbourhoods(mask.ndim, corners)
+    foreground, n = ndimage.label(mask, inside)
+    background, _ = ndimage.label(~mask, outside)
+    return np.where(mask, foreground, background + n)
+
+
+class AdjustedRandIndex(ConnectivityMetric):
+    """Adjusted Rand index of the pieces of an image; see `adjusted_rand_index`.
+
+    Parameters
+    ----------
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one.
+    num_classes : int
+        Classes with the background, which is not measured.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own value.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import AdjustedRandIndex
+    >>> mask = torch.eye(8, dtype=torch.bool)[None]
+    >>> AdjustedRandIndex()(mask, mask)
+    tensor(1., dtype=torch.float64)
+    """
+
+    higher_is_better = True
+    _function = staticmethod(adjusted_rand_index)
+
+
+class VariationOfInformation(ConnectivityMetric):
+    """Entropy of false splits and of false merges, per image; see `variation_of_information`.
+
+    Parameters
+    ----------
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one.
+    num_classes : int
+        Classes with the background, which is not measured.
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own values.
+    **kwargs
+        Options of `torchmetrics.Metric`.
+
+    Raises
+    ------
+    InputError
+        If an option or a tensor has an unusable value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.metrics import VariationOfInformation
+    >>> mask = torch.eye(8, dtype=torch.bool)[None]
+    >>> VariationOfInformation()(mask, mask)
+    tensor([0., 0.], dtype=torch.float64)
+    """
+
+    higher_is_better = False
+    _function = staticmethod(variation_of_information)
