@@ -165,6 +165,13 @@ def load_text_model(name: str) -> tuple[nn.Module, Any]:
         A folder with a saved model, the name of a model on the Hugging Face hub, or ``package:NAME`` for an
         installed Python package that carries one in its folder ``model``.
 
+    Returns
+    -------
+    model : Module
+        In evaluation mode.
+    tokenizer : Hugging Face tokenizer
+        With a token for padding.
+
     Raises
     ------
     MissingDependencyError

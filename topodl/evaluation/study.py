@@ -68,6 +68,12 @@ def run_study(
         If data or output folder are unusable, or the folder holds another study. Nothing is written then.
     MissingDependencyError
         If the extra `eval` is not installed.
+
+    Examples
+    --------
+    >>> from topodl.evaluation import StudySettings, run_study
+    >>> settings = StudySettings.of_protocol("quick", losses=["ce_dice", "cldice"], seeds=[1])
+    >>> folder = run_study(settings, "topodl-runs/walls")  # doctest: +SKIP
     """
     folder = RunFolder(Path(output).expanduser())
     _require_packages(settings)

@@ -218,10 +218,19 @@ def comparison_table(
     rule, baseline, correction, seed
         As in `topodl.evaluation.build_report`.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     InputError
         If a folder is missing, has no results, or has unusable ones.
+
+    Examples
+    --------
+    >>> from topodl.evaluation import comparison_table
+    >>> print(comparison_table(["topodl-runs/walls"]))  # doctest: +SKIP
     """
     results = [
         compare_losses(study.setting, rule=rule, baseline=baseline, correction=correction, seed=seed)
