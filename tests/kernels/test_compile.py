@@ -67,6 +67,21 @@ def test_a_subroutine_compiles_once_for_all_integers_and_stays_a_function_in_pyt
     assert _run(tmp_path, code).stdout == "3 ab 0\n"  # the kernel's machine code is read from the disk
 
 
+def test_the_garbage_collector_rests_while_kernels_compile(tmp_path):
+    code = (
+        "import gc, numpy as np, my_kernel, numba\n"
+        "from numba.core import event\n"
+        "seen = []\n"
+        "class Look(event.Listener):\n"
+        "    def on_start(self, event): seen.append(gc.isenabled())\n"
+        "    def on_end(self, event): pass\n"
+        "event.register('numba:compile', Look())\n"
+        "my_kernel.count(3); print(any(seen), gc.isenabled())\n"
+        "gc.disable(); my_kernel.total(np.zeros(1)); print(gc.isenabled())\n"
+    )
+    assert _run(tmp_path, code).stdout == "False True\nFalse\n"
+
+
 def test_slow_compilation_is_announced_once(tmp_path):
     code = (
         "import time; from topodl.kernels import _compile\n"
