@@ -71,7 +71,7 @@ def power_of_two(points: Any) -> float:
     for i in range(len(bits)):
         for c in range(bits.shape[1]):
             largest = max(largest, bits[i, c] & 0x7FFFFFFFFFFFFFFF)
-    exponent = (largest >> 52) - 1022
+    exponent = int(largest >> 52) - 1022
     return math.ldexp(1.0, -exponent) if exponent > -960 else 1.0
 
 

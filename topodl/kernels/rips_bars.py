@@ -147,6 +147,7 @@ def warm_up() -> None:
     bars = np.concatenate((np.zeros((2, len(births)), np.int64), births.T, deaths.T))
     edges, places = critical_edges(bars, np.array([3]), False)
     for dtype in (np.float32, np.float64):
-        points, values = np.ones((3, 2), dtype), np.zeros((3, places.size), dtype)
-        edge_ends(points, edges, places, *values)
-        pull_on_points(points, edges, places, *values, np.zeros_like(points))
+        points = np.ones((3, 2), dtype)
+        values, births, deaths = np.zeros((3, places.size), dtype)
+        edge_ends(points, edges, places, values, births, deaths)
+        pull_on_points(points, edges, places, values, births, deaths, np.zeros_like(points))

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import inlined_kernel, kernel
+from topodl.kernels._compile import inlined_kernel, kernel, subroutine
 from topodl.kernels._products import centred_products, pair_distance, power_of_two
 
 __all__ = ["spanning_tree_of_matrix", "spanning_tree_of_points", "warm_up"]
 
 _LEAST_DIMS, _MOST_POINTS = 24, 8192  # where products pay, and where their matrix takes 256 MiB
-_LANES = 32  # what is not a multiple of this is not done on vectors
+_LANES = 32  # a power of two; what is not a multiple of it is not done on vectors
 _TINY = 4e-30  # for squares too small to be rounded relatively, where coordinates are at most 1
 _MOST_DOUBTS = 8  # offers in doubt for each vertex, after which products decide too little to pay
 
@@ -42,9 +42,11 @@ def _tree_of_products(points: Any, single: bool, products: Any, norms: Any, rela
     n, doubts = len(points), 0
     edges, lengths = np.empty((n - 1, 2), np.int64), np.empty(n - 1)
     vertex, other, best, bits, known, exact, squares, margin = _start(n)
-    largest = norms.max()
+    largest = 0.0
     for k in range(n):
-        margin[k] = 2 * (relative * (norms[k] + largest) + _TINY)
+        largest = max(largest, norms[k])
+    for k in range(n):
+        margin[k] += 2 * relative * (norms[k] + largest)
     newest = 0
     for step in range(n - 1):
         own, row = norms[newest], products[newest]
@@ -69,13 +71,13 @@ def _tree_of_differences(points: Any, single: bool, columns: Any) -> Any:
     n, n_dims = points.shape
     edges, lengths = np.empty((max(n - 1, 0), 2), np.int64), np.empty(max(n - 1, 0))
     vertex, other, best, bits, known, exact, squares, margin = _start(columns.shape[1])
-    margin[:] = 2 * _TINY
     relative, scale = (n_dims + 16) * 2.4e-7, power_of_two(points)
-    columns[:, n:] = np.inf
+    point = np.empty(n_dims, columns.dtype)
     for c in range(n_dims):
         for k in range(n):
             columns[c, k] = points[k, c] * scale
-    point = columns[:, 0].copy()
+        columns[c, n:] = np.inf
+        point[c] = columns[c, 0]
     newest, place = 0, 0
     for step in range(n - 1):
         last = n - 1 - step  # the vertex of this place moves to that of the newest
@@ -100,20 +102,22 @@ def _tree_of_differences(points: Any, single: bool, columns: Any) -> Any:
 
 @inlined_kernel
 def _full_lanes(n: Any) -> Any:
-    return (n + _LANES - 1) // _LANES * _LANES
+    return (n + _LANES - 1) & -_LANES
 
 
-@kernel
+@subroutine
 def _start(n: Any) -> Any:
     """Return the vertices outside the tree, of each the edge that joins it to the tree, and room for offers.
 
     Of an edge: its end in the tree, its squared length, also as bits; the end of which the exact length is
     known, and that length. Of an offer: its squared length, and by how much two at a vertex must differ.
     """
-    bits, other, known = np.empty(n, np.int32), np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    best = bits.view(np.float32)
-    best[:] = np.inf
-    return np.arange(n), other, best, bits, known, np.empty(n), np.empty_like(best), np.empty_like(best)
+    vertex, other, known = np.empty(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int32)
+    bits, exact = np.empty(n, np.int32), np.empty(n, np.float64)
+    best, squares, margin = bits.view(np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+    for k in range(n):
+        vertex[k], other[k], known[k], best[k], margin[k] = k, -1, -1, np.inf, 2 * _TINY
+    return vertex, other, best, bits, known, exact, squares, margin
 
 
 @inlined_kernel
@@ -130,7 +134,7 @@ def _offer(newest: Any, squares: Any, n: Any, relative: float, margin: Any, othe
     return doubts
 
 
-@kernel
+@subroutine
 def _settle(
     points: Any,
     single: bool,
@@ -242,7 +246,7 @@ def spanning_tree_of_matrix(matrix: Any) -> Any:
     return edges, lengths
 
 
-@kernel
+@subroutine
 def _nearest(row: Any, newest: Any, rest: Any, n_rest: Any, best: Any, other: Any) -> Any:
     """Let the `newest` vertex of the tree offer its distances `row`; return the nearest's place in `rest`."""
     rows, bests, others = row[:n_rest], best[:n_rest], other[:n_rest]
@@ -266,14 +270,14 @@ def _nearest(row: Any, newest: Any, rest: Any, n_rest: Any, best: Any, other: An
     return place
 
 
-@kernel
+@subroutine
 def _comes_first(a: Any, b: Any, c: Any, d: Any) -> Any:
     """Return whether the edge between a and b comes before the edge between c and d."""
     low, other_low = min(a, b), min(c, d)
     return low < other_low or (low == other_low and max(a, b) < max(c, d))
 
 
-@kernel
+@subroutine
 def _start_of_matrix(n: Any) -> Any:
     """Return the vertices outside the tree, their best distances and other ends, and room for distances."""
     rest, best = np.empty(n, np.int64), np.empty(n)
@@ -283,7 +287,7 @@ def _start_of_matrix(n: Any) -> Any:
     return rest, best, other, row
 
 
-@kernel
+@subroutine
 def _take(place: Any, last: Any, rest: Any, best: Any, other: Any, edge: Any, length: Any) -> Any:
     """Move the vertex at `place` of `rest` into the tree, fill its place with the `last`, and return it."""
     vertex = rest[place]
