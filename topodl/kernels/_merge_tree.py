@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl.kernels._arrays import full
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 
@@ -44,7 +45,7 @@ def merge_by_age(ends: Any, keys: Any, ages: Any) -> Any:
     `ends` is (n, 2) int32, `keys` (n,) and `ages` (nodes,) are int64. Where two trees join, the one whose
     oldest node is younger by (age, index) dies with that node.
     """
-    dies_at = np.full(ages.size, -1, np.int32)
+    dies_at = full(ages.size, -1, np.int32)
     parent = singletons(ages.size)
     order = radix_argsort(keys)
     in_order = np.empty((order.size, 2), np.int32)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl.kernels._arrays import zeros
 from topodl.kernels._compile import kernel, subroutine
 
 __all__ = ["ordered_key", "ordered_keys", "ordered_keys_at", "radix_argsort"]
@@ -45,15 +46,15 @@ def ordered_keys_at(bits: Any, places: Any) -> Any:
 def radix_argsort(keys: Any) -> Any:
     """Return the int32 positions that sort the int64 `keys` in ascending order; ties keep their order."""
     n = keys.size
-    words = np.empty(n, np.uint64)
+    order = np.empty(n, np.int32)
     if n == 0:
-        return np.empty(0, np.int32)
-    order, spare = np.empty(n, np.int32), np.empty(n, np.uint64)
+        return order
+    words, spare = np.empty(n, np.uint64), np.empty(n, np.uint64)
     low = high = keys[0]
     for i in range(n):  # loops, because they compile much faster than the array methods
         order[i] = i
-        low = min(low, keys[i])
-        high = max(high, keys[i])
+        low = keys[i] if keys[i] < low else low
+        high = keys[i] if keys[i] > high else high
     span = np.uint64(high) - np.uint64(low)
     for shift in range(0, 64, 32):  # at most 32 bits of the key share a word with the position
         if shift and span >> np.uint64(shift) == 0:
@@ -61,7 +62,7 @@ def radix_argsort(keys: Any) -> Any:
         for i in range(n):
             part = ((np.uint64(keys[order[i]]) - np.uint64(low)) >> np.uint64(shift)) & np.uint64(0xFFFF_FFFF)
             words[i] = (part << np.uint64(32)) | np.uint64(order[i])
-        words, spare = _sort_words(words, spare, min(span >> np.uint64(shift), np.uint64(0xFFFF_FFFF)))
+        words, spare = _sort_words(words, spare, span >> np.uint64(shift))
         for i in range(n):
             order[i] = np.int32(words[i] & np.uint64(0xFFFF_FFFF))
     return order
@@ -69,16 +70,16 @@ def radix_argsort(keys: Any) -> Any:
 
 @subroutine
 def _sort_words(words: Any, spare: Any, span: Any) -> Any:
-    """Sort `words` by their upper halves, which are at most `span`; return (sorted, the other array)."""
+    """Sort `words` by their upper halves, at most `span` if that fits; return (sorted, the other array)."""
     n_bits = 0
     while n_bits < 32 and span >> np.uint64(n_bits) != 0:
         n_bits += 1
-    n_digits = max(1, (n_bits + 10) // 11)  # 2048 counters stay in the first-level cache
+    n_digits = (n_bits + 10) // 11 if n_bits else 1  # 2048 counters stay in the first-level cache
     width = np.uint64((n_bits + n_digits - 1) // n_digits)
     digit = (np.uint64(1) << width) - np.uint64(1)
     for d in range(n_digits):
         shift = np.uint64(32) + np.uint64(d) * width
-        start = np.zeros(np.int64(digit) + 2, np.int64)
+        start = zeros(np.int64(digit) + 2, np.int64)
         for i in range(words.size):
             start[((words[i] >> shift) & digit) + np.uint64(1)] += 1
         if start[((words[0] >> shift) & digit) + np.uint64(1)] == words.size:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl.kernels._arrays import full, zeros
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 from topodl.kernels._voxel_links import (
@@ -32,7 +33,7 @@ __all__ = ["pair_loops"]
 @subroutine
 def _tree_levels(n: int) -> Any:
     """Return where each level of words over `n` bits starts, the leaves first, and the end of the last."""
-    starts = np.zeros(8, np.int64)
+    starts = zeros(8, np.int64)
     level = 0
     while True:
         n = (n + 63) // 64
@@ -155,17 +156,17 @@ def pair_loops(
     chain owns that join, it is added, and so on.
     """
     n = order.size
-    first_join = np.full(rank.size, -1, np.int32)
+    first_join = full(rank.size, -1, np.int32)
     for j in range(joins.shape[0] - 1, -1, -1):
         first_join[joins[j, 0]] = j
     levels = _tree_levels(n)
-    tree = np.zeros(levels[-1], np.uint64)
-    touched, n_touched = np.empty(n, np.int32), np.zeros(1, np.int64)
-    germ = np.zeros(rank.size, np.uint8)
+    tree = zeros(levels[-1], np.uint64)
+    touched, n_touched = np.empty(n, np.int32), zeros(1, np.int64)
+    germ = zeros(rank.size, np.uint8)
     chain = (germ, rank, tree, levels, touched, n_touched, n)
-    owner = np.full(joins.shape[0], -1, np.int64)
+    owner = full(joins.shape[0], -1, np.int64)
     turn = _in_turn(squares, filled, rank)
-    ends = np.zeros(turn.size + 1, np.int64)  # where each stored chain ends
+    ends = zeros(turn.size + 1, np.int64)  # where each stored chain ends
     voxels, edges = np.empty(1024, np.int32), np.empty(1024, np.uint8)
     births, deaths = np.empty(turn.size, np.int64), np.empty(turn.size, np.int64)
     for i in range(turn.size):

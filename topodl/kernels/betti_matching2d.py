@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from topodl.kernels._arrays import full, zeros
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import singletons
 from topodl.kernels._radix import ordered_keys_at, radix_argsort
@@ -65,7 +66,7 @@ def _oldest_of_basins(
     greatest is.
     """
     first_step = _first_steps(links, width)
-    oldest = np.full(n_basins + 1, -1, np.int64)
+    oldest = full(n_basins + 1, -1, np.int64)
     for i in range(pixels.size):
         basin = _root_of(pixels[i], masks, flip, first_step, label)
         rival = oldest[basin]
@@ -158,11 +159,11 @@ def _merge_descending_with(
 @kernel
 def _partners(keys_a: Any, keys_b: Any, n_keys: int) -> Any:
     """Return the position in `keys_b` of each of `keys_a`, and the other way round; −1 for none."""
-    where = np.full(n_keys, -1, np.int32)
+    where = full(n_keys, -1, np.int32)
     for i in range(keys_a.size):
         if keys_a[i] >= 0:
             where[keys_a[i]] = i
-    partner_a, partner_b = np.full(keys_a.size, -1, np.int64), np.full(keys_b.size, -1, np.int64)
+    partner_a, partner_b = full(keys_a.size, -1, np.int64), full(keys_b.size, -1, np.int64)
     for j in range(keys_b.size):
         if keys_b[j] >= 0 and where[keys_b[j]] >= 0:
             partner_b[j] = where[keys_b[j]]
@@ -173,7 +174,7 @@ def _partners(keys_a: Any, keys_b: Any, n_keys: int) -> Any:
 @kernel
 def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
     """Return, for each bar, the number of the match that its birth pixel has, −1 where there is none."""
-    where = np.full(n_pixels, -1, np.int32)
+    where = full(n_pixels, -1, np.int32)
     for k in range(matched.size):
         where[matched[k]] = k
     keys = np.empty(births.size, np.int64)
@@ -186,7 +187,7 @@ def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
 def _dim0(
     edges: Any, keys: Any, order: Any, masks: Any, minima: Any, low: Any, width: int, by_cells: bool
 ) -> Any:
-    label = np.zeros(masks.size, np.int32)
+    label = zeros(masks.size, np.int32)
     _join_lower_basins(edges, masks, minima, _LINKS[1 if by_cells else 0], label, width)
     return _merge_ascending(edges, keys, order, minima, low)
 
@@ -197,7 +198,7 @@ def _match_dim0(
     low_b: Any, width: int, by_cells: bool,
 ) -> Any:  # fmt: skip
     """Return the pixels of the minima of two images that die at one edge of the comparison."""
-    lower, label = _LINKS[1 if by_cells else 0], np.zeros(masks.size, np.int32)
+    lower, label = _LINKS[1 if by_cells else 0], zeros(masks.size, np.int32)
     _join_lower_basins(edges, masks, minima, lower, label, width)
     oldest_a = _oldest_of_basins(minima_a, low_a, masks, 0, lower, label, minima.size, width)
     oldest_b = _oldest_of_basins(minima_b, low_b, masks, 0, lower, label, minima.size, width)
@@ -211,7 +212,7 @@ def _dim1(
     edges: Any, keys: Any, order: Any, masks: Any, maxima: Any, high: Any, others: Any, others_high: Any,
     height: int, width: int, by_cells: bool,
 ) -> Any:  # fmt: skip
-    upper, label = _LINKS[0 if by_cells else 1], np.zeros(masks.size, np.int32)
+    upper, label = _LINKS[0 if by_cells else 1], zeros(masks.size, np.int32)
     _join_upper_basins(edges, masks, maxima, upper, label, height, width)
     oldest = _oldest_of_basins(others, others_high, masks, 255, upper, label, maxima.size + 1, width)
     ages = _ages(oldest, others_high, -_NONE)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl.kernels._arrays import zeros
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import find_root, singletons
 from topodl.kernels._radix import ordered_keys_at, radix_argsort
@@ -73,7 +74,7 @@ def pair_pixels(
     cells (8-connected), otherwise as vertices (4-connected). The rows of `bars` (4, P) are `sample`,
     dimension, birth and death pixel; the first bar of dimension 0 is the essential class, of death −1.
     """
-    none = np.empty(0, np.int64)
+    none = zeros(0, np.int64)
     if _has_nan(values):
         return _bars(sample, none, none, none, none), True
     masks = _earlier_neighbours(values, height, width)
@@ -84,11 +85,11 @@ def pair_pixels(
     order = radix_argsort(keys)
     births0, deaths0, births1, deaths1 = none, none, none, none
     if dim0:
-        label = np.zeros(values.size, np.int32)
+        label = zeros(values.size, np.int32)
         _join_lower_basins(edges, masks, minima, lower, label, width)
         births0, deaths0 = _merge_ascending(edges, keys, order, minima, ordered_keys_at(bits, minima))
     if dim1:
-        label = np.zeros(values.size, np.int32)
+        label = zeros(values.size, np.int32)
         _join_upper_basins(edges, masks, maxima, upper, label, height, width)
         births1, deaths1 = _merge_descending(edges, keys, order, maxima, ordered_keys_at(bits, maxima))
     return _bars(sample, births0, deaths0, births1, deaths1), False
@@ -120,7 +121,7 @@ def _bars(sample: int, births0: Any, deaths0: Any, births1: Any, deaths1: Any) -
 def _earlier_neighbours(values: Any, height: int, width: int) -> Any:
     """Return the mask of each pixel's neighbours that come earlier; those outside the image come later."""
     n = values.size
-    masks = np.zeros(n, np.uint8)
+    masks = zeros(n, np.uint8)
     inner = n - 2 * width - 2  # the pixels whose eight flat neighbours are all in memory
     if inner > 0:
         nw, north, ne = values[:inner], values[1 : inner + 1], values[2 : inner + 2]
@@ -143,10 +144,10 @@ def _earlier_neighbours(values: Any, height: int, width: int) -> Any:
                 | (np.uint8(sw[i] < v) << 6)
                 | (np.uint8(west[i] <= v) << 7)
             )
-    edge = min(width + 1, n)
+    edge = width + 1 if width < n else n
     for p in range(edge):
         masks[p] = _mask_with_bounds(values, p, height, width)
-    for p in range(max(n - width - 1, edge), n):
+    for p in range(edge + inner if inner > 0 else edge, n):
         masks[p] = _mask_with_bounds(values, p, height, width)
     for y in range(height):
         masks[y * width] &= np.uint8(~_WEST & 255)
@@ -196,7 +197,7 @@ def _kinds(masks: Any, by_cells: bool) -> Any:
     The 4-connected link (the upper one if `by_cells`) has as many components as edge neighbours, less the
     corners that join two of them. Bit operations on bytes vectorise.
     """
-    kinds = np.zeros((masks.size + 7) // 8 * 8, np.uint8)
+    kinds = zeros((masks.size + 7) // 8 * 8, np.uint8)
     flip, if_empty, if_full = (np.uint8(0), np.uint8(1), np.uint8(2))
     if by_cells:
         flip, if_empty, if_full = np.uint8(255), np.uint8(2), np.uint8(1)
@@ -254,7 +255,7 @@ def _neighbour_steps(width: int) -> Any:
 @subroutine
 def _first_steps(links: Any, width: int) -> Any:
     """Return the step to one neighbour in the link, by mask; 0 where the link is empty."""
-    steps, first = _neighbour_steps(width), np.zeros(256, np.uint64)
+    steps, first = _neighbour_steps(width), zeros(256, np.uint64)
     for mask in range(256):
         if links[mask, 0] > 0:
             first[mask] = steps[links[mask, 1]]
@@ -435,7 +436,7 @@ def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, levels: An
     """Join maxima over the marked edges in descending order; the younger dies, the outside never."""
     n = maxima.size
     age = np.empty(n + 2, np.int64)  # falls from the outside on; of equal maxima the last is the oldest
-    age[0], age[1] = _NEVER, np.iinfo(np.int64).min
+    age[0], age[1] = _NEVER, -_NEVER
     for i in range(n):
         age[n + 1 - i] = -levels[i]
     waiting = np.empty(order.size + 1, np.int32)

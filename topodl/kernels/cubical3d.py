@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl.kernels._arrays import full, zeros
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import merge_by_age
 from topodl.kernels._radix import ordered_keys, radix_argsort
@@ -40,7 +41,7 @@ def rank_voxels(keys: Any, depth: int, height: int, width: int, dual: bool) -> A
     margin = 2 if dual else 1
     rows, columns = height + 2 * margin, width + 2 * margin
     size = (depth + 2 * margin) * rows * columns
-    origin = np.full(size, -1, np.int32)
+    origin = full(size, -1, np.int32)
     place = np.empty(keys.size, np.int32)
     p = 0
     for z in range(margin, depth + margin):
@@ -63,7 +64,7 @@ def rank_voxels(keys: Any, depth: int, height: int, width: int, dual: bool) -> A
     by_value = radix_argsort(keys)
     for i in range(keys.size):
         order[n - 1 - i if dual else i] = place[by_value[i]]
-    rank = np.full(size, n, np.int32)
+    rank = full(size, n, np.int32)
     for i in range(n):
         rank[order[i]] = i
     return rank, order[:n], origin
@@ -103,7 +104,7 @@ def pair_voxels(rank: Any, order: Any, height: int, width: int, dim0: bool, dim1
 def _earlier_neighbours(rank: Any, height: int, width: int) -> Any:
     """Return the masks of earlier neighbours and the words of lower links, of each voxel."""
     n = rank.size
-    masks, links = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    masks, links = zeros(n, np.int32), zeros(n, np.int32)
     margin = (height + 1) * width + 1
     block = 4096  # of a size that stays in the first-level cache
     for start in range(margin, n - margin, block):
