@@ -12,7 +12,7 @@ __all__ = ["full", "zeros"]
 
 
 @subroutine
-def zeros(size: int, dtype: Any) -> Any:
+def zeros(size: Any, dtype: Any) -> Any:
     """Return `size` zeros."""
     array = np.empty(size, dtype)
     for i in range(size):
@@ -21,7 +21,7 @@ def zeros(size: int, dtype: Any) -> Any:
 
 
 @subroutine
-def full(size: int, value: Any, dtype: Any) -> Any:
+def full(size: Any, value: Any, dtype: Any) -> Any:
     """Return `size` times `value`."""
     array = np.empty(size, dtype)
     for i in range(size):

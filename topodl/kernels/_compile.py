@@ -98,7 +98,7 @@ def subroutine(function: _Function) -> _Function:
     ``int64``, where a kernel compiles anew for every literal that other kernels call it with.
     """
     callable_from_kernels: Any = _Subroutine(function)
-    return callable_from_kernels  # type: ignore[no-any-return]
+    return callable_from_kernels
 
 
 def inlined_kernel(function: _Function) -> _Function:
