@@ -78,6 +78,49 @@ def test_points_of_a_sphere_enclose_one_cavity(n, radius, seed):
     assert int((cavities.deaths > 0.99 * radius).sum()) == 1
 
 
+def _tilted(family, n=60):
+    """Points in a plane, on a line, on faces of a cube or on a grid, up to the rounding of a rotation."""
+    generator = np.random.default_rng(5)
+    points = generator.random((n, 3))
+    if family == "plane":
+        points[:, 2] = 0.0
+    elif family == "line":
+        points[:, 1:] = 0.0
+    elif family == "circle":
+        angles = 2 * np.pi * points[:, 0]
+        points = np.stack((np.cos(angles), np.sin(angles), 0 * angles), 1)
+    elif family == "cube":
+        points[np.arange(n), generator.integers(0, 3, n)] = generator.integers(0, 2, n)
+    else:
+        points = np.stack(np.meshgrid(*[np.arange(k) for k in (8, 8, 1 if family == "grid" else 3)]), -1)
+    rotation, _ = np.linalg.qr(generator.normal(size=(3, 3)))
+    return points.reshape(-1, 3) @ rotation.T
+
+
+@pytest.mark.parametrize("family", ["plane", "line", "circle", "cube", "grid", "lattice"])
+def test_flat_tetrahedra_of_rounded_coordinates_are_no_bars(family):
+    points = _tilted(family)
+    check_against_gudhi(points)
+    x = torch.from_numpy(points)[None].requires_grad_()
+    d = alpha_persistence(x, (0, 1, 2)).finite()
+    (d.births.sum() + d.deaths.sum()).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_flat_simplices_keep_their_precision(n_dims):
+    points = np.random.default_rng(6).normal(size=(80, n_dims)) * [1.0, 1e3, 1e-3][:n_dims]
+    check_against_gudhi(points)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e140])
+def test_scale_is_no_matter(scale):
+    x = torch.rand(1, 30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    near, far = (alpha_persistence(points, (0, 1, 2)) for points in (x, x * scale))
+    assert torch.equal(near.death_cells, far.death_cells)
+    torch.testing.assert_close(far.deaths / scale, near.deaths)
+
+
 @pytest.mark.parametrize("n_dims", [2, 3])
 def test_gradients_of_first_and_second_order(n_dims):
     x = torch.rand(2, 12, n_dims, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

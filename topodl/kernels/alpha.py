@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from topodl.kernels import _double_double as precise
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels.union_find import elder_deaths, find_root
 
 __all__ = ["alpha_values", "elder_deaths", "read_simplices", "reduce_triangles", "top_deaths", "warm_up"]
+
+_FLAT = 1e-10  # share of squared volumes below which rounding might show
+_DOUBT = 1e-6  # share by which squared distances from a centre may be off
 
 
 @kernel
@@ -75,57 +79,103 @@ def _word(stream: Any, place: Any) -> Any:
 
 
 @subroutine
-def _solve(gram: Any, right: Any, k: Any) -> Any:
-    """Solve the k x k system in place, with pivots from the diagonal; return whether it is regular."""
-    for a in range(k):
-        best = a
-        for b in range(a + 1, k):
-            if gram[b, b] > gram[best, best]:
-                best = b
-        if not gram[best, best] > 0.0:
-            return False
-        if best != a:
-            for c in range(k):
-                gram[a, c], gram[best, c] = gram[best, c], gram[a, c]
-            for c in range(k):
-                gram[c, a], gram[c, best] = gram[c, best], gram[c, a]
-            right[a], right[best] = right[best], right[a]
-            right[3 + a], right[3 + best] = right[3 + best], right[3 + a]
-        for b in range(a + 1, k):
-            factor = gram[b, a] / gram[a, a]
-            for c in range(a, k):
-                gram[b, c] -= factor * gram[a, c]
-            right[b] -= factor * right[a]
-    for a in range(k - 1, -1, -1):
-        for c in range(a + 1, k):
-            right[a] -= gram[a, c] * right[c]
-        right[a] /= gram[a, a]
-    return True
+def _cross(a: Any, b: Any) -> Any:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 @subroutine
-def _circumsphere(points: Any, simplex: Any, size: Any, centre: Any, gram: Any, right: Any) -> Any:
+def _dot(a: Any, b: Any) -> Any:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@subroutine
+def _edge(points: Any, tail: Any, head: Any) -> Any:
+    """Return the vector from one point to another, in three dimensions."""
+    z = points[head, 2] - points[tail, 2] if points.shape[1] == 3 else 0.0
+    return points[head, 0] - points[tail, 0], points[head, 1] - points[tail, 1], z
+
+
+# With the edges a, b, c from the first vertex, the centre is |a|² b × c + |b|² c × a + |c|² a × b, the "arm",
+# over 2 a · (b × c), the "volume", away from it. For a triangle, c is a × b, and |c|² is 0.
+
+
+@subroutine
+def _circumsphere(points: Any, simplex: Any, size: Any, centre: Any) -> Any:
     """Write the centre of the smallest sphere through the `size` vertices; return its squared radius."""
-    n_dims, origin, k = points.shape[1], simplex[0], size - 1
-    for a in range(k):
-        for b in range(k):
-            gram[a, b] = 0.0
-            for c in range(n_dims):
-                gram[a, b] += (points[simplex[a + 1], c] - points[origin, c]) * (
-                    points[simplex[b + 1], c] - points[origin, c]
-                )
-        right[a] = gram[a, a] / 2
-        right[3 + a] = simplex[a + 1]
-    if not _solve(gram, right, k):
-        return np.inf
+    a, b, c, square = _edge(points, simplex[0], simplex[1]), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0
+    arm, volume = a, 1.0
+    if size > 2:
+        b = _edge(points, simplex[0], simplex[2])
+        normal = _cross(a, b)
+        c = normal
+        if size > 3:
+            c = _edge(points, simplex[0], simplex[3])
+            square = _dot(c, c)
+        first, second, volume = _dot(a, a), _dot(b, b), _dot(normal, c)
+        left, right = _cross(b, c), _cross(c, a)
+        arm = (
+            first * left[0] + second * right[0] + square * normal[0],
+            first * left[1] + second * right[1] + square * normal[1],
+            first * left[2] + second * right[2] + square * normal[2],
+        )
+        flat = volume <= _FLAT * first * second
+        if size > 3:
+            flat = volume * volume <= _FLAT * first * second * square
+        if flat:
+            arm, volume = _rounded(_precise_sphere(points, simplex, size))
+            if volume == 0.0:
+                return np.inf
     squared = 0.0
-    for c in range(n_dims):
-        offset = 0.0
-        for a in range(k):
-            offset += right[a] * (points[np.int64(right[3 + a]), c] - points[origin, c])
-        centre[c] = points[origin, c] + offset
+    for k in range(points.shape[1]):
+        offset = arm[k] / (2.0 * volume)
+        centre[k] = points[simplex[0], k] + offset
         squared += offset * offset
     return squared
+
+
+@subroutine
+def _rounded(sphere: Any) -> Any:
+    arm, volume = sphere
+    return (arm[0][0], arm[1][0], arm[2][0]), volume[0]
+
+
+@subroutine
+def _precise_edge(points: Any, tail: Any, head: Any) -> Any:
+    z = precise.difference(points[head, 2], points[tail, 2]) if points.shape[1] == 3 else (0.0, 0.0)
+    x = precise.difference(points[head, 0], points[tail, 0])
+    return x, precise.difference(points[head, 1], points[tail, 1]), z
+
+
+@subroutine
+def _precise_sphere(points: Any, simplex: Any, size: Any) -> Any:
+    """Return arm and volume of a simplex of two to four vertices in double-double precision."""
+    a = _precise_edge(points, simplex[0], simplex[1])
+    if size == 2:
+        return a, (1.0, 0.0)
+    b = _precise_edge(points, simplex[0], simplex[2])
+    normal = precise.cross(a, b)
+    c, square = normal, (0.0, 0.0)
+    if size > 3:
+        c = _precise_edge(points, simplex[0], simplex[3])
+        square = precise.dot(c, c)
+    first, second = precise.dot(a, a), precise.dot(b, b)
+    left, right = precise.cross(b, c), precise.cross(c, a)
+    weights = (first, second, square)
+    x = precise.dot(weights, (left[0], right[0], normal[0]))
+    y = precise.dot(weights, (left[1], right[1], normal[1]))
+    z = precise.dot(weights, (left[2], right[2], normal[2]))
+    return (x, y, z), precise.dot(normal, c)
+
+
+@subroutine
+def _is_inside(points: Any, simplex: Any, size: Any, vertex: Any, squared: Any, distance: Any) -> Any:
+    """Return whether a vertex lies in the sphere of an edge or triangle, of which two squares say how far."""
+    if abs(distance - squared) > _DOUBT * max(distance, squared):
+        return distance < squared
+    arm, volume = _precise_sphere(points, simplex, size)
+    d = _precise_edge(points, simplex[0], vertex)
+    side = precise.dot(d, arm)
+    return precise.add(precise.multiply(precise.dot(d, d), volume), (-side[0], -side[1]))[0] < 0.0
 
 
 @kernel
@@ -141,9 +191,8 @@ def alpha_values(points: Any, simplices: Any, cofaces_of: Any, coface_values: An
     values, attached = np.empty(len(simplices)), np.zeros(len(simplices), np.bool_)
     least = np.empty(len(simplices))
     centres = np.empty((len(simplices), n_dims))
-    gram, right = np.empty((3, 3)), np.empty(6)
     for s in range(len(simplices)):
-        values[s] = _circumsphere(points, simplices[s], size, centres[s], gram, right)
+        values[s] = _circumsphere(points, simplices[s], size, centres[s])
         least[s] = np.inf
     for t in range(len(coface_values)):
         for c in range(size + 1):
@@ -152,8 +201,8 @@ def alpha_values(points: Any, simplices: Any, cofaces_of: Any, coface_values: An
             squared = 0.0
             for k in range(n_dims):
                 squared += (points[opposite, k] - centres[s, k]) ** 2
-            if squared < values[s]:
-                attached[s] = True
+            if not attached[s]:
+                attached[s] = _is_inside(points, simplices[s], size, opposite, values[s], squared)
     for s in range(len(simplices)):
         if attached[s] or values[s] > least[s]:
             values[s] = least[s]

@@ -25,6 +25,11 @@ _UNSURE = 1e-5  # share by which squared radii of flat simplices may be off
 def pair_cloud(points: _Array, dims: Sequence[int]) -> BarCells:
     """Return the bars of positive length of one cloud (n, d) in float64, cells as rows of d + 1 vertices."""
     levels = _delaunay(points)
+    extent = np.ptp(points, axis=0)
+    points, extent = (np.ldexp(part, -np.frexp(extent.max())[1]) for part in (points, extent))  # no overflow
+    # What ends a class has the centre of its sphere among the points, and so a bounded radius (Jung 1901);
+    # larger ones are what rounding makes of points on a line.
+    largest = (extent**2).sum() / 2
     top = len(levels) - 1
     faces: list[_Array] = [np.empty((0, 0), np.int64)] * (top + 2)
     values = [np.zeros(len(level)) for level in levels]
@@ -40,7 +45,8 @@ def pair_cloud(points: _Array, dims: Sequence[int]) -> BarCells:
         births, deaths = pairs.get(dim, (np.empty(0, np.int64), np.empty(0, np.int64)))
         if dim > 0 and len(births):
             short = _are_short(points, levels[dim][births], values[dim][births], values[dim + 1][deaths])
-            births, deaths = births[~short], deaths[~short]
+            kept = ~short & (values[dim + 1][deaths] <= largest)
+            births, deaths = births[kept], deaths[kept]
         birth_cells, death_cells = (
             _padded(levels, k, ids, points.shape[1]) for k, ids in ((dim, births), (dim + 1, deaths))
         )
