@@ -51,7 +51,7 @@ def true_positions(mask: torch.Tensor) -> torch.Tensor:
 
 def true_range(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> slice | torch.Tensor:
     """Return the positions at which `mask` (P,) is true, as a slice if there is no gap between them."""
-    positions = np.flatnonzero(mask)
+    positions = mask.nonzero()[0]
     n = len(positions)
     if n and positions[-1] - positions[0] < n:
         return slice(int(positions[0]), int(positions[-1]) + 1)

@@ -298,7 +298,7 @@ class Diagrams:
         """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
         if on_host(self.births) and self.dtype != torch.bfloat16:
             lengths = (self.deaths - self.births).abs()
-            if not np.isnan(lengths.detach().numpy().sum()):  # looking costs less than masking
+            if not math.isnan(lengths.detach().numpy().sum()):  # looking costs less than masking
                 return lengths
         same = (self.births == self.deaths).detach()  # inf − inf is NaN
         return (self.deaths.masked_fill(same, 0.0) - self.births.masked_fill(same, 0.0)).abs()

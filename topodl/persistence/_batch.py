@@ -24,6 +24,7 @@ __all__ = [
     "assemble",
     "bar_table",
     "fake_bars",
+    "from_host",
     "homology_dims_of",
     "pack_bars",
     "pairing_op",
@@ -74,6 +75,12 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
         torch.cuda.current_stream(x.device).synchronize()
         return host
     return x.cpu().contiguous()
+
+
+def from_host(values: npt.NDArray[np.floating[Any]], dtype: torch.dtype) -> torch.Tensor:
+    """Return `values` as a tensor of `dtype` on the CPU, without a copy where that is theirs."""
+    x = torch.from_numpy(values)
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 def bar_table(samples: Sequence[BarCells], cell_size: int) -> Cells:

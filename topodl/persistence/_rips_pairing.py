@@ -71,7 +71,7 @@ def pair_cloud(
 
 def _order(edges: _Array, lengths: _Array) -> _Array:
     """Return the order of edges by (length, i, j)."""
-    order = np.argsort(lengths)
+    order = lengths.argsort()
     if has_ties(lengths, order):
         order = np.lexsort((edges[:, 1], edges[:, 0], lengths))
     return order

@@ -18,7 +18,14 @@ from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
 from topodl.kernels.rips_bars import critical_edges, edge_ends, pull_on_points
 from topodl.kernels.rips_edges import inspect_matrix
-from topodl.persistence._batch import assemble, bar_table, homology_dims_of, pairing_op, to_host
+from topodl.persistence._batch import (
+    assemble,
+    bar_table,
+    from_host,
+    homology_dims_of,
+    pairing_op,
+    to_host,
+)
 from topodl.persistence._clouds import as_clouds, checked_clouds
 from topodl.persistence._rips_pairing import pair_cloud
 
@@ -139,7 +146,7 @@ class _EndsOnHost(torch.autograd.Function):
         edge_ends(host.reshape(-1, host.shape[-1]), edges, places, lengths, births, deaths)
         ctx.save_for_backward(points)
         ctx.host = host, edges, places, lengths  # of unchanged points: unpacking the saved ones checks that
-        return torch.from_numpy(births).to(points.dtype), torch.from_numpy(deaths).to(points.dtype)
+        return from_host(births, points.dtype), from_host(deaths, points.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
@@ -151,11 +158,11 @@ class _EndsOnHost(torch.autograd.Function):
                 outputs = _ends(flat, torch.from_numpy(edges), torch.from_numpy(places))
             pull = torch.autograd.grad(outputs, points, gradients, create_graph=differentiated)[0]
             return pull, None, None, None
-        on_births, on_deaths = (to_host(gradient).numpy() for gradient in gradients)
-        pull = np.zeros_like(host)
+        on_births, on_deaths = to_host(gradients[0]).numpy(), to_host(gradients[1]).numpy()
+        pull = np.zeros(host.shape, host.dtype)  # zeros_like takes as long as the kernel
         flat, flat_pull = host.reshape(-1, host.shape[-1]), pull.reshape(-1, host.shape[-1])
         pull_on_points(flat, edges, places, lengths, on_births, on_deaths, flat_pull)
-        return torch.from_numpy(pull).to(points.dtype), None, None, None
+        return from_host(pull, points.dtype), None, None, None
 
 
 def _fake_rips_bars(
