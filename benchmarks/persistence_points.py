@@ -12,11 +12,8 @@ seconds.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import Worker, serve
+from timing import cpu_ms, one_thread
 
 INF = float("inf")
 
@@ -44,14 +43,13 @@ def circle(n, rng):
 CLOUDS = {"cube R3": cube, "gauss R64": gauss, "circle R2": circle}
 
 
-def cpu_ms(call: Callable[[], Any]) -> float:
+def mean_ms(call: Callable[[], Any]) -> float:
     """Return the mean CPU milliseconds of calls in a row, which together take at least 20."""
-    start, calls, taken = time.process_time(), 0, 0.0
-    while taken < 0.02:
-        call()
+    calls, taken = 0, 0.0
+    while taken < 20.0:
+        taken += cpu_ms(call)
         calls += 1
-        taken = time.process_time() - start
-    return 1e3 * taken / calls
+    return taken / calls
 
 
 # What runs in the peers' own environment
@@ -84,45 +82,33 @@ def peer_call(name: str, points: np.ndarray, dim: int) -> Callable[[], Any]:
     return run
 
 
-def serve() -> None:
-    """Answer each line (name, dim, path of the points) with the CPU time of one call, after a first one."""
-    calls: dict[tuple[str, int, str], Callable[[], Any]] = {}
-    for line in sys.stdin:
-        name, dim, path = json.loads(line)
-        try:
-            if (name, dim, path) not in calls:
-                calls[name, dim, path] = peer_call(name, np.load(path), dim)
-            answer: Any = cpu_ms(calls[name, dim, path])
-        except Exception as error:
-            answer = f"{type(error).__name__}: {error}"
-        print(json.dumps(answer), flush=True)
+class Here:
+    """The peers' calls in this process, each set up once."""
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[str, int, str], Callable[[], Any]] = {}
+
+    def ms(self, name: str, dim: int, path: str) -> float:
+        """Return the mean CPU milliseconds of a peer's call on the points in a file."""
+        if (name, dim, path) not in self._calls:
+            self._calls[name, dim, path] = peer_call(name, np.load(path), dim)
+        return mean_ms(self._calls[name, dim, path])
 
 
 class Peers:
     """The process in the peers' environment, or nothing where it is not given."""
 
     def __init__(self, python: str | None) -> None:
-        self._process = None
+        self._worker = None if python is None else Worker(python, __file__, "--serve")
         if python is None:
             print("giotto-ph and torch-topological are left out: no --peers-python")
-            return
-        command = [python, __file__, "--serve"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def names(self, *names: str) -> list[str]:
-        """Return `names`, or none where there is no such environment."""
-        return list(names) if self._process else []
-
-    def ms(self, name: str, dim: int, path: Path) -> float:
-        """Return the CPU milliseconds of one call."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps([name, dim, str(path)]), file=self._process.stdin, flush=True)
-        answer = json.loads(self._process.stdout.readline())
-        if isinstance(answer, str):
-            raise RuntimeError(f"{name}: {answer}")
-        return answer
+    def calls(self, dim: int, path: Path, *names: str) -> dict[str, Callable[[], float]]:
+        """Return what times each of the peers `names` on the points in a file."""
+        worker = self._worker
+        if worker is None:
+            return {}
+        return {name: lambda name=name: worker.ask(name, dim, str(path)) for name in names}
 
 
 # What runs here
@@ -202,7 +188,7 @@ def report(
     theirs: dict[str, list[float]] = {name: [] for name in peers}
     start = time.perf_counter()
     while len(own) < rounds and (len(own) < 2 or time.perf_counter() - start < 8):
-        own.append(cpu_ms(ours))
+        own.append(mean_ms(ours))
         for name, call in peers.items():
             theirs[name].append(call())
     parts = [f"| {title} | {statistics.median(own):.2f}"]
@@ -213,7 +199,7 @@ def report(
 
 
 def timed(call: Callable[[], Any]) -> Callable[[], float]:
-    return lambda: cpu_ms(call)
+    return lambda: mean_ms(call)
 
 
 def rips_pairs(peers: Peers, folder: Path, kind: str, dim: int, sizes: tuple[int, ...]) -> None:
@@ -222,8 +208,7 @@ def rips_pairs(peers: Peers, folder: Path, kind: str, dim: int, sizes: tuple[int
         points = CLOUDS[kind](n, np.random.default_rng(n))
         path = folder / f"{kind.split()[0]}-{n}.npy"
         np.save(path, points)
-        names = peers.names("giotto-ph")
-        calls = {g: (lambda g=g, p=path: peers.ms(g, dim, p)) for g in names}
+        calls = peers.calls(dim, path, "giotto-ph")
         local = ["ripser.py (no cells)"] if n <= (512 if dim else 1024) else []
         if n <= 128 and dim < 2:
             local += ["GUDHI"]
@@ -269,7 +254,7 @@ def steps(peers: Peers, folder: Path) -> None:
     for number, (dim, title, points) in enumerate(work):
         path = folder / f"step-{number}.npy"
         np.save(path, points)
-        calls = {g: (lambda g=g, p=path, d=dim: peers.ms(g, d, p)) for g in peers.names("torch-topological")}
+        calls = peers.calls(dim, path, "torch-topological")
         report(f"H0…H{dim} step {title}", topodl_step(points, dim), calls, 11)
 
 
@@ -353,14 +338,9 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve()
+        serve(Here().ms)
         return
-    import torch
-
-    import topodl
-
-    topodl.set_num_threads(1)
-    torch.set_num_threads(1)
+    one_thread()
     peers = Peers(options.peers_python)
     print("| work | topodl, ms | peers, ms (ratio to topodl) |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
