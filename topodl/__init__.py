@@ -21,6 +21,7 @@ _HOMES = {
     "cubical_persistence": "topodl.persistence.cubical",
     "decision_region_betti": "topodl.representations.classifier_topology",
     "get_num_threads": "topodl.kernels._pool",
+    "extended_parts": "topodl.persistence.graph",
     "graph_persistence": "topodl.persistence.graph",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
@@ -52,6 +53,7 @@ __all__ = [
     "attach",
     "cubical_persistence",
     "decision_region_betti",
+    "extended_parts",
     "get_num_threads",
     "graph_persistence",
     "rips_persistence",
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from topodl.kernels._pool import get_num_threads, set_num_threads
     from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.cubical import cubical_persistence
-    from topodl.persistence.graph import graph_persistence
+    from topodl.persistence.graph import extended_parts, graph_persistence
     from topodl.persistence.rips import rips_persistence
     from topodl.persistence.rtd import rtd
     from topodl.representations.classifier_topology import decision_region_betti

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 import topodl
 from tests.naive.graph import extended_bars, ordinary_bars
-from topodl import InputError, graph_persistence
-from topodl.persistence.graph import extended_parts
+from topodl import InputError, extended_parts, graph_persistence
 
 CYCLE = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
 

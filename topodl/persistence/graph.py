@@ -148,10 +148,10 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
     --------
     >>> import torch
     >>> import topodl
-    >>> from topodl.persistence.graph import extended_parts
     >>> path = torch.tensor([[0, 1], [1, 2]])
     >>> d = topodl.graph_persistence(torch.tensor([0.0, 2.0, 1.0]), path, extended=True)
-    >>> extended_parts(d).ordinary.deaths, extended_parts(d).extended_plus.deaths
+    >>> parts = topodl.extended_parts(d)
+    >>> parts.ordinary.deaths, parts.extended_plus.deaths
     (tensor([2.]), tensor([2.]))
     """
     births, deaths = diagrams.birth_cells, diagrams.death_cells
@@ -166,7 +166,7 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
         to_vertex,
         ~from_vertex,
     )
-    return ExtendedParts(*(diagrams._take(mask) for mask in masks))
+    return ExtendedParts(*(diagrams.select(mask) for mask in masks))
 
 
 def _as_columns(argument: str, value: Any, n_columns: int | None) -> torch.Tensor:
