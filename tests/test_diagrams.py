@@ -373,3 +373,13 @@ def test_documentation_may_look_at_attributes_of_the_class():
     for name in ("dims", "samples", "birth_cells", "death_cells"):
         assert not isinstance(getattr(Diagrams, name), torch.Tensor)
     assert "homology_dims" in pydoc.render_doc(Diagrams)
+
+
+def test_integers_of_selected_bars_are_made_once_when_they_are_asked_for():
+    whole = topodl.rips_persistence(torch.rand(2, 9, 2, generator=torch.Generator().manual_seed(0)))
+    finite = whole.finite().dim(0)
+    assert "death_cells" not in finite.__dict__
+    kept = torch.isfinite(whole.deaths) & (whole.dims == 0)
+    torch.testing.assert_close(finite.death_cells, whole.death_cells[kept])
+    assert finite.death_cells is finite.death_cells
+    assert pickle.loads(pickle.dumps(whole.finite())).samples.tolist() == whole.finite().samples.tolist()

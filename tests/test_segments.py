@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from topodl._segments import contiguous_sum, segment_sum
+from topodl._segments import contiguous_sum, segment_sum, true_range
 
 
 @given(
@@ -24,3 +26,12 @@ def test_sums_between_offsets_have_gradients(lengths):
     values = torch.rand(sum(lengths), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v: contiguous_sum(v, offsets), values)
     assert torch.autograd.gradgradcheck(lambda v: contiguous_sum(v, offsets).square(), values)
+
+
+@given(hnp.arrays(bool, st.integers(0, 9)))
+def test_a_range_of_true_values_is_a_slice_where_it_has_no_gap(mask):
+    chosen = true_range(mask)
+    values = torch.arange(len(mask))
+    torch.testing.assert_close(values[chosen], values[torch.from_numpy(mask)])
+    without_gap = mask.any() and mask[np.argmax(mask) :][: mask.sum()].all()
+    assert isinstance(chosen, slice) == without_gap

@@ -1,1 +1,1 @@
-"""Persistence of images, point clouds and graphs: tensors in, `Diagrams` out, which are gathered from them."""
+"""Persistence of images, point clouds and graphs: tensors in, `Diagrams` out, gathered from them."""
