@@ -19,10 +19,8 @@ from topodl.kernels.cubical2d import (
     _critical_pixels,
     _earlier_neighbours,
     _first_steps,
-    _join_basins,
-    _label_maxima,
-    _label_minima,
-    _mark_whole_saddles,
+    _join_lower_basins,
+    _join_upper_basins,
     _merge_ascending,
     _root_of,
     _saddle_edges,
@@ -187,24 +185,21 @@ def _keys_of_matches(births: Any, matched: Any, n_pixels: int) -> Any:
 
 @kernel
 def _dim0(
-    edges: Any, keys: Any, order: Any, masks: Any, minima: Any, low: Any, height: int, width: int,
-    by_cells: bool,
-) -> Any:  # fmt: skip
+    edges: Any, keys: Any, order: Any, masks: Any, minima: Any, low: Any, width: int, by_cells: bool
+) -> Any:
     label = zeros(masks.size, np.int32)
-    _label_minima(minima, label)
-    _join_basins(edges, masks, 0, _LINKS[1 if by_cells else 0], label, 0, height, width)
+    _join_lower_basins(edges, masks, minima, _LINKS[1 if by_cells else 0], label, width)
     return _merge_ascending(edges, keys, order, minima, low)
 
 
 @kernel
 def _match_dim0(
     edges: Any, keys: Any, order: Any, masks: Any, minima: Any, minima_a: Any, low_a: Any, minima_b: Any,
-    low_b: Any, height: int, width: int, by_cells: bool,
+    low_b: Any, width: int, by_cells: bool,
 ) -> Any:  # fmt: skip
     """Return the pixels of the minima of two images that die at one edge of the comparison."""
     lower, label = _LINKS[1 if by_cells else 0], zeros(masks.size, np.int32)
-    _label_minima(minima, label)
-    _join_basins(edges, masks, 0, lower, label, 0, height, width)
+    _join_lower_basins(edges, masks, minima, lower, label, width)
     oldest_a = _oldest_of_basins(minima_a, low_a, masks, 0, lower, label, minima.size, width)
     oldest_b = _oldest_of_basins(minima_b, low_b, masks, 0, lower, label, minima.size, width)
     ages_a, ages_b = _ages(oldest_a, low_a, _NONE), _ages(oldest_b, low_b, _NONE)
@@ -218,9 +213,7 @@ def _dim1(
     height: int, width: int, by_cells: bool,
 ) -> Any:  # fmt: skip
     upper, label = _LINKS[0 if by_cells else 1], zeros(masks.size, np.int32)
-    outside = _label_maxima(maxima, label, height, width)
-    _mark_whole_saddles(edges)
-    _join_basins(edges, masks, 255, upper, label, outside, height, width)
+    _join_upper_basins(edges, masks, maxima, upper, label, height, width)
     oldest = _oldest_of_basins(others, others_high, masks, 255, upper, label, maxima.size + 1, width)
     ages = _ages(oldest, others_high, -_NONE)
     return _merge_descending_with(edges, keys, order, maxima, high, _NONE, oldest, ages)
@@ -241,11 +234,9 @@ def match_pixels(
         _Image(*_morse(values, bits, height, width, by_cells))
         for values, bits in ((first, first_bits), (second, second_bits), (both, both_bits))
     )
-    bars0 = [
-        _dim0(i.edges, i.keys, i.order, i.masks, i.minima, i.low, height, width, by_cells) for i in (a, b)
-    ]
+    bars0 = [_dim0(i.edges, i.keys, i.order, i.masks, i.minima, i.low, width, by_cells) for i in (a, b)]
     matched = _match_dim0(
-        c.edges, c.keys, c.order, c.masks, c.minima, a.minima, a.low, b.minima, b.low, height, width, by_cells
+        c.edges, c.keys, c.order, c.masks, c.minima, a.minima, a.low, b.minima, b.low, width, by_cells
     )
     match_a, match_b = (
         _keys_of_matches(births, minima, first.size)

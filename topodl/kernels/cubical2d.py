@@ -23,6 +23,7 @@ _COLUMNS = np.array([-1, 0, 1, 1, 1, 0, -1, -1])
 _WEST, _NORTH, _EAST, _SOUTH = 0b11000001, 0b00000111, 0b00011100, 0b01110000  # the bits on each side
 _DENSE = 16  # one edge in so many pixels makes walking from each of them slower than sweeping over all
 _NEVER = np.iinfo(np.int64).max
+_EARLIER, _LATER = np.uint8(0), np.uint8(255)  # what turns a mask of earlier neighbours into either
 _EDGES, _CORNERS = np.uint8(0b10101010), np.uint8(0b01010101)
 
 
@@ -85,14 +86,11 @@ def pair_pixels(
     births0, deaths0, births1, deaths1 = none, none, none, none
     if dim0:
         label = zeros(values.size, np.int32)
-        _label_minima(minima, label)
-        _join_basins(edges, masks, 0, lower, label, 0, height, width)
+        _join_lower_basins(edges, masks, minima, lower, label, width)
         births0, deaths0 = _merge_ascending(edges, keys, order, minima, ordered_keys_at(bits, minima))
     if dim1:
         label = zeros(values.size, np.int32)
-        outside = _label_maxima(maxima, label, height, width)
-        _mark_whole_saddles(edges)
-        _join_basins(edges, masks, 255, upper, label, outside, height, width)
+        _join_upper_basins(edges, masks, maxima, upper, label, height, width)
         births1, deaths1 = _merge_descending(edges, keys, order, maxima, ordered_keys_at(bits, maxima))
     return _bars(sample, births0, deaths0, births1, deaths1), False
 
@@ -302,61 +300,24 @@ def _sweep_labels(masks: Any, flip: Any, step: Any, label: Any, width: int) -> N
 
 
 @subroutine
-def _label_minima(minima: Any, label: Any) -> None:
-    """Write to `label` the numbers of the minima, from 1."""
+def _join_lower_basins(edges: Any, masks: Any, minima: Any, lower: Any, label: Any, width: int) -> None:
+    """Write to each edge which two minima (numbered from 1) its saddle joins."""
+    steps, first_step = _neighbour_steps(width), _first_steps(lower, width)
     for i in range(minima.size):
         label[np.uint64(minima[i])] = i + 1
-
-
-@subroutine
-def _label_maxima(maxima: Any, label: Any, height: int, width: int) -> int:
-    """Write to `label` the numbers of the maxima, from 1; the border has the next, which is returned.
-
-    It is the basin of all that lies outside.
-    """
-    outside = maxima.size + 1
-    for i in range(maxima.size):
-        label[np.uint64(maxima[i])] = i + 1
-    for x in range(width):
-        label[x] = label[(height - 1) * width + x] = outside
-    for y in range(height):
-        label[y * width] = label[y * width + width - 1] = outside
-    return outside
-
-
-@subroutine
-def _join_basins(
-    edges: Any, masks: Any, flip: int, links: Any, label: Any, outside: int, height: int, width: int
-) -> None:
-    """Write to each edge that has merged nothing which two basins it joins.
-
-    `flip` is 0 for basins of minima, and `links` are the lower links then; it is 255 for basins of maxima and
-    upper links. `outside` is the basin of neighbours outside the image, 0 if there are none in the links.
-    """
-    steps, first_step, turn = _neighbour_steps(width), _first_steps(links, width), np.uint8(flip)
     if edges.shape[0] > masks.size // _DENSE:
-        _sweep_labels(masks, turn, first_step, label, width)
-    previous, k, row = -1, 0, 0
+        _sweep_labels(masks, _EARLIER, first_step, label, width)
+    previous, k = -1, 0
     for e in range(edges.shape[0]):
-        if edges[e, 3] == 0:
-            continue
         p = edges[e, 2]
         k = k + 1 if p == previous else 1
         previous = p
-        while p >= (row + 1) * width:  # saddles are in ascending order
-            row += 1
-        x = p - row * width
-        at_border = outside and (row == 0 or row == height - 1 or x == 0 or x == width - 1)
-        link = links[masks[np.uint64(p)] ^ turn]
-        for side in range(2):
-            if side == 0 and k > 1:
-                edges[e, 0] = edges[e - 1, 1]
-                continue
-            j = link[k + side]
-            if at_border and _is_outside(row + _ROWS[j], x + _COLUMNS[j], height, width):
-                edges[e, side] = outside
-            else:
-                edges[e, side] = _root_of(np.uint64(p) + steps[j], masks, turn, first_step, label)
+        link = lower[masks[np.uint64(p)]]
+        if k == 1:
+            edges[e, 0] = _root_of(np.uint64(p) + steps[link[1]], masks, _EARLIER, first_step, label)
+        else:
+            edges[e, 0] = edges[e - 1, 1]
+        edges[e, 1] = _root_of(np.uint64(p) + steps[link[k + 1]], masks, _EARLIER, first_step, label)
 
 
 @subroutine
@@ -414,6 +375,45 @@ def _merge_ascending(edges: Any, keys: Any, order: Any, minima: Any, levels: Any
         births[n_pairs], deaths[n_pairs] = minima[dying[i] - 1], edges[e, 2]
         n_pairs += np.uint64(age[dying[i]] != keys[e])
     return births[:n_pairs], deaths[:n_pairs]
+
+
+@subroutine
+def _join_upper_basins(
+    edges: Any, masks: Any, maxima: Any, upper: Any, label: Any, height: int, width: int
+) -> None:
+    """Write to each edge that has merged nothing which two maxima it joins; the last is the outside."""
+    steps, first_step = _neighbour_steps(width), _first_steps(upper, width)
+    outside = maxima.size + 1
+    for i in range(maxima.size):
+        label[maxima[i]] = i + 1
+    for x in range(width):
+        label[x] = label[(height - 1) * width + x] = outside
+    for y in range(height):
+        label[y * width] = label[y * width + width - 1] = outside
+    if edges.shape[0] > masks.size // _DENSE:
+        _sweep_labels(masks, _LATER, first_step, label, width)
+    _mark_whole_saddles(edges)
+    previous, k, row = -1, 0, 0
+    for e in range(edges.shape[0]):
+        if edges[e, 3] == 0:
+            continue
+        p = edges[e, 2]
+        k = k + 1 if p == previous else 1
+        previous = p
+        while p >= (row + 1) * width:  # saddles are in ascending order
+            row += 1
+        x = p - row * width
+        at_border = row == 0 or row == height - 1 or x == 0 or x == width - 1
+        link = upper[masks[np.uint64(p)] ^ _LATER]
+        for side in range(2):
+            if side == 0 and k > 1:
+                edges[e, 0] = edges[e - 1, 1]
+                continue
+            j = link[k + side]
+            if at_border and _is_outside(row + _ROWS[j], x + _COLUMNS[j], height, width):
+                edges[e, side] = outside
+            else:
+                edges[e, side] = _root_of(np.uint64(p) + steps[j], masks, _LATER, first_step, label)
 
 
 @subroutine
