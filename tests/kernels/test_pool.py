@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 
 import pytest
 
@@ -39,6 +40,24 @@ def test_error_of_an_item_reaches_the_caller():
     topodl.set_num_threads(2)
     with pytest.raises(ZeroDivisionError):
         map_batch(lambda i: 1 // i, [1, 0, 2])
+
+
+def test_nothing_goes_on_behind_an_error():
+    topodl.set_num_threads(2)
+    done = []
+
+    def work(i):
+        if i == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        done.append(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        map_batch(work, range(500))
+    time.sleep(0.1)
+    count = len(done)
+    time.sleep(0.1)
+    assert len(done) == count < 400
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])

@@ -79,7 +79,12 @@ def map_batch(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> l
         return [function(item) for item in items]
     with _lock:  # submitting under the lock keeps set_num_threads from closing the pool in between
         futures = [_current_pool().submit(function, item) for item in items]
-    return [future.result() for future in futures]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:  # of a bad sample or an interrupt: nobody waits for the rest
+        for future in futures:
+            future.cancel()
+        raise
 
 
 def _current_pool() -> ThreadPoolExecutor:
