@@ -58,6 +58,19 @@ def test_the_cache_can_be_switched_off(tmp_path):
     assert not list(tmp_path.rglob("*.nbc"))
 
 
+def test_without_a_folder_to_write_to_kernels_compile_all_the_same(tmp_path):
+    refuse = """
+import numba.core.caching as caching
+def refuse(self):
+    raise PermissionError
+caching._CacheLocator.ensure_cache_path = refuse
+"""
+    result = _run(tmp_path, refuse + CALL)
+    assert result.stdout == "6.0\n"
+    assert result.stderr.count("set NUMBA_CACHE_DIR") == 1
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
 def test_a_subroutine_compiles_once_for_all_integers_and_stays_a_function_in_python(tmp_path):
     code = (
         "import my_kernel; print(my_kernel.count(3), my_kernel.add('a', b='b'),"

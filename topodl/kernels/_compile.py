@@ -107,9 +107,25 @@ def inlined_kernel(function: _Function) -> _Function:
 
 
 def _compiled(function: _Function, **options: bool) -> _Function:
-    cache = os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0"
-    compiled: _Function = numba.njit(cache=cache, nogil=True, **options)(function)
+    compiled: _Function
+    if os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0":
+        try:
+            compiled = numba.njit(cache=True, nogil=True, **options)(function)
+            return compiled
+        except RuntimeError as error:  # neither the package's folder nor the user's can be written to
+            if "no locator" not in str(error):
+                raise
+            _say_uncached()
+    compiled = numba.njit(nogil=True, **options)(function)
     return compiled
+
+
+@functools.cache
+def _say_uncached() -> None:
+    _logger.warning(
+        "topodl finds no folder that it may keep compiled kernels in, and compiles them in every process; "
+        "set NUMBA_CACHE_DIR to one"
+    )
 
 
 class _Subroutine:
