@@ -148,8 +148,10 @@ class _Prepared(NamedTuple):
 
 def _prepared(train: Array, *tests: Array) -> _Prepared:
     """Standardise, clip outliers and, above 400 columns, keep the largest principal components."""
-    scaler = StandardScaler().fit(train)
-    parts = [np.clip(scaler.transform(part), -_CLIP, _CLIP) for part in (train, *tests)]
+    # In single precision, the classifier's line search may fail to converge.
+    parts = [part.astype(np.float64) for part in (train, *tests)]
+    scaler = StandardScaler().fit(parts[0])
+    parts = [np.clip(scaler.transform(part), -_CLIP, _CLIP) for part in parts]
     if train.shape[1] > 2 * _COMPONENTS:
         kept = min(_COMPONENTS, len(train) - 1)
         pca = PCA(kept, svd_solver="randomized", random_state=0).fit(parts[0])
