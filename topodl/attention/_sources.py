@@ -174,18 +174,38 @@ def _hugging_face_modules(
         if not wanted(name):
             continue
 
-        def after(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+        asked = _ask_for_probabilities(module, stack)
+
+        def after(
+            module: nn.Module, args: Any, output: Any, name: str = name, asked: list[bool] = asked
+        ) -> Any:
             weights = _probabilities(output)
             # A wrapper hands on the very tensor of the module inside it.
-            if weights is None or weights is latest[0]:
-                return
-            latest[0] = weights
-            _refuse_dropout(name, module, _dropout_rate(module))
-            sink(name, weights, None)
+            if weights is not None and weights is not latest[0]:
+                latest[0] = weights
+                _refuse_dropout(name, module, _dropout_rate(module))
+                sink(name, weights, None)
+            return output[:-1] if asked[0] else None
 
         stack.callback(module.register_forward_hook(after).remove)
         names.append(name)
     return names
+
+
+def _ask_for_probabilities(module: nn.Module, stack: ExitStack) -> list[bool]:
+    """Have T5 and its kin, before transformers 5.15, return probabilities, which they do only if asked.
+
+    Returns whether they were asked in the latest call, so that their callers need not see what they return.
+    """
+    asked = [False]
+
+    def before(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        asked[0] = not kwargs.get("output_attentions")
+        return args, {**kwargs, "output_attentions": True}
+
+    if {"position_bias", "output_attentions"} <= inspect.signature(module.forward).parameters.keys():
+        stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+    return asked
 
 
 def _put_back(before: list[tuple[str, Any, str]]) -> None:
