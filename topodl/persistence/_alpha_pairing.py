@@ -86,17 +86,30 @@ def _delaunay(points: _Array) -> list[_Array]:
     from gudhi import DelaunayComplex
 
     tree = DelaunayComplex(points=points).create_simplex_tree(filtration=None)
+    simplices, counts = _read_stream(tree) or _ask_for_simplices(tree)
+    ends = np.cumsum(counts)[:-1]
+    return [np.ascontiguousarray(level[:, : k + 1]) for k, level in enumerate(np.split(simplices, ends))]
+
+
+def _read_stream(tree: Any) -> tuple[_Array, _Array] | None:
+    """Return the simplices of GUDHI's serial form and their numbers by dimension, if the form is known."""
+    if not hasattr(tree, "num_simplices_by_dimension"):  # before GUDHI 3.13
+        return None
     counts = np.array(tree.num_simplices_by_dimension(), np.int64)
     stream = np.asarray(tree.__getstate__()).view(np.uint8)
     for place in range(min(_HEADER_BYTES, len(stream))):
         simplices, end = read_simplices(stream, place, counts)
         if end == len(stream):
-            break
-    else:  # another version of GUDHI, with another form
-        rows = sorted((simplex for simplex, _ in tree.get_simplices()), key=lambda s: (len(s), s))
-        simplices = np.array([row + [-1] * (len(counts) - len(row)) for row in rows], np.int64)
-    ends = np.cumsum(counts)[:-1]
-    return [np.ascontiguousarray(level[:, : k + 1]) for k, level in enumerate(np.split(simplices, ends))]
+            return simplices, counts
+    return None
+
+
+def _ask_for_simplices(tree: Any) -> tuple[_Array, _Array]:
+    """Return what `_read_stream` does from any version of GUDHI, but slower."""
+    rows = sorted((simplex for simplex, _ in tree.get_simplices()), key=lambda s: (len(s), s))
+    counts = np.bincount([len(row) - 1 for row in rows])
+    simplices = np.array([row + [-1] * (len(counts) - len(row)) for row in rows], np.int64)
+    return simplices, counts
 
 
 def _faces(simplices: _Array, lower: _Array, n: int) -> _Array:
