@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from topodl.errors import InputError
 
 __all__ = [
+    "as_dims",
     "check_choice",
     "check_connectivity",
     "check_number",
@@ -63,6 +64,12 @@ def reject_non_finite(function: str, argument: str, value: torch.Tensor) -> None
     infinite = value.detach().isinf().nonzero()
     if len(infinite):  # the sum of large values may be infinite, too
         raise fail(function, f"{argument}[{int(infinite[0, 0])}]", "has an infinite value", "finite values")
+
+
+def as_dims(dims: int | Iterable[int]) -> tuple[int, ...]:
+    """Return the homology dimensions that an integer of any kind or several of them stand for."""
+    several = dims if isinstance(dims, Iterable) else (dims,)
+    return tuple(int(k) if isinstance(k, numbers.Integral) else k for k in several)
 
 
 def check_choice(function: str, argument: str, value: Any, choices: Sequence[Any]) -> None:

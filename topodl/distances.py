@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import as_dims, check_choice, check_number, fail
 from topodl._power import power
 from topodl._precision import HALF_TYPES, to_numpy
 from topodl._segments import offsets_of, segment_sum
@@ -244,7 +244,7 @@ def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagram
         raise fail(name, "d2", f"has dimensions {d2.homology_dims}", f"{d1.homology_dims}, as d1")
     if dims is None:
         return d1, d2
-    wanted = (dims,) if isinstance(dims, int) else tuple(sorted(set(dims)))
+    wanted = tuple(sorted(set(as_dims(dims))))
     for k in wanted:
         check_choice(name, "dims", k, d1.homology_dims)
     return _with_dims(d1, wanted), _with_dims(d2, wanted)

@@ -297,6 +297,16 @@ def test_construction_and_fit_leave_the_global_generators_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
+def test_dimensions_are_integers_of_any_kind():
+    images = np.random.default_rng(0).random((3, 6, 6))
+    for dims in (np.int64(1), np.array([1]), 1):
+        layer = topodl.layers.CubicalPersistence(dims=dims)
+        assert layer.fit_transform(images).homology_dims == (1,)
+        assert list(layer.get_feature_names_out()) == ["cubicalpersistence_h1"]
+        curves = topodl.layers.BettiCurve(dims=dims).fit(topodl.cubical_persistence(torch.from_numpy(images)))
+        assert all("h1" in name for name in curves.get_feature_names_out())
+
+
 def test_other_dimensions_than_in_fit_are_refused():
     layer = BettiCurve().fit(make_diagrams(0, [[2, 2]]))
     with pytest.raises(InputError, match=r"X has dimensions \(0,\); expected \(0, 1\), as in fit"):

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 from tqdm import tqdm
 
-from topodl._checks import fail
+from topodl._checks import as_dims, fail
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
@@ -197,7 +197,7 @@ class DiagramLayer(FeatureLayer):
         """Return the homology dimensions that the layer looks at."""
         if self.dims is None:
             return d.homology_dims
-        wanted = (self.dims,) if isinstance(self.dims, int) else tuple(self.dims)
+        wanted = as_dims(self.dims)
         missing = [k for k in wanted if k not in d.homology_dims]
         if missing:
             came = f"ask for {missing[0]}"
@@ -207,7 +207,7 @@ class DiagramLayer(FeatureLayer):
     def _dims_out(self) -> tuple[int, ...]:
         """Return the homology dimensions that the columns of `transform` belong to."""
         if self.dims is not None:
-            return (self.dims,) if isinstance(self.dims, int) else tuple(self.dims)
+            return as_dims(self.dims)
         if not hasattr(self, "homology_dims_"):
             raise self._not_fitted("dims")
         return self.homology_dims_
@@ -227,7 +227,7 @@ class PersistenceLayer(Layer, auto_wrap_output_keys=None):  # type: ignore[call-
 
     def _homology_dims(self) -> tuple[int, ...]:
         """Return the dimensions of the diagrams."""
-        return (self.dims,) if isinstance(self.dims, int) else tuple(self.dims)
+        return as_dims(self.dims)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail
+from topodl._checks import as_dims, check_choice, check_number, check_tensor, fail
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams
 
@@ -28,7 +28,7 @@ class _Regulariser(torch.nn.Module):
         if not callable(filtration):
             check_choice(type(self).__name__, "filtration", filtration, ("auto", "rips", "cubical"))
         self.filtration, self.superlevel = filtration, superlevel
-        self.dims = (dims,) if isinstance(dims, int) else tuple(dims)
+        self.dims = as_dims(dims)
 
     def forward(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
         """Return the penalty, a scalar.
