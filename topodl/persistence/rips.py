@@ -216,7 +216,7 @@ def _checked_matrices(host: Any, sizes: Sequence[int], dtype: torch.dtype) -> li
     for sample, n in enumerate(sizes):
         matrix = host[start : start + n * n].reshape(n, n)
         start += n * n
-        i, j, symmetric = inspect_matrix(matrix, math.inf)
+        i, j, symmetric = inspect_matrix(matrix)
         nans = np.flatnonzero(np.isnan(matrix.diagonal()))
         if i < 0 and len(nans):
             i = j = nans[0]
