@@ -191,6 +191,7 @@ def test_bad_input_is_named(x, dims, message):
         alpha_persistence(x, dims)
 
 
+@pytest.mark.usefixtures("dynamic_shapes")
 def test_the_operator_traces_as_one_graph():
     from topodl.persistence.alpha import _alpha_bars
 

@@ -281,6 +281,7 @@ def test_operator_obeys_the_contract_of_custom_operators():
         torch.library.opcheck(_cubical_bars.op, (x, len(shape) - 1, [0, 1], False, False, 0.0))
 
 
+@pytest.mark.usefixtures("dynamic_shapes")
 def test_compiled_graph_is_whole_and_does_not_recompile():
     def loss(x):
         d = cubical_persistence(x, superlevel=True)

@@ -234,6 +234,7 @@ def test_wrong_types_are_type_errors():
         extended_parts(graph_persistence(torch.zeros(4), CYCLE))
 
 
+@pytest.mark.usefixtures("dynamic_shapes")
 def test_the_operator_traces_as_one_graph():
     from topodl.persistence.graph import _graph_bars
 

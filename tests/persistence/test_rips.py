@@ -333,6 +333,7 @@ def test_one_sided_entries_and_nan_on_the_diagonal_are_named(dims, place, value,
         rips_persistence(x, dims, metric="precomputed")
 
 
+@pytest.mark.usefixtures("dynamic_shapes")
 def test_the_operator_traces_as_one_graph_and_does_not_recompile():
     from topodl.persistence.rips import _rips_bars
 
