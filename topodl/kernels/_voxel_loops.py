@@ -146,7 +146,7 @@ def _loop_around(triangle: int, link: int) -> int:
     return around
 
 
-@kernel
+@subroutine
 def pair_loops(
     squares: Any, filled: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
 ) -> Any:

@@ -21,9 +21,9 @@ from topodl.kernels.cubical3d import (
     _critical_voxels,
     _earlier_neighbours,
     _lower_ends,
+    _ranks_of,
     _upper_ends,
     rank_voxels,
-    ranks_of,
 )
 
 __all__ = ["match_voxels", "warm_up"]
@@ -95,7 +95,7 @@ def _analyse(
 def _grow_tree(
     nodes: Any, joins: Any, ends: Any, rank: Any, sign: int, words: Any, steps: Any, label: Any
 ) -> _Tree:
-    ages, keys = sign * ranks_of(nodes, rank), sign * ranks_of(joins[:, 0], rank)
+    ages, keys = _ranks_of(nodes, rank, sign), _ranks_of(joins[:, 0], rank, sign)
     dies_at = merge_by_age(ends, keys, ages)
     bar_of = np.full(joins.shape[0], -1)
     bar_of[dies_at[dies_at >= 0]] = np.flatnonzero(dies_at >= 0)

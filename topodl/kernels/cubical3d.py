@@ -26,7 +26,7 @@ from topodl.kernels._voxel_links import (
 )
 from topodl.kernels._voxel_loops import pair_loops
 
-__all__ = ["pair_voxels", "rank_voxels", "ranks_of", "warm_up"]
+__all__ = ["pair_voxels", "rank_voxels", "warm_up"]
 
 
 @kernel
@@ -70,6 +70,7 @@ def rank_voxels(keys: Any, depth: int, height: int, width: int, dual: bool) -> A
     return rank, order[:n], origin
 
 
+@kernel
 def pair_voxels(rank: Any, order: Any, height: int, width: int, dim0: bool, dim1: bool, dim2: bool) -> Any:
     """Return (births0, deaths0, births1, deaths1, births2, deaths2), the voxels of all pairs.
 
@@ -77,22 +78,23 @@ def pair_voxels(rank: Any, order: Any, height: int, width: int, dim0: bool, dim1
     `height` rows; a border one voxel thick has ranks above all others. `order` lists the voxels by rank. The
     first pair of dimension 0 is the essential class; its death is −1.
     """
-    # Not a kernel: kernels compile again in each kernel that calls them.
     masks, links = _earlier_neighbours(rank, height, width)
     steps26 = (OFFSETS[:, 0] * height + OFFSETS[:, 1]) * width + OFFSETS[:, 2]
+    steps6 = steps26[CORNER_BITS]
     minima, maxima, lower, upper = _critical_voxels(links, rank, order.size)
-    none = np.empty(0, np.int64)
+    label = zeros(rank.size, np.int32)
+    none = zeros(0, np.int64)
     births0, deaths0, births1, deaths1, births2, deaths2 = none, none, none, none, none, none
-    lower_merged = np.zeros(lower.shape[0], np.bool_)
-    upper_merged = np.zeros(upper.shape[0], np.bool_)
+    lower_merged = zeros(lower.shape[0], np.bool_)
+    upper_merged = zeros(upper.shape[0], np.bool_)
     if dim0 or dim1:
-        ends = _lower_ends(lower, links, minima, np.zeros(rank.size, np.int32), steps26[CORNER_BITS])
-        dies_at = merge_by_age(ends, ranks_of(lower[:, 0], rank), ranks_of(minima, rank))
+        ends = _lower_ends(lower, links, minima, label, steps6)
+        dies_at = merge_by_age(ends, _ranks_of(lower[:, 0], rank, 1), _ranks_of(minima, rank, 1))
         births0, deaths0 = _pairs_of(dies_at, minima, lower, lower_merged)
+        label[:] = 0
     if dim1 or dim2:
-        label = np.zeros(rank.size, np.int32)
         ends = _upper_ends(upper, masks, maxima, label, steps26, rank, order.size)
-        dies_at = merge_by_age(ends, -ranks_of(upper[:, 0], rank), -ranks_of(maxima, rank))
+        dies_at = merge_by_age(ends, _ranks_of(upper[:, 0], rank, -1), _ranks_of(maxima, rank, -1))
         deaths2, births2 = _pairs_of(dies_at, maxima, upper, upper_merged)
         deaths2, births2 = deaths2[1:], births2[1:]
     if dim1:
@@ -249,12 +251,15 @@ def _upper_ends(joins: Any, masks: Any, maxima: Any, label: Any, steps26: Any, r
     return ends
 
 
-def ranks_of(voxels: Any, rank: Any) -> Any:
-    """Return the ranks of `voxels` as int64."""
-    return rank[voxels].astype(np.int64)
-
-
 @kernel
+def _ranks_of(voxels: Any, rank: Any, sign: int) -> Any:
+    ranks = np.empty(voxels.size, np.int64)
+    for i in range(voxels.size):
+        ranks[i] = sign * rank[voxels[i]]
+    return ranks
+
+
+@subroutine
 def _pairs_of(dies_at: Any, nodes: Any, joins: Any, merged: Any) -> Any:
     """Return the voxels of nodes and of their deaths, one that never dies first; mark joins that merge."""
     born, died = np.empty(nodes.size, np.int64), np.empty(nodes.size, np.int64)
