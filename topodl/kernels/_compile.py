@@ -19,7 +19,7 @@ from numba import types
 from numba.core import event
 from numba.extending import models, register_model, typeof_impl
 
-__all__ = ["inlined_kernel", "kernel", "subroutine"]
+__all__ = ["inlined_subroutine", "kernel", "subroutine"]
 
 _logger = logging.getLogger("topodl")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -101,9 +101,10 @@ def subroutine(function: _Function) -> _Function:
     return callable_from_kernels
 
 
-def inlined_kernel(function: _Function) -> _Function:
-    """Compile `function` into every kernel that calls it: for work so short that a call would cost more."""
-    return _compiled(function, forceinline=True)
+def inlined_subroutine(function: _Function) -> _Function:
+    """Let kernels contain `function` instead of calling it: for work so short that a call would cost more."""
+    callable_from_kernels: Any = _Subroutine(function, forceinline=True)
+    return callable_from_kernels
 
 
 def _compiled(function: _Function, **options: bool) -> _Function:
@@ -131,10 +132,10 @@ def _say_uncached() -> None:
 class _Subroutine:
     """A Python function that Numba takes for a compiled one where it meets it as a global of a kernel."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], **options: bool) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
-        self.compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+        self.compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.py_func(*args, **kwargs)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 
 __all__ = ["centred_products", "pair_distance", "power_of_two"]
 
@@ -47,7 +47,7 @@ def _centre(points: Any, centred: Any, norms: Any) -> float:
     return scale
 
 
-@kernel
+@subroutine
 def _squared_norm(point: Any) -> Any:
     """Return the squared norm of a point in float64, by four sums that do not wait for each other."""
     first, second, third, fourth, c = 0.0, 0.0, 0.0, 0.0, 0
@@ -63,7 +63,7 @@ def _squared_norm(point: Any) -> Any:
     return (first + second) + (third + fourth)
 
 
-@kernel
+@subroutine
 def power_of_two(points: Any) -> float:
     """Return a power of two that scales the largest coordinate of `points` (n, d) float64 to within 1."""
     # Floats are ordered as their bits are but for the sign, and the largest integer is found on vectors.
@@ -75,7 +75,7 @@ def power_of_two(points: Any) -> float:
     return math.ldexp(1.0, -exponent) if exponent > -960 else 1.0
 
 
-@kernel
+@subroutine
 def pair_distance(points: Any, i: Any, j: Any, single: bool) -> Any:
     """Return the distance of two points in float64, bit for bit the one that `row_distances` gives."""
     # Points of float32 become double one by one.

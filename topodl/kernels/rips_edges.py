@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel
+from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._products import centred_products, pair_distance
 
 __all__ = [
@@ -39,7 +39,7 @@ def doubled(points: Any, largest: float) -> Any:
     return out, usable
 
 
-@kernel
+@subroutine
 def row_distances(
     coordinates: Any, start: Any, point: Any, single: bool, out: Any, place: Any, m: Any
 ) -> None:

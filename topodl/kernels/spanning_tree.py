@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import inlined_kernel, kernel, subroutine
+from topodl.kernels._compile import inlined_subroutine, kernel, subroutine
 from topodl.kernels._products import centred_products, pair_distance, power_of_two
 
 __all__ = ["spanning_tree_of_matrix", "spanning_tree_of_points", "warm_up"]
@@ -100,7 +100,7 @@ def _tree_of_differences(points: Any, single: bool, columns: Any) -> Any:
     return edges, lengths
 
 
-@inlined_kernel
+@inlined_subroutine
 def _full_lanes(n: Any) -> Any:
     return (n + _LANES - 1) & -_LANES
 
@@ -120,7 +120,7 @@ def _start(n: Any) -> Any:
     return vertex, other, best, bits, known, exact, squares, margin
 
 
-@inlined_kernel
+@inlined_subroutine
 def _offer(newest: Any, squares: Any, n: Any, relative: float, margin: Any, other: Any, best: Any) -> Any:
     """Let the `newest` vertex of the tree offer edges; return how many are left in doubt."""
     name, doubts = np.int32(newest), np.int32(0)
@@ -161,7 +161,7 @@ def _settle(
     return doubts
 
 
-@inlined_kernel
+@inlined_subroutine
 def _exact_length(points: Any, single: bool, k: Any, vertex: Any, other: Any, known: Any, exact: Any) -> Any:
     """Return the length of the edge at place `k`, evaluated at most once."""
     if known[k] != other[k]:
@@ -170,7 +170,7 @@ def _exact_length(points: Any, single: bool, k: Any, vertex: Any, other: Any, kn
     return exact[k]
 
 
-@inlined_kernel
+@inlined_subroutine
 def _closest(
     points: Any,
     single: bool,
@@ -207,12 +207,12 @@ def _closest(
     return first
 
 
-@inlined_kernel
+@inlined_subroutine
 def _record(a: Any, b: Any, length: Any, edges: Any, lengths: Any, step: Any) -> None:
     edges[step, 0], edges[step, 1], lengths[step] = min(a, b), max(a, b), length
 
 
-@inlined_kernel
+@inlined_subroutine
 def _squared_distances(columns: Any, point: Any, out: Any, n: Any) -> None:
     """Write the squared distances of `point` to the first `n` columns to `out`."""
     odd, first = len(point) % 2, point[0]
