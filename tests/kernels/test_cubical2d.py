@@ -25,7 +25,7 @@ def pairs_of(image: np.ndarray, by_cells: bool, dims: tuple[int, ...] = (0, 1)) 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(data=st.data())
 def test_equals_matrix_reduction_with_ties_and_infinities(by_cells, dtype, data):
-    values = st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 0.5, 1.0, 3e38, np.inf])
+    values = st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 0.5, 1.0, 2.0**127, np.inf])
     image = data.draw(arrays(dtype, SIZES, elements=values))
     assert pairs_of(image, by_cells) == cubical_pairs(image, by_cells)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import trapezoid
 from torch import nn
 
 import topodl
@@ -179,10 +180,8 @@ def test_weighted_and_smooth_variants():
     torch.testing.assert_close(layer(x, edges, weights=weights)[0], expected)
     plain = layer(x, edges)[0].numpy()
     smooth = layer.set_params(smooth=True).double()(x, edges)[0].numpy()
-    mean = np.trapezoid(plain, thresholds.numpy()) / 2.6
-    expected = [
-        np.trapezoid((plain - mean[:, None])[:, : k + 1], thresholds[: k + 1].numpy()) for k in range(9)
-    ]
+    mean = trapezoid(plain, thresholds.numpy()) / 2.6
+    expected = [trapezoid((plain - mean[:, None])[:, : k + 1], thresholds[: k + 1].numpy()) for k in range(9)]
     np.testing.assert_allclose(smooth, np.stack(expected, 1), atol=1e-6)
     np.testing.assert_allclose(smooth[:, -1], 0.0, atol=1e-6)
 
