@@ -118,7 +118,12 @@ def _published_transforms(soft: bool) -> Any:
             mt.RandScaleIntensityd(image, factors=0.25, prob=0.15),
             mt.RandScaleIntensityFixedMeand(image, factors=0.25, preserve_range=True, prob=0.15),
             mt.RandSimulateLowResolutiond(
-                image, prob=0.25, zoom_range=(0.5, 1.0), downsample_mode="bilinear", upsample_mode="nearest"
+                image,
+                prob=0.25,
+                zoom_range=(0.5, 1.0),
+                downsample_mode="bilinear",
+                upsample_mode="nearest",
+                align_corners=None,  # for nearest neighbours MONAI before 1.6 takes nothing else
             ),
             mt.RandAdjustContrastd(image, prob=0.1, gamma=gamma, invert_image=True, retain_stats=True),
             mt.RandAdjustContrastd(image, prob=0.1, gamma=gamma, retain_stats=True),
