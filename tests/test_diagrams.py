@@ -2,6 +2,7 @@ import copy
 import multiprocessing
 import pickle
 import pydoc
+import weakref
 
 import gudhi
 import gudhi.representations
@@ -383,3 +384,12 @@ def test_integers_of_selected_bars_are_made_once_when_they_are_asked_for():
     torch.testing.assert_close(finite.death_cells, whole.death_cells[kept])
     assert finite.death_cells is finite.death_cells
     assert pickle.loads(pickle.dumps(whole.finite())).samples.tolist() == whole.finite().samples.tolist()
+
+
+def test_detached_diagrams_let_go_of_the_graph():
+    points = torch.rand(2, 9, 2, requires_grad=True) * 1.0  # saved for the backward pass
+    kept = topodl.rips_persistence(points).finite().dim(0).detach()
+    gone = weakref.ref(points)
+    del points
+    assert gone() is None
+    assert len(kept.death_cells) == len(kept.deaths)

@@ -33,7 +33,8 @@ __all__ = ["Diagrams", "EssentialPolicy"]
 EssentialPolicy = Literal["drop", "keep", "clamp"]
 _VALUES = ("births", "deaths")
 _SHAPE = ("n_samples", "homology_dims")
-_TENSORS = (*_VALUES, "dims", "samples", "birth_cells", "death_cells")
+_INTEGERS = ("dims", "samples", "birth_cells", "death_cells")
+_TENSORS = (*_VALUES, *_INTEGERS)
 _Tensor = TypeVar("_Tensor", torch.Tensor, torch.Tensor | None)
 
 
@@ -145,16 +146,15 @@ class Diagrams:
                 setattr(self, name, value[order])
 
     @classmethod
-    def _from(cls, source: Callable[[str], Any], **known: Any) -> Diagrams:
-        """Return diagrams of what is `known` and the tensors that `source` gives by name, unchecked."""
+    def _from(cls, integers: Callable[[str], Any], **known: Any) -> Diagrams:
+        """Return diagrams of what is `known`, unchecked; `integers` gives the other tensors by name."""
         new, compiling = cls.__new__(cls), torch.compiler.is_compiling()
+        if compiling:
+            known = {name: integers(name) for name in _INTEGERS if name not in known} | known
+        else:
+            new._source = integers
         for name, value in known.items():
             setattr(new, name, value)
-        for name in _TENSORS if compiling else _VALUES:
-            if name not in known:
-                setattr(new, name, source(name))
-        if not compiling:
-            new._source = source
         return new
 
     def _with(self, **changes: Any) -> Diagrams:
@@ -172,15 +172,14 @@ class Diagrams:
         if not isinstance(index, slice) and index.dtype == torch.bool:
             # Once for all: selecting by a mask looks for them each time.
             index = true_range(index.numpy()) if on_host(index) else true_positions(index)
+        whole = self._with(births=None, deaths=None)  # or the graph of the gradient would live on with it
 
         def taken(name: str) -> torch.Tensor | None:
-            value = getattr(self, name)
-            if value is None:
-                return None
-            return value[index] if isinstance(index, slice) else value.index_select(0, index)
+            return _selected(getattr(whole, name), index)
 
-        shape = {name: getattr(self, name) for name in _SHAPE}
-        return Diagrams._from(taken, **(shape | changes))
+        known = {name: _selected(getattr(self, name), index) for name in _VALUES}
+        known |= {name: getattr(self, name) for name in _SHAPE}
+        return Diagrams._from(taken, **(known | changes))
 
     # Jaggedness
 
@@ -498,6 +497,12 @@ class Diagrams:
             parts.append(f"H{k}: {_count(bars, 'bar')}" + (f", {never} essential" if never else ""))
         parts.append(f"{str(self.dtype).removeprefix('torch.')}, {self.device}")
         return f"Diagrams({'; '.join(parts)}{', grad' if self.requires_grad else ''})"
+
+
+def _selected(value: torch.Tensor | None, index: slice | torch.Tensor) -> torch.Tensor | None:
+    if value is None:
+        return None
+    return value[index] if isinstance(index, slice) else value.index_select(0, index)
 
 
 def _count(n: int, noun: str) -> str:
