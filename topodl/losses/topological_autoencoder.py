@@ -7,6 +7,7 @@ the trees; gradients pass through 2 (B − 1) edges alone.
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -217,7 +218,8 @@ def topological_autoencoder_loss(
     Raises
     ------
     InputError
-        If an option is unusable, batch sizes differ or are 0, or a value is NaN or infinite.
+        If an option is unusable, batch sizes differ or are 0, a value is NaN or infinite, or distances of
+        inputs overflow.
 
     Examples
     --------
@@ -283,6 +285,8 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
     wants_gradient = points.requires_grad and torch.is_grad_enabled()
     if normalisation == "max":
         scale = distances.max()
+        if not math.isfinite(scale):
+            raise fail(_NAME, "x", f"has distances that overflow {x.dtype}", "values of moderate size")
         if wants_gradient and metric == "euclidean":
             widest = torch.stack(torch.unravel_index(distances.argmax(), distances.shape))[:, None]
             scale = _lengths(points, widest)[0]
