@@ -86,6 +86,18 @@ def test_volumes_are_taken_or_refused_in_one_line(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_order_in_memory_does_not_matter(name):
+    logits, labels = sample(2, size_for(name))
+    backwards = [
+        x.permute(*range(x.ndim)[::-1]).contiguous().permute(*range(x.ndim)[::-1]) for x in (logits, labels)
+    ]
+    transposed = [x.mT.contiguous().mT for x in (logits, labels)]
+    loss, expected = make(name), value_and_gradient(make(name), logits, labels)
+    for others in (backwards, transposed, [logits, transposed[1]], [transposed[0], labels]):
+        torch.testing.assert_close(value_and_gradient(loss, *others), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("fill", [0, 1])
 def test_empty_and_full_targets_and_predictions(name, fill):
     logits, labels = sample(2, size_for(name))

@@ -29,7 +29,8 @@ def thin(mask: NDArray[np.bool_], iterations: int | None = None, corner: bool = 
     A pixel with at most one neighbour when an iteration begins is an end and stays.
     """
     box = mask[None] if mask.ndim == 2 else mask
-    padded = np.pad(box, ((0, 0) if mask.ndim == 2 else (1, 1), (1, 1), (1, 1))).astype(np.uint8)
+    padded = np.pad(box, ((0, 0) if mask.ndim == 2 else (1, 1), (1, 1), (1, 1)))
+    padded = padded.astype(np.uint8, order="C")  # np.pad keeps another order, and ravel would copy
     offsets = neighbour_offsets(padded.shape)
     rounds = padded.size if iterations is None else iterations
     table, masks = simple_point_table(corner), space_masks()

@@ -38,7 +38,8 @@ def warp(
     """
     flat = mask.ndim == 2
     box = mask[None] if flat else mask
-    padded = np.pad(box, ((0, 0) if flat else (1, 1), (1, 1), (1, 1))).astype(np.uint8)
+    padded = np.pad(box, ((0, 0) if flat else (1, 1), (1, 1), (1, 1)))
+    padded = padded.astype(np.uint8, order="C")  # np.pad keeps another order, and ravel would copy
     if skip_border:
         at_border = [
             (i == 0) | (i == n - 1)
