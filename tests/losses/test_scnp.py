@@ -58,3 +58,29 @@ def test_rejects_windows_that_are_not_odd(neighbourhood):
 def test_rejects_a_loss_of_probabilities():
     with pytest.raises(InputError, match="takes logits"):
         SCNP(CEDiceLoss(activation="none"))
+
+
+def test_small_logits_of_one_channel():
+    labels = torch.zeros(1, 2, 8, dtype=torch.long)
+    logits = torch.full((1, 1, 2, 8), -1.0)
+    logits[..., ::2] = 0.5  # the worst logit is 0.5 everywhere
+    torch.testing.assert_close(SCNP()(logits, labels), CEDiceLoss()(torch.full_like(logits, 0.5), labels))
+    logits[..., 1::2] = 0.25
+    with pytest.raises(InputError, match="looks like probabilities"):
+        SCNP()(logits, labels)
+    expected = CEDiceLoss(activation="sigmoid")(torch.full_like(logits, 0.5), labels)
+    torch.testing.assert_close(SCNP(CEDiceLoss(activation="sigmoid"))(logits, labels), expected)
+    torch.testing.assert_close(SCNP(SCNP(activation="sigmoid"))(logits, labels), expected)
+    with pytest.raises(InputError, match="activation is 'none'"):
+        scnp_logits(logits, labels, activation="none")
+
+
+def test_options_belong_to_the_wrapped_loss():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 2, 6, 7), torch.randint(2, (2, 6, 7))
+    wrapped = SCNP(CEDiceLoss(reduction="none", ce_weight=0.5), neighbourhood=5)
+    torch.testing.assert_close(
+        SCNP(reduction="none", ce_weight=0.5, neighbourhood=5)(logits, labels), wrapped(logits, labels)
+    )
+    with pytest.raises(TypeError, match="give the option 'ce_weight' to the loss"):
+        SCNP(CEDiceLoss(), ce_weight=0.5)

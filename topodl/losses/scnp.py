@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_number, fail
+from topodl._checks import check_choice, check_number, fail
 from topodl.kernels._pool import map_batch
 from topodl.kernels.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._input import SegmentationBatch, full_precision
+from topodl.losses._input import Activation, SegmentationBatch, full_precision
 from topodl.losses._targets import TargetParts
 from topodl.losses.ce_dice import CEDiceLoss
 
@@ -28,6 +28,7 @@ def scnp_logits(
     target: torch.Tensor,
     *,
     neighbourhood: int = 3,
+    activation: Activation = "auto",
     ignore_index: int | None = None,
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
@@ -44,6 +45,8 @@ def scnp_logits(
         Labels in [0, C), in {0, 1} for one channel.
     neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
+    activation : {"auto", "softmax", "sigmoid"}, default="auto"
+        What will turn the result into probabilities; "sigmoid" vouches for small logits of one channel.
     ignore_index : int, optional
         Label of pixels that keep their logits and are nobody's neighbour.
     mask : Tensor of shape (B, 1, *S) or (B, *S), optional
@@ -74,7 +77,10 @@ def scnp_logits(
     check_number(name, "neighbourhood", neighbourhood, low=1, integer=True)
     if neighbourhood % 2 == 0:
         raise fail(name, "neighbourhood", f"is {neighbourhood}", "an odd integer")
-    batch = SegmentationBatch.read(name, logits, target, ignore_index=ignore_index, mask=mask)
+    check_choice(name, "activation", activation, ("auto", "softmax", "sigmoid"))
+    batch = SegmentationBatch.read(
+        name, logits, target, activation=activation, ignore_index=ignore_index, mask=mask
+    )
     if batch.logits.device.type == "cpu":
         return _gather_worst(batch, neighbourhood // 2)
     return _pool_worst(batch, neighbourhood)
@@ -120,9 +126,13 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         Takes the new logits; by default `CEDiceLoss`.
     neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
+    **options
+        Of `CEDiceLoss`, where no `loss` is given.
 
     Raises
     ------
+    TypeError
+        For options beside a `loss`, which has its own.
     InputError
         If the window is not odd, or `loss` takes probabilities.
 
@@ -139,33 +149,39 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     torch.Size([])
     """
 
-    def __init__(self, loss: SegmentationLoss | None = None, *, neighbourhood: int = 3) -> None:
+    def __init__(
+        self, loss: SegmentationLoss | None = None, *, neighbourhood: int = 3, **options: Any
+    ) -> None:
         torch.nn.Module.__init__(self)
-        self.loss = CEDiceLoss() if loss is None else loss
+        if loss is not None and options:
+            raise TypeError(f"SCNP: give the option {min(options)!r} to the loss that it wraps")
+        self.loss = CEDiceLoss(**options) if loss is None else loss
         if self.loss.options.get("activation") == "none":
             raise fail("SCNP", "loss", "takes probabilities", "a loss that takes logits")
         check_number("SCNP", "neighbourhood", neighbourhood, low=1, integer=True)
         self.neighbourhood = neighbourhood
         self.options = self.loss.options
 
-    def forward(
+    def _evaluate(
         self,
         logits: torch.Tensor,
         target: torch.Tensor,
-        *,
-        mask: torch.Tensor | None = None,
-        precomputed: TargetParts | None = None,
-        topology: bool = True,
+        mask: torch.Tensor | None,
+        precomputed: TargetParts | None,
+        topology: bool,
+        activation: Activation,
     ) -> torch.Tensor:
-        """Return the loss of the worst logits nearby; the arguments are those of every loss."""
         worst = scnp_logits(
             logits,
             target,
             neighbourhood=self.neighbourhood,
-            ignore_index=self.options.get("ignore_index"),
+            activation=activation,
+            ignore_index=self.options["ignore_index"],
             mask=mask,
         )
-        return self.loss(worst, target, mask=mask, precomputed=precomputed, topology=topology)
+        if activation == "auto":  # the worst logits of one channel may all lie in [0, 1]
+            activation = "sigmoid" if logits.shape[1] == 1 else "softmax"
+        return self.loss._evaluate(worst, target, mask, precomputed, topology, activation)
 
     def precompute(
         self, target: torch.Tensor, *, mask: torch.Tensor | None = None
