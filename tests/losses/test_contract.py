@@ -311,6 +311,44 @@ def test_deep_supervision_sums_weighted_heads():
     np.testing.assert_allclose(7 * np.array(topomortar_head_weights(7))[:3], [1, 0.252, 0.126], atol=1e-3)
 
 
+def test_deep_supervision_refuses_what_does_not_fit_by_name():
+    torch.manual_seed(0)
+    heads, labels = torch.randn(2, 3, 2, 8, 12), torch.randint(2, (2, 8, 12))
+    loss = DeepSupervisionLoss(ClDiceLoss(iterations=1))
+    with pytest.raises(InputError, match=r"heads\[0\] has shape \(2, 2, 8, 12\); .* at most .*\(12, 8\)"):
+        loss(heads, labels.mT)
+    with pytest.raises(InputError, match=r"target has shape \(2, 2, 8, 12\)"):
+        loss(heads[..., ::2, ::2], heads[:, 0])
+    with pytest.raises(InputError, match=r"mask has shape \(8, 12\)"):
+        loss(heads, labels, mask=labels[0])
+    with pytest.raises(InputError, match=r"heads\[1\] has shape \(2, 2, 8\)"):
+        loss([heads[:, 0], heads[:, 1, ..., 0]], labels)
+    with pytest.raises(TypeError, match=r"heads\[0\] is a int"):
+        loss([1], labels)
+    with pytest.raises(TypeError, match="heads is a NoneType"):
+        loss(None, labels)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"mosin"}))
+def test_volumes_of_one_layer(name):
+    if 3 not in registry[name].spatial_dims:
+        return
+    loss = make(name)
+    logits, labels = sample(2, (1, 9, 12))
+    expected = loss(logits, labels)
+    torch.testing.assert_close(DeepSupervisionLoss(loss, [1.0])(logits[:, None], labels), expected)
+    torch.testing.assert_close(loss(logits, labels, precomputed=loss.precompute(labels[:, None])), expected)
+
+
+@pytest.mark.parametrize("name", ["topo_loss", "topo_grad"])
+def test_betti_numbers_of_other_labels_are_refused(name):
+    loss = make(name)
+    logits, labels = sample(2, (1, 9, 12))
+    for parts in (loss.precompute(labels), loss.precompute(labels[:1, None]), {}):
+        with pytest.raises(InputError, match=r"precomputed has .* expected 'betti' of shape \(2, classes"):
+            loss(logits, labels, precomputed=parts)
+
+
 def corner_case(case):
     """Return sharp logits and a label that differ in one pixel, which matters only where corners do not."""
     label = torch.zeros(1, 12, 12, dtype=torch.long)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from topodl._checks import fail
 from topodl._segments import offsets_of, position_in_segment, segment_sum
 from topodl.losses._input import SegmentationBatch
 from topodl.losses._targets import TargetParts
@@ -124,6 +125,13 @@ def label_betti(
 
 def take_betti(batch: SegmentationBatch, parts: TargetParts, channels: range) -> torch.Tensor:
     """Return the Betti numbers of `channels` in the labels, (B, C, windows, dimensions)."""
+    n_dims = batch.labels.ndim - 1
+    if "betti" not in parts or parts["betti"].shape[0::3] != (len(batch.labels), n_dims):
+        came = {name: tuple(part.shape) for name, part in parts.items()}
+        expected = (
+            f"'betti' of shape ({len(batch.labels)}, classes, windows, {n_dims}) (the loss's own precompute)"
+        )
+        raise fail(batch.function, "precomputed", f"has {came}", expected)
     betti = parts["betti"].clamp_min(0)
     wanted = batch.label_of(channels.stop - 1) + 1
     missing = max(wanted - betti.shape[1], 0)

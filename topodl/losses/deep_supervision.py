@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, check_tensor, fail
 from topodl.losses._base import SegmentationLoss
 
 __all__ = ["DeepSupervisionLoss", "topomortar_head_weights"]
@@ -109,11 +109,14 @@ class DeepSupervisionLoss(torch.nn.Module):
         Raises
         ------
         InputError
-            If there is no weight for a head, or the loss refuses a head.
+            If there is no weight for a head, a head is larger than the target, or the loss refuses a head.
         """
         outputs = _split_heads(heads)
         weights = self._weights_of(len(outputs))
-        size = tuple(target.shape[-(outputs[0].ndim - 2) :])
+        target = _with_channel("target", target, outputs[0])
+        mask = None if mask is None else _with_channel("mask", mask, outputs[0])
+        size = tuple(target.shape[2:])
+        _check_sizes(outputs, size)
         total: torch.Tensor | None = None
         for i, (weight, output) in enumerate(zip(weights, outputs, strict=True)):
             if weight == 0:
@@ -151,13 +154,40 @@ def _split_heads(heads: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Ten
                 "shape (B, heads, C, *S), or a sequence of (B, C, *S)",
             )
         return list(heads.unbind(1))
+    if not isinstance(heads, Sequence):
+        raise TypeError(f"DeepSupervisionLoss: heads is a {type(heads).__name__}; expected tensors")
     if len(heads) == 0:
         raise fail("DeepSupervisionLoss", "heads", "is empty", "at least one head")
-    return list(heads)
+    return [check_tensor("DeepSupervisionLoss", f"heads[{i}]", head) for i, head in enumerate(heads)]
+
+
+def _with_channel(argument: str, values: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    """Return labels (B, *S) as (B, 1, *S); for volumes of one layer, only the heads tell which they are."""
+    check_tensor("DeepSupervisionLoss", argument, values)
+    with_channel = values[:, None] if values.ndim == output.ndim - 1 else values
+    if with_channel.ndim != output.ndim or with_channel.shape[1] != 1:
+        raise fail(
+            "DeepSupervisionLoss",
+            argument,
+            f"has shape {tuple(values.shape)}",
+            f"shape (B, 1, *S) or (B, *S) for heads of shape {tuple(output.shape)}",
+        )
+    return with_channel
+
+
+def _check_sizes(outputs: list[torch.Tensor], size: tuple[int, ...]) -> None:
+    for i, output in enumerate(outputs):
+        sides = tuple(output.shape[2:])
+        if len(sides) != len(size) or any(side > whole for side, whole in zip(sides, size, strict=True)):
+            raise fail(
+                "DeepSupervisionLoss",
+                f"heads[{i}]",
+                f"has shape {tuple(output.shape)}",
+                f"shape (B, C, *S), S at most the target's {size}",
+            )
 
 
 def _shrink(values: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """Return the pixels of `values` nearest to those of `output`, (B, 1, *S_i)."""
     size = output.shape[2:]
-    values = values.reshape(len(values), 1, *values.shape[-len(size) :])
     return F.interpolate(values.to(torch.float64), size=size, mode="nearest-exact").to(values.dtype)
