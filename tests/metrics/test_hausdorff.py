@@ -30,6 +30,14 @@ def test_equals_all_pairs_in_volumes(pair, spacing):
     assert value == pytest.approx(naive.hausdorff_distance_95(*pair, spacing), abs=1e-12)
 
 
+def test_transposed_and_distant_masks():
+    preds, target = torch.zeros(2, 1, 40, 90)
+    preds[:, 3:5, 2:4], target[:, 30:39, 80:83] = 1, 1
+    expected = naive.hausdorff_distance_95(preds[0].numpy() > 0, target[0].numpy() > 0, (2.0, 0.1))
+    for p, t in ((preds, target), (preds.mT.contiguous().mT, target.mT.contiguous().mT)):
+        assert hausdorff_distance_95(p, t, spacing=(2.0, 0.1)).item() == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("convention", ["standard", "topomortar"])
 def test_one_empty_mask_gives_the_diagonal(convention):
     empty, full = torch.zeros(1, 512, 512), torch.ones(1, 512, 512)

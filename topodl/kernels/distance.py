@@ -26,8 +26,9 @@ def distance_to_other(
     `mask` (H, W) or (D, H, W); infinite where all pixels are of one kind.
     """
     if mask.ndim == 2:
+        mask = np.ascontiguousarray(mask)  # the kernels are compiled for one order
         dy, dx = (1.0, 1.0) if spacing is None else map(float, spacing)
-        return _search_rows(mask, pixels, _column_distances(mask, dy), dx)
+        return _search_rows(mask, pixels, _column_distances(mask), dy, dx)
     if mask.all() or not mask.any():
         return np.full(len(pixels), np.inf)
     out = np.zeros(mask.size)
@@ -39,8 +40,8 @@ def distance_to_other(
 
 
 @kernel
-def _column_distances(mask: Any, spacing: float) -> Any:
-    """Return the distance of each pixel to the nearest of the other kind in its column."""
+def _column_distances(mask: Any) -> Any:
+    """Return the distance of each pixel to the nearest of the other kind in its column, in pixels."""
     height, width = mask.shape
     distance = np.empty((height, width), np.float32)
     for x in range(width):
@@ -54,23 +55,23 @@ def _column_distances(mask: Any, spacing: float) -> Any:
             same = mask[y, x] == mask[y + 1, x]
             below = distance[y + 1, x] + 1 if same else np.float32(1)
             distance[y, x] = min(distance[y, x], below)
-    return distance * np.float32(spacing) if spacing != 1 else distance
+    return distance
 
 
 @kernel
-def _search_rows(mask: Any, pixels: Any, column: Any, spacing: float) -> Any:
+def _search_rows(mask: Any, pixels: Any, column: Any, dy: float, dx: float) -> Any:
     width = mask.shape[1]
     out = np.empty(len(pixels), np.float64)
     for i in range(len(pixels)):
         y, x = pixels[i] // width, pixels[i] % width
         own = mask[y, x]
-        best: Any = np.float64(column[y, x]) ** 2
+        best: Any = (dy * column[y, x]) ** 2
         step = 1
-        while step < width and (step * spacing) ** 2 < best:
-            across = (step * spacing) ** 2
+        while step < width and (step * dx) ** 2 < best:
+            across = (step * dx) ** 2
             for other in (x - step, x + step):
                 if 0 <= other < width:
-                    down = np.float64(column[y, other]) if mask[y, other] == own else 0.0
+                    down = dy * column[y, other] if mask[y, other] == own else 0.0
                     best = min(best, across + down * down)
             step += 1
         out[i] = np.sqrt(best)

@@ -1,6 +1,7 @@
 """HD95: the 95th percentile of the distances between two masks' borders.
 
-Border pixels, pooling and percentile are those of medpy's ``hd95``. Cost: two distance transforms an image.
+Border pixels, pooling and percentile are those of medpy's ``hd95``. Cost: linear in the pixels, plus the
+distances of the border pixels in the plane; two distance transforms a volume.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_spacing
+from topodl.kernels.distance import distance_to_other
 from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
 
@@ -82,10 +84,15 @@ def hausdorff_distance_95(
 
 
 def _percentile_95(p: Mask, t: Mask, sampling: tuple[float, ...]) -> float:
-    border_p, border_t = _border(p), _border(t)
-    to_t = ndimage.distance_transform_edt(~border_t, sampling=sampling)[border_p]
-    to_p = ndimage.distance_transform_edt(~border_p, sampling=sampling)[border_t]
-    return float(np.percentile(np.concatenate([to_t, to_p]), 95))
+    (box,) = ndimage.find_objects((p | t).astype(np.int8))
+    border_p, border_t = _border(p[box]), _border(t[box])
+    # where both borders run the distance is 0
+    away = [
+        distance_to_other(goal, np.flatnonzero(start & ~goal), sampling)
+        for start, goal in ((border_p, border_t), (border_t, border_p))
+    ]
+    shared = np.zeros(2 * np.count_nonzero(border_p & border_t))
+    return float(np.percentile(np.concatenate([*away, shared]), 95))
 
 
 def _border(mask: Mask) -> Mask:
