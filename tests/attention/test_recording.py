@@ -103,6 +103,59 @@ def test_cross_attention_is_kept_as_a_map_and_left_out_of_features():
         recorder.attention()
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_cross_attention_between_equal_lengths_is_left_out_of_features(masked):
+    model, inputs, _ = hugging_face("t5")
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    inputs |= {"decoder_input_ids": ids.flip(1)} | ({"decoder_attention_mask": mask} if masked else {})
+    with torch.no_grad(), record(model) as maps, record(model, features=TOPOLOGY) as recorder:
+        model(**inputs)
+    encoder_maps, decoder_maps = maps.attention().chunk(2, 1)
+    expected = [TOPOLOGY(encoder_maps, mask), TOPOLOGY(decoder_maps, mask if masked else None)]
+    torch.testing.assert_close(recorder.features(), torch.cat(expected, 1))
+
+
+class Wrapper(nn.Module):
+    """A classifier that hides the names of its encoder's arguments."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(16, 2)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.head(self.encoder(batch["ids"], batch["mask"]).last_hidden_state)
+
+
+def test_mask_and_ids_are_those_that_the_inner_model_is_called_with():
+    model, inputs, _ = hugging_face("bert")
+    ids, mask = inputs.values()
+    topology = AttentionTopology(("barcode.h0.sum", "sink"), token_classes={"low": list(range(50))})
+    with torch.no_grad(), record(model, features=topology) as direct:
+        model(**inputs)
+    with torch.no_grad(), record(Wrapper(model), features=topology) as wrapped:
+        wrapped.model({"ids": ids, "mask": mask})
+    torch.testing.assert_close(wrapped.features(), direct.features(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["DebertaV2", "RoFormer", "XLM"])
+def test_models_that_return_probabilities_only_if_asked(name):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
+    small = {"emb_dim": 16, "n_layers": 2, "n_heads": 4} if name == "XLM" else small
+    model = getattr(transformers, f"{name}Model")(
+        getattr(transformers, f"{name}Config")(vocab_size=99, **small)
+    )
+    ids, mask = tokens(7, 4, 1)
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    with torch.no_grad():
+        before, asked = model.eval()(**inputs), model(**inputs, output_attentions=True)
+        with record(model) as recorder:
+            during = model(**inputs)
+    assert_same(before, during, exact=True)
+    torch.testing.assert_close(recorder.attention(), torch.stack(asked.attentions, 1), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
@@ -143,6 +196,31 @@ def test_multihead_attention_returns_what_was_asked(need_weights, average):
 
 # How inductor rounds differs from eager mode; what is recorded runs uncompiled.
 BACKENDS = {"eager": 1e-6, "aot_eager": 1e-6, "inductor": 1e-5}
+
+
+def test_hooks_and_recorders_from_before_see_what_was_asked():
+    torch.manual_seed(0)
+    attention, x, seen = nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.randn(2, 5, 8), []
+    attention.register_forward_hook(lambda module, args, output: seen.append(output[1]))
+    with record(attention) as maps, record(attention, features=TOPOLOGY) as features:
+        _, weights = attention(x, x, x, need_weights=False)
+    assert weights is None
+    assert seen == [None]
+    torch.testing.assert_close(features.features(), TOPOLOGY(maps.attention()))
+
+
+def test_queries_without_any_key_keep_their_output():
+    model, x, padding = encoder(enable_nested_tensor=False), torch.randn(3, 6, 16), torch.zeros(3, 6).bool()
+    padding[0], padding[1, :2] = True, True
+    causal = torch.ones(6, 6).triu(1).bool()
+    for mask in (None, causal):
+        before = model(x, mask=mask, src_key_padding_mask=padding)
+        with record(model, features=TOPOLOGY) as recorder:
+            during = model(x, mask=mask, src_key_padding_mask=padding)
+        assert before.isfinite().all()
+        assert_same(before, during, exact=False)
+        assert recorder.features().isfinite().all()
+        assert not recorder.features()[0].any()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import nn
 
 from topodl.errors import InputError
 
-__all__ = ["Sink", "is_cross_attention", "tap"]
+__all__ = ["Sink", "innermost", "is_cross_attention", "is_hugging_face_model", "tap"]
 
 # Takes the module's name, the probabilities (B, heads, queries, keys), and which keys are real where known.
 Sink = Callable[[str, torch.Tensor, torch.Tensor | None], None]
@@ -28,6 +28,17 @@ _CROSS = re.compile(r"cross|EncDecAttention|multihead_attn|encoder_attn", re.IGN
 def is_cross_attention(name: str) -> bool:
     """Tell by its name whether a module attends to another sequence than its own."""
     return _CROSS.search(name) is not None
+
+
+def is_hugging_face_model(module: nn.Module) -> bool:
+    """Tell whether a module is a model of the transformers library, or one inside another such model."""
+    return hasattr(module, "set_attn_implementation") and hasattr(module, "config")
+
+
+def innermost(scopes: Iterable[str], name: str) -> str | None:
+    """Return the longest of the module names `scopes` that the module `name` lies in."""
+    around = [scope for scope in scopes if not scope or name.startswith(f"{scope}.")]
+    return max(around, key=len, default=None)
 
 
 @contextmanager
@@ -94,19 +105,24 @@ def _tap_multihead(name: str, module: nn.MultiheadAttention, sink: Sink, stack: 
         asked.append((given["need_weights"], given["average_attn_weights"], given["key_padding_mask"]))
         return (), given | {"need_weights": True, "average_attn_weights": False}
 
-    def after(_: nn.Module, args: Any, output: tuple[torch.Tensor, torch.Tensor]) -> Any:
+    def after(
+        _: nn.Module, args: Any, kwargs: dict[str, Any], output: tuple[torch.Tensor, torch.Tensor]
+    ) -> Any:
         out, weights = output
         needed, averaged, padding = asked.pop()
         batched = weights if weights.ndim == 4 else weights[None]
         if padding is not None:
             padding = (padding if padding.dtype == torch.bool else padding < 0).view(len(batched), -1)
         sink(name, batched, None if padding is None else ~padding)
-        if not needed:
-            return out, None
-        return out, weights.mean(-3) if averaged else weights
+        if needed:
+            return out, weights.mean(-3) if averaged else weights
+        if bool(weights.detach().isnan().any()):  # a query without any key, which the fused form gives zeros
+            return module.forward(**kwargs | {"need_weights": False})
+        return out, None
 
     stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
-    stack.callback(module.register_forward_hook(after).remove)
+    # First of all hooks, so that the others, and recorders opened before, see what was asked for.
+    stack.callback(module.register_forward_hook(after, prepend=True, with_kwargs=True).remove)
 
 
 def _blank_padding(module: Any, args: Any, kwargs: dict[str, Any], output: torch.Tensor) -> Any:
@@ -157,7 +173,7 @@ def _hugging_face_modules(
     before: list[tuple[str, Any, str]] = [
         (name, module, module.config._attn_implementation)
         for name, module in model.named_modules()
-        if hasattr(module, "set_attn_implementation") and hasattr(module, "config")
+        if is_hugging_face_model(module)
     ]
     if not before:
         return []
@@ -166,46 +182,56 @@ def _hugging_face_modules(
         if implementation != "eager":
             switched[name or type(module).__name__] = str(implementation)
             module.set_attn_implementation("eager")
+    owners = {name: module for name, module, _ in before}
     names = []
     latest: list[torch.Tensor | None] = [None]
     for name, module in model.named_modules():
-        if "Attention" not in type(module).__name__ or isinstance(module, nn.MultiheadAttention):
+        owner = innermost(owners, name)
+        if "Attention" not in type(module).__name__ or owner is None:
             continue
-        if not wanted(name):
-            continue
-
-        asked = _ask_for_probabilities(module, stack)
+        asked = _ask_for_probabilities(module, owners[owner], stack)
 
         def after(
             module: nn.Module, args: Any, output: Any, name: str = name, asked: list[bool] = asked
         ) -> Any:
             weights = _probabilities(output)
-            # A wrapper hands on the very tensor of the module inside it.
+            # A wrapper hands on the very tensor of the module inside it, whose name says what it is.
             if weights is not None and weights is not latest[0]:
                 latest[0] = weights
-                _refuse_dropout(name, module, _dropout_rate(module))
-                sink(name, weights, None)
-            return output[:-1] if asked[0] else None
+                if wanted(name):
+                    _refuse_dropout(name, module, _dropout_rate(module))
+                    sink(name, weights, None)
+            return _as_if_not_asked(output) if asked[0] else None
 
-        stack.callback(module.register_forward_hook(after).remove)
-        names.append(name)
+        stack.callback(module.register_forward_hook(after, prepend=True).remove)
+        names += [name] if wanted(name) else []
     return names
 
 
-def _ask_for_probabilities(module: nn.Module, stack: ExitStack) -> list[bool]:
-    """Have T5 and its kin, before transformers 5.15, return probabilities, which they do only if asked.
+def _ask_for_probabilities(module: nn.Module, owner: nn.Module, stack: ExitStack) -> list[bool]:
+    """Have a module return probabilities that does so only if asked, as in models such as DeBERTa.
 
-    Returns whether they were asked in the latest call, so that their callers need not see what they return.
+    Those whose outputs transformers itself records by hooks need not be asked. Returns whether the latest
+    call had to be, so that its caller need not see what comes.
     """
     asked = [False]
+    signature = inspect.signature(module.forward)
 
     def before(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        asked[0] = not kwargs.get("output_attentions")
-        return args, {**kwargs, "output_attentions": True}
+        bound = signature.bind(*args, **kwargs)
+        asked[0] = not bound.arguments.get("output_attentions")
+        bound.arguments["output_attentions"] = True
+        return bound.args, bound.kwargs
 
-    if {"position_bias", "output_attentions"} <= inspect.signature(module.forward).parameters.keys():
+    if "output_attentions" in signature.parameters and not getattr(owner, "_can_record_outputs", None):
         stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
     return asked
+
+
+def _as_if_not_asked(output: Any) -> Any:
+    if type(output) is not tuple or not isinstance(output[-1], torch.Tensor) or output[-1].ndim < 4:
+        return None
+    return output[:-1] if len(output) > 2 else (*output[:-1], None)
 
 
 def _put_back(before: list[tuple[str, Any, str]]) -> None:

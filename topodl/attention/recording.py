@@ -10,6 +10,7 @@ import inspect
 import logging
 import re
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from torch import nn
 
 from topodl._checks import fail
 from topodl.attention._maps import as_batch
-from topodl.attention._sources import is_cross_attention, tap
+from topodl.attention._sources import innermost, is_cross_attention, is_hugging_face_model, tap
 from topodl.attention.topology import AttentionTopology
 from topodl.errors import InputError
 
@@ -89,7 +90,8 @@ class AttentionRecorder:
         self.topology, self.layers = features, layers
         self.switched: dict[str, str] = {}
         self._stack: ExitStack | None = None
-        self._tokens: dict[str, torch.Tensor | None] = {}
+        self._tokens: dict[str, dict[str, Any]] = {}
+        self._running = False
         self._given: tuple[Any, Any] | None = None
         self.clear()
 
@@ -120,8 +122,12 @@ class AttentionRecorder:
         stack = ExitStack()
         try:
             self.switched = stack.enter_context(tap(self.model, self._wants, self._take))
-            stack.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+            stack.callback(self.model.register_forward_pre_hook(self._begin).remove)
             stack.callback(self.model.register_forward_hook(self._finish).remove)
+            for name, module in self.model.named_modules():
+                if not name or _reads_tokens(module):
+                    hook = partial(self._note_tokens, name)
+                    stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
         except BaseException:
             stack.close()
             raise
@@ -145,17 +151,22 @@ class AttentionRecorder:
             return False
         return self.topology is None or not is_cross_attention(name)
 
-    def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._now = []
+    def _begin(self, model: nn.Module, args: tuple[Any, ...]) -> None:
+        self._now, self._tokens, self._running = [], {}, True
+
+    def _note_tokens(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Keep the mask and the token ids that a model, or a model inside it, is called with."""
         try:
-            arguments = inspect.signature(model.forward).bind_partial(*args, **kwargs).arguments
-        except TypeError:  # the model itself will say what is wrong with its arguments
-            return
-        arguments = {**arguments, **arguments.get("kwargs", {})}
-        names = ("attention_mask", "input_ids", "decoder_attention_mask", "decoder_input_ids")
-        self._tokens = {name: arguments.get(name) for name in names}
+            arguments = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+        except TypeError:  # the module itself will say what is wrong with its arguments
+            arguments = {}
+        self._tokens[name] = {**arguments, **arguments.get("kwargs", {})}
 
     def _take(self, name: str, weights: torch.Tensor, key_mask: torch.Tensor | None) -> None:
+        if not self._running:  # a part was called alone, or is run again in a backward pass
+            return
         if self.topology is None:
             self._now.append((name, weights))
         elif weights.shape[-1] == weights.shape[-2]:
@@ -166,16 +177,14 @@ class AttentionRecorder:
     def _tokens_of(self, name: str, weights: torch.Tensor, key_mask: torch.Tensor | None) -> tuple[Any, Any]:
         if self._given is not None:
             return self._given
-        decoder = "decoder_input_ids" in self._tokens and re.search(r"(^|\.)decoder\.", name) is not None
-        encoder_decoder = self._tokens.get("decoder_input_ids") is not None
-        prefix = "decoder_" if decoder and encoder_decoder else ""
-        mask, ids = self._tokens.get(f"{prefix}attention_mask"), self._tokens.get(f"{prefix}input_ids")
+        tokens = self._tokens[innermost(self._tokens, name) or ""]
+        mask, ids = tokens.get("attention_mask"), tokens.get("input_ids")
         expected = (len(weights), weights.shape[-1])
         mask = mask if mask is not None and tuple(mask.shape) == expected else key_mask
         return mask, ids if ids is not None and tuple(ids.shape) == expected else None
 
     def _finish(self, model: nn.Module, args: Any, output: Any) -> None:
-        recorded, self._now = self._now, []
+        recorded, self._now, self._running = self._now, [], False
         if self.topology is None:
             self.maps.append(_numbered(recorded))
             return
@@ -204,7 +213,7 @@ class AttentionRecorder:
             If nothing was recorded, or the layers differ in shape (choose some by `layers`, or read `maps`).
         """
         if not self.maps:
-            raise fail("record", "recorder", "has no maps", "a forward pass inside `with record(model)`")
+            raise fail("record", "recorder", "has no maps", "a call of the recorded model inside `with`")
         chosen = [m for name, m in self.maps[-1].items() if not is_cross_attention(name)]
         shapes = {tuple(m.shape) for m in chosen}
         if len(shapes) != 1:
@@ -274,6 +283,10 @@ def record(
     torch.Size([1, 1, 2, 5, 5])
     """
     return AttentionRecorder(model, features, layers)
+
+
+def _reads_tokens(module: nn.Module) -> bool:
+    return is_hugging_face_model(module) and "input_ids" in inspect.signature(module.forward).parameters
 
 
 def _numbered(recorded: list[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
