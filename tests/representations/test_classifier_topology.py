@@ -160,7 +160,7 @@ def test_equals_the_cubical_engine_on_random_scores(seed, corners, n_axes):
         (shell, [(0, 1, 5)], {}, "grid has 1 axes; expected 2 or 3"),
         (shell, torch.zeros(3), {}, r"grid has shape \(3,\)"),
         (shell, PLANE, {"batch_size": 0}, "batch_size is 0"),
-        (shell, PLANE, {"connectivity": 6}, "connectivity is 6"),
+        (shell, PLANE, {"connectivity": 5}, "connectivity is 5"),
         (lambda x: x[:, 0] * torch.nan, PLANE, {}, "model gives NaN for point 0"),
         (lambda x: x[:3], PLANE, {}, r"model gives shape \(3, 2\) for 7200 points"),
         (lambda x: "no", PLANE, {}, "model gives a str"),

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_connectivity, check_number, fail
 from topodl.kernels._pool import map_batch
 from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, neighbourhoods, read_label_maps
@@ -25,15 +25,15 @@ Dims = Sequence[int] | None
 Ints = NDArray[np.int64]
 
 
-def betti_numbers(mask: torch.Tensor, *, connectivity: int | None = None) -> torch.Tensor:
+def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     """Return the Betti numbers of masks: components and holes; in 3D components, tunnels and cavities.
 
     Parameters
     ----------
     mask : Tensor
         (B, *S) or (B, 1, *S), in 2D or 3D; bool, or 0 and 1.
-    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
-        Which foreground pixels are neighbours; the background has the other one. None is 8 and 26.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int | None = None) -> tor
     Raises
     ------
     InputError
-        If `mask` has another shape, a NaN or values other than 0 and 1, or `connectivity` does not fit it.
+        If `mask` has another shape, a NaN or values other than 0 and 1, or `connectivity` is none of these.
 
     Examples
     --------
@@ -53,8 +53,8 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int | None = None) -> tor
     >>> betti_numbers(ring).tolist(), betti_numbers(ring, connectivity=4).tolist()
     ([[1, 1]], [[1, 0]])
     """
+    corners = check_connectivity("betti_numbers", connectivity)
     masks = read_label_maps("betti_numbers", "mask", mask) > 0
-    corners = _corners_connect("betti_numbers", connectivity, masks.ndim - 1)
     numbers = map_batch(lambda one: _betti(one, corners), list(masks))
     table = np.array(numbers, dtype=np.int64).reshape(len(masks), masks.ndim - 1)
     return torch.from_numpy(table).to(mask.device)
@@ -66,7 +66,7 @@ def betti_error(
     *,
     dims: Dims = None,
     window: int | None = None,
-    connectivity: int | None = None,
+    connectivity: int = 8,
     num_classes: int = 2,
     convention: str = "standard",
 ) -> torch.Tensor:
@@ -81,8 +81,8 @@ def betti_error(
     window : int or None
         Side of the windows for the local error, the mean over windows that do not overlap (those at the far
         edges may be smaller). TopoMortar's study uses 128. None compares the whole image.
-    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
-        Which foreground pixels are neighbours; None is 8 and 26.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
     num_classes : int
         Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
@@ -116,7 +116,7 @@ def betti_error(
         check_number(function, "window", window, low=1, integer=True)
     ndim = _spatial_ndim(preds)
     chosen = _chosen_dims(function, dims, ndim)
-    corners = _corners_connect(function, connectivity, ndim)
+    corners = check_connectivity(function, connectivity)
     least = np.zeros(ndim, dtype=np.int64)
     least[0] = convention == "topomortar"
 
@@ -146,17 +146,6 @@ def _chosen_dims(function: str, dims: Dims, ndim: int) -> list[int]:
     if not chosen or len(set(chosen)) != len(chosen) or any(d not in known for d in chosen):
         raise fail(function, "dims", f"is {dims!r}", f"some of {known}, each once, for images of {ndim} axes")
     return chosen
-
-
-def _corners_connect(function: str, connectivity: int | None, ndim: int) -> bool:
-    """Return whether pixels that share only a corner are neighbours."""
-    if connectivity is None:
-        return True
-    full, faces = (8, 4) if ndim == 2 else (26, 6)
-    if connectivity not in (full, faces):
-        expected = f"{full} or {faces} for images of {ndim} axes, or None for {full}"
-        raise fail(function, "connectivity", f"is {connectivity!r}", expected)
-    return connectivity == full
 
 
 def _windows(shape: tuple[int, ...], window: int | None) -> list[tuple[slice, ...]]:
@@ -217,8 +206,8 @@ class BettiError(ConventionMetric):
         Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
     window : int or None
         Side of the windows for the local error (TopoMortar's study: 128); None compares whole images.
-    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
-        Which foreground pixels are neighbours; None is 8 and 26.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
     num_classes : int
         Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
@@ -254,15 +243,14 @@ class BettiError(ConventionMetric):
         *,
         dims: Dims = None,
         window: int | None = None,
-        connectivity: int | None = None,
+        connectivity: int = 8,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
         if window is not None:
             check_number(name, "window", window, low=1, integer=True)
-        if connectivity is not None:
-            check_choice(name, "connectivity", connectivity, (8, 26, 4, 6))
+        check_connectivity(name, connectivity)
         if dims is not None:
             _chosen_dims(name, dims, 3)
         self.dims, self.window, self.connectivity = dims, window, connectivity

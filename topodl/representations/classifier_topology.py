@@ -28,7 +28,7 @@ def decision_region_betti(
     grid: Grid,
     *,
     threshold: float | None = None,
-    connectivity: int | None = None,
+    connectivity: int = 8,
     batch_size: int = 65536,
 ) -> torch.Tensor:
     """Return the Betti numbers of the decision regions of a classifier, measured on a grid.
@@ -41,8 +41,8 @@ def decision_region_betti(
         As in `decision_regions`; with 2 or 3 axes.
     threshold : float, optional
         As in `decision_regions`.
-    connectivity : {8, 4} in 2D, {26, 6} in 3D, or None
-        Which points of a region are neighbours; those around it have the other one. None is 8 and 26.
+    connectivity : {8, 4} or {26, 6}
+        Which points of a region are neighbours; those around it have the other one; 8 stands for 26 in space.
     batch_size : int, default=65536
         Points that the classifier sees at a time.
 
@@ -56,7 +56,7 @@ def decision_region_betti(
     Raises
     ------
     InputError
-        As `decision_regions`, and if the grid has not 2 or 3 axes, or `connectivity` does not fit it.
+        As `decision_regions`, and if the grid has not 2 or 3 axes, or `connectivity` is none of these.
 
     See Also
     --------
