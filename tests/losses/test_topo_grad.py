@@ -45,7 +45,8 @@ def test_two_blobs_by_hand():
     assert loss((0, 0)) == pytest.approx(0.81 + 0.36)
     assert loss((1, 0)) == pytest.approx(0.19 + 0.36)
     assert loss((2, 0)) == pytest.approx(0.19 + 0.64)
-    assert loss((3, 0), power=1) == pytest.approx(0.1 + 0.4)
+    assert loss((3, 0), power=1) == pytest.approx(0.1 + 0.4 + 1)  # a missing bar has no length
+    assert loss((2, 1)) == pytest.approx(0.19 + 0.64 + 1)
     assert loss((2, 0), essential="drop") == pytest.approx(0.64)
 
 

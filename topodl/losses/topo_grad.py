@@ -49,7 +49,8 @@ def topo_grad_loss(
 ) -> torch.Tensor:
     r"""Return CE + Dice plus the weighted distance of the bars from what the Betti numbers ask for.
 
-    The :math:`\beta_k` longest superlevel bars of dimension k are drawn to length 1, all others to 0.
+    The :math:`\beta_k` longest superlevel bars of dimension k are drawn to length 1, all others to 0. A
+    missing bar has length 0.
 
     .. math:: L = w_b (CE - Dice) + w_t \frac1C \sum_c w_c \sum_k \Bigl[
               \sum_{l \le \beta_k} \bigl(1 - (b_l - d_l)^2\bigr) + \sum_{l > \beta_k} (b_l - d_l)^2 \Bigr]
@@ -127,8 +128,9 @@ def topo_grad_loss(
         bars = probability_bars(surround(foreground_maps(batch, channels), border), eight, essential)
         length = (bars.births - bars.deaths) ** power
         kept = bars.rank < wanted.flatten()[bars.diagram]
-        errors = bars.sums(torch.where(kept, 1 - length, length)).view(wanted.shape).sum(2)
-        loss = loss + topology_weight * batch.weigh_classes(errors, channels)
+        missing = wanted - bars.sums(kept.to(wanted.dtype)).view(wanted.shape)
+        errors = missing + bars.sums(torch.where(kept, 1 - length, length)).view(wanted.shape)
+        loss = loss + topology_weight * batch.weigh_classes(errors.sum(2), channels)
     return batch.reduce(torch.as_tensor(loss))
 
 
