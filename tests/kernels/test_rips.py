@@ -58,7 +58,7 @@ def test_the_annotations_and_cohomology_pair_the_same_edges(matrix):
 def test_many_classes_alive_at_once_agree_with_cohomology(n):
     generator = np.random.default_rng(n)
     points = generator.normal(size=(n, 40))
-    condensed = rips_edges.condensed_distances(points, False)
+    condensed = rips_edges.condensed_distances(points)
     _, edges = rips_edges.sorted_edges(condensed, n, np.inf)
     _, births, deaths = rips.rips_pairs(edges, n)
     pairs = rips_cohomology.cohomology_pairs(edges, n, 1)
@@ -100,11 +100,11 @@ def test_the_spanning_tree_is_kruskals(matrix):
 )
 def test_distances_are_those_of_numpy(points):
     expected = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
-    condensed = rips_edges.condensed_distances(points, False)
+    condensed = rips_edges.condensed_distances(points)
     np.testing.assert_allclose(condensed, expected[np.triu_indices(len(points), 1)], rtol=1e-14, atol=0)
-    rounded = rips_edges.condensed_distances(points, True)
+    rounded = rips_edges.condensed_distances(points.astype(np.float32))
     np.testing.assert_array_equal(rounded, condensed.astype(np.float32))
-    edges, lengths = spanning_tree.spanning_tree_of_points(points, False)
+    edges, lengths = spanning_tree.spanning_tree_of_points(points)
     matrix = np.zeros_like(expected)
     matrix[np.triu_indices(len(points), 1)] = condensed
     again, _ = spanning_tree.spanning_tree_of_matrix(matrix + matrix.T)
@@ -122,43 +122,44 @@ def clouds_of_many_dimensions(draw, least=24):
     points[generator.integers(0, n, n // 4)] = points[generator.integers(0, n, n // 4)]
     points[:1] *= draw(st.sampled_from([1.0, 1e6]))
     shifted = (points + draw(st.sampled_from([0.0, 1e3]))) * draw(st.sampled_from([1e-30, 1.0, 1e30]))
-    return shifted.astype(np.float32).astype(float)
+    return shifted.astype(np.float32).astype(draw(st.sampled_from([np.float32, np.float64])))
 
 
-@given(clouds_of_many_dimensions(), st.booleans())
-def test_matrix_products_change_no_distance(points, single):
-    condensed = rips_edges.condensed_distances(points, single)
-    np.testing.assert_array_equal(condensed, rips_edges._distances_of_rows(points, single))
+@given(clouds_of_many_dimensions())
+def test_matrix_products_change_no_distance(points):
+    condensed = rips_edges.condensed_distances(points)
+    np.testing.assert_array_equal(condensed, rips_edges._distances_of_rows(points))
 
 
 @pytest.mark.parametrize("least", [1, 24])
-@given(st.data(), st.booleans())
-def test_bounds_of_squares_change_no_tree(least, data, single):
+@given(st.data())
+def test_bounds_of_squares_change_no_tree(least, data):
     points = data.draw(clouds_of_many_dimensions(least))
-    edges, lengths = spanning_tree.spanning_tree_of_points(points, single)
+    edges, lengths = spanning_tree.spanning_tree_of_points(points)
     matrix = np.zeros((len(points), len(points)))
-    matrix[np.triu_indices(len(points), 1)] = rips_edges._distances_of_rows(points, single)
+    matrix[np.triu_indices(len(points), 1)] = rips_edges._distances_of_rows(points)
     expected_edges, expected_lengths = spanning_tree.spanning_tree_of_matrix(matrix + matrix.T)
     np.testing.assert_array_equal(edges, expected_edges)
     np.testing.assert_array_equal(lengths, expected_lengths)
 
 
 def test_products_give_up_beside_a_far_outlier():
-    points = np.random.default_rng(0).normal(size=(200, 30)).astype(np.float32).astype(float)
+    points = np.random.default_rng(0).normal(size=(200, 30)).astype(np.float32)
     complete = []
     for factor in (1.0, 1e6):
         points[0] *= factor
         products, norms, relative, _ = centred_products(points, np.float32)
-        complete.append(spanning_tree._tree_of_products(points, True, products, norms, relative)[2])
+        complete.append(spanning_tree._tree_of_products(points, products, norms, relative)[2])
     assert complete == [True, False]
 
 
-@given(st.integers(1, 70), st.integers(1, 5), st.booleans(), st.integers(0, 10**6))
-def test_the_tree_of_a_lattice_is_the_first_of_many(n, n_dims, single, seed):
+@given(
+    st.integers(1, 70), st.integers(1, 5), st.sampled_from([np.float32, np.float64]), st.integers(0, 10**6)
+)
+def test_the_tree_of_a_lattice_is_the_first_of_many(n, n_dims, dtype, seed):
     points = np.random.default_rng(seed).integers(0, 3, (n, n_dims)).astype(float)
-    edges, lengths = spanning_tree.spanning_tree_of_points(points, single)
-    matrix = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
-    matrix = matrix.astype(np.float32).astype(float) if single else matrix
+    edges, lengths = spanning_tree.spanning_tree_of_points(points.astype(dtype))
+    matrix = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1)).astype(dtype).astype(float)
     assert sorted(zip(lengths, *edges.T, strict=True)) == kruskal(matrix)
 
 

@@ -151,18 +151,20 @@ def test_gradients_of_first_and_second_order(dims):
     torch.autograd.gradgradcheck(ends, x)
 
 
+@pytest.mark.parametrize("dims", [(0,), (0, 1)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_the_gradient_on_the_host_is_that_of_tensor_operations(dtype):
+def test_the_gradient_on_the_host_is_that_of_tensor_operations(dims, dtype):
     from topodl.persistence._batch import to_host
-    from topodl.persistence.rips import _ends, _EndsOnHost, _rips_bars
+    from topodl.persistence.rips import _ends, _EndsOnHost, _paired
 
     generator = torch.Generator().manual_seed(9)
     x = torch.randn(50, 5, generator=generator).to(dtype).requires_grad_()
-    bars, edges, places = _rips_bars(x.detach(), [20, 30], [0, 1], False, math.inf)
+    host = to_host(x).numpy()
+    bars, edges, places, values = _paired(host, dtype, [20, 30], dims, False, math.inf)
     gradients = torch.randn(2, bars.shape[1], generator=generator).to(dtype).unbind()
     outputs = [
-        _ends(x, edges, places),
-        _EndsOnHost.apply(x, to_host(x).numpy(), edges.numpy(), places.numpy()),
+        _ends(x, torch.from_numpy(edges), torch.from_numpy(places)),
+        _EndsOnHost.apply(x, host, edges, places, values),
     ]
     results = [(*ends, *torch.autograd.grad(ends, x, gradients)) for ends in outputs]
     # Half types: one sum is in float32, the other one rounds at each step.

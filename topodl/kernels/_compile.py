@@ -19,7 +19,7 @@ from numba import types
 from numba.core import event
 from numba.extending import models, register_model, typeof_impl
 
-__all__ = ["inlined_subroutine", "kernel", "subroutine"]
+__all__ = ["borrowing_subroutine", "inlined_subroutine", "kernel", "subroutine"]
 
 _logger = logging.getLogger("topodl")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -101,9 +101,18 @@ def subroutine(function: _Function) -> _Function:
     return callable_from_kernels
 
 
+def borrowing_subroutine(function: _Function) -> _Function:
+    """Let kernels call `function`, which makes no array: it counts no references to those that it is given.
+
+    Counting is atomic, and takes longer than short work does; compiling takes less time, too.
+    """
+    callable_from_kernels: Any = _Subroutine(function, _nrt=False)
+    return callable_from_kernels
+
+
 def inlined_subroutine(function: _Function) -> _Function:
-    """Let kernels contain `function` instead of calling it: for work so short that a call would cost more."""
-    callable_from_kernels: Any = _Subroutine(function, forceinline=True)
+    """Let kernels contain `function`, which makes no array, for work so short that a call would cost more."""
+    callable_from_kernels: Any = _Subroutine(function, forceinline=True, _nrt=False)
     return callable_from_kernels
 
 

@@ -1,6 +1,6 @@
 """From pairs of sorted edges to bars, and from bars to their ends: lengths of edges, and their gradients.
 
-The ends of a batch are named by places among its critical edges; the two places behind stand for 0 and inf.
+The ends of a batch are named by places among values: 0, inf, and the lengths of the batch's critical edges.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from topodl.kernels.union_find import find_root
 __all__ = [
     "component_bars",
     "critical_edges",
-    "edge_ends",
-    "has_ties",
+    "edge_values",
     "loop_bars",
     "pull_on_points",
+    "tree_bars",
     "warm_up",
 ]
 
@@ -50,12 +50,33 @@ def component_bars(edges: Any, lengths: Any, order: Any, longest: float, n: int)
 
 
 @kernel
-def has_ties(values: Any, order: Any) -> Any:
-    """Return whether two of the `values`, which are in ascending `order`, are equal."""
-    ties = False
-    for k in range(1, len(order)):
-        ties |= values[order[k]] == values[order[k - 1]]
-    return ties
+def tree_bars(
+    edges: Any, lengths: Any, order: Any, sizes: Any, longest: float, square: bool, values: Any
+) -> Any:
+    """Return packed bars and `critical_edges` of a batch in dimension 0, and whether any order is by chance.
+
+    The samples' spanning trees follow each other, as do their orders by length; `values` are written.
+    """
+    bars, tied, first, n_bars, n_values = np.empty((6, sizes.sum()), np.int64), False, 0, 0, 2
+    values[0], values[1] = 0.0, np.inf
+    for s in range(len(sizes)):
+        last = first + sizes[s] - 1
+        own, by_length = lengths[first:last], order[first:last]
+        births, deaths = component_bars(edges[first:last], own, by_length, longest, sizes[s])
+        for p in range(len(births)):
+            bars[0, n_bars + p], bars[1, n_bars + p] = s, 0
+            for end in range(2):
+                bars[2 + end, n_bars + p], bars[4 + end, n_bars + p] = births[p, end], deaths[p, end]
+        for k in range(len(own)):
+            length = own[by_length[k]]
+            tied |= k > 0 and length == own[by_length[k - 1]]
+            if 0 < length <= longest and length < np.inf:
+                values[n_values] = length
+                n_values += 1
+        first, n_bars = last, n_bars + len(births)
+    bars = bars[:, :n_bars].copy()
+    critical, places = critical_edges(bars, sizes, square)
+    return bars, critical, places, tied
 
 
 @kernel
@@ -88,49 +109,39 @@ def critical_edges(bars: Any, sizes: Any, square: bool) -> Any:
     for end in range(2):
         for p in range(n_bars):
             i, j = bars[2 + 2 * end, p], bars[3 + 2 * end, p]
-            places[end, p] = n_edges
             if j < 0:
-                places[end, p] = -2 if i >= 0 else -1
+                places[end, p] = 0 if i >= 0 else 1
                 continue
             start, n = starts[bars[0, p]], sizes[bars[0, p]]
             edges[0, n_edges], edges[1, n_edges] = start + (i * n + j if square else i), start + j
+            places[end, p] = 2 + n_edges
             n_edges += 1
-    for end in range(2):
-        for p in range(n_bars):
-            if places[end, p] < 0:
-                places[end, p] += n_edges + 2
     return edges[:, :n_edges].copy(), places
 
 
 @kernel
-def edge_ends(points: Any, edges: Any, places: Any, lengths: Any, births: Any, deaths: Any) -> None:
-    """Write the lengths of `edges` (2, E), and births and deaths, which are at their `places` (2, P)."""
-    n_edges = edges.shape[1]
-    for k in range(n_edges):
-        lengths[k] = pair_distance(points, edges[0, k], edges[1, k], False)
-    for end in range(2):
-        values = deaths if end else births
-        for p in range(places.shape[1]):
-            place = places[end, p]
-            if place < n_edges:
-                values[p] = lengths[place]
-            else:
-                values[p] = 0.0 if place == n_edges else np.inf
+def edge_values(points: Any, edges: Any) -> Any:
+    """Return 0, inf, and the lengths of `edges` (2, E), in the precision of the points."""
+    values, room = np.empty(2 + edges.shape[1], points.dtype), np.empty(points.shape[1])
+    values[0], values[1] = 0.0, np.inf
+    for k in range(edges.shape[1]):
+        values[2 + k] = pair_distance(points, edges[0, k], edges[1, k], room)
+    return values
 
 
 @kernel
 def pull_on_points(
-    points: Any, edges: Any, places: Any, lengths: Any, on_births: Any, on_deaths: Any, out: Any
+    points: Any, edges: Any, places: Any, values: Any, on_births: Any, on_deaths: Any, out: Any
 ) -> None:
     """Add to `out` (n, d) what gradients on the ends pull on the points; edges of length 0 do not."""
     for end in range(2):
         gradient = on_deaths if end else on_births
         for p in range(places.shape[1]):
             place, weight = places[end, p], np.float64(gradient[p])
-            if place >= edges.shape[1] or weight == 0 or lengths[place] == 0:
+            if place < 2 or weight == 0 or values[place] == 0:
                 continue
-            i, j = edges[0, place], edges[1, place]
-            weight /= np.float64(lengths[place])
+            i, j = edges[0, place - 2], edges[1, place - 2]
+            weight /= np.float64(values[place])
             for c in range(points.shape[1]):
                 pull = weight * (np.float64(points[i, c]) - np.float64(points[j, c]))
                 out[i, c] += pull
@@ -142,12 +153,10 @@ def warm_up() -> None:
     edges, lengths = np.array([[0, 1], [1, 2], [0, 2]]), np.arange(1.0, 4.0)
     for ends in (edges, edges.astype(np.int32)):
         component_bars(ends, lengths, np.arange(3), np.inf, 3)
-    has_ties(lengths, np.arange(3))
-    births, deaths = loop_bars(edges.astype(np.int32), lengths, edges[:, 0], edges[:, 1])
-    bars = np.concatenate((np.zeros((2, len(births)), np.int64), births.T, deaths.T))
-    edges, places = critical_edges(bars, np.array([3]), False)
+    loop_bars(edges.astype(np.int32), lengths, edges[:, 0], edges[:, 1])
+    sizes = np.array([3])
     for dtype in (np.float32, np.float64):
-        points = np.ones((3, 2), dtype)
-        values, births, deaths = np.zeros((3, places.size), dtype)
-        edge_ends(points, edges, places, values, births, deaths)
-        pull_on_points(points, edges, places, values, births, deaths, np.zeros_like(points))
+        points, values = np.ones((3, 2), dtype), np.empty(4, dtype)
+        _, critical, places, _ = tree_bars(edges[:2], lengths[:2], edges[0], sizes, np.inf, False, values)
+        values = edge_values(points, critical)
+        pull_on_points(points, critical, places, values, values[:3], values[:3], np.zeros_like(points))

@@ -13,9 +13,9 @@ from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._products import centred_products, pair_distance
 
 __all__ = [
+    "all_within",
     "condensed_distances",
     "condensed_upper_triangle",
-    "doubled",
     "enclosing_radius",
     "inspect_matrix",
     "row_distances",
@@ -28,24 +28,19 @@ _MARGIN = 3e-10  # relative; between the precision of products and that of float
 
 
 @kernel
-def doubled(points: Any, largest: float) -> Any:
-    """Return `points` in float64, and whether all are numbers of size up to `largest`."""
-    out, usable = np.empty(points.shape), True
-    for i in range(len(points)):
-        for c in range(points.shape[1]):
-            out[i, c] = points[i, c]
-            if not abs(out[i, c]) <= largest:
-                usable = False
-    return out, usable
+def all_within(values: Any, largest: float) -> bool:
+    """Return whether all of the `values` (n,) are numbers of size up to `largest`."""
+    usable = True
+    for k in range(len(values)):
+        usable &= abs(values[k]) <= largest
+    return usable
 
 
 @subroutine
-def row_distances(
-    coordinates: Any, start: Any, point: Any, single: bool, out: Any, place: Any, m: Any
-) -> None:
+def row_distances(coordinates: Any, start: Any, point: Any, out: Any, place: Any, m: Any) -> None:
     """Write the distances of `point` (d,) to m columns of `coordinates` (d, n), from `start`, to `out`.
 
-    Sums run in float64; where the data are of `single` precision, the distance is rounded to it.
+    Sums run in float64; distances are rounded to the precision of the point.
     """
     sums = out[place : place + m]
     for k in range(m):
@@ -65,21 +60,17 @@ def row_distances(
             a = x[k] - p
             sums[k] += a * a
         c += 1
-    if single:
-        for k in range(m):
-            sums[k] = np.float32(np.sqrt(sums[k]))
-    else:
-        for k in range(m):
-            sums[k] = np.sqrt(sums[k])
+    for k in range(m):
+        sums[k] = point.dtype.type(np.sqrt(sums[k]))
 
 
-def condensed_distances(points: Any, single: bool) -> Any:
-    """Return the distances of all pairs i < j of `points` (n, d) float64 in lexicographic order.
+def condensed_distances(points: Any) -> Any:
+    """Return the distances of all pairs i < j of `points` (n, d) in lexicographic order, as float64.
 
-    Sums run in float64; where the data are of `single` precision, distances are rounded to it.
+    Sums run in float64; distances are rounded to the precision of the points.
     """
-    if not single or points.shape[1] < _LEAST_DIMS or len(points) < 2:
-        return _distances_of_rows(points, single)
+    if points.dtype != np.float32 or points.shape[1] < _LEAST_DIMS or len(points) < 2:
+        return _distances_of_rows(points)
     return _distances_of_products(points, *centred_products(points, np.float64))
 
 
@@ -87,7 +78,7 @@ def condensed_distances(points: Any, single: bool) -> Any:
 def _distances_of_products(points: Any, products: Any, norms: Any, relative: float, scale: float) -> Any:
     """Round approximations; where the true distance might be rounded differently, evaluate it."""
     n, position, unit = len(points), 0, 1 / scale
-    out, highest = np.empty(n * (n - 1) // 2), np.empty(n)
+    out, highest, room = np.empty(n * (n - 1) // 2), np.empty(n), np.empty(points.shape[1])
     for i in range(n - 1):
         row, norm, other_norms = products[i, i + 1 :], norms[i], norms[i + 1 :]
         values, high = out[position : position + n - 1 - i], highest[i + 1 :]
@@ -104,13 +95,13 @@ def _distances_of_products(points: Any, products: Any, norms: Any, relative: flo
         if in_doubt:
             for k in range(len(values)):
                 if values[k] != high[k]:
-                    values[k] = pair_distance(points, i, i + 1 + k, True)
+                    values[k] = pair_distance(points, i, i + 1 + k, room)
         position += len(values)
     return out
 
 
 @kernel
-def _distances_of_rows(points: Any, single: bool) -> Any:
+def _distances_of_rows(points: Any) -> Any:
     n, n_dims = points.shape
     out = np.empty(n * (n - 1) // 2)
     tile = max(64, 4096 // max(n_dims, 1))  # one tile of columns stays in the fastest cache
@@ -123,7 +114,7 @@ def _distances_of_rows(points: Any, single: bool) -> Any:
         for i in range(last - 1):
             start = max(i + 1, first)
             place = i * n - i * (i + 1) // 2 - i - 1 + start
-            row_distances(columns, start - first, points[i], single, out, place, last - start)
+            row_distances(columns, start - first, points[i], out, place, last - start)
     return out
 
 
@@ -245,10 +236,11 @@ def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
 
 def warm_up() -> None:
     """Compile every kernel of this module."""
-    condensed_distances(np.ones((3, _LEAST_DIMS)), True)
-    condensed = condensed_distances(np.arange(6.0).reshape(3, 2), False)
+    for n_dims in (2, _LEAST_DIMS):
+        condensed_distances(np.ones((3, n_dims), np.float32))
+    condensed = condensed_distances(np.arange(6.0).reshape(3, 2))
     sorted_edges(condensed, 3, float(enclosing_radius(condensed, 3)))
     for dtype in (np.float32, np.float64):
-        doubled(np.zeros((3, 2), dtype), 1.0)
+        all_within(np.zeros(3, dtype), 1.0)
         condensed_upper_triangle(np.zeros((3, 3), dtype))
         inspect_matrix(np.zeros((3, 3), dtype))

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 
 __all__ = ["elder_deaths", "find_root", "warm_up"]
 
 
-@subroutine
+@borrowing_subroutine
 def find_root(parent: Any, node: Any) -> Any:
     """Return the root of `node`, halving the path to it."""
     while parent[node] != node:

@@ -120,7 +120,7 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         _check_options(dims, normalisation, metric, scaling)
-        check_number(_NAME, "latent_norm", latent_norm)
+        check_number(_NAME, "latent_norm", latent_norm, low=torch.finfo(torch.float32).tiny)
         check_number(_NAME, "cache_bytes", cache_bytes, low=0, integer=True)
         self.dims, self.normalisation, self.metric, self.scaling = dims, normalisation, metric, scaling
         scale = torch.tensor([float(latent_norm)])
@@ -359,8 +359,7 @@ def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, t
         return _pairing(_distances(points), dims)
     from topodl.kernels.spanning_tree import spanning_tree_of_points
 
-    single = points.dtype == torch.float32
-    tree, _ = spanning_tree_of_points(points.double().cpu().numpy(), single)
+    tree, _ = spanning_tree_of_points(points.cpu().contiguous().numpy())
     edges = torch.from_numpy(tree.T).to(points.device)
     return edges, edges.new_empty((4, 0))
 

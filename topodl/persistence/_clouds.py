@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from topodl._checks import fail
-from topodl.kernels.rips_edges import doubled
+from topodl.kernels.rips_edges import all_within
 from topodl.persistence._batch import as_real
 
 __all__ = ["as_clouds", "checked_clouds"]
@@ -47,11 +47,11 @@ def as_clouds(
 
 
 def checked_clouds(function: str, host: Any, sizes: Sequence[int], expected: str) -> list[Any]:
-    """Return each cloud in float64, or raise the error that names the first one that has no finite points."""
-    points, usable = doubled(host.reshape(-1, host.shape[-1]), _LARGEST)
+    """Return each cloud, or raise the error that names the first one that has no finite points."""
+    points = host.reshape(-1, host.shape[-1])
     starts = list(itertools.accumulate(sizes, initial=0))
-    if not usable:
-        row, column = np.argwhere(~(np.abs(points) <= _LARGEST))[0]
+    if not all_within(points.reshape(-1), _LARGEST):
+        row, column = np.argwhere(~(np.abs(points.astype(np.float64)) <= _LARGEST))[0]
         sample = int(np.searchsorted(starts, row, side="right")) - 1
         came = f"has {points[row, column]} at ({row - starts[sample]}, {column})".replace(
             "has nan", "has NaN"

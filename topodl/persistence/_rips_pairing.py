@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from topodl.errors import MemoryLimitError
+from topodl.kernels._pool import map_batch
 from topodl.kernels.rips import rips_pairs
-from topodl.kernels.rips_bars import component_bars, has_ties, loop_bars
+from topodl.kernels.rips_bars import component_bars, loop_bars, tree_bars
 from topodl.kernels.rips_cohomology import cohomology_pairs
 from topodl.kernels.rips_edges import (
     condensed_distances,
@@ -27,7 +28,7 @@ from topodl.kernels.rips_edges import (
 from topodl.kernels.spanning_tree import spanning_tree_of_matrix, spanning_tree_of_points
 from topodl.persistence._batch import BarCells
 
-__all__ = ["pair_cloud"]
+__all__ = ["pair_cloud", "pair_components"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
@@ -35,22 +36,35 @@ _MEMORY = Path("/proc/meminfo")
 _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 
 
-def pair_cloud(
-    cloud: _Array, dims: Sequence[int], precomputed: bool, single: bool, longest: float
-) -> BarCells:
-    """Return the bars of positive length of one cloud (n, d) in float64, or of a symmetric matrix (n, n)."""
-    if max(dims) == 0:
-        edges, lengths = (
-            spanning_tree_of_matrix(cloud) if precomputed else spanning_tree_of_points(cloud, single)
-        )
-        return [(0, *component_bars(edges, lengths, _order(edges, lengths), longest, len(cloud)))]
+def pair_components(
+    clouds: Sequence[_Array], sizes: _Array, precomputed: bool, longest: float
+) -> tuple[_Array, _Array, _Array, _Array]:
+    """Return `tree_bars` of all clouds (n, d) or matrices (n, n), the bars of dimension 0, and the values."""
+    tree_of = spanning_tree_of_matrix if precomputed else spanning_tree_of_points
+    trees = map_batch(tree_of, clouds)
+    edges, lengths = _joined([edges for edges, _ in trees]), _joined([lengths for _, lengths in trees])
+    values = np.empty(len(lengths) + 2, clouds[0].dtype)
+    order = _joined([own.argsort() for _, own in trees])
+    bars, critical, places, tied = tree_bars(edges, lengths, order, sizes, longest, precomputed, values)
+    if tied:
+        order = _joined([np.lexsort((*own_edges.T[::-1], own)) for own_edges, own in trees])
+        bars, critical, places, _ = tree_bars(edges, lengths, order, sizes, longest, precomputed, values)
+    return bars, critical, places, values
+
+
+def _joined(arrays: list[_Array]) -> _Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: float) -> BarCells:
+    """Return the bars of positive length of one cloud (n, d) or matrix (n, n), of dimensions above 0, too."""
     n = len(cloud)
     _guard(n, 30 * n * n + 10**6, "points have a matrix of distances", "fewer points, or dims=(0,)")
     if n > _MOST_POINTS:
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points; expected at most {_MOST_POINTS} if dims > 0"
         )
-    condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud, single)
+    condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud)
     radius = min(longest, enclosing_radius(condensed, n))
     lengths, edges = sorted_edges(condensed, n, radius)
     dying, births, deaths = rips_pairs(edges, n)
@@ -67,14 +81,6 @@ def pair_cloud(
             births, deaths = pairs[pairs[:, 0] == dim, 1:].T
             bars.append((dim, *loop_bars(edges, lengths, births, deaths)))
     return bars
-
-
-def _order(edges: _Array, lengths: _Array) -> _Array:
-    """Return the order of edges by (length, i, j)."""
-    order = lengths.argsort()
-    if has_ties(lengths, order):
-        order = np.lexsort((edges[:, 1], edges[:, 0], lengths))
-    return order
 
 
 def _guard_simplices(edges: _Array, n: int, top: int) -> None:

@@ -138,6 +138,6 @@ def _alpha_bars(x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int]) -> t
     clouds = checked_clouds(_NAME, to_host(x).numpy(), sizes, _EXPECTED)
 
     def bars_of(cloud: Any) -> Any:
-        return pair_cloud(cloud, dims)
+        return pair_cloud(cloud.astype(np.float64, copy=False), dims)
 
     return pack_bars(map_batch(bars_of, clouds), x.shape[1] + 1, x.device)

@@ -16,7 +16,7 @@ from topodl._checks import check_choice, check_number, fail
 from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
-from topodl.kernels.rips_bars import critical_edges, edge_ends, pull_on_points
+from topodl.kernels.rips_bars import critical_edges, edge_values, pull_on_points
 from topodl.kernels.rips_edges import inspect_matrix
 from topodl.persistence._batch import (
     assemble,
@@ -27,7 +27,7 @@ from topodl.persistence._batch import (
     to_host,
 )
 from topodl.persistence._clouds import as_clouds, checked_clouds
-from topodl.persistence._rips_pairing import pair_cloud
+from topodl.persistence._rips_pairing import pair_cloud, pair_components
 
 __all__ = ["rips_persistence"]
 
@@ -124,7 +124,7 @@ def rips_persistence(
 def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return births and deaths: entries of matrices (ΣN²,), or lengths of the edges of points (ΣN, d)."""
     lengths = flat.index_select(0, edges[0]) if flat.ndim == 1 else _lengths(flat, edges)
-    values = torch.cat((lengths, lengths.new_tensor([0.0, math.inf])))
+    values = torch.cat((lengths.new_tensor([0.0, math.inf]), lengths))
     births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
     return births, deaths
 
@@ -140,29 +140,27 @@ class _EndsOnHost(torch.autograd.Function):
     """`_ends` of points on the CPU: a tenth of the time, most of which PyTorch takes per operation."""
 
     @staticmethod
-    def forward(ctx: Any, points: torch.Tensor, host: Any, edges: Any, places: Any) -> Any:
-        lengths = np.empty(edges.shape[1], host.dtype)
-        births, deaths = np.empty(places.shape[1], host.dtype), np.empty(places.shape[1], host.dtype)
-        edge_ends(host.reshape(-1, host.shape[-1]), edges, places, lengths, births, deaths)
+    def forward(ctx: Any, points: torch.Tensor, host: Any, edges: Any, places: Any, values: Any) -> Any:
+        births, deaths = values[places]
         ctx.save_for_backward(points)
-        ctx.host = host, edges, places, lengths  # of unchanged points: unpacking the saved ones checks that
+        ctx.host = host, edges, places, values  # of unchanged points: unpacking the saved ones checks that
         return from_host(births, points.dtype), from_host(deaths, points.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        (points,), (host, edges, places, lengths) = ctx.saved_tensors, ctx.host
+        (points,), (host, edges, places, values) = ctx.saved_tensors, ctx.host
         differentiated = torch.is_grad_enabled()
         if differentiated or is_traced(*gradients):
             with torch.enable_grad():
                 flat = points.reshape(-1, points.shape[-1])
                 outputs = _ends(flat, torch.from_numpy(edges), torch.from_numpy(places))
             pull = torch.autograd.grad(outputs, points, gradients, create_graph=differentiated)[0]
-            return pull, None, None, None
+            return pull, None, None, None, None
         on_births, on_deaths = to_host(gradients[0]).numpy(), to_host(gradients[1]).numpy()
         pull = np.zeros(host.shape, host.dtype)  # zeros_like takes as long as the kernel
         flat, flat_pull = host.reshape(-1, host.shape[-1]), pull.reshape(-1, host.shape[-1])
-        pull_on_points(flat, edges, places, lengths, on_births, on_deaths, flat_pull)
-        return from_host(pull, points.dtype), None, None, None
+        pull_on_points(flat, edges, places, values, on_births, on_deaths, flat_pull)
+        return from_host(pull, points.dtype), None, None, None, None
 
 
 def _fake_rips_bars(
@@ -185,7 +183,7 @@ def _rips_bars(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return `_paired` as tensors on the device of `x`."""
     tables = _paired(to_host(x).numpy(), x.dtype, sizes, dims, precomputed, max_edge_length)
-    bars, edges, places = (torch.from_numpy(table).to(x.device) for table in tables)
+    bars, edges, places = (torch.from_numpy(table).to(x.device) for table in tables[:3])
     return bars, edges, places
 
 
@@ -196,17 +194,19 @@ def _paired(
     dims: Sequence[int],
     precomputed: bool,
     longest: float,
-) -> tuple[Any, Any, Any]:
-    """Return packed bars, the edges to evaluate, and where among their lengths, 0 and inf each end stands."""
-    single = host.dtype == np.float32
+) -> tuple[Any, Any, Any, Any]:
+    """Return packed bars, their critical edges, and values, at places of which births and deaths stand."""
     if precomputed:
         clouds = _checked_matrices(host, sizes, dtype)
     else:
         clouds = checked_clouds(_NAME, host, sizes, _POINTS)
-    samples = map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, single, longest), clouds)
+    counts = np.asarray(sizes, np.int64)
+    if clouds and max(dims) == 0:
+        return pair_components(clouds, counts, precomputed, longest)
+    samples = map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, longest), clouds)
     table = bar_table(samples, 2)
-    edges, places = critical_edges(table, np.asarray(sizes, np.int64), precomputed)
-    return table, edges, places
+    edges, places = critical_edges(table, counts, precomputed)
+    return table, edges, places, None if precomputed else edge_values(host.reshape(-1, host.shape[-1]), edges)
 
 
 def _checked_matrices(host: Any, sizes: Sequence[int], dtype: torch.dtype) -> list[Any]:
