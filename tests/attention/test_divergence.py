@@ -40,11 +40,15 @@ def test_golden_pairs(shared):
         np.testing.assert_allclose(found, np.stack([gold["h0s_good"], gold["h0s_bad"]]), atol=1e-6)
 
 
+def test_an_empty_batch_is_a_value():
+    assert rtd(torch.zeros(0, 2, 3, 3), torch.zeros(0, 2, 3, 3)).shape == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: rtd(maps(2, 3), maps(3, 3)), "leading dimensions"),
-        (lambda: rtd(torch.rand(3, 4), maps(3)), r"a has shape \(3, 4\)"),
+        (lambda: rtd(torch.rand(3, 4), maps(3)), r"a has shape \(3, 4\).*topodl\.rtd takes point clouds"),
         (lambda: rtd(maps(3), 2 * maps(3)), "outside"),
         (lambda: rtd(maps(3), torch.full((3, 3), torch.nan)), "NaN"),
         (lambda: rtd(maps(3), maps(3), symmetrize="sum"), "symmetrize is 'sum'"),

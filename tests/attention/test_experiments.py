@@ -48,6 +48,12 @@ def test_readers(corpora):
     assert len(read_minimal_pairs(corpora)[0].good) == 150
 
 
+def test_separators_of_unicode_are_part_of_a_sentence(tmp_path):
+    row = {"sentence_good": "a\u2028dog", "sentence_bad": "dog a"}
+    (tmp_path / "toy.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_minimal_pairs(tmp_path)[0].good == ["a\u2028dog"]
+
+
 @pytest.mark.parametrize(
     ("reader", "message"),
     [

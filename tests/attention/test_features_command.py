@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -65,6 +66,15 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(kind, tiny_model, tmp_path
     assert stopped.read_bytes() == whole.read_bytes()
 
 
+def test_only_line_feeds_end_a_line(tiny_model, tmp_path):
+    text, out = tmp_path / "windows.txt", tmp_path / "table.csv"
+    text.write_bytes("\ufeffthe cat \u2028 runs .\r\na dog \x0c runs .\r\n".encode())
+    assert features(tiny_model, text, out, "--features", "barcode.h0") == 0
+    plain = write(tmp_path, ["the cat runs .", "a dog runs ."])
+    assert features(tiny_model, plain, tmp_path / "plain.csv", "--features", "barcode.h0") == 0
+    assert out.read_bytes() == (tmp_path / "plain.csv").read_bytes()
+
+
 def test_other_settings_do_not_go_on(tiny_model, tmp_path, capsys, monkeypatch):
     text, out = write(tmp_path, LINES[:3]), tmp_path / "table.csv"
     monkeypatch.setattr(
@@ -79,6 +89,7 @@ def test_errors_are_one_line(tiny_model, tmp_path, capsys):
     text = write(tmp_path, ["the cat .", " ", "a dog ."], "hole.txt")
     cases = [
         ((tiny_model, text, tmp_path / "o.csv"), "line 2 is empty"),
+        ((tiny_model, write(tmp_path, [], "empty.txt"), tmp_path / "o.csv"), "has no line"),
         ((tiny_model, tmp_path / "none.txt", tmp_path / "o.csv"), "could not be read"),
         ((tmp_path / "no_model", write(tmp_path, LINES[:2]), tmp_path / "o.csv"), "no_model"),
         ((tiny_model, write(tmp_path, LINES[:2]), tmp_path / "o.txt"), ".parquet or .csv"),
@@ -105,6 +116,8 @@ def test_features_in_a_pipeline_of_images():
     model = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
     images = torch.randn(10, 6, 8).numpy()
     step = AttentionFeatures(model, AttentionTopology("barcode.h0.sum"), chunk_size=3)
+    with pytest.raises(NotFittedError):
+        step.get_feature_names_out()
     labels = np.arange(10) % 2
     pipeline = make_pipeline(step, LogisticRegression()).fit(images, labels)
     assert pipeline.predict(images).shape == (10,)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 
 from topodl.attention import HiddenStateGeometry, intrinsic_dimension, neighborhood_overlap
 from topodl.errors import InputError
@@ -60,9 +61,25 @@ def test_layer_names_and_values():
     )
 
 
+def test_transform_is_of_what_was_fitted():
+    layer = HiddenStateGeometry(k=2)
+    with pytest.raises(NotFittedError):
+        layer.get_feature_names_out()
+    with pytest.raises(InputError, match="has 4 layers; expected 3 layers"):
+        layer.fit(torch.randn(2, 3, 6, 2)).transform(torch.randn(2, 4, 6, 2))
+
+
+def test_an_empty_batch_is_a_value():
+    nothing = torch.zeros(0, 5, 3)
+    assert intrinsic_dimension(nothing).shape == neighborhood_overlap(nothing, nothing).shape == (0,)
+    assert HiddenStateGeometry()(nothing[:, None]).shape == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: intrinsic_dimension(torch.full((3, 2), torch.inf)), "has an infinite value"),
+        (lambda: intrinsic_dimension(1e30 * torch.randn(5, 2)), "overflow"),
         (lambda: intrinsic_dimension(torch.randn(3)), "x has shape"),
         (lambda: intrinsic_dimension(torch.full((3, 2), torch.nan)), "has NaN"),
         (lambda: intrinsic_dimension(torch.randn(3, 2), torch.ones(4)), "mask has shape"),

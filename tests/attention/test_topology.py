@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -328,11 +329,18 @@ def test_rows_of_any_sum_are_taken_where_allowed():
     [
         ({"features": "grap"}, r"features has 'grap'; expected groups"),
         ({"features": ()}, "features is empty"),
+        ({"features": 3}, "features is 3; expected a sequence"),
         ({"thresholds": (0.0,)}, r"thresholds\[0\] is 0\.0"),
         ({"thresholds": ()}, "thresholds is empty"),
+        ({"thresholds": 0.1}, r"thresholds is 0\.1; expected a sequence"),
+        ({"thresholds": (0.1, 0.10000001)}, r"thresholds has two that are called 't0\.1'"),
         ({"symmetrize": "sum"}, "symmetrize is 'sum'"),
         ({"cycle_cap": 0}, "cycle_cap is 0"),
+        ({"row_tolerance": float("nan")}, "row_tolerance is nan"),
+        ({"drop_ids": 3}, "drop_ids is 3; expected a sequence"),
         ({"token_classes": {"self": [1]}}, "token_classes has the name 'self'"),
+        ({"token_classes": {"comma": 7}}, r"token_classes\['comma'\] is 7; expected a sequence"),
+        ({"token_classes": [7]}, r"token_classes is \[7\]; expected a mapping"),
         ({"temperature": 0.0}, r"temperature is 0\.0"),
     ],
 )
@@ -351,6 +359,10 @@ def test_bad_settings_are_named(arguments, message):
         (lambda f: f([attention(1, 2, 3), attention(2, 2, 3)]), "the same for all samples"),
         (lambda f: f([]), "has no sample"),
         (lambda f: f([attention(1, 1, 3)], torch.ones(1, 3)), "beside a list"),
+        (
+            lambda f: f(tuple(attention(2, 2, 2, 3))),
+            r"is a tuple; expected torch\.stack\(output\.attentions, 1\)",
+        ),
     ],
 )
 def test_bad_shapes_are_named(call, message):
@@ -366,6 +378,14 @@ def test_token_classes_need_ids():
     template = np.tile([0.5, 0.0, 0.5], (3, 1))
     expected = naive.pattern_distance(sample.attention[0, 0].numpy(), template)
     assert layer([sample]).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_masks_and_ids_may_be_lists():
+    layer = AttentionTopology(("pattern.comma", "sink.max"), token_classes={"comma": [7]}, row_tolerance=2)
+    maps, mask, ids = attention(2, 1, 2, 3), [[1, 1, 1], [1, 1, 0]], [[7, 1, 7], [7, 7, 0]]
+    expected = layer(maps, torch.tensor(mask), torch.tensor(ids))
+    torch.testing.assert_close(layer(maps, mask, ids), expected)
+    torch.testing.assert_close(layer(list(zip(maps, mask, ids, strict=True))), expected)
 
 
 def test_half_precision_is_computed_in_float32():
@@ -441,6 +461,9 @@ def test_transformer_face():
     assert table.shape == (12, len(names))
     twin = clone(layer)
     assert twin.get_params() == layer.get_params()
+    for call in (lambda: twin.transform(maps), twin.get_feature_names_out):
+        with pytest.raises(NotFittedError):
+            call()
     labels = np.arange(12) % 2
     assert make_pipeline(twin, LogisticRegression()).fit(list(maps), labels).predict(maps).shape == (12,)
     with pytest.raises(InputError, match="3 layers of 2 heads; expected 2 layers"):

@@ -61,6 +61,10 @@ def test_symmetric_value_is_the_average_and_scale_free_with_a_quantile():
     torch.testing.assert_close(rtd(*matrix, metric="precomputed"), rtd(x, y))
 
 
+def test_an_empty_batch_is_a_value():
+    assert rtd(clouds(0, 4, 2), clouds(0, 4, 3), quantile=0.9).shape == (0,)
+
+
 def test_threads_and_batches_change_nothing():
     x, y = clouds(7, 12, 3), clouds(7, 12, 2, seed=1)
     together = rtd(x, y)
@@ -82,6 +86,7 @@ def test_threads_and_batches_change_nothing():
         (lambda: rtd(torch.ones(4, 2, dtype=torch.int64), torch.randn(4, 2)), "has dtype torch.int64"),
         (lambda: rtd(torch.full((4, 2), torch.nan), torch.randn(4, 2)), r"a\[0\] has NaN at \(0, 0\)"),
         (lambda: rtd(torch.full((4, 2), torch.inf), torch.randn(4, 2)), "infinite"),
+        (lambda: rtd(1e30 * torch.randn(4, 2), torch.randn(4, 2)), "distances that overflow"),
         (lambda: rtd(torch.rand(3, 3), torch.zeros(3, 3), metric="precomputed"), "mirror image"),
         (lambda: rtd(-torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "negative"),
         (lambda: rtd(torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "a zero diagonal"),

@@ -55,6 +55,9 @@ class MapGroup(NamedTuple):
 
 def as_batch(function: str, attention: Any, mask: Any, input_ids: Any) -> list[AttentionSample]:
     """Return the samples of a padded batch (B, layers, heads, n, n), or of a ragged list, as tensors."""
+    if isinstance(attention, tuple):
+        expected = "torch.stack(output.attentions, 1), a tensor, or a list of samples"
+        raise fail(function, "attention", f"is a {type(attention).__name__}", expected)
     if isinstance(attention, Sequence):
         if mask is not None or input_ids is not None:
             raise fail(
@@ -63,15 +66,16 @@ def as_batch(function: str, attention: Any, mask: Any, input_ids: Any) -> list[A
                 "is given beside a list",
                 "AttentionSample(attention, mask, input_ids) for each sample of a list",
             )
-        samples = [s if isinstance(s, AttentionSample) else AttentionSample(s) for s in attention]
+        samples = [AttentionSample(*s) if isinstance(s, tuple) else AttentionSample(s) for s in attention]
     else:
         attention = check_tensor(function, "attention", attention)
         if attention.ndim != 5 or attention.shape[-1] != attention.shape[-2]:
             raise fail(function, "attention", f"has shape {tuple(attention.shape)}", _SHAPE)
-        expected = (attention.shape[0], attention.shape[-1])
+        mask, input_ids = (None if x is None else torch.as_tensor(x) for x in (mask, input_ids))
+        shape = (attention.shape[0], attention.shape[-1])
         for name, value in (("mask", mask), ("input_ids", input_ids)):
-            if value is not None and tuple(value.shape) != expected:
-                raise fail(function, name, f"has shape {tuple(value.shape)}", f"(B, n) = {expected}")
+            if value is not None and tuple(value.shape) != shape:
+                raise fail(function, name, f"has shape {tuple(value.shape)}", f"(B, n) = {shape}")
         nothing = [None] * len(attention)
         samples = [
             AttentionSample(*sample)

@@ -103,7 +103,7 @@ def read_minimal_pairs(folder: Path) -> list[MinimalPairs]:
     out = []
     for file in files:
         rows: list[Any] = [
-            _json(file, line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
+            _json(file, line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()
         ]
         if not all(isinstance(r, dict) and r.get("sentence_good") and r.get("sentence_bad") for r in rows):
             raise fail("read_minimal_pairs", str(file), "has other lines", "sentence_good and sentence_bad")

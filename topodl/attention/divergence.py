@@ -30,8 +30,9 @@ def rtd(
 ) -> torch.Tensor:
     """Representation topology divergence between attention maps, head by head, with gradient.
 
-    The maps are undirected weights w and stand for distances 1 - w. Where two texts differ in length, the
-    last min(n_a, n_b) rows and columns of both are compared, as in the paper's code.
+    The maps are undirected weights w and stand for distances 1 - w; for point clouds there is `topodl.rtd`.
+    Where two texts differ in length, the last min(n_a, n_b) rows and columns of both are compared, as in the
+    paper's code.
 
     Parameters
     ----------
@@ -64,7 +65,8 @@ def rtd(
     first, second = check_tensor("rtd", "a", a), check_tensor("rtd", "b", b)
     for name, value in (("a", first), ("b", second)):
         if value.ndim < 2 or value.shape[-1] != value.shape[-2] or value.shape[-1] == 0:
-            raise fail("rtd", name, f"has shape {tuple(value.shape)}", "attention maps of shape (…, n, n)")
+            expected = "attention maps of shape (…, n, n); topodl.rtd takes point clouds"
+            raise fail("rtd", name, f"has shape {tuple(value.shape)}", expected)
     lead = first.shape[:-2]
     if second.shape[:-2] != lead:
         came = f"has leading dimensions {tuple(second.shape[:-2])}"

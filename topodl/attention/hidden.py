@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
 
@@ -53,7 +53,7 @@ def intrinsic_dimension(
     Raises
     ------
     InputError
-        If a shape is wrong or a point that counts has NaN.
+        If a shape is wrong or a point that counts has NaN or an infinite value.
 
     References
     ----------
@@ -70,8 +70,8 @@ def intrinsic_dimension(
     """
     check_choice("intrinsic_dimension", "estimator", estimator, ("linear", "likelihood"))
     clouds, masks = _clouds("intrinsic_dimension", "x", x, mask)
-    values = torch.stack([_dimension(c[m], estimator) for c, m in zip(clouds, masks, strict=True)])
-    return values if x.ndim == 3 else values[0]
+    values = [_dimension(c[m], estimator) for c, m in zip(clouds, masks, strict=True)]
+    return _stacked(values, clouds) if x.ndim == 3 else values[0]
 
 
 def neighborhood_overlap(
@@ -96,7 +96,7 @@ def neighborhood_overlap(
     Raises
     ------
     InputError
-        If shapes disagree or a point that counts has NaN.
+        If shapes disagree or a point that counts has NaN or an infinite value.
 
     References
     ----------
@@ -117,8 +117,8 @@ def neighborhood_overlap(
     if first.shape[:2] != second.shape[:2]:
         came = f"has shape {tuple(y.shape)}"
         raise fail("neighborhood_overlap", "y", came, f"as many samples and points as x, {tuple(x.shape)}")
-    values = torch.stack([_overlap(a[m], b[m], k) for a, b, m in zip(first, second, masks, strict=True)])
-    return values if x.ndim == 3 else values[0]
+    values = [_overlap(a[m], b[m], k) for a, b, m in zip(first, second, masks, strict=True)]
+    return _stacked(values, first) if x.ndim == 3 else values[0]
 
 
 def _clouds(
@@ -131,11 +131,17 @@ def _clouds(
     clouds = at_least_single(x if x.ndim == 3 else x[None])
     keep = torch.ones(clouds.shape[:2], dtype=torch.bool, device=x.device)
     if mask is not None:
+        mask = torch.as_tensor(mask)
         if tuple(mask.shape) != tuple(x.shape[:-1]):
             raise fail(function, "mask", f"has shape {tuple(mask.shape)}", f"shape {tuple(x.shape[:-1])}")
-        keep = (mask != 0).view(keep.shape)
-    reject_nan(function, name, torch.where(keep[..., None], clouds, 0), "points without NaN")
+        keep = (mask.to(x.device) != 0).view(keep.shape)
+    reject_non_finite(function, name, torch.where(keep[..., None], clouds, 0))
     return clouds, keep
+
+
+def _stacked(values: list[torch.Tensor], clouds: torch.Tensor) -> torch.Tensor:
+    """Return `values` as one tensor, also where there is none."""
+    return torch.stack(values) if values else clouds.new_zeros(0)
 
 
 def _distances(points: torch.Tensor) -> torch.Tensor:
@@ -146,6 +152,9 @@ def _dimension(points: torch.Tensor, estimator: str) -> torch.Tensor:
     if len(points) < 3:
         return points.new_zeros(())
     near = _distances(points).topk(3, largest=False).values  # the first is the point itself
+    if bool(near.detach().isinf().any()):
+        came = f"has distances that overflow {points.dtype}"
+        raise fail("intrinsic_dimension", "x", came, "values of moderate size")
     near = near[near[:, 1] > 0]
     ratios = (near[:, 2] / near[:, 1]).log().sort().values
     if len(ratios) < 3 or not bool(ratios[-1] > 0):
@@ -232,7 +241,7 @@ class HiddenStateGeometry(FeatureLayer):
         Raises
         ------
         InputError
-            If `states` or `mask` has another shape, or a state that counts is NaN.
+            If `states` or `mask` has another shape, or a state that counts has NaN or an infinite value.
         """
         states = check_tensor("HiddenStateGeometry", "states", states)
         if states.ndim != 4:
@@ -244,6 +253,9 @@ class HiddenStateGeometry(FeatureLayer):
         columns += [neighborhood_overlap(x, y, mask, k=self.k).to(columns[0]) for x, y in pairs]
         return torch.stack(columns, 1)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_layers_in_")
+
     def _as_samples(self, X: Any, reset: bool) -> torch.Tensor:
         states = torch.as_tensor(X)
         if states.ndim != 4:
@@ -251,6 +263,9 @@ class HiddenStateGeometry(FeatureLayer):
             raise fail("HiddenStateGeometry", "X", came, "shape (B, layers, n, d)")
         if reset:
             self.n_layers_in_ = states.shape[1]
+        elif states.shape[1] != self.n_layers_in_:
+            came = f"has {states.shape[1]} layers"
+            raise fail("HiddenStateGeometry", "X", came, f"{self.n_layers_in_} layers, as in fit")
         return states
 
     def _as_input(self, chunk: torch.Tensor) -> torch.Tensor:

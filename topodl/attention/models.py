@@ -112,6 +112,9 @@ class AttentionFeatures(FeatureLayer):
         device = next(self.model.parameters()).device
         return {name: value.to(device) for name, value in encoded.items()}
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_layers_")
+
     def _as_samples(self, X: Any, reset: bool) -> Any:
         if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind in "OU"):
             texts = list(X)

@@ -6,7 +6,8 @@ spanning tree a head gives components, Betti numbers and dimension-0 bars at all
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -351,26 +352,43 @@ class AttentionTopology(FeatureLayer):
 
     def _check_settings(self) -> None:
         check_choice(_NAME, "symmetrize", self.symmetrize, ("max", "upper", "mean", "min", None))
+        if not isinstance(self.features, str):
+            _check_sequence("features", self.features, "names of features")
+        _check_sequence("thresholds", self.thresholds, "thresholds above 0")
         if len(self.thresholds) == 0:
             raise fail(_NAME, "thresholds", "is empty", "at least one threshold above 0")
         for k, threshold in enumerate(self.thresholds):
             check_number(_NAME, f"thresholds[{k}]", threshold, low=_TINY)
+        names = [f"t{t:g}" for t in self.thresholds]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise fail(_NAME, "thresholds", f"has two that are called {twice!r}", "different ones")
         check_number(_NAME, "cycle_cap", self.cycle_cap, low=1, high=_LARGEST_CAP, integer=True)
         if self.component_cap is not None:
             check_number(_NAME, "component_cap", self.component_cap, low=1, integer=True)
+        if self.row_tolerance != math.inf:
+            check_number(_NAME, "row_tolerance", self.row_tolerance, low=0.0)
         check_number(_NAME, "lower_bound", self.lower_bound, low=0.0)
         check_number(_NAME, "temperature", self.temperature, low=_TINY)
         check_number(_NAME, "sink_positions", self.sink_positions, low=0, integer=True)
         taken = {"self", "first", "previous", "next", "max", "squared_norm", "count", "last"}
-        for name in self.token_classes or {}:
-            if name in taken or name.startswith("position") or "." in name:
+        _check_sequence("drop_ids", self.drop_ids, "token ids")
+        if not isinstance(self.token_classes or {}, Mapping):
+            came = f"is {self.token_classes!r}"
+            raise fail(_NAME, "token_classes", came, "a mapping of names to sequences of token ids")
+        for name, members in (self.token_classes or {}).items():
+            _check_sequence(f"token_classes[{name!r}]", members, "token ids")
+            if not isinstance(name, str) or name in taken or name.startswith("position") or "." in name:
                 came = f"has the name {name!r}"
                 raise fail(_NAME, "token_classes", came, "names other than the built-in ones, without a dot")
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_layers_in_")
+
     def _as_samples(self, X: Any, reset: bool) -> _Samples:
-        if isinstance(X, np.ndarray) and X.dtype != object:
-            X = torch.from_numpy(np.require(X, requirements=["C", "W"]))
-        samples = _Samples(as_batch(_NAME, X if isinstance(X, torch.Tensor) else list(X), None, None))
+        if isinstance(X, np.ndarray):
+            X = list(X) if X.dtype == object else torch.from_numpy(np.require(X, requirements=["C", "W"]))
+        samples = _Samples(as_batch(_NAME, X, None, None))
         if not samples.items:
             raise fail(_NAME, "X", "has no sample", "at least one")
         heads = tuple(samples.items[0].attention.shape[:2])
@@ -408,6 +426,11 @@ class AttentionTopology(FeatureLayer):
             for head in range(n_heads)
             for name in names
         ]
+
+
+def _check_sequence(argument: str, value: Any, of: str) -> None:
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise fail(_NAME, argument, f"is {value!r}", f"a sequence of {of}")
 
 
 def _grid(shape: torch.Size, columns: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -65,7 +65,8 @@ def rtd(
     Raises
     ------
     InputError
-        If shapes disagree, a value is NaN or infinite, or a distance matrix is negative or not symmetric.
+        If shapes disagree, a value is NaN or infinite, distances overflow, or a distance matrix is negative
+        or not symmetric.
 
     References
     ----------
@@ -114,9 +115,11 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
         raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
     if metric == "euclidean":
         value = torch.cdist(value, value, compute_mode="donot_use_mm_for_euclid_dist")
+        if bool(value.detach().isinf().any()):
+            raise fail("rtd", name, f"has distances that overflow {value.dtype}", "values of moderate size")
     else:
         _check_matrices(name, value.detach())
-    if quantile is None:
+    if quantile is None or len(value) == 0:
         return value
     scale = value.flatten(1).quantile(quantile, dim=1)[:, None, None]
     return value / torch.where(scale > 0, scale, 1)
@@ -158,6 +161,9 @@ def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) ->
 
 def _loops(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the flat edges of birth and death of all loops of `matrices` (B, n, n), and their matrices."""
+    if len(matrices) == 0:
+        nothing = torch.empty(0, dtype=torch.int64, device=matrices.device)
+        return nothing, nothing, nothing
     array = np.ascontiguousarray(matrices.cpu().numpy())
     bits = array.view(np.int32 if array.dtype == np.float32 else np.int64).astype(np.int64, copy=False)
     size = max(1, min(-(-len(bits) // get_num_threads()), _CHUNK_ENTRIES // bits[0].size))
