@@ -410,3 +410,83 @@ def test_padding_leaves_the_gradient_of_parameters_alone():
         grads.append([weight.grad for weight in layer.parameters()])
     for one, other in zip(*grads, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_images_of_different_shapes():
+    rng = np.random.default_rng(0)
+    images = [rng.random((6, 6)), rng.random((3, 9)).astype(np.float32), rng.random((6, 6))]
+    every = CubicalPersistence(chunk_size=2).fit_transform(images)
+    curves = EulerCurve(resolution=5).fit(images)
+    assert every.homology_dims == (0, 1)
+    for i, one in enumerate(images):
+        alone = topodl.cubical_persistence(torch.from_numpy(one)[None])
+        assert torch.equal(every[i].births.double(), alone.births.double())
+        np.testing.assert_array_equal(curves.transform(images)[i], curves.transform(one[None])[0])
+    inside = [torch.from_numpy(one).requires_grad_() for one in images]
+    nn.Sequential(CubicalPersistence(), PersistenceEntropy())(inside).sum().backward()
+    assert all(one.grad is not None for one in inside)
+    table = make_pipeline(CubicalPersistence(), BettiCurve(resolution=3)).fit_transform(images)
+    assert table.shape == (3, 6)
+
+
+def test_diagrams_come_in_arrays_of_objects_and_padless_arrays():
+    bars = [np.array([[0.0, 1.0]]), np.array([[0.5, 2.0], [1.0, 1.5]])]
+    layer = BettiCurve(resolution=4, value_range=(0, 2))
+    expected = layer.transform(bars)
+    objects = np.empty(2, dtype=object)
+    objects[:] = bars
+    np.testing.assert_array_equal(layer.transform(objects), expected)
+    for same in (np.stack([bars[0], bars[0]]), torch.tensor([[[0.0, 1.0]], [[0.0, 1.0]]])):
+        np.testing.assert_array_equal(layer.transform(same), expected[[0, 0]])
+
+
+def test_complexes_and_graphs_without_edges():
+    rng = np.random.default_rng(0)
+    clouds, edges = rng.random((2, 5, 2)), np.array([[0, 1], [1, 2]])
+    layer = EulerCharacteristicTransform(2, 3).fit(clouds)
+    expected = layer.transform([(clouds[0], edges), (clouds[1],)])
+    np.testing.assert_array_equal(layer.transform([(clouds[0], edges), (clouds[1], [[], []])]), expected)
+    np.testing.assert_array_equal(
+        layer.transform([[clouds[0], edges], [clouds[1], np.empty((2, 0))]]), expected
+    )
+    np.testing.assert_array_equal(layer.transform(clouds.tolist()), layer.transform(clouds))
+    d = GraphPersistence().fit_transform([([0.0, 1.0], [[0], [1]]), ([2.0, 3.0], [[], []])])
+    assert d.counts[:, 0].tolist() == [1, 2]
+
+
+def test_settings_may_be_numbers_of_numpy():
+    d = make_diagrams(0, [[5, 3], [2, 2]])
+    for resolution in (np.int64(4), np.array([4, 4]), [4, 4]):
+        assert PersistenceImage(resolution).fit_transform(d).shape == (2, 32)
+    for layer in (BettiCurve(np.int64(4)), Silhouette(np.int64(4)), PersLay(n_features=np.int64(4))):
+        assert layer.fit_transform(d).shape == (2, 8)
+    assert torch.equal(PersLay(random_state=np.int64(7)).centres, PersLay(random_state=7).centres)
+    with pytest.raises(InputError, match=r"resolution is \[\]; expected an integer or \(columns, rows\)"):
+        PersistenceImage([]).fit(d)
+
+
+def test_grids_are_those_of_numpy():
+    tenths = np.arange(11) / 10
+    bars = [np.array([[low, high]]) for low in tenths for high in tenths if low < high]
+    expected = [(bar[0, 0] <= np.linspace(0, 1, 11)) & (np.linspace(0, 1, 11) < bar[0, 1]) for bar in bars]
+    np.testing.assert_array_equal(BettiCurve(11, (0, 1)).transform(bars), expected)
+    np.testing.assert_array_equal(EulerCurve(11, (0, 1)).transform(Diagrams.from_gudhi(bars)), expected)
+
+
+def test_unusable_lists_are_named():
+    for layer in (CubicalPersistence(), RipsPersistence(), EulerCurve(), EulerCharacteristicTransform()):
+        with pytest.raises(InputError, match="X is an empty list; expected at least one sample"):
+            layer.fit([])
+    with pytest.raises(InputError, match="x has no graphs; expected at least one"):
+        GraphPersistence().transform([])
+    graph = (np.zeros(2), np.array([[0], [1]]))
+    with pytest.raises(InputError, match=r"x\[1\] has 2 parts; expected 3, as x\[0\]"):
+        GraphPersistence().transform([(*graph, np.ones(1)), graph])
+
+
+def test_errors_say_where_a_chunk_begins():
+    clouds = np.zeros((5, 3, 2))
+    clouds[4, 0, 0] = np.nan
+    with pytest.raises(InputError, match=r"x\[0\] has NaN") as error:
+        RipsPersistence(chunk_size=2, n_jobs=2).fit_transform(clouds)
+    assert error.value.__notes__ == ["The first sample of this chunk, x[0] above, is X[4]."]

@@ -226,7 +226,10 @@ def test_half_types_and_strides():
         ((torch.zeros(3, 2, dtype=torch.int64),), "x has dtype torch.int64"),
         ((torch.zeros(3),), r"x has shape \(3,\)"),
         ((torch.tensor([[[0.0, 1.0], [np.nan, 0.0]]]),), "has NaN"),
-        ((torch.zeros(3, 2), torch.tensor([[0], [3]])), "vertex indices out of range"),
+        (
+            (torch.zeros(3, 2), torch.tensor([[0], [3]])),
+            r"simplices\[0\] has vertices 0 … 3; expected indices from 0 to 2",
+        ),
         ((torch.zeros(3, 2), torch.zeros(2, 1)), "vertex indices of shape"),
         ((torch.zeros(3, 2), torch.tensor([[0], [2]]), torch.tensor([0, 0, 1])), "of different samples"),
         ((torch.zeros(3, 2), (), torch.zeros(2, dtype=torch.int64)), "batch has shape"),
@@ -301,3 +304,62 @@ def test_a_network_learns_through_the_transform():
     x = torch.rand(3, 10, 2, requires_grad=True)
     model(x).sum().backward()
     assert x.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_thresholds", [2, 3, 5, 9])
+def test_steep_sigmoids_at_few_thresholds(dtype, n_thresholds):
+    x = torch.linspace(-3, 3, 121, dtype=dtype)[:, None]
+    thresholds = torch.linspace(-2, 2, n_thresholds, dtype=torch.float64).to(dtype)
+    for scale in (5.0, 17.0, 30.0, 50.0, 100.0, 1000.0):
+        layer = EulerCharacteristicTransform(1, n_thresholds, 2.0, scale=scale, ambient_dim=1)
+        each = layer(x, batch=torch.arange(121))[:, 0]
+        torch.testing.assert_close(each, torch.sigmoid(scale * (thresholds - x)), rtol=1e-3, atol=1e-4)
+
+
+def test_vertices_of_other_samples_are_out_of_range():
+    cloud, beyond = torch.rand(4, 2), torch.tensor([[4], [5]])  # an edge of the next sample, if joined
+    layer = EulerCharacteristicTransform(2, 3)
+    with pytest.raises(InputError, match=r"x\[0\]\[1\] has vertices 4 … 5; expected indices from 0 to 3"):
+        layer([(cloud, beyond), (cloud,)])
+    with pytest.raises(InputError, match=r"simplices\[0\] has vertices 4 … 5; expected indices from -1 to 3"):
+        layer(torch.stack([cloud, cloud]), beyond)
+
+
+def test_arguments_that_do_not_belong_together_are_refused():
+    layer, x = EulerCharacteristicTransform(2, 3), torch.rand(2, 4, 2)
+    with pytest.raises(InputError, match=r"batch is given; expected it only beside x \(N, d\)"):
+        layer(x, batch=torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(InputError, match="mask is given without padding"):
+        layer(x[0], mask=torch.ones(4, dtype=torch.bool))
+    with pytest.raises(InputError, match=r"weights has shape \(9,\); expected one weight for each of the 8"):
+        layer(x, weights=torch.ones(9))
+    torch.testing.assert_close(layer(x[0], batch=torch.zeros(4, dtype=torch.int32)), layer(x[:1]))
+
+
+def test_infinite_values_are_refused_but_not_in_the_padding():
+    layer, x = EulerCharacteristicTransform(2, 3), torch.rand(1, 4, 2)
+    mask, weights = torch.tensor([[True, True, True, False]]), torch.ones(1, 4)
+    expected = layer(x, mask=mask, weights=weights)
+    weights[0, 3] = x[0, 3, 0] = torch.inf
+    torch.testing.assert_close(layer(x, mask=mask, weights=weights), expected)
+    with pytest.raises(InputError, match="has an infinite value"):
+        layer(x)
+    with pytest.raises(InputError, match=r"weights\[3\] has an infinite value"):
+        layer(torch.rand(1, 4, 2), weights=weights)
+
+
+def test_learnable_directions_without_data_have_a_state():
+    layer = EulerCharacteristicTransform(2, 3, learnable=True)
+    assert list(layer.state_dict()) == ["radius_"]
+    layer.load_state_dict(EulerCharacteristicTransform(2, 3, learnable=True).state_dict())
+    layer.load_state_dict(EulerCharacteristicTransform(2, 3, learnable=True, ambient_dim=2).state_dict())
+    assert layer.directions.shape == (2, 2)
+    sizes = EulerCharacteristicTransform(np.int64(2), np.int64(3), learnable=True, ambient_dim=np.int64(5))
+    assert sizes.directions.shape == (5, 2)
+
+
+def test_euler_curve_at_two_thresholds():
+    x = torch.tensor([[[0.3, 0.9]]], dtype=torch.float64)
+    for width in (1e-3, 1e-2):
+        assert EulerCurve(2, (0, 1), width=width)(x)[0].tolist() == pytest.approx([0.0, 1.0])

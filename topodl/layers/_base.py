@@ -6,7 +6,9 @@ arrays out, in chunks, on joblib's backend, without gradient. A subclass writes 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +24,7 @@ from tqdm import tqdm
 from topodl._checks import as_dims, fail
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
+from topodl.errors import InputError
 from topodl.layers import _inputs
 
 __all__ = ["DiagramLayer", "FeatureLayer", "Layer", "PersistenceLayer"]
@@ -111,7 +114,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         if not isinstance(size, int | np.integer) or size < 1:
             raise fail(type(self).__name__, "chunk_size", f"is {size!r}", "an integer of at least 1")
         starts = range(0, max(len(samples), 1), int(size))
-        jobs = (delayed(_apply)(self, samples[start : start + size]) for start in starts)
+        jobs = (delayed(_apply)(self, samples[start : start + size], start) for start in starts)
         parts = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
         name = type(self).__name__
         return _join(list(tqdm(parts, desc=name, total=len(starts), unit="chunk", disable=not self.verbose)))
@@ -142,7 +145,22 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
             value = state_dict.get(prefix + name)
             if value is not None and isinstance(weight, UninitializedParameter):
                 weight.materialize(value.shape, dtype=value.dtype)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        with self._known_parameters():
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _save_to_state_dict(self, *args: Any) -> None:
+        with self._known_parameters():
+            super()._save_to_state_dict(*args)
+
+    @contextlib.contextmanager
+    def _known_parameters(self) -> Iterator[None]:
+        """Hide parameters that have no shape yet: like empty buffers, they are not part of the state."""
+        every = self._parameters
+        self._parameters = {k: weight for k, weight in every.items() if weight is None or not is_lazy(weight)}
+        try:
+            yield
+        finally:
+            self._parameters = every
 
     def _not_fitted(self, missing: str) -> NotFittedError:
         name = type(self).__name__
@@ -235,11 +253,16 @@ class PersistenceLayer(Layer, auto_wrap_output_keys=None):  # type: ignore[call-
         return tags
 
 
-def _apply(layer: Layer, chunk: Any) -> Any:
-    """Run the module on one chunk, without gradient."""
+def _apply(layer: Layer, chunk: Any, start: int) -> Any:
+    """Run the module on the chunk of samples from `start` on, without gradient."""
     device, dtype = layer._place()
-    with torch.no_grad():
-        out = layer(_inputs.move(layer._as_input(chunk), device, dtype))
+    try:
+        with torch.no_grad():
+            out = layer(_inputs.move(layer._as_input(chunk), device, dtype))
+    except InputError as error:
+        if start:
+            error.add_note(f"The first sample of this chunk, x[0] above, is X[{start}].")
+        raise
     if isinstance(out, Diagrams):
         return out.cpu()
     return to_numpy(out.flatten(1))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from topodl._checks import fail, reject_nan
+from topodl._checks import fail, reject_non_finite
 from topodl._segments import offsets_of
 from topodl.layers._euler import Cells
 
@@ -29,8 +30,7 @@ class Complexes:
             raise fail(name, argument, came, "vertex indices of shape (k + 1, S) with k ≥ 1")
         vertices = simplices.to(torch.int64).sort(0).values
         n = len(self.x)
-        if vertices.numel() and (int(vertices[0].min()) < 0 or int(vertices[-1].max()) >= n):
-            raise fail(name, argument, "has vertex indices out of range", f"indices of {n} vertices")
+        _check_indices(name, argument, vertices, 0, n)
         proper = (vertices[1:] != vertices[:-1]).all(0)
         vertices = vertices if bool(proper.all()) else vertices[:, proper]
         across = self.batch[vertices[0]] != self.batch[vertices[-1]]
@@ -52,6 +52,12 @@ class Complexes:
             offsets = offsets_of(self.batch[vertices[:, 0]], self.n_samples)
             out.append(Cells(vertices, offsets, weight))
         return out
+
+
+def _check_indices(name: str, argument: str, indices: torch.Tensor, low: int, n: int) -> None:
+    if indices.numel() and (int(indices.min()) < low or int(indices.max()) >= n):
+        came = f"has vertices {int(indices.min())} … {int(indices.max())}"
+        raise fail(name, argument, came, f"indices from {low} to {n - 1}")
 
 
 def _unique_columns(vertices: torch.Tensor, n: int) -> torch.Tensor:
@@ -78,6 +84,10 @@ def read_complexes(
 ) -> tuple[Complexes, torch.Tensor | None]:
     """Return the complexes, and the index (N,) of each of their vertices among those given; None: its own."""
     simplices = [simplices] if isinstance(simplices, torch.Tensor) else list(simplices)
+    if mask is not None and getattr(x, "ndim", 0) != 3:
+        raise fail(name, "mask", "is given without padding", "it only beside a padded x (B, N, d)")
+    if batch is not None and getattr(x, "ndim", 0) != 2:
+        raise fail(name, "batch", "is given", "it only beside x (N, d)")
     if isinstance(x, list | tuple):
         return _read_list(name, x, simplices)
     if not isinstance(x, torch.Tensor):
@@ -91,9 +101,11 @@ def read_complexes(
         return _read_padded(name, x, simplices, mask)
     if batch is None:
         batch = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    if batch.shape != x.shape[:1] or batch.dtype != torch.int64 or (len(batch) and int(batch.min()) < 0):
+    integers = not batch.is_floating_point() and not batch.is_complex() and batch.dtype != torch.bool
+    if batch.shape != x.shape[:1] or not integers or (len(batch) and int(batch.min()) < 0):
         came = f"has shape {tuple(batch.shape)} and dtype {batch.dtype}"
-        raise fail(name, "batch", came, f"int64 sample indices of shape ({len(x)},)")
+        raise fail(name, "batch", came, f"indices of samples, from 0 on, of shape ({len(x)},)")
+    batch = batch.to(torch.int64)
     n_samples = int(batch.max()) + 1 if len(batch) else 1
     order = torch.sort(batch, stable=True).indices
     return _gathered(name, x, order, batch[order], n_samples, simplices), order
@@ -109,24 +121,17 @@ def _gathered(
 ) -> Complexes:
     """Return the complexes on the vertices x[order]; simplices still count the vertices of x."""
     taken = x if order is None else x[order]
-    if bool(torch.isnan(taken.detach().sum())):
+    if not math.isfinite(float(taken.detach().sum())):
         for sample in range(n_samples):  # only to name the sample in the message
-            reject_nan(name, f"x of sample {sample}", taken[batch == sample], "finite coordinates")
+            reject_non_finite(name, f"x of sample {sample}", taken[batch == sample])
     complexes = Complexes(taken, batch, n_samples)
     place = None
     if order is not None and simplices:
         place = order.new_full((len(x) + 1,), -1)
         place[order] = torch.arange(len(order), device=order.device)
     for k, item in enumerate(simplices, 1):
-        bad = (
-            item.numel()
-            and not item.is_floating_point()
-            and (int(item.min()) < 0 or int(item.max()) >= len(x))
-        )
-        if bad:
-            raise fail(
-                name, f"simplices[{k - 1}]", "has vertex indices out of range", f"indices below {len(x)}"
-            )
+        if not item.is_floating_point():
+            _check_indices(name, f"simplices[{k - 1}]", item, 0, len(x))
         moved = item if item.is_floating_point() or place is None else place[item.to(torch.int64)]
         complexes.add(name, f"simplices[{k - 1}]", moved)
     return complexes
@@ -141,7 +146,8 @@ def _read_padded(
         raise fail(name, "mask", came, f"booleans of shape {tuple(x.shape[:2])}")
     start = torch.arange(n_samples, device=x.device) * n
     flat = []
-    for item in simplices:
+    for k, item in enumerate(simplices):
+        _check_indices(name, f"simplices[{k}]", item, -1, n)
         if item.ndim == 2:  # the same complex for every sample
             item = item.expand(n_samples, *item.shape)
         real = (item >= 0).all(1)
@@ -174,6 +180,9 @@ def _read_list(name: str, x: Sequence[Any], simplices: list[Any]) -> tuple[Compl
     lengths = torch.tensor([len(cloud) for cloud in clouds], device=clouds[0].device)
     starts = lengths.cumsum(0) - lengths
     joined = []
+    for i, (cloud, *own) in enumerate(items):
+        for k, part in enumerate(own, 1):  # what is out of range would be a vertex of the next sample
+            _check_indices(name, f"x[{i}][{k}]", part, 0, len(cloud))
     for k in range(1, max(map(len, items))):
         shifted = [
             item[k] + start for item, start in zip(items, starts.tolist(), strict=True) if len(item) > k

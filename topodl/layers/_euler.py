@@ -150,11 +150,12 @@ def _windows(heights: torch.Tensor, thresholds: torch.Tensor, scale: float) -> l
     n = len(thresholds)
     first, last = float(thresholds[0]), float(thresholds[-1])
     step = (last - first) / max(n - 1, 1)
-    rising = n if step * n * scale <= 2 * reach else int(2 * reach / (scale * step)) + 2
+    whole = step * n * scale <= 2 * reach
+    rising = n if whole else int(2 * reach / (scale * step)) + 2
     width = math.ceil(rising / 8) * 8
     # Beyond 4 · reach the sigmoid is 1; smaller powers would be denormal numbers, which are slow.
     ratios = np.exp(-np.minimum(scale * step * np.arange(width), 4 * reach))
-    if rising == n:
+    if whole:
         places = torch.full_like(heights, width)
         tails = heights.sub(first).mul_(scale).clamp_(-2 * reach, 4 * reach).exp_()
     else:

@@ -13,7 +13,15 @@ from topodl._precision import HALF_TYPES
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
 
-__all__ = ["CurveLayer", "alive", "first_at_least", "given_ranges", "oriented", "power_weights"]
+__all__ = [
+    "CurveLayer",
+    "alive",
+    "even_grid",
+    "first_at_least",
+    "given_ranges",
+    "oriented",
+    "power_weights",
+]
 
 
 def oriented(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,6 +33,11 @@ def power_weights(d: Diagrams, exponent: float) -> torch.Tensor:
     """Return persistence to the given power, with gradient 0 where a bar has no length."""
     lengths = d.persistence()
     return power(lengths, exponent) if exponent else torch.ones_like(lengths)
+
+
+def even_grid(low: float, high: float, size: int) -> torch.Tensor:
+    """Return `size` values from `low` to `high`, those of NumPy to the last bit: ends of bars lie on them."""
+    return torch.from_numpy(np.linspace(low, high, int(size)))
 
 
 def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -115,7 +128,7 @@ class CurveLayer(DiagramLayer):
                 raise fail(name, "d", came, f"{len(self.ranges_)} dimensions, as in fit")
             ranges = self.ranges_.tolist()
         steps = int(self.resolution)
-        grids = [torch.linspace(low, high, steps, dtype=torch.float64) for low, high in ranges]
+        grids = [even_grid(low, high, steps) for low, high in ranges]
         return [grid.to(d.device, d.dtype) for grid in grids]
 
     def forward(self, d: Diagrams) -> torch.Tensor:

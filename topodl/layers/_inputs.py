@@ -18,9 +18,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _FLOATS = [np.float64, np.float32]
 
 
-def as_images(layer: BaseEstimator, X: Any, reset: bool) -> Array:
-    """Return images (B, *shape); the rows of a table are images of `layer.sample_shape`, or single rows."""
+def as_images(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
+    """Return images (B, *shape), or a list of images of different shapes.
+
+    The rows of a table are images of `layer.sample_shape`, or single rows.
+    """
     X = _without_tensors(X)
+    images = _several(layer, X)
+    if images is not None and len({image.shape for image in images}) > 1:
+        return images
+    X = X if images is None else np.stack(images)
     if _is_table(X):
         table = _checked_table(layer, X, reset)
         return _reshaped(layer, table, (1, -1) if layer.sample_shape is None else layer.sample_shape)
@@ -31,10 +38,9 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
     """Return clouds (B, N, d) or a list of (N_i, d); rows of a table are clouds of `layer.sample_shape`."""
     X = _without_tensors(X)
     name = type(layer).__name__
-    if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind == "O"):
-        clouds = [np.asarray(cloud) for cloud in X]
-        if clouds and all(cloud.ndim == 2 for cloud in clouds):
-            return [cloud if cloud.dtype in _FLOATS else cloud.astype(np.float64) for cloud in clouds]
+    clouds = _several(layer, X)
+    if clouds is not None and all(cloud.ndim == 2 for cloud in clouds):
+        return clouds
     if not _is_table(X):
         return check_array(X, dtype=_FLOATS, allow_nd=True, ensure_all_finite=False, input_name="X")
     table = _checked_table(layer, X, reset)
@@ -47,20 +53,29 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
 
 def as_complexes(layer: BaseEstimator, X: Any, reset: bool) -> Any:
     """Return clouds as `as_clouds` does, or a list of tuples (cloud, edges, faces, …)."""
-    if isinstance(X, list | tuple) and any(isinstance(item, tuple) for item in X):
-        items = [item if isinstance(item, tuple) else (item,) for item in X]
-        return [tuple(np.asarray(_without_tensors(part)) for part in item) for item in items]
+    X = _without_tensors(X)
+    if isinstance(X, list | tuple) and any(_is_complex(item) for item in X):
+        items = [item if _is_complex(item) else (item,) for item in X]
+        return [(_as_array(item[0]), *(_as_indices(part) for part in item[1:])) for item in items]
     return as_clouds(layer, X, reset)
 
 
+def _is_complex(item: Any) -> bool:
+    """Return whether an item is (cloud, edges, …), and not a cloud written as a list of points."""
+    return isinstance(item, tuple) or (isinstance(item, list) and len(item) > 0 and np.ndim(item[0]) == 2)
+
+
 def as_diagrams(name: str, X: Any) -> Diagrams:
-    """Return `Diagrams` of `Diagrams`, a list of them, a list of arrays (n, 2), or giotto-tda's (B, M, 3)."""
+    """Return `Diagrams` of `Diagrams`, a list of them, arrays (n, 2), or giotto-tda's (B, M, 3)."""
     if isinstance(X, Diagrams):
         return X.detach()
     if isinstance(X, list | tuple) and X and all(isinstance(item, Diagrams) for item in X):
         return Diagrams.cat(X).detach()
+    X = _without_tensors(X)
+    if isinstance(X, np.ndarray) and (X.dtype.kind == "O" or (X.ndim == 3 and X.shape[-1] == 2)):
+        X = list(X)
     if isinstance(X, list | tuple):
-        return Diagrams.from_gudhi(_without_tensors(X))
+        return Diagrams.from_gudhi(X)
     if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] == 3:
         return Diagrams.from_giotto(X)
     came = f"is a {type(X).__name__}" + (f" of shape {X.shape}" if hasattr(X, "shape") else "")
@@ -76,7 +91,8 @@ def as_graphs(name: str, X: Any) -> list[tuple[Array, ...]]:
         if not isinstance(item, list | tuple) or len(item) not in (2, 3):
             came = f"is a {type(item).__name__}"
             raise fail(name, f"X[{i}]", came, "(vertex_values, edge_index) or (…, edge_values)")
-        graphs.append(tuple(np.asarray(_without_tensors(part)) for part in item))
+        values, edges, *rest = item
+        graphs.append((_as_array(values), _as_indices(edges), *map(_as_array, rest)))
     return graphs
 
 
@@ -104,6 +120,28 @@ def _without_tensors(X: Any) -> Any:
     if isinstance(X, list | tuple) and any(isinstance(item, torch.Tensor) for item in X):
         return [_without_tensors(item) for item in X]
     return X
+
+
+def _several(layer: BaseEstimator, X: Any) -> list[Array] | None:
+    """Return the arrays of floats in a list or an array of objects, None if X is none or has mere rows."""
+    if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.dtype.kind == "O"):
+        return None
+    if len(X) == 0:
+        raise fail(type(layer).__name__, "X", f"is an empty {type(X).__name__}", "at least one sample")
+    if not all(np.ndim(item) >= 2 for item in X):
+        return None
+    items = [np.asarray(item) for item in X]
+    return [item if item.dtype in _FLOATS else item.astype(np.float64) for item in items]
+
+
+def _as_array(part: Any) -> Array:
+    return np.asarray(_without_tensors(part))
+
+
+def _as_indices(part: Any) -> Array:
+    """Return simplices as an array; NumPy makes floats of an empty list, which has no index to lose."""
+    indices = _as_array(part)
+    return indices if indices.size else indices.astype(np.int64)
 
 
 def _is_table(X: Any) -> bool:

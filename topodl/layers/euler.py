@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._precision import at_least_single
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
@@ -133,7 +133,8 @@ class EulerCharacteristicTransform(FeatureLayer):
         else:
             self.register_buffer("directions", None)
         # What is wrong with the settings is said when they are used.
-        if all(isinstance(size, int) and size > 0 for size in (self.ambient_dim, self.n_directions)):
+        sizes = (self.ambient_dim, self.n_directions)
+        if all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
             self._choose_directions(self.ambient_dim)
 
     def _choose_directions(self, ambient_dim: Any) -> None:
@@ -185,10 +186,10 @@ class EulerCharacteristicTransform(FeatureLayer):
             Vertices of the edges, of the triangles, …. Each simplex counts once, however often and in
             whatever order its vertices are given, so an undirected `edge_index` may hold both directions.
             Beside a padded `x`, (B, k + 1, S) with −1 where there is none, or (k + 1, S) for all alike.
-        batch : Tensor of shape (N,), int64, optional
-            Sample of each vertex.
+        batch : Tensor of shape (N,), integers, optional
+            Sample of each vertex, in any order; only beside `x` (N, d).
         mask : Tensor of shape (B, N), bool, optional
-            True where a padded `x` has a vertex.
+            True where a padded `x` (B, N, d) has a vertex.
         weights : Tensor of shape (N,) or (B, N), optional
             Weights of the vertices (WECT); a simplex weighs as much as its heaviest vertex.
 
@@ -199,7 +200,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         Raises
         ------
         InputError
-            If a shape is wrong, a coordinate is NaN, or a simplex joins two samples.
+            If a shape is wrong, a coordinate or weight is NaN or infinite, or a simplex joins two samples.
         """
         self._check_settings()
         name = "EulerCharacteristicTransform"
@@ -211,10 +212,8 @@ class EulerCharacteristicTransform(FeatureLayer):
             came = f"has {points.shape[1]} coordinates"
             raise fail(name, "x", came, f"{len(self.directions)}, as the layer's directions")
         if weights is not None:
-            weights = weights.flatten()
-            if len(weights) <= (len(points) - 1 if order is None else int(order.max() if len(order) else -1)):
-                raise fail(name, "weights", f"has shape {tuple(weights.shape)}", "one weight a vertex")
-            weights = (weights if order is None else weights[order]).to(points.dtype)
+            n_given = len(points) if isinstance(x, list | tuple) else math.prod(x.shape[:-1])
+            weights = _read_weights(name, weights, n_given, order).to(points.dtype)
         complexes.x = points
         cells = complexes.cells(weights)
         directions = self.directions.to(points.device, points.dtype)
@@ -254,6 +253,20 @@ class EulerCharacteristicTransform(FeatureLayer):
         return tags
 
 
+def _read_weights(name: str, weights: Any, n: int, order: torch.Tensor | None) -> torch.Tensor:
+    """Return the weights of the vertices `order` of the `n` given ones, or say what is wrong with them."""
+    flat = check_tensor(name, "weights", weights).flatten()
+    if len(flat) != n:
+        came = f"has shape {tuple(weights.shape)}"
+        raise fail(name, "weights", came, f"one weight for each of the {n} vertices given")
+    if order is None:
+        reject_non_finite(name, "weights", flat)
+        return flat
+    # What pads does not matter.
+    reject_non_finite(name, "weights", torch.zeros_like(flat).index_copy(0, order, flat[order]))
+    return flat[order]
+
+
 def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
     """Return (ambient_dim, n) unit vectors: even where that is easy, random in four dimensions and above."""
     index = torch.arange(n, dtype=torch.float64)
@@ -268,7 +281,7 @@ def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
         ring = (1 - height.square()).sqrt()
         vectors = torch.stack([ring * angle.cos(), ring * angle.sin(), height])
     else:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         vectors = torch.randn(ambient_dim, n, dtype=torch.float64, generator=generator)
         vectors = nn.functional.normalize(vectors, dim=0)
     return vectors.to(torch.get_default_dtype())

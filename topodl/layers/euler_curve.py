@@ -17,7 +17,7 @@ from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._euler import Cells, soft_transform
-from topodl.layers._grids import alive, given_ranges, oriented
+from topodl.layers._grids import alive, even_grid, given_ranges, oriented
 
 __all__ = ["EulerCurve"]
 
@@ -97,12 +97,12 @@ class EulerCurve(FeatureLayer):
         if self.width is not None:
             check_number("EulerCurve", "width", self.width, low=torch.finfo(torch.float32).tiny)
 
-    def forward(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
+    def forward(self, x: torch.Tensor | list[torch.Tensor] | Diagrams) -> torch.Tensor:
         """Return the curve of each image, volume or diagram.
 
         Parameters
         ----------
-        x : Tensor of shape (B, H, W) or (B, D, H, W), or Diagrams
+        x : Tensor of shape (B, H, W) or (B, D, H, W), list of images or volumes of any shapes, or Diagrams
 
         Returns
         -------
@@ -118,6 +118,8 @@ class EulerCurve(FeatureLayer):
         self._check_settings()
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)
+        if isinstance(x, list | tuple):
+            return torch.cat([self(image[None]) for image in x])
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"EulerCurve: x is a {type(x).__name__}; expected a tensor or Diagrams")
         if x.ndim not in (3, 4) or 0 in x.shape[1:]:
@@ -138,7 +140,7 @@ class EulerCurve(FeatureLayer):
             ends = self.range_.tolist()
         else:
             raise self._not_fitted("value_range")
-        return torch.linspace(ends[0], ends[1], self.resolution, dtype=torch.float64).to(like)
+        return even_grid(ends[0], ends[1], self.resolution).to(like)
 
     def _of_values(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         n = len(x)
@@ -182,7 +184,7 @@ class EulerCurve(FeatureLayer):
         if self.value_range is not None:
             return
         d = samples.finite() if isinstance(samples, Diagrams) else None
-        values = _inputs.to_tensors(samples) if d is None else torch.cat([d.births, d.deaths])
+        values = _all_values(samples) if d is None else torch.cat([d.births, d.deaths])
         values = values[torch.isfinite(values)].double()
         ends = [values.min(), values.max()] if values.numel() else [torch.tensor(0.0), torch.tensor(1.0)]
         self.range_ = torch.stack(ends).to(self._place()[0], torch.float64)
@@ -195,6 +197,12 @@ class EulerCurve(FeatureLayer):
         tags.input_tags.two_d_array = True
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _all_values(images: Any) -> torch.Tensor:
+    """Return the values of an array or of a list of images in one tensor."""
+    tensors = _inputs.to_tensors(images)
+    return torch.cat([image.flatten() for image in tensors]) if isinstance(images, list) else tensors
 
 
 def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor]]:

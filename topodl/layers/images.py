@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
@@ -106,7 +107,7 @@ class PersistenceImage(CurveLayer):
         )
 
     def _sizes(self) -> tuple[int, int]:
-        sizes = (self.resolution,) * 2 if isinstance(self.resolution, int) else tuple(self.resolution)
+        sizes = np.broadcast_to(self.resolution, 2)
         return int(sizes[0]), int(sizes[1])
 
     def _check_settings(self) -> None:
@@ -115,10 +116,11 @@ class PersistenceImage(CurveLayer):
         check_number("PersistenceImage", "power", self.power, low=0.0)
         if self.bandwidth is not None:
             check_number("PersistenceImage", "bandwidth", self.bandwidth, low=torch.finfo(torch.float32).tiny)
-        sizes = [self.resolution] if isinstance(self.resolution, int) else self.resolution
+        several = isinstance(self.resolution, Sequence | np.ndarray)
+        sizes: Any = self.resolution if several else [self.resolution]
         for size in sizes:
             check_number("PersistenceImage", "resolution", size, low=1, integer=True)
-        if len(sizes) > 2:
+        if len(sizes) > 2 or (several and len(sizes) == 0):
             raise fail("PersistenceImage", "resolution", f"is {sizes}", "an integer or (columns, rows)")
 
     def _fit(self, d: Diagrams) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import topodl
+from topodl._checks import fail
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
@@ -19,7 +20,8 @@ __all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPe
 class CubicalPersistence(PersistenceLayer):
     """Persistent homology of images and volumes; see `topodl.cubical_persistence`.
 
-    As a transformer: images (B, H, W), volumes (B, D, H, W), or a table whose rows are flattened ones.
+    As a transformer: images (B, H, W), volumes (B, D, H, W), a list of images of any shapes, or a table whose
+    rows are flattened ones.
 
     Parameters
     ----------
@@ -82,8 +84,13 @@ class CubicalPersistence(PersistenceLayer):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def forward(self, x: torch.Tensor) -> Diagrams:
-        """Return the diagrams of images (B, H, W) or volumes (B, D, H, W); (B, C, …) with `channels`."""
+    def forward(self, x: Any) -> Diagrams:
+        """Return the diagrams of images (B, H, W) or volumes (B, D, H, W); (B, C, …) with `channels`.
+
+        A list holds images (H, W) or volumes (D, H, W), (C, …) with `channels`, of any shapes.
+        """
+        if isinstance(x, list | tuple):
+            return Diagrams.cat(self(image[None]) for image in x)
         return topodl.cubical_persistence(
             x, self.dims, self.superlevel, self.construction, self.min_persistence, self.channels
         )
@@ -91,7 +98,7 @@ class CubicalPersistence(PersistenceLayer):
     def _as_samples(self, X: Any, reset: bool) -> Any:
         images = _inputs.as_images(self, X, reset)
         if reset:
-            n_axes = images.ndim - 2 if self.channels else images.ndim - 1
+            n_axes = images[0].ndim - 1 if self.channels else images[0].ndim
             self.homology_dims_ = tuple(range(n_axes)) if self.dims is None else self._homology_dims()
         return images
 
@@ -280,11 +287,21 @@ class GraphPersistence(PersistenceLayer):
     ) -> Diagrams:
         """Return the diagrams of vertex values (N,) on edges (2, E), or of a list of such graphs."""
         if edge_index is None:
+            _check_parts(x)
             x, edge_index, edge_values, batch = _joined(x)
         return topodl.graph_persistence(x, edge_index, edge_values, batch, extended=self.extended)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_graphs(type(self).__name__, X)
+
+
+def _check_parts(graphs: Any) -> None:
+    """Raise an `InputError` unless there are graphs, and all or none of them have edge values."""
+    if not len(graphs):
+        raise fail("GraphPersistence", "x", "has no graphs", "at least one")
+    for i, graph in enumerate(graphs):
+        if len(graph) != len(graphs[0]):
+            raise fail("GraphPersistence", f"x[{i}]", f"has {len(graph)} parts", f"{len(graphs[0])}, as x[0]")
 
 
 def _joined(graphs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:

@@ -141,13 +141,14 @@ class PersLay(DiagramLayer):
         check_choice("PersLay", "essential", self.essential, ("drop", "clamp"))
         check_number("PersLay", "n_features", self.n_features, low=1, integer=True)
         check_number("PersLay", "k", self.k, low=1, integer=True)
+        check_number("PersLay", "random_state", self.random_state, integer=True)
 
     def reset_parameters(self) -> None:
         """Forget what was learnt; parameters start anew from `random_state`."""
         self._check_settings()
         device, dtype = self._place()
         self._parameters.clear()
-        generator = torch.Generator().manual_seed(self.random_state)
+        generator = torch.Generator().manual_seed(int(self.random_state))
         low, high = self.value_range
         n_dims, q = len(self._dims_out()), self.n_features
         shapes = {**_TRANSFORMS[self.point_transform](n_dims, q), **_WEIGHTS[self.weight](n_dims)}
