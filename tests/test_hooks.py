@@ -1,8 +1,10 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from torch import nn
@@ -258,3 +260,45 @@ def test_progress_is_shown(capsys):
     features = TopologicalFeatures(make_resnet(), {"fc": nn.Identity()}, batch_size=2, verbose=True)
     features.fit_transform(images(4))
     assert "features" in capsys.readouterr().err
+
+
+def test_a_copy_made_meanwhile_is_free_after_the_removal():
+    model = make_resnet()
+    with attach(model, "layer1", TotalPersistence()) as penalty:
+        average = copy.deepcopy(model)
+        average(images())
+    average(images())
+    assert len(penalty.values) == 1
+
+
+def test_what_cannot_be_attached_is_named():
+    with pytest.raises(TypeError, match=r"attach: model is a function; expected a torch\.nn\.Module"):
+        attach(make_resnet, "layer1", TotalPersistence())
+    model = make_resnet()
+    with pytest.raises(TypeError, match="layer_or_loss is a float; expected a layer, a penalty"):
+        attach(model, "layer1", 0.5)
+    assert hooks_of(model) == 0
+
+
+def test_samples_come_to_the_precision_of_the_weights():
+    table = np.random.default_rng(0).random((5, 4))
+    mlp = nn.Linear(4, 3)
+    features = TopologicalFeatures(mlp, {"": nn.Identity()})
+    expected = features.fit_transform(table.astype(np.float32))
+    for samples in (table, pd.DataFrame(table), torch.from_numpy(table)):
+        np.testing.assert_array_equal(features.fit_transform(samples), expected)
+    for dtype, kind in ((torch.float64, np.float64), (torch.bfloat16, np.float32)):
+        other = TopologicalFeatures(copy.deepcopy(mlp).to(dtype), {"": nn.Identity()})
+        assert other.fit_transform(table).dtype == kind
+
+
+def test_unusable_features_of_a_model_are_named():
+    X = images(2)
+    features = TopologicalFeatures(make_resnet(), {"fc": nn.Identity()}, batch_size=0)
+    for early in (features.transform, features.get_feature_names_out):
+        with pytest.raises(NotFittedError):
+            early(X)
+    with pytest.raises(InputError, match="batch_size is 0"):
+        features.fit(X)
+    with pytest.raises(InputError, match="layers is empty"):
+        TopologicalFeatures(make_resnet(), {}).fit(X)

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from tqdm import tqdm
 
-from topodl._checks import fail
+from topodl._checks import check_number, fail
+from topodl._precision import to_numpy
 from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 from topodl.diagrams import Diagrams
 from topodl.errors import InputError
@@ -64,6 +65,11 @@ class Attachment:
         layer_or_loss: Callable[..., Any],
         transform: Callable[..., Any] | None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"attach: model is a {type(model).__name__}; expected a torch.nn.Module")
+        if not callable(layer_or_loss):
+            came = f"is a {type(layer_or_loss).__name__}"
+            raise TypeError(f"attach: layer_or_loss {came}; expected a layer, a penalty or another callable")
         self.name = name
         self._compute = layer_or_loss
         self._transform = transform
@@ -74,6 +80,8 @@ class Attachment:
         self._handle: Any = submodule.register_forward_hook(self._hook)
 
     def _hook(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._handle is None:  # in a copy that was made of the model meanwhile, the hook stays behind
+            return
         x = first_tensor(self.name, output) if self._transform is None else self._transform(output)
         value = self._compute(x)
         with self._lock:
@@ -190,7 +198,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
     transforms : dict of str to callable, optional
         What makes of a submodule's output what its layer takes; see `attach`.
     batch_size : int
-        Samples that run through the model at a time.
+        Samples that run through the model at a time. Floating ones are brought to the dtype of its weights.
     device : str or torch.device, optional
         Where the model and the data are moved. None: where the model is.
     verbose : bool
@@ -271,13 +279,16 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         InputError
             If there is no sample, no submodule of a name, or a layer does not give features (B, …).
         """
-        recorded = self._record(X)
         check_is_fitted(self)
-        return np.concatenate([torch.cat(recorded[name]).cpu().numpy() for name in self.layers], axis=1)
+        recorded = self._record(X)
+        return np.concatenate([to_numpy(torch.cat(recorded[name])) for name in self.layers], axis=1)
 
     def _record(self, X: Any, raw: bool = False) -> dict[str, list[torch.Tensor]]:
         """Return for each submodule what each batch gave: features (B, F), or its output if `raw`."""
-        device = self._device()
+        check_number("TopologicalFeatures", "batch_size", self.batch_size, low=1, integer=True)
+        if not self.layers:
+            raise fail("TopologicalFeatures", "layers", "is empty", "a layer for at least one submodule")
+        device, dtype = self._place()
         n_samples = _length(X)
         if n_samples == 0:
             raise fail("TopologicalFeatures", "X", "has no samples", "at least one")
@@ -292,7 +303,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         try:
             with evaluation_mode(self.model), torch.no_grad():
                 for start in tqdm(starts, desc="features", unit="batch", disable=not self.verbose):
-                    self._run(_part(X, start, start + self.batch_size), device)
+                    self._run(_part(X, start, start + self.batch_size), device, dtype)
                     for name, attachment in attached.items():
                         out[name].append(attachment.value if raw else _as_features(name, attachment.value))
                         attachment.clear()
@@ -301,18 +312,18 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
                 attachment.remove()
         return out
 
-    def _run(self, batch: Any, device: torch.device) -> None:
+    def _run(self, batch: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         if isinstance(batch, Mapping):
-            self.model(**{key: torch.as_tensor(value).to(device) for key, value in batch.items()})
+            self.model(**{key: _as_tensor(value, device, dtype) for key, value in batch.items()})
         else:
-            batch = batch if isinstance(batch, torch.Tensor) else torch.as_tensor(np.asarray(batch))
-            self.model(batch.to(device))
+            self.model(_as_tensor(batch, device, dtype))
 
-    def _device(self) -> torch.device:
-        if self.device is not None:
-            return torch.device(self.device)
-        first = next(self.model.parameters(), None)
-        return torch.device("cpu") if first is None else first.device
+    def _place(self) -> tuple[torch.device, torch.dtype | None]:
+        """Return where the model runs, and the dtype of its weights."""
+        first = next((weight for weight in self.model.parameters() if weight.is_floating_point()), None)
+        own = torch.device("cpu") if first is None else first.device
+        device = own if self.device is None else torch.device(self.device)
+        return device, None if first is None else first.dtype
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one name for each column of `transform`.
@@ -325,6 +336,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         -------
         ndarray of str
         """
+        check_is_fitted(self)
         names = [f"{name}_{i}" for name, size in self.feature_sizes_.items() for i in range(size)]
         return np.array(names, dtype=object)
 
@@ -343,6 +355,13 @@ def _fit_in_turn(layer: Any, x: Any) -> Any:
     if hasattr(layer, "fit"):
         layer.fit(x)
     return layer(x)
+
+
+def _as_tensor(values: Any, device: torch.device, dtype: torch.dtype | None) -> torch.Tensor:
+    """Return samples as the model takes them: numbers of its precision, integers as they are."""
+    if not isinstance(values, torch.Tensor):
+        values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    return values.to(device, dtype if values.is_floating_point() else None)
 
 
 def _length(X: Any) -> int:
