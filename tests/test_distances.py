@@ -124,6 +124,7 @@ def test_batch_is_a_loop_and_dims_select():
         torch.testing.assert_close(every, torch.cat([distance(a[i], b[i]) for i in range(3)]))
         torch.testing.assert_close(distance(a, b, dims=1), every[:, 1:])
         assert distance(a.to(torch.float32), b.to(torch.float32)).dtype == torch.float32
+        assert distance(a[:0], b[:0]).shape == (0, 2)
 
 
 def test_bad_input_is_named():

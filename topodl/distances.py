@@ -88,7 +88,7 @@ def wasserstein_distance(
     powers = _costs(d1, d2, left, right, float(order), float(ground_norm))
     segments = torch.where(left >= 0, _at(d1.segments, left), _at(d2.segments, right))
     total = segment_sum(powers, segments, d1.n_segments)
-    return power(total, 1 / order).masked_fill(unequal, math.inf).view(d1.n_samples, -1)
+    return power(total, 1 / order).masked_fill(unequal, math.inf).view_as(d1.counts)
 
 
 def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.Tensor:
@@ -136,7 +136,7 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
         return value if value > sys.float_info.min else 0.0  # what GUDHI returns for 0
 
     values = map_batch(distance, list(zip(_bars(d1), _bars(d2), strict=True)))
-    return torch.tensor(values, dtype=d1.dtype, device=d1.device).view(d1.n_samples, -1)
+    return torch.tensor(values, dtype=d1.dtype, device=d1.device).view_as(d1.counts)
 
 
 def sliced_wasserstein_distance(
@@ -198,7 +198,7 @@ def sliced_wasserstein_distance(
     total = d1.births.new_zeros(d1.n_segments)
     for which, gap in gaps:
         total = total.index_copy(0, which, gap)
-    return total.view(d1.n_samples, -1)
+    return total.view_as(d1.counts)
 
 
 def _padded_groups(offsets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
