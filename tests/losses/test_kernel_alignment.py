@@ -19,9 +19,7 @@ def naive_kernel(x, kernel):
     if kernel == "linear":
         return x @ x.T
     squares = ((x[:, None] - x[None]) ** 2).sum(-1)
-    return np.exp(
-        -squares / (2 * np.sort(squares[np.triu_indices(len(x), 1)])[(len(x) * (len(x) - 1) // 2 - 1) // 2])
-    )
+    return np.exp(-squares / (2 * np.median(squares[np.triu_indices(len(x), 1)])))
 
 
 def naive_hsic(k, m, unbiased):
@@ -119,6 +117,9 @@ def test_unusable_input_is_named():
         cka(x[:3], x[:3], unbiased=True)
     with pytest.raises(InputError, match="kernel is 'cubic'"):
         CKALoss(kernel="cubic")
+    for unusable in (lambda: CKALoss(bandwidth=0.0), lambda: cka(x, x, kernel="rbf", bandwidth=0.0)):
+        with pytest.raises(InputError, match=r"bandwidth is 0\.0"):
+            unusable()
     with pytest.raises(InputError, match=r"y\[0\] has NaN"):
         cka(x, torch.full((5, 2), torch.nan))
     with pytest.raises(InputError, match=r"y\[0\] has an infinite value"):

@@ -208,6 +208,8 @@ def test_unusable_input_is_named(x, z, message):
 def test_unusable_options_and_types_are_named():
     with pytest.raises(InputError, match="dims is 2; expected one of 0, 1"):
         TopologicalAutoencoderLoss(dims=2)
+    with pytest.raises(InputError, match=r"latent_norm is 0\.0"):
+        TopologicalAutoencoderLoss(latent_norm=0.0)
     with pytest.raises(InputError, match="scaling is 'half'"):
         TopologicalAutoencoderLoss(scaling="half")
     with pytest.raises(TypeError, match=r"x is a ndarray; expected a torch\.Tensor"):

@@ -36,8 +36,8 @@ def cka(
     x, y : Tensor of shape (n, …) and (n, …)
         Row i of both stands for the same sample; further axes are flattened.
     kernel : {"linear", "rbf"}, default="linear"
-        "rbf" is exp(−d² / 2σ²) with σ = `bandwidth` times the median distance of different samples, as in the
-        paper; the median takes no part in the gradient.
+        "rbf" is exp(−d² / 2σ²) with σ² = `bandwidth`² times the median squared distance of different samples,
+        as in the paper; the median takes no part in the gradient.
     unbiased : bool, default=False
         Use the unbiased estimate of HSIC (Song et al. 2012), which needs 4 samples and may be negative.
     bandwidth : float, default=1.0
@@ -70,7 +70,7 @@ def cka(
     """
     first, second = _features("cka", x, y, unbiased)
     check_choice("cka", "kernel", kernel, ("linear", "rbf"))
-    check_number("cka", "bandwidth", bandwidth, low=0.0)
+    check_number("cka", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
     with torch.autocast(first.device.type, enabled=False):
         if kernel == "linear" and not unbiased and max(first.shape[1], second.shape[1]) < len(first):
             return _ratio(*_feature_products(first, second))
@@ -139,7 +139,7 @@ class CKALoss(torch.nn.Module):
     def __init__(self, *, kernel: Kernel = "linear", unbiased: bool = False, bandwidth: float = 1.0) -> None:
         super().__init__()
         check_choice("CKALoss", "kernel", kernel, ("linear", "rbf"))
-        check_number("CKALoss", "bandwidth", bandwidth, low=0.0)
+        check_number("CKALoss", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
         self.kernel: Kernel = kernel
         self.unbiased, self.bandwidth = unbiased, bandwidth
 
@@ -194,7 +194,7 @@ class MinibatchCKA:
 
     def __init__(self, kernel: Kernel = "linear", bandwidth: float = 1.0) -> None:
         check_choice("MinibatchCKA", "kernel", kernel, ("linear", "rbf"))
-        check_number("MinibatchCKA", "bandwidth", bandwidth, low=0.0)
+        check_number("MinibatchCKA", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
         self.kernel, self.bandwidth = kernel, bandwidth
         self._sums: torch.Tensor | None = None
 
@@ -256,7 +256,8 @@ def _kernel_matrix(features: torch.Tensor, kernel: str, bandwidth: float) -> tor
     squares = (norms[:, None] + norms[None] - 2.0 * gram).clamp(min=0.0)
     squares = squares.masked_fill(torch.eye(len(squares), dtype=torch.bool, device=squares.device), 0.0)
     i, j = torch.triu_indices(len(squares), len(squares), 1, device=squares.device)
-    median = squares.detach()[i, j].median()
+    between = squares.detach()[i, j]
+    median = (between.median() - (-between).median()) / 2  # torch takes the lower one of two in the middle
     scale = bandwidth**2 * torch.where(median > 0, median, torch.ones_like(median))
     return torch.exp(-squares / (2.0 * scale))
 
