@@ -60,10 +60,10 @@ def test_is_a_module(X):
     losses["loss"].backward()
     assert all(p.grad is not None for p in model.parameters())
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + losses["topology"])
-    other = quick(random_state=5).fit(X)
     fitted = quick().fit(X)
-    other.load_state_dict(fitted.state_dict())
-    np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
+    for other in (quick(random_state=5).fit(X), quick()):
+        other.load_state_dict(fitted.state_dict())
+        np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
 
 
 def test_the_same_seed_gives_the_same_result_and_leaves_global_seeds_alone(X):
@@ -111,7 +111,8 @@ def test_modules_handed_in_are_copied_and_take_images(X):
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
     decoder = nn.Sequential(nn.Linear(3, 36), nn.Unflatten(1, (1, 6, 6)))
     before = encoder[1].weight.detach().clone()
-    model = quick(n_components=3, encoder=encoder, decoder=decoder).fit(images)
+    model = quick(encoder=encoder, decoder=decoder).fit(images)
+    assert len(model.get_feature_names_out()) == 3
     assert torch.equal(encoder[1].weight, before)
     assert model.transform(images).shape == (40, 3)
     assert model.inverse_transform(model.transform(images)).shape == images.shape
@@ -140,6 +141,11 @@ def test_unusable_input_is_named(X):
         quick(batch_size=1).fit(X)
     with pytest.raises(ValueError, match="features"):
         quick().fit(X).transform(X[:, :3])
+    fitted = quick().fit(X)
+    with pytest.raises(InputError, match="X has 3 columns; expected latent codes of 2"):
+        fitted.inverse_transform(np.zeros((4, 3)))
+    with pytest.raises(ValueError, match="X contains NaN"):
+        fitted.inverse_transform(np.full((4, 2), np.nan))
     with pytest.raises(InputError, match="loss is not finite in epoch"):
         quick(learning_rate=1e30, early_stopping=None).fit(X)
 
@@ -158,3 +164,14 @@ def test_device(X):
 def test_progress_bar(X, capsys):
     quick(verbose=True).fit(X)
     assert "TopologicalAutoencoder: 100%" in capsys.readouterr().err
+
+
+def test_latent_maps_come_back(X):
+    images = np.random.default_rng(1).uniform(-1, 1, (20, 1, 6, 6)).astype(np.float32)
+    halves = {"encoder": nn.Conv2d(1, 2, 3, stride=3), "decoder": nn.ConvTranspose2d(2, 1, 3, stride=3)}
+    model = quick(**halves).fit(images)
+    codes = model.transform(images)
+    assert codes.shape == (20, 8) == (20, len(model.get_feature_names_out()))
+    assert model.inverse_transform(codes).shape == images.shape
+    frame = model.set_output(transform="pandas").transform(images)
+    np.testing.assert_array_equal(model.inverse_transform(frame), model.inverse_transform(codes))

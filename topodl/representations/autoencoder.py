@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,11 +16,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import nn
 from tqdm import tqdm
 
 from topodl._checks import check_number, fail
+from topodl._submodules import evaluation_mode
 from topodl.errors import InputError
 from topodl.losses.topological_autoencoder import Normalisation, TopologicalAutoencoderLoss
 from topodl.representations._training_run import TrainingRun, resolve_device
@@ -39,7 +41,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
     Parameters
     ----------
     n_components : int, default=2
-        Size of the latent space; a given `encoder` has its own.
+        Size of the latent space; a given `encoder` has its own, whatever this says.
     hidden : sequence of int, default=(32, 32)
         Widths of the hidden layers of the encoder, and in reverse of the decoder: linear layers with batch
         normalisation and ReLU, as in the paper's experiment on Spheres.
@@ -104,6 +106,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
     decoder_: nn.Module
     topology_: TopologicalAutoencoderLoss
     history_: list[dict[str, float]]
+    _code_shape: tuple[int, ...]
 
     def __init__(
         self,
@@ -256,10 +259,17 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         ------
         NotFittedError
             If `fit` was not called.
+        InputError
+            If there are not as many columns as `transform` gives.
         """
         check_is_fitted(self)
-        codes = torch.as_tensor(np.asarray(X), dtype=torch.float32)
-        return self._apply_in_batches(self.decoder_, codes)
+        if isinstance(X, torch.Tensor):
+            X = X.detach().cpu().numpy()
+        codes = check_array(X, dtype=np.float32, input_name="X", force_writeable=True, order="C")
+        if codes.shape[1] != self._n_features_out:
+            came = f"has {codes.shape[1]} columns"
+            raise fail(_NAME, "X", came, f"latent codes of {self._n_features_out}, as transform gives")
+        return self._apply_in_batches(self.decoder_, torch.from_numpy(codes).view(-1, *self._code_shape))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one name for each latent component.
@@ -275,6 +285,10 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         check_is_fitted(self)
         return np.array([f"topologicalautoencoder{k}" for k in range(self._n_features_out)], dtype=object)
 
+    @property
+    def _n_features_out(self) -> int:
+        return math.prod(self._code_shape)
+
     def _build(self, x: torch.Tensor) -> None:
         """Make the networks for samples of the shape of `x`."""
         if (self.encoder is None) != (self.decoder is None):
@@ -282,19 +296,28 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
             raise fail(_NAME, given, "is given alone", "both an encoder and a decoder, or none")
         if self.encoder is not None and self.decoder is not None:
             self.encoder_, self.decoder_ = copy.deepcopy(self.encoder), copy.deepcopy(self.decoder)
-            self._n_features_out = self.n_components
+            self.to(x.device)
+            with evaluation_mode(self.encoder_), torch.no_grad():
+                self._code_shape = tuple(self.encoder_(x[:1]).shape[1:])
         else:
             if x.ndim != 2:
                 expected = "a table (B, features), or an encoder and a decoder of your own"
                 raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", expected)
             widths = [x.shape[1], *self.hidden, self.n_components]
             self.encoder_, self.decoder_ = _perceptron(widths), _perceptron(widths[::-1])
-            self._n_features_out = self.n_components
+            self._code_shape = (self.n_components,)
         # Batches are shuffled, so that none comes again.
         self.topology_ = TopologicalAutoencoderLoss(
             dims=self.dims, normalisation=self.normalisation, cache_bytes=0
         )
         self.to(x.device)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # The first weight tells how wide the samples are, where neither `fit` nor a pass has.
+        first = state_dict.get(f"{prefix}encoder_.0.weight")
+        if first is not None and self.encoder is None and not self.__sklearn_is_fitted__():
+            self._build(first.new_empty((1, first.shape[1])))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _check_settings(self) -> None:
         for name, low in (("n_components", 1), ("max_epochs", 1), ("batch_size", 2), ("random_state", 0)):
