@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import matthews_corrcoef
 
 from tests.attention.conftest import WORDS
@@ -110,6 +111,16 @@ def test_a_stopped_extraction_goes_on_part_by_part(tiny_model, tmp_path, monkeyp
     np.testing.assert_allclose(again.values, whole.values, atol=1e-4)
     np.testing.assert_allclose(again.embeddings, whole.embeddings, atol=1e-5)
     assert again.names == whole.names
+
+
+def test_extractions_of_a_model_trained_further_are_not_taken_for_its_own(tiny_model, tmp_path):
+    model, tokenizer = load_text_model(str(tiny_model))
+    before = extract(model, tokenizer, ["the cat runs ."], max_length=16, cache=tmp_path)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(-1)
+    after = extract(model, tokenizer, ["the cat runs ."], max_length=16, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert np.abs(after.embeddings - before.embeddings).max() > 0.1
 
 
 def test_correlations_equal_scikit_learn():

@@ -25,7 +25,7 @@ from topodl._files import atomic_path
 from topodl.attention._catalog import CONTROL
 from topodl.attention.corpora import LabelledTexts, MinimalPairs
 from topodl.attention.divergence import rtd
-from topodl.attention.models import token_classes_of
+from topodl.attention.models import token_classes_of, weights_digest
 from topodl.attention.recording import AttentionRecorder, record
 from topodl.attention.topology import AttentionTopology
 
@@ -82,9 +82,11 @@ def extract(
     A run that was stopped goes on after the last whole part.
     """
     topology = experiment_topology(tokenizer)
-    config = getattr(model, "config", None)
-    key = json.dumps([list(texts), max_length, topology.feature_list(), str(config)])
-    folder = None if cache is None else cache / hashlib.sha256(key.encode()).hexdigest()[:24]
+    folder = None
+    if cache is not None:
+        settings = [max_length, topology.feature_list(), str(getattr(model, "config", None))]
+        key = json.dumps([list(texts), *settings, weights_digest(model)])
+        folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
     # Neighbours in length share a batch, so that little is padded; the order is put back at the end.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     parts: list[TextFeatures] = []

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     texts = _read_lines(arguments.text)
     step = _feature_step(arguments)
     parts = arguments.out.with_name(arguments.out.name + ".parts")
-    _open_parts(parts, arguments, texts)
+    _open_parts(parts, arguments, step.model, texts)
     names = _compute(step, texts, parts)
     _write(arguments.out, names, [np.load(parts / f"{k:06}.npy") for k in range(_chunks(texts))])
     shutil.rmtree(parts)
@@ -105,15 +105,18 @@ def _feature_step(arguments: argparse.Namespace) -> Any:
     )
 
 
-def _open_parts(parts: Path, arguments: argparse.Namespace, texts: list[str]) -> None:
+def _open_parts(parts: Path, arguments: argparse.Namespace, model: Any, texts: list[str]) -> None:
     """Make the folder of finished chunks, or check that it belongs to this very command."""
+    from topodl.attention.models import weights_digest
+
     settings = {k: str(v) for k, v in vars(arguments).items() if k not in ("command", "kind", "out", "text")}
+    settings["weights"] = weights_digest(model)
     settings["texts"] = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     plan = parts / "plan.json"
     if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != settings:
         raise InputError(
-            f"topodl features: {parts} holds an unfinished run with other settings or another text; expected "
-            "the same command to go on, or the folder removed to start anew"
+            f"topodl features: {parts} holds an unfinished run with other settings, another model or another "
+            "text; expected the same command to go on, or the folder removed to start anew"
         )
     parts.mkdir(parents=True, exist_ok=True)
     with atomic_path(plan) as partial:

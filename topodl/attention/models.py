@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from topodl.attention.topology import AttentionTopology
 from topodl.errors import InputError, MissingDependencyError
 from topodl.layers._base import FeatureLayer
 
-__all__ = ["AttentionFeatures", "load_text_model", "token_classes_of"]
+__all__ = ["AttentionFeatures", "load_text_model", "token_classes_of", "weights_digest"]
 
 
 class AttentionFeatures(FeatureLayer):
@@ -212,6 +213,15 @@ def _package_folder(name: str) -> str:
         came = f"names the package {name!r}, which is not installed or carries no folder `model`"
         raise fail("load_text_model", "name", came, "an installed package with a saved model")
     return str(folder)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return a digest of a model's weights, which tells models of one configuration apart."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def token_classes_of(tokenizer: Any) -> dict[str, list[int]]:
