@@ -85,6 +85,12 @@ def test_other_settings_do_not_go_on(tiny_model, tmp_path, capsys, monkeypatch):
     assert "unfinished run with other settings" in capsys.readouterr().err
 
 
+def test_a_run_that_finished_nothing_is_in_nobodys_way(tiny_model, tmp_path):
+    text, out = write(tmp_path, LINES[:3]), tmp_path / "table.csv"
+    assert features(tiny_model, text, out, "--layers", "no_such_layer") == 2
+    assert features(tiny_model, text, out) == 0
+
+
 def test_errors_are_one_line(tiny_model, tmp_path, capsys):
     text = write(tmp_path, ["the cat .", " ", "a dog ."], "hole.txt")
     cases = [

@@ -34,6 +34,15 @@ class AttentionSample(NamedTuple):
         True (or 1) where a token is real, False (or 0) where it is padding.
     input_ids : Tensor or ndarray of shape (n,), optional
         Token ids, for features of token classes and for cutting special tokens.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.attention import AttentionSample, AttentionTopology
+    >>> texts = [torch.softmax(torch.randn(6, 12, n, n), -1) for n in (9, 14)]
+    >>> samples = [AttentionSample(maps, mask=torch.ones(maps.shape[-1])) for maps in texts]
+    >>> AttentionTopology("sink.max").fit_transform(samples).shape
+    (2, 72)
     """
 
     attention: Any

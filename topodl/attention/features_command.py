@@ -113,7 +113,8 @@ def _open_parts(parts: Path, arguments: argparse.Namespace, model: Any, texts: l
     settings["weights"] = weights_digest(model)
     settings["texts"] = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     plan = parts / "plan.json"
-    if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != settings:
+    finished = any(parts.glob("*.npy"))
+    if finished and json.loads(plan.read_text(encoding="utf-8")) != settings:
         raise InputError(
             f"topodl features: {parts} holds an unfinished run with other settings, another model or another "
             "text; expected the same command to go on, or the folder removed to start anew"

@@ -36,6 +36,19 @@ def plot_head_scores(scores: Any, title: str = "", label: str = "accuracy") -> A
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If `scores` has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from topodl.attention.plotting import plot_head_scores
+    >>> figure = plot_head_scores(np.random.rand(6, 12), title="each head alone")
+    >>> figure.axes[0].get_xlabel()
+    'head'
     """
     values = np.asarray(scores)
     if values.ndim != 2:
@@ -82,6 +95,18 @@ def plot_attention_graph(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If `attention` is not square, or has another number of tokens than the grid has patches.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.attention.plotting import plot_attention_graph
+    >>> attention = torch.softmax(4 * torch.randn(5, 5), -1)
+    >>> figure = plot_attention_graph(attention, threshold=0.2, labels=["[CLS]", "it", "rains", ".", "[SEP]"])
     """
     maps = torch.as_tensor(attention).detach().float()
     if maps.ndim != 2 or maps.shape[0] != maps.shape[1] or len(maps) <= skip:
