@@ -200,6 +200,21 @@ def test_transformer_encoder_and_mlp():
     assert mlp[0].weight.grad is not None
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_padded_tokens_that_an_encoder_drops():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+    masked = {
+        "src": torch.rand(3, 5, 8),
+        "src_key_padding_mask": torch.arange(5) >= torch.tensor([[5], [3], [1]]),
+    }
+    layer = nn.Sequential(RipsPersistence(dims=0), BettiCurve(resolution=4))
+    table = TopologicalFeatures(encoder, {"layers.0": layer}, batch_size=2).fit_transform(masked)
+    assert table.shape == (3, 4)
+    with attach(encoder.eval(), "layers.0", RipsPersistence(dims=0)) as d, torch.no_grad():
+        encoder(**masked)
+    assert d.value.counts.flatten().tolist() == [5, 3, 1]  # tokens that are padding are no points
+
+
 def test_hugging_face_bert():
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(

@@ -83,6 +83,8 @@ class Attachment:
         if self._handle is None:  # in a copy that was made of the model meanwhile, the hook stays behind
             return
         x = first_tensor(self.name, output) if self._transform is None else self._transform(output)
+        if isinstance(x, torch.Tensor) and x.is_nested:  # an encoder without its padded tokens
+            x = list(x.unbind())
         value = self._compute(x)
         with self._lock:
             self.values.append(value)
@@ -155,7 +157,8 @@ def attach(
         that takes a tensor.
     transform : callable, optional
         Makes of the submodule's output what `layer_or_loss` takes. None: the output itself, or its first
-        tensor where it is a tuple or a mapping, as in Hugging Face models.
+        tensor where it is a tuple or a mapping, as in Hugging Face models. Nested tensors, which PyTorch's
+        encoder makes of padded ones in evaluation mode, come as lists of tensors.
 
     Returns
     -------
@@ -255,7 +258,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         recorded = self._record(X, raw=True)
         with torch.no_grad():
             for name, layer in self.layers.items():
-                _fit_in_turn(layer, torch.cat(recorded[name]))
+                _fit_in_turn(layer, _joined(recorded[name]))
         first = self._record(_part(X, 0, 1))
         self.feature_sizes_ = {name: values[0].shape[1] for name, values in first.items()}
         return self
@@ -344,6 +347,13 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
+
+
+def _joined(batches: list[Any]) -> Any:
+    """Return the samples of several batches in one tensor, or one list where they differ in size."""
+    if isinstance(batches[0], list):
+        return [sample for batch in batches for sample in batch]
+    return torch.cat(batches)
 
 
 def _fit_in_turn(layer: Any, x: Any) -> Any:
