@@ -33,4 +33,4 @@ def is_vmapped(x: torch.Tensor) -> bool:
 
 def on_host(x: torch.Tensor) -> bool:
     """Return whether NumPy may read the values of `x` in place of PyTorch's operations."""
-    return not is_traced(x) and x.device.type == "cpu"
+    return x.is_cpu and not is_traced(x)

@@ -53,8 +53,11 @@ def true_range(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> slice | torch.Tenso
     """Return the positions at which `mask` (P,) is true, as a slice if there is no gap between them."""
     positions = mask.nonzero()[0]
     n = len(positions)
-    if n and positions[-1] - positions[0] < n:
-        return slice(int(positions[0]), int(positions[-1]) + 1)
+    if n == 0:
+        return slice(0, 0)
+    first, last = positions.item(0), positions.item(n - 1)
+    if last - first < n:
+        return slice(first, last + 1)
     return torch.from_numpy(positions)
 
 

@@ -6,9 +6,9 @@ Every operation is a tensor operation over offsets; none loops over samples, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -35,25 +35,25 @@ _VALUES = ("births", "deaths")
 _SHAPE = ("n_samples", "homology_dims")
 _INTEGERS = ("dims", "samples", "birth_cells", "death_cells")
 _TENSORS = (*_VALUES, *_INTEGERS)
-_Tensor = TypeVar("_Tensor", torch.Tensor, torch.Tensor | None)
 
 
-class _Later(Generic[_Tensor]):
-    """A tensor of integers that is made when it is first asked for: most losses never ask."""
+class _Integers(dict[str, Any]):
+    """Tensors of integers by name; those not `known` are made when first asked for: most losses never ask."""
 
-    def __set_name__(self, owner: type[Diagrams], name: str) -> None:
-        self._name = name
+    def __init__(self, make: Callable[[str], Any], known: Mapping[str, Any]) -> None:
+        super().__init__(known)
+        self._make = make
 
-    @overload
-    def __get__(self, diagrams: None, owner: type[Diagrams]) -> Self: ...
-    @overload
-    def __get__(self, diagrams: Diagrams, owner: type[Diagrams]) -> _Tensor: ...
-    def __get__(self, diagrams: Diagrams | None, owner: type[Diagrams]) -> Self | _Tensor:
-        if diagrams is None:  # looked at on the class, as documentation does
-            return self
-        value: _Tensor = diagrams._source(self._name)
-        setattr(diagrams, self._name, value)  # from now on found without this descriptor
+    def __missing__(self, name: str) -> Any:
+        value = self[name] = self._make(name)
         return value
+
+    @staticmethod
+    def of(make: Callable[[str], Any], known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the integers; a compiled graph has no later."""
+        if torch.compiler.is_compiling():
+            return {name: known[name] if name in known else make(name) for name in _INTEGERS}
+        return _Integers(make, known)
 
 
 class Diagrams:
@@ -105,13 +105,9 @@ class Diagrams:
 
     births: torch.Tensor
     deaths: torch.Tensor
-    dims = _Later[torch.Tensor]()
-    samples = _Later[torch.Tensor]()
-    birth_cells = _Later[torch.Tensor | None]()
-    death_cells = _Later[torch.Tensor | None]()
     n_samples: int
     homology_dims: tuple[int, ...]
-    _source: Callable[[str], Any]
+    _integers: dict[str, Any]
 
     def __init__(
         self,
@@ -125,8 +121,9 @@ class Diagrams:
         birth_cells: torch.Tensor | None = None,
         death_cells: torch.Tensor | None = None,
     ) -> None:
-        self.births, self.deaths, self.dims, self.samples = births, deaths, dims, samples
-        self.birth_cells, self.death_cells = _as_columns(birth_cells), _as_columns(death_cells)
+        self.births, self.deaths = births, deaths
+        cells = {"birth_cells": _as_columns(birth_cells), "death_cells": _as_columns(death_cells)}
+        self._integers = {"dims": dims, "samples": samples, **cells}
         self.n_samples = int(n_samples)
         self.homology_dims = tuple(sorted({int(k) for k in homology_dims}))
         check_form(self, _TENSORS)
@@ -141,45 +138,68 @@ class Diagrams:
             return
         del self.__dict__["segments"]
         order = torch.sort(keys, stable=True).indices
-        for name in _TENSORS:
-            if (value := getattr(self, name)) is not None:
-                setattr(self, name, value[order])
+        self.births, self.deaths = self.births[order], self.deaths[order]
+        self._integers = {k: v if v is None else v[order] for k, v in self._integers.items()}
 
     @classmethod
-    def _from(cls, integers: Callable[[str], Any], **known: Any) -> Diagrams:
-        """Return diagrams of what is `known`, unchecked; `integers` gives the other tensors by name."""
-        new, compiling = cls.__new__(cls), torch.compiler.is_compiling()
-        if compiling:
-            known = {name: integers(name) for name in _INTEGERS if name not in known} | known
-        else:
-            new._source = integers
-        for name, value in known.items():
-            setattr(new, name, value)
+    def _from(
+        cls,
+        births: torch.Tensor,
+        deaths: torch.Tensor,
+        n_samples: int,
+        homology_dims: tuple[int, ...],
+        integers: Callable[[str], Any],
+        **known: Any,
+    ) -> Diagrams:
+        """Return diagrams, unchecked; their tensors of integers are `known`, or a function gives them by name."""
+        new = cls.__new__(cls)
+        new.births, new.deaths, new.n_samples, new.homology_dims = births, deaths, n_samples, homology_dims
+        new._integers = _Integers.of(integers, known)
         return new
 
     def _with(self, **changes: Any) -> Diagrams:
         """Return diagrams with some attributes replaced, unchecked: the caller keeps the order."""
-        new = Diagrams.__new__(Diagrams)
-        for name in (*_TENSORS, *_SHAPE, "_source"):
-            if name in changes:
-                setattr(new, name, changes[name])
-            elif name in self.__dict__:
-                setattr(new, name, self.__dict__[name])
-        return new
+        kept = {name: changes.pop(name, getattr(self, name)) for name in (*_VALUES, *_SHAPE)}
+        return Diagrams._from(**kept, integers=self._integers.__getitem__, **changes)
 
     def _take(self, index: Any, **changes: Any) -> Diagrams:
         """Return the bars at `index` (a slice, a mask or increasing positions), and `changes` beside them."""
         if not isinstance(index, slice) and index.dtype == torch.bool:
             # Once for all: selecting by a mask looks for them each time.
             index = true_range(index.numpy()) if on_host(index) else true_positions(index)
-        whole = self._with(births=None, deaths=None)  # or the graph of the gradient would live on with it
+        integers = self._integers  # not `self`, or the graph of the gradient would live on with it
+        return Diagrams._from(
+            _selected(self.births, index),
+            _selected(self.deaths, index),
+            changes.pop("n_samples", self.n_samples),
+            changes.pop("homology_dims", self.homology_dims),
+            lambda name: _selected(integers[name], index),
+            **changes,
+        )
 
-        def taken(name: str) -> torch.Tensor | None:
-            return _selected(getattr(whole, name), index)
+    @property
+    def dims(self) -> torch.Tensor:
+        """(P,) homology dimension of each bar."""
+        dims: torch.Tensor = self._integers["dims"]
+        return dims
 
-        known = {name: _selected(getattr(self, name), index) for name in _VALUES}
-        known |= {name: getattr(self, name) for name in _SHAPE}
-        return Diagrams._from(taken, **(known | changes))
+    @property
+    def samples(self) -> torch.Tensor:
+        """(P,) index of the sample that each bar belongs to."""
+        samples: torch.Tensor = self._integers["samples"]
+        return samples
+
+    @property
+    def birth_cells(self) -> torch.Tensor | None:
+        """(P, k) cells whose values the births are, or None."""
+        cells: torch.Tensor | None = self._integers["birth_cells"]
+        return cells
+
+    @property
+    def death_cells(self) -> torch.Tensor | None:
+        """(P, k) cells whose values the deaths are, −1 where there is none, or None."""
+        cells: torch.Tensor | None = self._integers["death_cells"]
+        return cells
 
     # Jaggedness
 
@@ -279,8 +299,8 @@ class Diagrams:
         if not on_host(self.births) or self.dtype == torch.bfloat16:
             return self._where(torch.isfinite(self.births) & torch.isfinite(self.deaths))
         births, deaths = self.births.detach().numpy(), self.deaths.detach().numpy()
-        kept = np.isfinite(births) & np.isfinite(deaths)
-        return self if kept.all() else self._take(true_range(kept))
+        kept = true_range(np.isfinite(births) & np.isfinite(deaths))
+        return self if isinstance(kept, slice) and kept == slice(0, self.n_bars) else self._take(kept)
 
     def essential(self) -> Diagrams:
         """Return the bars that never die: those with an infinite death."""
@@ -296,8 +316,8 @@ class Diagrams:
     def persistence(self) -> torch.Tensor:
         """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
         if on_host(self.births) and self.dtype != torch.bfloat16:
-            lengths = (self.deaths - self.births).abs()
-            if not math.isnan(lengths.detach().numpy().sum()):  # looking costs less than masking
+            lengths = self.deaths - self.births
+            if self.n_bars and np.minimum.reduce(lengths.detach().numpy()) > 0:  # looking costs less than masking
                 return lengths
         same = (self.births == self.deaths).detach()  # inf − inf is NaN
         return (self.deaths.masked_fill(same, 0.0) - self.births.masked_fill(same, 0.0)).abs()
@@ -486,8 +506,9 @@ class Diagrams:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickles and copies, without the graph of the gradient."""
-        kept = {name: getattr(self, name) for name in (*_TENSORS, *_SHAPE)}
-        return {name: v.detach() if isinstance(v, torch.Tensor) else v for name, v in kept.items()}
+        integers = {name: self._integers[name] for name in _INTEGERS}
+        kept = {name: getattr(self, name) for name in _SHAPE} | {"_integers": integers}
+        return kept | {"births": self.births.detach(), "deaths": self.deaths.detach()}
 
     def __repr__(self) -> str:
         parts = [_count(self.n_samples, "sample")]
@@ -499,10 +520,12 @@ class Diagrams:
         return f"Diagrams({'; '.join(parts)}{', grad' if self.requires_grad else ''})"
 
 
-def _selected(value: torch.Tensor | None, index: slice | torch.Tensor) -> torch.Tensor | None:
+def _selected(value: Any, index: slice | torch.Tensor) -> Any:
     if value is None:
         return None
-    return value[index] if isinstance(index, slice) else value.index_select(0, index)
+    if isinstance(index, slice):
+        return value.narrow(0, index.start, index.stop - index.start)
+    return value.index_select(0, index)
 
 
 def _count(n: int, noun: str) -> str:

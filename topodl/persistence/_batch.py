@@ -42,7 +42,7 @@ def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
     x = check_tensor(function, argument, value)
     if x.is_complex():
         raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected real values")
-    if x.layout != torch.strided or x.device.type == "meta":
+    if x.layout is not torch.strided or x.is_meta:
         came = f"has layout {x.layout} on {x.device}"
         raise TypeError(f"{function}: {argument} {came}; expected a dense tensor with data")
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())
@@ -50,7 +50,7 @@ def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
 
 def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | None = None) -> list[int]:
     """Return the sorted homology dimensions, or raise the error that says which are possible."""
-    wanted = list(dims) if isinstance(dims, Iterable) else [dims]
+    wanted = [dims] if type(dims) is int or not isinstance(dims, Iterable) else list(dims)
     for k in wanted:
         right_type = type(k) is int or (isinstance(k, numbers.Integral) and not isinstance(k, bool))
         if not right_type or k < 0 or (highest is not None and k > highest):
@@ -66,9 +66,13 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
 
     A tensor of an accelerator is copied once, into pinned memory; only its own stream is waited for.
     """
-    x = x.detach().resolve_neg()
+    x = x.detach()
+    if x.is_neg():
+        x = x.resolve_neg()
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
+    if x.is_cpu:
+        return x.contiguous()
     if x.device.type == "cuda":
         host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
         host.copy_(x, non_blocking=True)
@@ -171,8 +175,7 @@ def assemble(
         return bars[rows[name]].T if name in rows else bars[0 if name == "samples" else 1]
 
     if in_order:
-        dims = tuple(homology_dims)
-        return Diagrams._from(packed, births=births, deaths=deaths, n_samples=n_samples, homology_dims=dims)
+        return Diagrams._from(births, deaths, n_samples, tuple(homology_dims), packed)
     return Diagrams(
         births,
         deaths,
