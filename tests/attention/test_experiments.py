@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import matthews_corrcoef
 
 from tests.attention.conftest import WORDS
-from topodl.attention.corpora import read_artificial_text, read_cola, read_minimal_pairs
-from topodl.attention.experiments import _correlations, extract, minimal_pair_table
+from topodl.attention.corpora import MinimalPairs, read_artificial_text, read_cola, read_minimal_pairs
+from topodl.attention.experiments import _correlations, extract, minimal_pair_table, pair_scores
 from topodl.attention.models import load_text_model
 from topodl.cli import main
 from topodl.errors import InputError
@@ -159,3 +159,21 @@ def test_minimal_pairs_choose_head_and_rule_on_the_first_pairs():
     bad[:50, 2] = 0.5
     row = minimal_pair_table({"score": (good, bad), "control: x": (good[:, :1], bad[:, :1])}, "toy")[0]
     assert (row["head"], row["rule"], row["accuracy"]) == (1, "larger", 1.0)
+    with pytest.raises(InputError, match="toy has 300 pairs; expected more than 300"):
+        minimal_pair_table({"score": (good, bad)}, "toy", choosing=300)
+
+
+def test_pair_scores_do_not_depend_on_the_side_of_the_padding(tiny_model):
+    model, tokenizer = load_text_model(str(tiny_model))
+    pairs = MinimalPairs("toy", ["the cat runs .", "a dog runs home again ."], ["the cat .", "it runs ."])
+    right = pair_scores(model, tokenizer, pairs)
+    tokenizer.padding_side = "left"
+    model.register_forward_pre_hook(positions_of_the_text, with_kwargs=True)
+    left = pair_scores(model, tokenizer, pairs)
+    for name in right:
+        np.testing.assert_allclose(left[name], right[name], atol=1e-5, err_msg=name)
+
+
+def positions_of_the_text(model, args, kwargs):
+    positions = (kwargs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    return args, kwargs | {"position_ids": positions}

@@ -117,6 +117,27 @@ def test_missing_package_is_named():
         load_text_model("package:no_such_package_here")
 
 
+def test_of_an_encoder_decoder_the_encoder_is_read(tiny_model, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(vocab_size=99, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4)
+    transformers.T5Model(config).save_pretrained(tmp_path)
+    load_text_model(str(tiny_model))[1].save_pretrained(tmp_path)
+    model, tokenizer = load_text_model(str(tmp_path))
+    step = AttentionFeatures(model, AttentionTopology("barcode.h0"), tokenizer=tokenizer)
+    table = step.fit_transform(LINES[:5])
+    np.testing.assert_allclose(table[2:3], step.transform(LINES[2:3]), atol=1e-5)  # without padding
+
+
+def test_texts_may_be_a_column_of_a_data_frame(tiny_model):
+    pandas = pytest.importorskip("pandas")
+    model, tokenizer = load_text_model(str(tiny_model))
+    step = AttentionFeatures(model, AttentionTopology("barcode.h0"), tokenizer=tokenizer)
+    np.testing.assert_array_equal(step.fit_transform(pandas.Series(LINES[:3])), step.transform(LINES[:3]))
+    for wrong in ("the cat", {"input_ids": torch.zeros(1, 3)}):
+        with pytest.raises(InputError, match="a batch of inputs of the model, or a list of strings"):
+            step.transform(wrong)
+
+
 def test_features_in_a_pipeline_of_images():
     layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
     model = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)

@@ -21,6 +21,7 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from topodl._checks import fail
 from topodl._files import atomic_path
 from topodl.attention._catalog import CONTROL
 from topodl.attention.corpora import LabelledTexts, MinimalPairs
@@ -332,8 +333,8 @@ def _maps(model: torch.nn.Module, tokenizer: Any, sentences: list[str]) -> list[
             tokens = tokenizer(sentences[start : start + _BATCH], padding=True, return_tensors="pt")
             model(**tokens)
             batch = recorder.attention()
-            lengths = tokens["attention_mask"].sum(1).tolist()
-            out += [m[..., :n, :n].clone() for m, n in zip(batch, lengths, strict=True)]
+            kept = tokens["attention_mask"].bool()
+            out += [m[..., keep, :][..., keep] for m, keep in zip(batch, kept, strict=True)]
             recorder.clear()
     return out
 
@@ -350,6 +351,10 @@ def minimal_pair_table(
 
     The control takes the best of all its summaries on the first pairs.
     """
+    n_pairs = len(next(iter(scores.values()))[0])
+    if n_pairs <= choosing:
+        expected = f"more than {choosing}, on which head and rule are chosen"
+        raise fail("minimal_pair_table", paradigm, f"has {n_pairs} pairs", expected)
     rows = []
     for name in [n for n in scores if not n.startswith("control")] + ["control"]:
         members = [
@@ -361,7 +366,7 @@ def minimal_pair_table(
         head = int(np.argmax(np.abs(share - 0.5)))
         accuracy = float(_judged(good[choosing:], bad[choosing:])[head])
         accuracy = accuracy if share[head] >= 0.5 else 1 - accuracy
-        error = float(np.sqrt(accuracy * (1 - accuracy) / (len(good) - choosing)))
+        error = float(np.sqrt(accuracy * (1 - accuracy) / (n_pairs - choosing)))
         rule = "smaller" if share[head] >= 0.5 else "larger"
         rows.append(
             {

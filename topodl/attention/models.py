@@ -117,6 +117,10 @@ class AttentionFeatures(FeatureLayer):
         return hasattr(self, "n_layers_")
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
+        expected = "a batch of inputs of the model, or a list of strings"
+        if isinstance(X, str | Mapping):
+            raise fail("AttentionFeatures", "X", f"is a {type(X).__name__}", expected)
+        X = X.to_numpy() if hasattr(X, "to_numpy") else X  # a column of a data frame
         if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind in "OU"):
             texts = list(X)
             for i, text in enumerate(texts):
@@ -125,8 +129,7 @@ class AttentionFeatures(FeatureLayer):
             return texts
         samples = torch.as_tensor(X)
         if samples.ndim < 2 or len(samples) == 0:
-            came = f"has shape {tuple(samples.shape)}"
-            raise fail("AttentionFeatures", "X", came, "a batch of inputs of the model, or a list of strings")
+            raise fail("AttentionFeatures", "X", f"has shape {tuple(samples.shape)}", expected)
         return samples
 
     def _as_input(self, chunk: Any) -> Any:
@@ -161,7 +164,7 @@ class AttentionFeatures(FeatureLayer):
 
 
 def load_text_model(name: str) -> tuple[nn.Module, Any]:
-    """Return a Hugging Face model in evaluation mode, and its tokenizer.
+    """Return a Hugging Face model in evaluation mode, of an encoder-decoder its encoder, and its tokenizer.
 
     Parameters
     ----------
@@ -201,6 +204,7 @@ def load_text_model(name: str) -> tuple[nn.Module, Any]:
         ) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    model = model.get_encoder() if model.config.is_encoder_decoder else model
     return model.eval(), tokenizer
 
 
