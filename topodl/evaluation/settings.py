@@ -304,12 +304,13 @@ def _ready_losses() -> list[str]:
     """Return the names of the losses of images that need no option which only their user can give."""
     from topodl.losses import registry
 
-    empty = inspect.Parameter.empty
+    def is_ready(option: inspect.Parameter) -> bool:
+        return option.default is not option.empty or option.kind is option.VAR_KEYWORD
+
     return sorted(
         name
         for name, kind in registry.items()
-        if 2 in kind.spatial_dims
-        and all(option.default is not empty for option in inspect.signature(kind).parameters.values())
+        if 2 in kind.spatial_dims and all(map(is_ready, inspect.signature(kind).parameters.values()))
     )
 
 
