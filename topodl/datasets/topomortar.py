@@ -178,7 +178,10 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{_NAME}: cannot read {path}: {error}") from error
+        reason = getattr(error, "strerror", error)
+        raise InputError(
+            f"{_NAME}: cannot read {path} ({reason}); expected the layout of TopoMortar below its root"
+        ) from error
 
 
 def _read_groups(path: Path) -> dict[str, str]:

@@ -98,7 +98,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     from topodl.evaluation.study import run_study
 
-    _note(f"study in {output}")
     folder = run_study(settings, output, note=_note)
     if not _is_first_process():
         return 0

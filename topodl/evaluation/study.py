@@ -82,6 +82,7 @@ def run_study(
     fabric = _launch(settings)
     if fabric.is_global_zero:
         _open_folder(folder, settings, data)
+    note(f"study in {folder.root}")
     fabric.barrier()
     pairs = [(loss, seed) for seed in settings.seeds for loss in settings.losses]
     pending: list[Pair] = fabric.broadcast([p for p in pairs if not _result(folder, settings, *p).exists()])
