@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -247,6 +248,8 @@ def test_set_output_gives_named_columns():
     assert list(table.columns) == ["betticurve_h0_0", "betticurve_h0_1", "betticurve_h0_2"]
     assert list(pipeline.get_feature_names_out()) == list(table.columns)
     assert list(pipeline[0].get_feature_names_out()) == ["cubicalpersistence_h0"]
+    with sklearn.config_context(transform_output="pandas"):
+        pd.testing.assert_frame_equal(clone(pipeline).fit_transform(X), table)
 
 
 def test_chunks_and_joblib_backends_change_nothing(capsys):

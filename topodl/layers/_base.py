@@ -234,6 +234,10 @@ class DiagramLayer(FeatureLayer):
 class PersistenceLayer(Layer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """A layer whose result is `Diagrams`, for another layer to vectorise."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # Else scikit-learn's global setting would make tables of diagrams: it is not inherited.
+        super().__init_subclass__(**{"auto_wrap_output_keys": None} | kwargs)
+
     def set_output(self, *, transform: str | None = None) -> Self:
         """Do nothing: diagrams are not a table; the layer that vectorises them makes one."""
         return self
