@@ -173,7 +173,7 @@ def topodl_step(points, dim):
 
     def run():
         leaf = x.clone().requires_grad_()
-        topodl.rips_persistence(leaf, dims=range(dim + 1)).finite().persistence().sum().backward()
+        topodl.rips_persistence(leaf, dims=range(dim + 1)).total_persistence().sum().backward()
 
     return run
 

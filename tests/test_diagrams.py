@@ -1,4 +1,5 @@
 import copy
+import math
 import multiprocessing
 import pickle
 import pydoc
@@ -162,6 +163,38 @@ def test_superlevel_bars_have_positive_length():
     assert (d.births >= d.deaths).all()
     assert (d.persistence() > 0).all()
     assert (d.essential().deaths == -torch.inf).all()
+
+
+def test_total_persistence_by_hand():
+    inf = math.inf
+    d = Diagrams(
+        torch.tensor([0.0, 1.0, 5.0, 2.0]),
+        torch.tensor([3.0, inf, 4.0, 2.0]),
+        torch.tensor([0, 0, 2, 2]),
+        torch.tensor([0, 0, 0, 2]),
+        n_samples=3,
+        homology_dims=(0, 2),
+    )
+    assert d.total_persistence().tolist() == [[3, 1], [0, 0], [0, 0]]
+    assert d.total_persistence(2).tolist() == [[9, 1], [0, 0], [0, 0]]
+    assert d.total_persistence(essential="keep").tolist() == [[inf, 1], [0, 0], [0, 0]]
+    assert d.total_persistence(0.5, essential="clamp")[0, 0] == pytest.approx(3**0.5 + 4**0.5)
+    for order in (0, -1, math.nan, inf, "2"):
+        with pytest.raises(InputError, match="total_persistence: order is"):
+            d.total_persistence(order)
+    with pytest.raises(InputError, match="policy is 'all'"):
+        d.total_persistence(essential="all")
+
+
+def test_total_persistence_has_gradients():
+    births = torch.tensor([0.0, 1.0, 5.0], dtype=torch.float64, requires_grad=True)
+    deaths = torch.tensor([3.0, 1.5, 4.0], dtype=torch.float64, requires_grad=True)
+
+    def total(births, deaths, order):
+        return example()._with(births=births, deaths=deaths).total_persistence(order)
+
+    for order in (1.0, 2.0, 0.5):
+        assert torch.autograd.gradcheck(total, (births, deaths, order))
 
 
 def test_persistence_of_infinite_ends_is_never_nan():

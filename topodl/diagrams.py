@@ -14,14 +14,16 @@ import numpy as np
 import torch
 
 from topodl import _interchange
-from topodl._checks import fail
+from topodl._checks import check_number, fail
 from topodl._diagram_checks import check_form, check_values, sample_indices
 from topodl._host import on_host
+from topodl._power import power
 from topodl._segments import (
     offsets_of,
     position_in_segment,
     segment_amax,
     segment_amin,
+    segment_sum,
     take_segments,
     true_positions,
     true_range,
@@ -108,6 +110,7 @@ class Diagrams:
     n_samples: int
     homology_dims: tuple[int, ...]
     _integers: dict[str, Any]
+    _totals: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
     def __init__(
         self,
@@ -151,7 +154,7 @@ class Diagrams:
         integers: Callable[[str], Any],
         **known: Any,
     ) -> Diagrams:
-        """Return diagrams, unchecked; their tensors of integers are `known`, or a function gives them by name."""
+        """Return diagrams, unchecked; tensors of integers are `known`, or a function gives them by name."""
         new = cls.__new__(cls)
         new.births, new.deaths, new.n_samples, new.homology_dims = births, deaths, n_samples, homology_dims
         new._integers = _Integers.of(integers, known)
@@ -300,7 +303,10 @@ class Diagrams:
             return self._where(torch.isfinite(self.births) & torch.isfinite(self.deaths))
         births, deaths = self.births.detach().numpy(), self.deaths.detach().numpy()
         kept = true_range(np.isfinite(births) & np.isfinite(deaths))
-        return self if isinstance(kept, slice) and kept == slice(0, self.n_bars) else self._take(kept)
+        if isinstance(kept, slice) and kept == slice(0, self.n_bars):
+            return self
+        totals, finite = self._known_totals(), self._take(kept)
+        return finite if totals is None else finite._with_totals(totals)
 
     def essential(self) -> Diagrams:
         """Return the bars that never die: those with an infinite death."""
@@ -317,10 +323,66 @@ class Diagrams:
         """Return the length |death − birth| of each bar, (P,): infinite for essential bars, never NaN."""
         if on_host(self.births) and self.dtype != torch.bfloat16:
             lengths = self.deaths - self.births
-            if self.n_bars and np.minimum.reduce(lengths.detach().numpy()) > 0:  # looking costs less than masking
-                return lengths
+            shortest = np.minimum.reduce(lengths.detach().numpy(), initial=math.inf)
+            if not math.isnan(shortest):  # looking costs less than masking
+                return lengths if shortest > 0 else lengths.abs()
         same = (self.births == self.deaths).detach()  # inf − inf is NaN
         return (self.deaths.masked_fill(same, 0.0) - self.births.masked_fill(same, 0.0)).abs()
+
+    def total_persistence(self, order: float = 1.0, essential: EssentialPolicy = "drop") -> torch.Tensor:
+        """Return the sum of the lengths |death − birth| to a power, for each sample and dimension.
+
+        Of Rips diagrams on the CPU, sums come with the diagrams, so a loss on them takes a third less time
+        than one on births and deaths; its gradient does not pass these on its way to the points.
+
+        Parameters
+        ----------
+        order : float
+            Power of the lengths, above 0.
+        essential : {"drop", "keep", "clamp"}
+            What becomes of bars with an infinite end (see `with_essential`); kept, they make a sum infinite.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, len(homology_dims))
+            0 where a sample has no bar.
+
+        References
+        ----------
+        Cohen-Steiner, Edelsbrunner, Harer, Mileyko, "Lipschitz functions have L_p-stable persistence", 2010.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import topodl
+        >>> x = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0], [1.0, 0.0]]], requires_grad=True)
+        >>> total = topodl.rips_persistence(x, dims=0).total_persistence()
+        >>> total.detach()
+        tensor([[5.],
+                [1.]])
+        >>> total.sum().backward()
+        >>> x.grad[1]
+        tensor([[-1.,  0.],
+                [ 1.,  0.]])
+        """
+        if order != 1:
+            check_number("Diagrams.total_persistence", "order", order, low=math.ulp(0.0))
+        elif essential == "drop" and (totals := self._known_totals()) is not None:
+            return totals
+        bars = self.with_essential(essential)
+        lengths = bars.persistence() if order == 1 else power(bars.persistence(), order)
+        return segment_sum(lengths, bars.segments, bars.n_segments).view(self.n_samples, -1)
+
+    def _with_totals(self, totals: torch.Tensor) -> Diagrams:
+        """Take the total persistence of the finite bars as known, as long as births and deaths are these."""
+        self._totals = self.births, self.deaths, totals
+        return self
+
+    def _known_totals(self) -> torch.Tensor | None:
+        if self._totals is None:
+            return None
+        births, deaths, totals = self._totals
+        return totals if births is self.births and deaths is self.deaths else None
 
     def with_essential(self, policy: EssentialPolicy, value: float | None = None) -> Diagrams:
         """Return the bars after a policy for those with an infinite end, named by every consumer.

@@ -151,26 +151,40 @@ def test_gradients_of_first_and_second_order(dims):
     torch.autograd.gradgradcheck(ends, x)
 
 
-@pytest.mark.parametrize("dims", [(0,), (0, 1)])
+@pytest.mark.parametrize("dims", [(0,), (0, 1), (1, 2)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_the_gradient_on_the_host_is_that_of_tensor_operations(dims, dtype):
-    from topodl.persistence._batch import to_host
-    from topodl.persistence.rips import _ends, _EndsOnHost, _paired
-
     generator = torch.Generator().manual_seed(9)
-    x = torch.randn(50, 5, generator=generator).to(dtype).requires_grad_()
-    host = to_host(x).numpy()
-    bars, edges, places, values = _paired(host, dtype, [20, 30], dims, False, math.inf)
-    gradients = torch.randn(2, bars.shape[1], generator=generator).to(dtype).unbind()
-    outputs = [
-        _ends(x, torch.from_numpy(edges), torch.from_numpy(places)),
-        _EndsOnHost.apply(x, host, edges, places, values),
-    ]
-    results = [(*ends, *torch.autograd.grad(ends, x, gradients)) for ends in outputs]
+    x = [torch.randn(n, 5, generator=generator).to(dtype).requires_grad_() for n in (20, 30)]
+    d = rips_persistence(x, dims)
+    outputs = d.births, d.deaths, d.total_persistence()
+    gradients = [torch.randn(output.shape, generator=generator).to(dtype) for output in outputs]
+    alone = torch.autograd.grad(outputs, x, gradients, retain_graph=True)
+    differentiable = torch.autograd.grad(outputs, x, gradients, create_graph=True)
     # Half types: one sum is in float32, the other one rounds at each step.
     rounding = {"rtol": 0.02, "atol": 0.05} if dtype.itemsize == 2 else {}
-    for expected, value in zip(*results, strict=True):
-        torch.testing.assert_close(value, expected, **rounding)
+    for expected, value in zip(differentiable, alone, strict=True):
+        torch.testing.assert_close(value, expected.detach(), **rounding)
+
+
+@pytest.mark.parametrize("dims", [(0,), (0, 1), (1, 2)])
+def test_total_persistence_comes_with_the_diagrams(dims):
+    generator = torch.Generator().manual_seed(10)
+    x = torch.randn(3, 9, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    d = rips_persistence(x, dims)
+    from_ends = d._with(births=d.births * 1, deaths=d.deaths * 1)
+    torch.testing.assert_close(d.total_persistence(), from_ends.total_persistence())
+    assert d.finite().total_persistence() is d.total_persistence()
+    torch.autograd.gradcheck(lambda y: rips_persistence(y, dims).total_persistence(), x)
+    torch.autograd.gradgradcheck(lambda y: rips_persistence(y, dims).total_persistence(), x)
+
+
+def test_total_persistence_is_that_of_the_bars_that_are_there():
+    d = rips_persistence(torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(11)), (0, 1))
+    longer = d.filter(0.3)
+    torch.testing.assert_close(longer.total_persistence().sum(), longer.finite().persistence().sum())
+    d.deaths = 2 * d.deaths
+    torch.testing.assert_close(d.total_persistence().sum(), d.finite().persistence().sum())
 
 
 def test_gradient_of_a_matrix_stands_at_the_critical_entries():

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._host import is_traced, on_host
+from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
-from topodl.kernels.rips_bars import critical_edges, edge_values, pull_on_points
+from topodl.kernels.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
 from topodl.kernels.rips_edges import inspect_matrix
 from topodl.persistence._batch import (
     assemble,
@@ -108,17 +109,37 @@ def rips_persistence(
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
     clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
+    if not precomputed and on_host(clouds):
+        return _persistence_on_host(clouds, sizes, homology_dims, float(max_edge_length))
+    flat = clouds.reshape(-1) if precomputed else clouds.reshape(-1, clouds.shape[-1])
     options = (sizes, homology_dims, precomputed, float(max_edge_length))
-    if precomputed or not on_host(clouds):
-        flat = clouds.reshape(-1) if precomputed else clouds.reshape(-1, clouds.shape[-1])
-        bars, edges, places = _rips_bars(flat.detach(), *options)
-        births, deaths = _ends(flat, edges, places)
-    else:
-        host = to_host(clouds).numpy()
-        table, *cells = _paired(host, clouds.dtype, *options)
-        bars = torch.from_numpy(table)
-        births, deaths = _EndsOnHost.apply(clouds, host, *cells)  # type: ignore[no-untyped-call]
+    bars, edges, places = _rips_bars(flat.detach(), *options)
+    births, deaths = _ends(flat, edges, places)
     return assemble(bars, births, deaths, len(sizes), homology_dims, in_order=True)
+
+
+class _Bars(NamedTuple):
+    """Bars of points on the CPU in NumPy arrays: their ends are `values` at their `places`."""
+
+    points: Any  # as they came, of float32 where they are of a half type
+    edges: Any  # (2, E), the critical ones
+    places: Any  # (2, P)
+    values: Any  # (2 + E,), 0, inf and the lengths of the edges
+    segments: Any  # (P,), which of the totals a bar belongs to
+    totals: Any  # (B, D), the lengths of finite bars together, of each sample and dimension
+
+
+def _persistence_on_host(
+    clouds: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], max_edge_length: float
+) -> Diagrams:
+    """Return the diagrams of points, and with them their total persistence."""
+    points, totals = to_host(clouds).numpy(), np.zeros((len(sizes), len(dims)))
+    table, edges, places, values = _paired(points, clouds.dtype, sizes, dims, False, max_edge_length)
+    segments = total_lengths(table, np.asarray(dims), places, values, totals.reshape(-1))
+    bars = _Bars(points, edges, places, values, segments, totals.astype(points.dtype))
+    births, deaths, total = _EndsOnHost.apply(clouds, bars)  # type: ignore[no-untyped-call]
+    diagrams = assemble(torch.from_numpy(table), births, deaths, len(sizes), dims, in_order=True)
+    return diagrams._with_totals(total)
 
 
 def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,30 +158,41 @@ def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
 
 
 class _EndsOnHost(torch.autograd.Function):
-    """`_ends` of points on the CPU: a tenth of the time, most of which PyTorch takes per operation."""
+    """Births, deaths and totals in a tenth of PyTorch's time, most of which it takes per operation."""
 
     @staticmethod
-    def forward(ctx: Any, points: torch.Tensor, host: Any, edges: Any, places: Any, values: Any) -> Any:
-        births, deaths = values[places]
+    def forward(ctx: Any, points: torch.Tensor, bars: _Bars) -> Any:
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(points)
-        ctx.host = host, edges, places, values  # of unchanged points: unpacking the saved ones checks that
-        return from_host(births, points.dtype), from_host(deaths, points.dtype)
+        ctx.bars = bars  # of unchanged points: unpacking the saved ones checks that
+        births, deaths = bars.values[bars.places]
+        return tuple(from_host(output, points.dtype) for output in (births, deaths, bars.totals))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        (points,), (host, edges, places, values) = ctx.saved_tensors, ctx.host
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> Any:
+        (points,), bars = ctx.saved_tensors, ctx.bars
+        given = [gradient for gradient in gradients if gradient is not None]
         differentiated = torch.is_grad_enabled()
-        if differentiated or is_traced(*gradients):
+        if differentiated or is_traced(*given):
             with torch.enable_grad():
-                flat = points.reshape(-1, points.shape[-1])
-                outputs = _ends(flat, torch.from_numpy(edges), torch.from_numpy(places))
-            pull = torch.autograd.grad(outputs, points, gradients, create_graph=differentiated)[0]
-            return pull, None, None, None, None
-        on_births, on_deaths = to_host(gradients[0]).numpy(), to_host(gradients[1]).numpy()
-        pull = np.zeros(host.shape, host.dtype)  # zeros_like takes as long as the kernel
-        flat, flat_pull = host.reshape(-1, host.shape[-1]), pull.reshape(-1, host.shape[-1])
-        pull_on_points(flat, edges, places, values, on_births, on_deaths, flat_pull)
-        return from_host(pull, points.dtype), None, None, None, None
+                outputs = zip(_ends_and_totals(points, bars), gradients, strict=True)
+            wanted = [output for output, gradient in outputs if gradient is not None]
+            return torch.autograd.grad(wanted, points, given, create_graph=differentiated)[0], None
+        nothing = np.empty(0, bars.values.dtype)
+        births, deaths, totals = (nothing if g is None else to_host(g).numpy().reshape(-1) for g in gradients)
+        pull = np.zeros(bars.points.shape, bars.points.dtype)  # zeros_like takes as long as the kernel
+        flat, flat_pull = (a.reshape(-1, a.shape[-1]) for a in (bars.points, pull))
+        _, edges, places, values, segments, _ = bars
+        pull_on_points(flat, edges, places, values, segments, births, deaths, totals, flat_pull)
+        return from_host(pull, points.dtype), None
+
+
+def _ends_and_totals(points: torch.Tensor, bars: _Bars) -> tuple[torch.Tensor, ...]:
+    """Return what `_EndsOnHost` does, by operations of PyTorch."""
+    edges, places, segments = map(torch.from_numpy, (bars.edges, bars.places, bars.segments))
+    births, deaths = _ends(points.reshape(-1, points.shape[-1]), edges, places)
+    lengths = torch.where(deaths.isinf(), 0.0, deaths - births)
+    return births, deaths, segment_sum(lengths, segments, bars.totals.size).view(bars.totals.shape)
 
 
 def _fake_rips_bars(
