@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topodl.kernels._arrays import full, zeros
 from topodl.kernels._compile import kernel, subroutine
 from topodl.kernels._merge_tree import find_root
 from topodl.kernels._radix import radix_argsort
@@ -57,13 +58,18 @@ def separation_weights(
         for left in range(0, width, window):
             bottom, right = min(top + window, height), min(left + window, width)
             stride = right - left + 1  # a column and two rows are added, so that every pixel has four edges
-            labels = _pad(segments[top:bottom, left:right], np.int32(0))
-            # negative, so that edges to them cost less than nothing
-            costs = _edge_sums(_pad(distance[top:bottom, left:right], np.float32(-1e9)), stride)
-            labelled = _edge_sums(_pad(label_distance[top:bottom, left:right], np.float32(0)), stride)
+            n = (bottom - top + 2) * stride
+            labels, values, label_values = zeros(n, np.int32), full(n, -1e9, np.float32), zeros(n, np.float32)
+            for y in range(bottom - top):
+                row = (y + 1) * stride
+                for x in range(right - left):
+                    labels[row + x] = segments[top + y, left + x]
+                    values[row + x] = distance[top + y, left + x]
+                    label_values[row + x] = label_distance[top + y, left + x]
+            costs, labelled = _edge_sums(values, stride), _edge_sums(label_values, stride)
             totals = _count_pairs(labels)
             for k in range(weights.shape[0]):  # not unrolled, which would double the time to compile
-                shares = np.zeros(labels.size)
+                shares = zeros(n, np.float64)
                 if totals[k] > 0:
                     keys, kept = _limit(costs, labelled, k == 1)
                     shares = _share_pairs(keys, kept, labels, stride, k == 1)
@@ -79,35 +85,25 @@ def _limit(costs: Any, labelled: Any, same: bool) -> Any:
 
     Costs that are not negative are ordered like their bits.
     """
-    limited, kept = np.empty_like(costs), np.empty(costs.shape, np.bool_)
+    limited, kept = np.empty(costs.shape, np.int32), np.empty(costs.shape, np.bool_)
     for axis in range(2):
-        cost, label, out, keep = costs[axis], labelled[axis], limited[axis], kept[axis]
-        for i in range(cost.size):
+        for i in range(costs.shape[1]):
+            cost, label = costs[axis, i], labelled[axis, i]
             if same:
-                out[i] = np.float32(-1) if label[i] < _NEAR else cost[i]
-                keep[i] = (label[i] >= _FAR) & (cost[i] >= 0)
+                limit = np.float32(-1) if label < _NEAR else cost
+                keep = label >= _FAR
             else:
-                out[i] = min(cost[i], _FAR) if label[i] > _FAR else cost[i]
-                keep[i] = (label[i] < _NEAR) & (cost[i] >= 0)
-    return limited.view(np.int32), kept
-
-
-@subroutine
-def _pad(image: Any, filler: Any) -> Any:
-    """Return `image` flat, with a row of `filler` above and below it and a column to the right."""
-    height, width = image.shape
-    padded = np.full((height + 2) * (width + 1), filler)
-    for y in range(height):
-        row = padded[(y + 1) * (width + 1) : (y + 2) * (width + 1)]
-        for x in range(width):
-            row[x] = image[y, x]
-    return padded
+                limit = _FAR if (label > _FAR) & (cost > _FAR) else cost
+                keep = label < _NEAR
+            limited[axis, i] = np.float32(limit).view(np.int32)
+            kept[axis, i] = keep & (cost >= 0)
+    return limited, kept
 
 
 @subroutine
 def _count_pairs(labels: Any) -> Any:
     """Return how many pairs of labelled pixels have different labels, and how many the same."""
-    counts = np.zeros(max(labels) + 1)
+    counts = zeros(_greatest(labels) + 1, np.float64)
     start = 0
     for i in range(1, labels.size + 1):  # run by run
         if i == labels.size or labels[i] != labels[start]:
@@ -120,14 +116,24 @@ def _count_pairs(labels: Any) -> Any:
 
 
 @subroutine
+def _greatest(labels: Any) -> int:
+    greatest = labels[0]
+    for i in range(labels.size):
+        greatest = labels[i] if labels[i] > greatest else greatest
+    return greatest
+
+
+@subroutine
 def _edge_sums(values: Any, stride: int) -> Any:
     """Return the sums of each pixel with the next one and with the one below, (2, n)."""
-    sums = np.full((2, values.size), np.float32(-1))
+    sums = np.empty((2, values.size), np.float32)
     n = values.size - stride
     right, below = values[1 : n + 1], values[stride:]
     for i in range(n):
         sums[0, i] = values[i] + right[i]
         sums[1, i] = values[i] + below[i]
+    for i in range(n, values.size):
+        sums[0, i] = sums[1, i] = -1
     return sums
 
 
@@ -136,7 +142,7 @@ def _share_pairs(keys: Any, kept: Any, labels: Any, stride: int, same: bool) -> 
     """Return how many pairs, of one label or of different ones, the kept edges of each pixel join."""
     low, high = _range_that_matters(keys, kept, same)
     if low > high:
-        return np.zeros(labels.size)
+        return zeros(labels.size, np.float64)
     first = _first_edges(keys, stride)
     parent = _follow(first, labels, high, stride)
     basin = _follow(first, labels, np.int32(-1), stride) if same else parent
@@ -167,7 +173,7 @@ def _range_that_matters(keys: Any, kept: Any, same: bool) -> Any:
 def _first_edges(keys: Any, stride: int) -> Any:
     """Return each pixel's first edge in the order: four times its key, plus one of the codes above."""
     n = keys.shape[1]
-    first = np.full(n, -1, np.int64)
+    first = full(n, -1, np.int64)
     up, left = keys[1, : n - 2 * stride], keys[0, stride - 1 : n - stride - 1]
     right, down = keys[0, stride : n - stride], keys[1, stride : n - stride]
     inner = first[stride:]
@@ -208,7 +214,7 @@ def _crossing_edges(keys: Any, parent: Any, basin: Any, first: Any, low: Any, st
     An edge within a basin that nobody follows closes a cycle of edges that come earlier.
     """
     n = parent.size - stride
-    flags = np.zeros((n + 7) // 8 * 8, np.uint8)
+    flags = zeros((n + 7) // 8 * 8, np.uint8)
     for axis in range(2):
         step, onwards, back = (stride, _DOWN, _UP) if axis else (1, _RIGHT, _LEFT)
         other_parent, other_basin, other_first = parent[step:], basin[step:], first[step:]
@@ -220,10 +226,12 @@ def _crossing_edges(keys: Any, parent: Any, basin: Any, first: Any, low: Any, st
             flags[i] |= np.uint8(crosses) << axis
     edges = np.empty(2 * n, np.int32)
     n_edges = 0
-    words = flags.view(np.uint64)
-    for w in range(words.size):
-        if words[w] == 0:
-            continue
+    for w in range(flags.size // 8):
+        some = np.uint8(0)
+        for i in range(8 * w, 8 * w + 8):
+            some |= flags[i]
+        if some == 0:
+            continue  # as most are: eight pixels without an edge
         for i in range(8 * w, 8 * w + 8):
             edges[n_edges] = 2 * i  # kept only where the counter moves on
             n_edges += flags[i] & 1
@@ -251,7 +259,7 @@ def _join_above(keys: Any, parent: Any, edges: Any, high: Any, stride: int) -> A
 def _join_in_order(
     edges: Any, order: Any, kept: Any, labels: Any, parent: Any, stride: int, same: bool
 ) -> Any:
-    shares = np.zeros(labels.size)
+    shares = zeros(labels.size, np.float64)
     label, count, row, rows, n_left = _read_members(labels, parent)
     for k in order:
         pixel, axis = edges[k] >> 1, edges[k] & 1
@@ -287,8 +295,9 @@ def _read_members(labels: Any, parent: Any) -> Any:
     Its label, -1 if it has several; its labelled pixels; and where it has several labels, the row of an
     array with its pixels of each label.
     """
-    label, count = np.zeros(labels.size, np.int32), np.zeros(labels.size, np.int32)
-    row, rows = np.zeros(labels.size, np.int32), np.empty((labels.size // 2 + 1, max(labels) + 1), np.int32)
+    label, count = zeros(labels.size, np.int32), zeros(labels.size, np.int32)
+    row = zeros(labels.size, np.int32)
+    rows = np.empty((labels.size // 2 + 1, _greatest(labels) + 1), np.int32)
     rows[0, 0] = 0  # how many others are in use
     n_components = 0
     for i in range(labels.size):
