@@ -6,6 +6,7 @@ The pairing is a `torch.library.custom_op` that returns cells alone; all gradien
 from __future__ import annotations
 
 import functools
+import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -50,10 +51,12 @@ def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
 
 def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | None = None) -> list[int]:
     """Return the sorted homology dimensions, or raise the error that says which are possible."""
-    wanted = [dims] if type(dims) is int or not isinstance(dims, Iterable) else list(dims)
+    # isinstance would take ten times as long
+    wanted: list[Any] = list(dims) if hasattr(dims, "__iter__") else [dims]
+    top = math.inf if highest is None else highest
     for k in wanted:
         right_type = type(k) is int or (isinstance(k, numbers.Integral) and not isinstance(k, bool))
-        if not right_type or k < 0 or (highest is not None and k > highest):
+        if not right_type or not 0 <= k <= top:
             limits = "of at least 0" if highest is None else f"from 0 to {highest} for {highest + 1}D samples"
             raise fail(function, "dims", f"has {k!r}", f"integers {limits}")
     if not wanted:
@@ -168,21 +171,23 @@ def assemble(
     Bars that are `in_order` of (sample, dimension), with ends read from values without NaN, are not checked
     again: the checks would take longer than the pairing of a small image.
     """
-    first_death = bars.shape[0] // 2 + 1
-    rows = {"birth_cells": slice(2, first_death), "death_cells": slice(first_death, None)}
-
-    def packed(name: str) -> torch.Tensor:
-        return bars[rows[name]].T if name in rows else bars[0 if name == "samples" else 1]
-
     if in_order:
-        return Diagrams._from(births, deaths, n_samples, tuple(homology_dims), packed)
+        integers = functools.partial(_unpacked, bars)
+        return Diagrams._from(births, deaths, n_samples, tuple(homology_dims), integers)
     return Diagrams(
         births,
         deaths,
-        packed("dims"),
-        packed("samples"),
+        _unpacked(bars, "dims"),
+        _unpacked(bars, "samples"),
         n_samples=n_samples,
         homology_dims=homology_dims,
-        birth_cells=packed("birth_cells"),
-        death_cells=packed("death_cells"),
+        birth_cells=_unpacked(bars, "birth_cells"),
+        death_cells=_unpacked(bars, "death_cells"),
     )
+
+
+def _unpacked(bars: torch.Tensor, name: str) -> torch.Tensor:
+    """Return one of the tensors of `Diagrams` that packed `bars` hold."""
+    first_death = bars.shape[0] // 2 + 1
+    cells = {"birth_cells": slice(2, first_death), "death_cells": slice(first_death, None)}
+    return bars[cells[name]].T if name in cells else bars[0 if name == "samples" else 1]
