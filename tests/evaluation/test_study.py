@@ -282,6 +282,28 @@ def test_two_processes_train_as_one_does(tmp_path):
         assert float(second["Dice_mortar"]) == pytest.approx(float(first["Dice_mortar"]), abs=0.02)
 
 
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", None])
+def test_a_training_begins_anew_where_its_checkpoint_is_unusable(finished, tmp_path, damage):
+    folder = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    folder.result_csv("supervised", "accurate", "small", "cldice", 4).unlink()
+    checkpoint = folder.checkpoint("cldice", 4)
+    if damage is not None:
+        checkpoint.write_bytes(damage)
+    notes = []
+    run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4]), folder.root, note=notes.append)
+    assert results(folder) == results(finished)
+    reason = "holds the weights of a finished training alone" if damage is None else "cannot be read"
+    assert any(f"{checkpoint} {reason}" in note and "begins anew" in note for note in notes)
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "\xff", "loss,seed\nce_dice,3,fast\n"])
+def test_costs_that_are_none_are_named_before_a_training(finished, tmp_path, text):
+    folder = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    folder.costs.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=r"costs.csv (has columns|is not a readable)"):
+        run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4, 5]), folder.root)
+
+
 def test_another_study_is_refused(finished):
     before = {p: p.stat().st_mtime_ns for p in finished.root.rglob("*")}
     settings = tiny(losses=["ce_dice", "cldice"], seeds=[3, 4], iterations=7)
@@ -294,9 +316,10 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="has files but no study; expected a new or empty folder"):
         run_study(tiny(), tmp_path)
-    (tmp_path / "settings.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match=r"cannot read .*settings\.json"):
-        run_study(tiny(), tmp_path)
+    for text in ("{", "{}", "[]", '{"settings": 5}'):
+        (tmp_path / "settings.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=r"cannot read .*settings\.json"):
+            run_study(tiny(), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["settings.json", "thesis.tex"]
 
 

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topodl.errors import InputError
-from topodl.evaluation.run_folder import COST_COLUMNS, METRIC_COLUMNS, RunFolder, read_rows
+from topodl.evaluation.run_folder import (
+    COST_COLUMNS,
+    METRIC_COLUMNS,
+    RunFolder,
+    read_numbers,
+    read_rows,
+)
 
 __all__ = [
     "METRICS",
@@ -335,10 +341,7 @@ def _groups_of(image_ids: tuple[str, ...], folders: Iterable[RunFolder]) -> tupl
     """Return the group of each image: from groups.csv, or without it by TopoMortar's ranges of IDs."""
     listed: dict[str, str] = {}
     for path in dict.fromkeys(folder.groups for folder in folders):
-        rows = read_rows(path)
-        if rows and not {"ID", "group"} <= rows[0].keys():
-            raise InputError(f"{_FUNCTION}: {path} has columns {', '.join(rows[0])}; expected ID, group")
-        listed |= {row["ID"]: row["group"] for row in rows}
+        listed |= {row["ID"]: row["group"] for row in read_rows(path, ("ID", "group"))}
     groups = []
     for image_id in image_ids:
         group = listed.get(image_id) if listed else _topomortar_group(image_id)
@@ -361,16 +364,12 @@ def _topomortar_group(image_id: str) -> str | None:
 
 def _read_costs(folder: RunFolder) -> list[Cost]:
     path = folder.costs
-    rows = read_rows(path)
-    if rows and not set(COST_COLUMNS) <= rows[0].keys():
-        raise InputError(
-            f"{_FUNCTION}: {path} has columns {', '.join(rows[0])}; expected {', '.join(COST_COLUMNS)}"
-        )
+    rows = read_rows(path, COST_COLUMNS)
     costs = []
     for loss in dict.fromkeys(row["loss"] for row in rows):
         members = [row for row in rows if row["loss"] == loss]
         seconds, iterations, memory = (
-            _numbers(path, members, column)
+            read_numbers(path, members, column)
             for column in ("seconds_per_iteration", "iterations", "peak_memory_bytes")
         )
         costs.append(Cost(display_name(loss), len(members), int(iterations[0]),
@@ -378,24 +377,12 @@ def _read_costs(folder: RunFolder) -> list[Cost]:
     return costs
 
 
-def _numbers(path: Path, rows: list[dict[str, str]], column: str) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN where it is empty."""
-    try:
-        return np.array([float(row[column] or "nan") for row in rows])
-    except ValueError as error:
-        raise InputError(f"{_FUNCTION}: {path}, column {column}: {error}") from None
-
-
 def _read_curves(folder: RunFolder) -> list[Curve]:
     curves = []
     for path in sorted((folder.root / "curves").glob("*/*.csv")):
-        rows = read_rows(path)
+        rows = read_rows(path, ("iteration", "loss"))
         if not rows or not path.stem.isdecimal():
             continue
-        columns = {name: _numbers(path, rows, name) for name in rows[0]}
-        if not {"iteration", "loss"} <= columns.keys():
-            raise InputError(
-                f"{_FUNCTION}: {path} has columns {', '.join(columns)}; expected iteration, loss, …"
-            )
+        columns = {name: read_numbers(path, rows, name) for name in rows[0]}
         curves.append(Curve(display_name(path.parent.name), int(path.stem), columns))
     return curves

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topodl._files import atomic_path
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "read_rows", "write_rows"]
+from topodl._files import atomic_path
+from topodl.errors import InputError
+
+__all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "read_numbers", "read_rows", "write_rows"]
 
 # The columns of TopoMortar's own results, in its order; they follow the column "ID".
 METRIC_COLUMNS = (
@@ -117,9 +121,26 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
         partial.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file with a header, values as written; no row where there is no file."""
+def read_rows(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header, values as written; no row where there is no file.
+
+    Raises an `InputError` if the file is none, or has rows without the `required` columns.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a readable CSV file ({error})") from None
+    if rows and not set(required) <= rows[0].keys():
+        raise InputError(f"{path} has columns {', '.join(map(str, rows[0]))}; expected {', '.join(required)}")
+    return rows
+
+
+def read_numbers(path: Path, rows: Sequence[Mapping[str, str]], column: str) -> NDArray[np.float64]:
+    """Return a column of the `rows` of `path` as numbers, NaN where it is empty."""
+    try:
+        return np.array([float(row[column] or "nan") for row in rows])
+    except ValueError as error:
+        raise InputError(f"{path}, column {column}: {error}") from None

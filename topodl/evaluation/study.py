@@ -24,6 +24,7 @@ from topodl.evaluation.run_folder import (
     COST_COLUMNS,
     METRIC_COLUMNS,
     RunFolder,
+    read_numbers,
     read_rows,
     write_rows,
 )
@@ -96,7 +97,7 @@ def run_study(
     )
     with progress, private_randomness(), reproducible(fabric.device):
         for loss, seed in pending:
-            _train_and_test(fabric, data, settings, folder, loss, seed, progress)
+            _train_and_test(fabric, data, settings, folder, loss, seed, progress, note)
     fabric.barrier()
     return folder
 
@@ -109,9 +110,10 @@ def _train_and_test(
     loss: str,
     seed: int,
     progress: StudyProgress,
+    note: Callable[[str], None],
 ) -> None:
     """Do one training and its test; the CSV file, written last, marks it as finished."""
-    training = Training(fabric, data, settings, loss, seed, folder.checkpoint(loss, seed))
+    training = Training(fabric, data, settings, loss, seed, folder.checkpoint(loss, seed), note)
     progress.begin(loss, seed, training.iteration)
     network = training.run(progress.trained)
     peak = training.peak_memory_bytes
@@ -177,7 +179,7 @@ def _refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
             f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
         )
     try:
-        stored = folder.read_settings()["settings"]
+        stored = dict(folder.read_settings()["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
     difference = settings.difference(stored)
@@ -241,7 +243,9 @@ def _result(folder: RunFolder, settings: StudySettings, loss: str, seed: int) ->
 
 
 def _known_costs(folder: RunFolder) -> dict[str, float]:
-    return {row["loss"]: float(row["seconds_per_iteration"]) for row in read_rows(folder.costs)}
+    rows = read_rows(folder.costs, COST_COLUMNS)
+    seconds = read_numbers(folder.costs, rows, "seconds_per_iteration")
+    return {row["loss"]: float(value) for row, value in zip(rows, seconds, strict=True)}
 
 
 def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, peak: int) -> None:

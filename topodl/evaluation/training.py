@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -84,10 +85,19 @@ class Training:
         Of the weights, the order of the images and their augmentation.
     checkpoint : Path
         Where the state is kept from time to time.
+    note : callable
+        Gets a line of text if the checkpoint is unusable, so that the training begins anew.
     """
 
     def __init__(
-        self, fabric: Fabric, data: StudyData, settings: StudySettings, loss: str, seed: int, checkpoint: Path
+        self,
+        fabric: Fabric,
+        data: StudyData,
+        settings: StudySettings,
+        loss: str,
+        seed: int,
+        checkpoint: Path,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.fabric, self.data, self.settings, self.seed = fabric, data, settings, seed
         self.loss_name, self.checkpoint = loss, checkpoint
@@ -100,7 +110,7 @@ class Training:
         self._loss = _build_loss(loss, settings).to(fabric.device)
         self._saved_at = time.perf_counter()
         reset_peak_memory(fabric.device)
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
+        state = _read_checkpoint(checkpoint, note)
         if state is not None:
             self._take(state)
         self._prepare_round(state)
@@ -297,6 +307,21 @@ class Training:
         self._loss_count = state["loss_count"]
         self.seconds, self.timed_iterations = state["seconds"], state["timed_iterations"]
         self.earlier_peak = state["peak_memory_bytes"]
+
+
+def _read_checkpoint(path: Path, note: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the state of a training under way, or None if the training has to begin anew."""
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if "round" in state:
+            return state
+        problem = "holds the weights of a finished training alone"
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    note(f"{path} {problem}; this training begins anew")
+    return None
 
 
 def _build_loss(name: str, settings: StudySettings) -> DeepSupervisionLoss:
