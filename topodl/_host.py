@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch._C import _functorch
 from torch.autograd import forward_ad
 
-__all__ = ["is_traced", "is_vmapped", "on_host"]
+from topodl.errors import InputError
+
+__all__ = ["has_gradient", "is_traced", "is_vmapped", "on_host", "plain"]
 
 
 def is_traced(*tensors: torch.Tensor) -> bool:
@@ -29,6 +34,23 @@ def is_vmapped(x: torch.Tensor) -> bool:
             return True
         x = _functorch.get_unwrapped(x)
     return False
+
+
+def has_gradient(x: torch.Tensor) -> bool:
+    """Return whether a gradient, of any mode, may be asked of what is computed from `x`."""
+    return x.requires_grad or is_traced(x)
+
+
+def plain(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Return the values of `x` alone, contiguous, out of the wrappers that `torch.func` follows them by."""
+    if torch.compiler.is_compiling() or not _functorch.is_functorch_wrapped_tensor(x):
+        return np.ascontiguousarray(x.detach().cpu().numpy())
+    if is_vmapped(x):
+        raise InputError(f"{function}: the input is mapped by torch.vmap; expected one batch")
+    while _functorch.is_functorch_wrapped_tensor(x):
+        x = _functorch.get_unwrapped(x)
+    with torch._C._DisableFuncTorch():
+        return np.ascontiguousarray(x.detach().cpu().numpy())
 
 
 def on_host(x: torch.Tensor) -> bool:

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from torch.autograd import forward_ad
 
 import topodl
 from tests.naive import attention as naive
@@ -415,6 +416,26 @@ def test_gradients(how, names):
     logits = 2 * torch.randn(1, 1, 1, 6, 6, dtype=torch.float64, generator=generator)
     logits.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: layer(torch.softmax(x, -1)), logits)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore:.torch.jit:FutureWarning")
+def test_forward_mode_and_transforms_of_functions_see_all_gradients():
+    layer = AttentionTopology(
+        ("barcode.h0.sum", "barcode.h1.sum", "pattern", "sink.max", "entropy", "soft.edges")
+    )
+
+    def features(logits: torch.Tensor) -> torch.Tensor:
+        return layer(torch.softmax(logits, -1))
+
+    x, v = torch.randn(2, 1, 1, 2, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = torch.autograd.functional.jacobian(features, x)
+    torch.testing.assert_close(torch.func.jacrev(features)(x), expected)
+    torch.testing.assert_close(torch.func.jacfwd(features)(x), expected)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(features(forward_ad.make_dual(x, v))).tangent
+    torch.testing.assert_close(tangent, (expected * v).flatten(2).sum(-1))
+    with pytest.raises(InputError, match="mapped by torch"):
+        torch.func.vmap(layer)(torch.softmax(x, -1)[None])
 
 
 def test_gradient_is_finite_on_degenerate_maps():

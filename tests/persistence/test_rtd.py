@@ -61,6 +61,12 @@ def test_symmetric_value_is_the_average_and_scale_free_with_a_quantile():
     torch.testing.assert_close(rtd(*matrix, metric="precomputed"), rtd(x, y))
 
 
+def test_gradient_by_torch_func():
+    x, y = clouds(8, 3), clouds(8, 2, seed=1)
+    expected = torch.autograd.functional.jacobian(lambda a: rtd(a, y), x)
+    torch.testing.assert_close(torch.func.grad(lambda a: rtd(a, y))(x), expected)
+
+
 def test_an_empty_batch_is_a_value():
     assert rtd(clouds(0, 4, 2), clouds(0, 4, 3), quantile=0.9).shape == (0,)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from topodl._host import plain
 from topodl.kernels import attention_trees
 from topodl.kernels._pool import get_num_threads, map_batch
 from topodl.kernels.attention_graphs import (
@@ -58,7 +59,7 @@ class Maps(NamedTuple):
     @classmethod
     def of(cls, maps: torch.Tensor, sums: torch.Tensor | None) -> Maps:
         """Return the detached values of `maps`; without `sums` the rows stay as they are."""
-        values = np.ascontiguousarray(maps.detach().cpu().numpy())
+        values = plain("AttentionTopology", maps)
         divisors = np.ones(values.shape[:2], values.dtype) if sums is None else sums.numpy()
         return cls(values, divisors)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from topodl._host import has_gradient
 from topodl._segments import segment_mean, segment_sum
 from topodl.attention._catalog import FROM_TREES, FeaturePlan
 from topodl.attention._combinatorics import (
@@ -73,7 +74,7 @@ class MapFeatures:
         settings: Settings,
     ) -> None:
         self.raw, self.sums, self.classes, self.plan, self.settings = raw, sums, classes, plan, settings
-        self.n = raw.shape[-1]
+        self.n, self.has_gradient = raw.shape[-1], has_gradient(raw)
 
     @cached_property
     def maps(self) -> torch.Tensor:
@@ -152,7 +153,7 @@ class MapFeatures:
 
     @cached_property
     def _tree_weights(self) -> torch.Tensor:
-        if not self.raw.requires_grad:
+        if not self.has_gradient:
             return torch.from_numpy(self._trees.weights).to(self.raw.device)
         edges = torch.from_numpy(self._trees.edges).to(self.raw.device)
         return self._weights(edges, torch.arange(len(self.raw), device=self.raw.device)[:, None])
@@ -203,7 +204,7 @@ class MapFeatures:
         return values if stem == statistic else values / self.n
 
     def _bars(self, dimension: str, statistic: str) -> torch.Tensor:
-        if not self.raw.requires_grad:
+        if not self.has_gradient:
             table = self._connected_table if dimension == "h0" else self._loop_table
             return table[:, BAR_STATISTICS.index(statistic)]
         return self._connected_bars(statistic) if dimension == "h0" else self._loop_bars(statistic)
@@ -269,7 +270,7 @@ class MapFeatures:
     @cached_property
     def _moments(self) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Sums of columns (M, n), and of squares, diagonal, entries below and above it, each (M,)."""
-        if not self.raw.requires_grad:
+        if not self.has_gradient:
             columns, scalars = (torch.from_numpy(sums).to(self.raw.device) for sums in moments(self._host))
             return columns, scalars.unbind(1)
         maps = self.maps.double()
@@ -361,7 +362,7 @@ class MapFeatures:
 
 def _entropy(shares: torch.Tensor) -> torch.Tensor:
     """Return -p ln p, 0 at p = 0 in value and in gradient."""
-    if not shares.requires_grad:
+    if not has_gradient(shares):
         return torch.special.entr(shares)
     positive = shares > 0
     return torch.where(positive, torch.special.entr(torch.where(positive, shares, 1)), 0)

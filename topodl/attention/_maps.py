@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._host import has_gradient, plain
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import row_sums
 
@@ -186,7 +186,7 @@ def _group(
     if sums is None:
         return MapGroup(rows, maps, None, ids)
     sums = torch.where(sums > 0, sums, 1)  # a row without any mass stays zero
-    if not maps.requires_grad:
+    if not has_gradient(maps):
         return MapGroup(rows, maps, sums, ids)
     own = maps.sum(-1)
     divisors = torch.where(own > 0, own + (sums.to(maps.device) - own.detach()), 1)
@@ -227,9 +227,7 @@ def _sums(maps: torch.Tensor) -> tuple[torch.Tensor, bool]:
     by which the row is divided, so their entropy is the papers' only with the papers' rounding.
     """
     shape = maps.shape[:-1]
-    values = np.ascontiguousarray(maps.detach().cpu().numpy()).reshape(
-        math.prod(shape[:-1]), *maps.shape[-2:]
-    )
+    values = plain("AttentionTopology", maps).reshape(math.prod(shape[:-1]), *maps.shape[-2:])
     sums, negative = row_sums(values)
     return torch.from_numpy(sums).view(shape), negative
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._host import plain
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels._pool import get_num_threads, map_batch
 from topodl.kernels.attention_loops import loop_edges
@@ -152,7 +153,7 @@ def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) ->
     matrix = torch.cat([upper, torch.cat([mixed.mT, last], 2)], 1)
     floor = _RELATIVE_FLOOR * matrix.detach().mean((1, 2), keepdim=True)
     matrix = torch.where(matrix < floor, 0, matrix)
-    births, deaths, which = _loops(matrix.detach())
+    births, deaths, which = _loops(matrix)
     flat = matrix.flatten(1)
     lengths = flat[which, deaths] - flat[which, births]
     reduce = segment_sum if reduction == "sum" else segment_mean
@@ -164,7 +165,7 @@ def _loops(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     if len(matrices) == 0:
         nothing = torch.empty(0, dtype=torch.int64, device=matrices.device)
         return nothing, nothing, nothing
-    array = np.ascontiguousarray(matrices.cpu().numpy())
+    array = plain("rtd", matrices)
     bits = array.view(np.int32 if array.dtype == np.float32 else np.int64).astype(np.int64, copy=False)
     size = max(1, min(-(-len(bits) // get_num_threads()), _CHUNK_ENTRIES // bits[0].size))
     starts = range(0, len(bits), size)
