@@ -443,6 +443,17 @@ def test_diagrams_come_in_arrays_of_objects_and_padless_arrays():
         np.testing.assert_array_equal(layer.transform(same), expected[[0, 0]])
 
 
+def test_diagrams_come_as_ripser_gives_them():
+    dgms = [
+        [np.array([[0.0, 1.0], [0.0, np.inf]]), np.array([[0.5, 0.75]])],
+        [np.array([[0.0, np.inf]]), np.empty((0, 2))],
+    ]
+    curves = BettiCurve(resolution=3, value_range=(0, 1)).fit_transform(dgms)
+    assert curves.tolist() == [[2, 2, 1, 0, 1, 0], [1, 1, 1, 0, 0, 0]]
+    tuples = [[(0, (0.0, 1.0)), (0, (0.0, np.inf)), (1, (0.5, 0.75))], [(0, (0.0, np.inf))]]
+    np.testing.assert_array_equal(BettiCurve(resolution=3, value_range=(0, 1)).fit_transform(tuples), curves)
+
+
 def test_complexes_and_graphs_without_edges():
     rng = np.random.default_rng(0)
     clouds, edges = rng.random((2, 5, 2)), np.array([[0, 1], [1, 2]])

@@ -223,12 +223,20 @@ def test_the_kernel_without_the_compiler():
         (PersistenceImage(3, (0, 1), (0, 1), pixels="other"), "pixels is 'other'"),
         (PersistenceImage(3, (0, 1), (0, 1), bandwidth=0.0), "bandwidth is 0.0"),
         (Silhouette(3, (0, 1), power=-1.0), "power is -1.0"),
+        (Silhouette(3, (0, 1), scale=np.nan), "scale is nan"),
+        (PersistenceLandscape(1, 3, (0, 1), scale=np.inf), "scale is inf"),
         (PersistenceEntropy("other"), "mode is 'other'"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_named_when_they_are_used(layer, message):
     with pytest.raises(InputError, match=message):
         layer(make_diagrams(0, [[2, 2]]))
+
+
+def test_perslay_needs_a_range():
+    for value_range in ((1, 1), (1, 0), (0, np.nan), 3):
+        with pytest.raises(InputError, match="value_range is"):
+            PersLay(value_range=value_range)
 
 
 @pytest.mark.parametrize("normalize", [False, True])

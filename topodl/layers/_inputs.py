@@ -66,7 +66,7 @@ def _is_complex(item: Any) -> bool:
 
 
 def as_diagrams(name: str, X: Any) -> Diagrams:
-    """Return `Diagrams` of `Diagrams`, a list of them, arrays (n, 2), or giotto-tda's (B, M, 3)."""
+    """Return `Diagrams` of `Diagrams`, a list of them, arrays as GUDHI, ripser or giotto-tda give them."""
     if isinstance(X, Diagrams):
         return X.detach()
     if isinstance(X, list | tuple) and X and all(isinstance(item, Diagrams) for item in X):
@@ -75,7 +75,8 @@ def as_diagrams(name: str, X: Any) -> Diagrams:
     if isinstance(X, np.ndarray) and (X.dtype.kind == "O" or (X.ndim == 3 and X.shape[-1] == 2)):
         X = list(X)
     if isinstance(X, list | tuple):
-        return Diagrams.from_gudhi(X)
+        by_dims = len(X) > 0 and isinstance(X[0], list | tuple) and len(X[0]) > 0 and _is_array(X[0][0])
+        return Diagrams.from_persim(X) if by_dims else Diagrams.from_gudhi(X)
     if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] == 3:
         return Diagrams.from_giotto(X)
     came = f"is a {type(X).__name__}" + (f" of shape {X.shape}" if hasattr(X, "shape") else "")
@@ -132,6 +133,10 @@ def _several(layer: BaseEstimator, X: Any) -> list[Array] | None:
         return None
     items = [np.asarray(item) for item in X]
     return [item if item.dtype in _FLOATS else item.astype(np.float64) for item in items]
+
+
+def _is_array(part: Any) -> bool:
+    return isinstance(part, np.ndarray) and part.ndim == 2
 
 
 def _as_array(part: Any) -> Array:

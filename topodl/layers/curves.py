@@ -159,6 +159,7 @@ class PersistenceLandscape(CurveLayer):
 
     def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
         check_number("PersistenceLandscape", "n_layers", self.n_layers, low=1, integer=True)
+        check_number("PersistenceLandscape", "scale", self.scale)
         low, high = oriented(d)
         highest = _highest_tents(low, high, d.sample_offsets, grid, int(self.n_layers))
         # A last bar that is nowhere above 0 stands in where there are fewer bars than layers.
@@ -236,6 +237,7 @@ class Silhouette(CurveLayer):
 
     def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
         check_number("Silhouette", "power", self.power, low=0.0)
+        check_number("Silhouette", "scale", self.scale)
         weights = power_weights(d, self.power)
         total = segment_sum(weights, d.samples, d.n_samples)[:, None]
         sums = _sum_of_tents(*oriented(d), weights, d.samples, d.n_samples, grid)

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_number, fail
 from topodl._segments import position_in_segment, segment_amax, segment_mean, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
+from topodl.layers._grids import given_ranges
 
 __all__ = ["PersLay"]
 
@@ -142,6 +143,9 @@ class PersLay(DiagramLayer):
         check_number("PersLay", "n_features", self.n_features, low=1, integer=True)
         check_number("PersLay", "k", self.k, low=1, integer=True)
         check_number("PersLay", "random_state", self.random_state, integer=True)
+        low, high = given_ranges("PersLay", "value_range", self.value_range, 1)[0]
+        if low == high:
+            raise fail("PersLay", "value_range", f"is {self.value_range!r}", "(low, high) with low < high")
 
     def reset_parameters(self) -> None:
         """Forget what was learnt; parameters start anew from `random_state`."""
