@@ -36,8 +36,8 @@ def cka(
     x, y : Tensor of shape (n, …) and (n, …)
         Row i of both stands for the same sample; further axes are flattened.
     kernel : {"linear", "rbf"}, default="linear"
-        "rbf" is exp(−d² / 2σ²) with σ² = `bandwidth`² times the median squared distance of different samples,
-        as in the paper; the median takes no part in the gradient.
+        "rbf" is exp(−d² / 2σ²), where σ² is the square of `bandwidth` times the median squared distance of
+        different samples, as in the paper; the median takes no part in the gradient.
     unbiased : bool, default=False
         Use the unbiased estimate of HSIC (Song et al. 2012), which needs 4 samples and may be negative.
     bandwidth : float, default=1.0
