@@ -15,7 +15,7 @@ import torch
 
 from topodl._checks import as_dims, check_choice, check_number, fail
 from topodl._power import power
-from topodl._precision import HALF_TYPES, to_numpy
+from topodl._precision import HALF_TYPES, full_precision, to_numpy
 from topodl._segments import offsets_of, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels._pool import map_batch
@@ -188,8 +188,9 @@ def sliced_wasserstein_distance(
     flat1, flat2 = (p.mean(1, keepdim=True).expand_as(p) for p in (points1, points2))
     angles = torch.linspace(-math.pi / 2, math.pi / 2, n_directions + 1, dtype=torch.float64)[:-1]
     directions = torch.stack([angles.cos(), angles.sin()], 1).to(d1.device, d1.dtype)
-    lines1 = directions @ torch.cat([points1, flat2]).T
-    lines2 = directions @ torch.cat([flat1, points2]).T
+    with full_precision(points1):
+        lines1 = directions @ torch.cat([points1, flat2]).T
+        lines2 = directions @ torch.cat([flat1, points2]).T
     segments, order = torch.cat([d1.segments, d2.segments]).sort(stable=True)
     offsets = offsets_of(segments, d1.n_segments)
     gaps = [

@@ -504,3 +504,25 @@ def test_errors_say_where_a_chunk_begins():
     with pytest.raises(InputError, match=r"x\[0\] has NaN") as error:
         RipsPersistence(chunk_size=2, n_jobs=2).fit_transform(clouds)
     assert error.value.__notes__ == ["The first sample of this chunk, x[0] above, is X[4]."]
+
+
+def test_mixed_precision_changes_nothing():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 30, 3, generator=generator, requires_grad=True)
+    edges, weights = (
+        torch.tensor([[0, 1], [1, 2]]),
+        torch.rand(4, 30, generator=generator, requires_grad=True),
+    )
+    d = topodl.cubical_persistence(x)
+    cases = [
+        lambda: EulerCharacteristicTransform(4, 8)(x, edges),
+        lambda: EulerCharacteristicTransform(4, 8, learnable=True, smooth=True, ambient_dim=3)(x, edges),
+        lambda: EulerCharacteristicTransform(4, 8, mode="hard")(x, edges, weights=weights),
+        lambda: PersistenceImage(4, (0, 1), (0, 1))(d),
+        lambda: topodl.distances.sliced_wasserstein_distance(d[:2], d[2:]),
+    ]
+    for case in cases:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = case()
+        torch.testing.assert_close(mixed, case(), rtol=0, atol=0)
+        mixed.sum().backward(retain_graph=True)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
-from topodl._precision import at_least_single
+from topodl._precision import at_least_single, full_precision
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._complexes import read_complexes
@@ -221,12 +221,13 @@ class EulerCharacteristicTransform(FeatureLayer):
             directions = nn.functional.normalize(directions, dim=0)
         radius = float(self.radius_ if self.radius is None else self.radius)
         thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64).to(points)
-        if self.mode == "hard":
-            transform = hard_transform(points, directions, complexes.offsets, cells, thresholds)
-        else:
-            step = 2 * radius / (self.n_thresholds - 1)
-            scale = _PER_STEP / step if self.scale is None else float(self.scale)
-            transform = soft_transform(points @ directions, cells, thresholds, scale, complexes.n_samples)
+        step = 2 * radius / (self.n_thresholds - 1)
+        scale = _PER_STEP / step if self.scale is None else float(self.scale)
+        with full_precision(points):
+            if self.mode == "hard":
+                transform = hard_transform(points, directions, complexes.offsets, cells, thresholds)
+            else:
+                transform = soft_transform(points @ directions, cells, thresholds, scale, complexes.n_samples)
         return (_smoothed(transform, thresholds) if self.smooth else transform).to(dtype)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._precision import full_precision
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, given_ranges, power_weights
@@ -161,7 +162,8 @@ class PersistenceImage(CurveLayer):
         n_columns, n_rows = self._sizes()
         columns = profile(births, low, high, n_columns, sigma)
         rows = profile(lengths, bottom, top, n_rows, sigma) * weights[..., None]
-        return segment_sum(rows.transpose(1, 2) @ columns, blocks, d.n_samples)
+        with full_precision(rows):
+            return segment_sum(rows.transpose(1, 2) @ columns, blocks, d.n_samples)
 
     def _columns(self) -> list[str]:
         columns, rows = self._sizes()

@@ -6,14 +6,13 @@ the trees; gradients pass through 2 (B − 1) edges alone.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import Any, Literal, NamedTuple
 
 import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
-from topodl._precision import at_least_single
+from topodl._precision import at_least_single, full_precision
 from topodl.losses._targets import TargetCache
 
 __all__ = ["InputPairing", "TopologicalAutoencoderLoss", "topological_autoencoder_loss"]
@@ -279,7 +278,7 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
     if normalisation == "auto":
         normalisation = "image" if metric == "euclidean" and x.ndim == 4 else "max"
     points = x.flatten(1)
-    with _full_precision(x):
+    with full_precision(x):
         distances = points if metric == "precomputed" else _distances(points.detach())
     edges, cycles = _pairing(distances, dims)
     wants_gradient = points.requires_grad and torch.is_grad_enabled()
@@ -301,7 +300,7 @@ def _compare(
     pairing: InputPairing, z: torch.Tensor, latent_norm: float | torch.Tensor, dims: int, scaling: str
 ) -> torch.Tensor:
     """Return the loss: both signatures at the edges of both pairings."""
-    with _full_precision(z):
+    with full_precision(z):
         with torch.no_grad():
             latent_edges, latent_cycles = _pairing_of_points(z.detach(), dims)
         edges = torch.cat((pairing.edges, latent_edges), 1)
@@ -324,14 +323,6 @@ def _compare(
             difference = torch.cat((difference[:first], bars))
         total = difference.square().sum()
         return total / len(z) if scaling == "released" else total / 2
-
-
-def _full_precision(x: torch.Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Switch mixed precision off where it is on; to enter the context costs more than all that is in it."""
-    kind = x.device.type
-    return (
-        torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
-    )
 
 
 def _distances(points: torch.Tensor) -> torch.Tensor:
