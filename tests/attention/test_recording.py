@@ -342,6 +342,23 @@ def test_penalty_reaches_the_weights():
     assert values[-1] < values[0]
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable`:FutureWarning")
+def test_penalties_of_checkpointed_models_are_the_same():
+    gradients = []
+    for checkpointed in (False, True):
+        model, inputs, _ = hugging_face("bert")
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        if checkpointed:
+            model.train().gradient_checkpointing_enable({"use_reentrant": False})
+        with record(model, features=AttentionTopology(("barcode.h0", "entropy"))) as recorder:
+            model(**inputs)
+            recorder.features().mean().backward()
+        gradients.append(model.get_input_embeddings().weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
 def test_features_of_many_calls_and_clear():
     model = encoder(enable_nested_tensor=False)
     with torch.no_grad(), record(model, features=TOPOLOGY) as recorder:

@@ -165,19 +165,20 @@ class AttentionRecorder:
         self._tokens[name] = {**arguments, **arguments.get("kwargs", {})}
 
     def _take(self, name: str, weights: torch.Tensor, key_mask: torch.Tensor | None) -> None:
-        if not self._running:  # a part was called alone, or is run again in a backward pass
-            return
-        if self.topology is None:
-            self._now.append((name, weights))
-        elif weights.shape[-1] == weights.shape[-2]:
+        value = weights
+        if self.topology is not None:
+            if weights.shape[-1] != weights.shape[-2]:
+                return
             mask, ids = self._tokens_of(name, weights, key_mask)
-            samples = as_batch("record", weights[:, None], mask, ids)
-            self._now.append((name, self.topology.features_of(samples)[:, 0]))
+            value = self.topology.features_of(as_batch("record", weights[:, None], mask, ids))[:, 0]
+        # A checkpointed part runs again in the backward pass, where it has to do the same once more.
+        if self._running:
+            self._now.append((name, value))
 
     def _tokens_of(self, name: str, weights: torch.Tensor, key_mask: torch.Tensor | None) -> tuple[Any, Any]:
         if self._given is not None:
             return self._given
-        tokens = self._tokens[innermost(self._tokens, name) or ""]
+        tokens = self._tokens.get(innermost(self._tokens, name) or "", {})
         mask, ids = tokens.get("attention_mask"), tokens.get("input_ids")
         expected = (len(weights), weights.shape[-1])
         mask = mask if mask is not None and tuple(mask.shape) == expected else key_mask
