@@ -175,6 +175,12 @@ def test_bad_input_is_refused_by_name(name):
             loss(logits, bad)
 
 
+@pytest.mark.parametrize("weights", ["ab", 5.0, [1.0], [1.0, -1.0], [1.0, torch.nan], [1.0, torch.inf]])
+def test_unusable_class_weights_are_named(weights):
+    with pytest.raises(InputError, match="class_weights is .*; expected 2 finite weights of at least 0"):
+        make("ce_dice", class_weights=weights)(*sample(2))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_double_activation_is_refused(name):
     logits, labels = sample(2, size_for(name))

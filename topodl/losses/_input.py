@@ -340,9 +340,11 @@ def _read_class_weights(
 ) -> torch.Tensor | None:
     if class_weights is None:
         return None
-    weights = torch.as_tensor(class_weights, dtype=logits.dtype, device=logits.device)
-    if weights.shape != (logits.shape[1],) or not bool((weights >= 0).all()):
-        raise fail(
-            function, "class_weights", f"is {class_weights!r}", f"{logits.shape[1]} weights of at least 0"
-        )
+    expected = f"{logits.shape[1]} finite weights of at least 0"
+    try:
+        weights = torch.as_tensor(class_weights, dtype=logits.dtype, device=logits.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise fail(function, "class_weights", f"is {class_weights!r}", expected) from error
+    if weights.shape != (logits.shape[1],) or not bool(((weights >= 0) & weights.isfinite()).all()):
+        raise fail(function, "class_weights", f"is {class_weights!r}", expected)
     return weights
