@@ -177,13 +177,16 @@ def test_total_persistence_by_hand():
     )
     assert d.total_persistence().tolist() == [[3, 1], [0, 0], [0, 0]]
     assert d.total_persistence(2).tolist() == [[9, 1], [0, 0], [0, 0]]
+    assert d.total_persistence(0).tolist() == [[1, 1], [0, 0], [0, 0]]
     assert d.total_persistence(essential="keep").tolist() == [[inf, 1], [0, 0], [0, 0]]
     assert d.total_persistence(0.5, essential="clamp")[0, 0] == pytest.approx(3**0.5 + 4**0.5)
-    for order in (0, -1, math.nan, inf, "2"):
+    for order in (-1, math.nan, inf, "2"):
         with pytest.raises(InputError, match="total_persistence: order is"):
             d.total_persistence(order)
     with pytest.raises(InputError, match="policy is 'all'"):
         d.total_persistence(essential="all")
+    assert d[:0].total_persistence().shape == (0, 2)
+    assert d[1].total_persistence().tolist() == [[0, 0]]
 
 
 def test_total_persistence_has_gradients():

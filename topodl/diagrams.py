@@ -338,7 +338,7 @@ class Diagrams:
         Parameters
         ----------
         order : float
-            Power of the lengths, above 0.
+            Power of the lengths; 0 counts the bars.
         essential : {"drop", "keep", "clamp"}
             What becomes of bars with an infinite end (see `with_essential`); kept, they make a sum infinite.
 
@@ -366,12 +366,14 @@ class Diagrams:
                 [ 1.,  0.]])
         """
         if order != 1:
-            check_number("Diagrams.total_persistence", "order", order, low=math.ulp(0.0))
+            check_number("Diagrams.total_persistence", "order", order, low=0.0)
         elif essential == "drop" and (totals := self._known_totals()) is not None:
             return totals
         bars = self.with_essential(essential)
         lengths = bars.persistence() if order == 1 else power(bars.persistence(), order)
-        return segment_sum(lengths, bars.segments, bars.n_segments).view(self.n_samples, -1)
+        return segment_sum(lengths, bars.segments, bars.n_segments).view(
+            self.n_samples, len(self.homology_dims)
+        )
 
     def _with_totals(self, totals: torch.Tensor) -> Diagrams:
         """Take the total persistence of the finite bars as known, as long as births and deaths are these."""

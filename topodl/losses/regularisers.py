@@ -122,8 +122,9 @@ class TotalPersistenceLoss(_Regulariser):
         self.power = power
 
     def _penalty(self, diagrams: Diagrams) -> torch.Tensor:
-        lengths, _ = _finite_lengths(diagrams, self.dims)
-        return (lengths**self.power).sum()
+        totals = diagrams.total_persistence(self.power)
+        columns = [column for column, k in enumerate(diagrams.homology_dims) if k in self.dims]
+        return (totals if len(columns) == totals.shape[1] else totals[:, columns]).sum()
 
 
 class FeatureCountLoss(_Regulariser):
