@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from topodl.kernels._compile import subroutine
+from topodl.kernels._compile import borrowing_subroutine, subroutine
 
 __all__ = ["Pool", "contradiction", "kill", "lowest_bit", "make_pool", "new_class", "new_sum", "with_room"]
 
@@ -29,7 +29,7 @@ class Pool(NamedTuple):
     counts: Any  # (3,) int64: identifiers, live sets, live classes
 
 
-@subroutine
+@borrowing_subroutine
 def lowest_bit(word: Any) -> Any:
     """Return the place of the lowest bit of `word`, a uint64 other than 0."""
     place = 0
@@ -82,7 +82,7 @@ def with_room(pool: Pool) -> Any:
     return grown
 
 
-@subroutine
+@borrowing_subroutine
 def _enter(pool: Pool) -> Any:
     identifier = pool.counts[_IDS]
     pool.current[identifier] = identifier
@@ -92,7 +92,7 @@ def _enter(pool: Pool) -> Any:
     return identifier
 
 
-@subroutine
+@borrowing_subroutine
 def new_class(pool: Pool, birth: Any) -> Any:
     """Return the identifier of the set of a new class alone, born at `birth`."""
     slot = pool.classes[pool.counts[_CLASSES], 1]
@@ -102,7 +102,7 @@ def new_class(pool: Pool, birth: Any) -> Any:
     return _enter(pool)
 
 
-@subroutine
+@borrowing_subroutine
 def new_sum(pool: Pool, p: Any, q: Any) -> Any:
     """Return the identifier of the symmetric difference of the sets p and q."""
     filled = np.uint64(0)
@@ -113,7 +113,7 @@ def new_sum(pool: Pool, p: Any, q: Any) -> Any:
     return 0 if filled == np.uint64(0) else _enter(pool)
 
 
-@subroutine
+@borrowing_subroutine
 def contradiction(pool: Pool, p: Any, q: Any, own: Any) -> Any:
     """Return the place of the youngest class in the sum of the sets p, q, `own`, -1 if it is empty."""
     youngest = -1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._arrays import full
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 
 __all__ = ["find_root", "merge_by_age", "singletons"]
@@ -22,7 +22,7 @@ def singletons(n: int) -> Any:
     return parent
 
 
-@subroutine
+@borrowing_subroutine
 def find_root(parent: Any, node: int) -> Any:
     """Return the root of `node` in the forest `parent`, and shorten the path to it."""
     start = np.uint64(node)  # unsigned: Numba need not look for negative indices

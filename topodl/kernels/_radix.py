@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._arrays import zeros
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["ordered_key", "ordered_keys", "ordered_keys_at", "radix_argsort"]
 
 
-@subroutine
+@borrowing_subroutine
 def ordered_key(bits: Any, at: int) -> Any:
     """Return the integer that orders the float with the bits `bits[at]`; −0 and +0 get the same one."""
     value = np.int64(bits[at])

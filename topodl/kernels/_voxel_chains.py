@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._voxel_links import CORNER_BITS, EDGE_BITS, EDGE_ENDS, OPPOSITE, lowest_bit
 from topodl.kernels._voxel_loops import (
     _bypass,
@@ -57,14 +57,14 @@ def _new_chain(rank: Any, n: int) -> Any:
     )  # fmt: skip
 
 
-@subroutine
+@borrowing_subroutine
 def _add_edges(voxel: Any, edges: Any, chain: Any, left_out: Any) -> None:
     kept = np.int64(edges) & ~np.int64(left_out[voxel])
     if kept:
         _toggle(voxel, kept, chain)
 
 
-@subroutine
+@borrowing_subroutine
 def _add_link(voxel: Any, link_edges: Any, chain: Any, steps: Any, left_out: Any) -> None:
     """Add, for each of the `link_edges` (squares at the voxel), the two sides that do not touch the voxel."""
     rank = chain[1]
@@ -81,7 +81,7 @@ def _add_link(voxel: Any, link_edges: Any, chain: Any, steps: Any, left_out: Any
                 _add_edges(near, 1 << onward, chain, left_out)
 
 
-@subroutine
+@borrowing_subroutine
 def _push_down(chain: Any, chains: Any, added: Any) -> Any:
     """Push a chain down, adding bars' chains to it, until it is at a birth that no bar has, or is gone.
 
@@ -177,7 +177,7 @@ def image_of_loops(turn: Any, born: Any, source: Any, dies: Any, target: Any) ->
     return image
 
 
-@subroutine
+@borrowing_subroutine
 def _transfer(source: Any, bar: int, chain: Any, target: Any) -> None:
     """Add the chain of a bar to a chain of another volume, where the later end of an edge may be another."""
     rank = chain[1]
@@ -193,7 +193,7 @@ def _transfer(source: Any, bar: int, chain: Any, target: Any) -> None:
                 _add_edges(other, 1 << OPPOSITE[corner], chain, target.left_out)
 
 
-@subroutine
+@borrowing_subroutine
 def _flip(tree: Any, levels: Any, bit: int) -> None:
     if not _tree_add(tree, levels, bit):
         _tree_remove(tree, levels, bit)

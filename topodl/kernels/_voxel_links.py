@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import subroutine
+from topodl.kernels._compile import borrowing_subroutine
 
 # The 26 neighbours in memory order; bit j of a mask is set where neighbour j comes earlier than the voxel.
 OFFSETS = np.array([o for o in itertools.product((-1, 0, 1), repeat=3) if any(o)])
@@ -81,7 +81,7 @@ _BIT_OF = np.zeros(67, np.uint8)
 _BIT_OF[[pow(2, b, 67) for b in range(64)]] = np.arange(64)
 
 
-@subroutine
+@borrowing_subroutine
 def lowest_bit(word: Any) -> Any:
     """Return the position of the lowest set bit of a non-zero uint64."""
     return np.int64(_BIT_OF[(word & (~word + np.uint64(1))) % np.uint64(67)])

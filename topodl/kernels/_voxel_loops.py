@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._arrays import full, zeros
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 from topodl.kernels._voxel_links import (
     CORNER_BITS,
@@ -43,7 +43,7 @@ def _tree_levels(n: int) -> Any:
             return starts[: level + 1].copy()
 
 
-@subroutine
+@borrowing_subroutine
 def _tree_add(tree: Any, levels: Any, bit: int) -> bool:
     """Set a bit; return whether it was not yet set."""
     for level in range(levels.size - 1):
@@ -56,7 +56,7 @@ def _tree_add(tree: Any, levels: Any, bit: int) -> bool:
     return True
 
 
-@subroutine
+@borrowing_subroutine
 def _tree_remove(tree: Any, levels: Any, bit: int) -> None:
     for level in range(levels.size - 1):
         at = levels[level] + (bit >> 6)
@@ -66,7 +66,7 @@ def _tree_remove(tree: Any, levels: Any, bit: int) -> None:
         bit >>= 6
 
 
-@subroutine
+@borrowing_subroutine
 def _tree_first(tree: Any, levels: Any) -> Any:
     """Return the lowest set bit, −1 if there is none."""
     at = np.int64(0)
@@ -78,7 +78,7 @@ def _tree_first(tree: Any, levels: Any) -> Any:
     return at
 
 
-@subroutine
+@borrowing_subroutine
 def _toggle(voxel: Any, edges: Any, chain: Any) -> None:
     """Add edges of one voxel to the chain modulo 2."""
     germ, rank, tree, levels, touched, n_touched, n = chain
@@ -88,7 +88,7 @@ def _toggle(voxel: Any, edges: Any, chain: Any) -> None:
         n_touched[0] += 1
 
 
-@subroutine
+@borrowing_subroutine
 def _toggle_link(voxel: Any, link_edges: Any, chain: Any, steps26: Any) -> None:
     """Add, for each of the `link_edges` (squares at the voxel), the two sides that do not touch the voxel."""
     rank = chain[1]
@@ -105,7 +105,7 @@ def _toggle_link(voxel: Any, link_edges: Any, chain: Any, steps26: Any) -> None:
                 _toggle(near, 1 << onward, chain)
 
 
-@subroutine
+@borrowing_subroutine
 def _open_join(voxel: Any, edges: Any, link: Any, joins: Any, merged: Any, first_join: Any) -> Any:
     """Return the voxel's first join that created a loop and that its edges cross; −1 for none."""
     join = first_join[voxel]
@@ -124,7 +124,7 @@ def _open_join(voxel: Any, edges: Any, link: Any, joins: Any, merged: Any, first
     return -1
 
 
-@subroutine
+@borrowing_subroutine
 def _bypass(edges: Any, link: Any) -> Any:
     """Return the link edges that join the given corners of a link in pairs."""
     paths = PATHS[(link >> 6) & 4095]
@@ -135,7 +135,7 @@ def _bypass(edges: Any, link: Any) -> Any:
     return path
 
 
-@subroutine
+@borrowing_subroutine
 def _loop_around(triangle: int, link: int) -> int:
     """Return the link edges around the open component with the name `triangle`."""
     labels = TRIANGLE_LABELS[(link >> 6) & 4095]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels import _double_double as precise
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 from topodl.kernels.union_find import elder_deaths, find_root
 
 __all__ = ["alpha_values", "elder_deaths", "read_simplices", "reduce_triangles", "top_deaths", "warm_up"]
@@ -72,23 +72,23 @@ def read_simplices(stream: Any, place: Any, counts: Any) -> Any:
         pending[depth - 1] -= 1
 
 
-@subroutine
+@borrowing_subroutine
 def _word(stream: Any, place: Any) -> Any:
     word = np.int64(stream[place]) | np.int64(stream[place + 1]) << 8 | np.int64(stream[place + 2]) << 16
     return word | np.int64(stream[place + 3]) << 24
 
 
-@subroutine
+@borrowing_subroutine
 def _cross(a: Any, b: Any) -> Any:
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@subroutine
+@borrowing_subroutine
 def _dot(a: Any, b: Any) -> Any:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@subroutine
+@borrowing_subroutine
 def _edge(points: Any, tail: Any, head: Any) -> Any:
     """Return the vector from one point to another, in three dimensions."""
     z = points[head, 2] - points[tail, 2] if points.shape[1] == 3 else 0.0
@@ -99,7 +99,7 @@ def _edge(points: Any, tail: Any, head: Any) -> Any:
 # over 2 a · (b × c), the "volume", away from it. For a triangle, c is a × b, and |c|² is 0.
 
 
-@subroutine
+@borrowing_subroutine
 def _circumsphere(points: Any, simplex: Any, size: Any, centre: Any) -> Any:
     """Write the centre of the smallest sphere through the `size` vertices; return its squared radius."""
     a, b, c, square = _edge(points, simplex[0], simplex[1]), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0
@@ -133,20 +133,20 @@ def _circumsphere(points: Any, simplex: Any, size: Any, centre: Any) -> Any:
     return squared
 
 
-@subroutine
+@borrowing_subroutine
 def _rounded(sphere: Any) -> Any:
     arm, volume = sphere
     return (arm[0][0], arm[1][0], arm[2][0]), volume[0]
 
 
-@subroutine
+@borrowing_subroutine
 def _precise_edge(points: Any, tail: Any, head: Any) -> Any:
     z = precise.difference(points[head, 2], points[tail, 2]) if points.shape[1] == 3 else (0.0, 0.0)
     x = precise.difference(points[head, 0], points[tail, 0])
     return x, precise.difference(points[head, 1], points[tail, 1]), z
 
 
-@subroutine
+@borrowing_subroutine
 def _precise_sphere(points: Any, simplex: Any, size: Any) -> Any:
     """Return arm and volume of a simplex of two to four vertices in double-double precision."""
     a = _precise_edge(points, simplex[0], simplex[1])
@@ -167,7 +167,7 @@ def _precise_sphere(points: Any, simplex: Any, size: Any) -> Any:
     return (x, y, z), precise.dot(normal, c)
 
 
-@subroutine
+@borrowing_subroutine
 def _is_inside(points: Any, simplex: Any, size: Any, vertex: Any, squared: Any, distance: Any) -> Any:
     """Return whether a vertex lies in the sphere of an edge or triangle, of which two squares say how far."""
     if abs(distance - squared) > _DOUBT * max(distance, squared):
@@ -278,7 +278,7 @@ def reduce_triangles(columns: Any, n_edges: Any) -> Any:
     return killed
 
 
-@subroutine
+@borrowing_subroutine
 def _add(column: Any, size: Any, store: Any, first: Any, last: Any, out: Any) -> Any:
     """Write the sum over Z/2 of two descending lists to `out`; return its length."""
     a, count = 0, 0

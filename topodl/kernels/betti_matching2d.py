@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl.kernels._arrays import full, zeros
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._merge_tree import singletons
 from topodl.kernels._radix import ordered_keys_at, radix_argsort
 from topodl.kernels.cubical2d import (
@@ -87,7 +87,7 @@ def _ages(oldest: Any, levels: Any, none: int) -> Any:
     return ages
 
 
-@subroutine
+@borrowing_subroutine
 def _elder_survives(a: int, b: int, oldest: Any, ages: Any) -> int:
     """Let root `a` keep the elder of two representatives; return the position of the one that dies."""
     if ages[b] < ages[a] or (ages[b] == ages[a] and 0 <= oldest[b] < oldest[a]):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._arrays import zeros
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._merge_tree import find_root, singletons
 from topodl.kernels._radix import ordered_keys_at, radix_argsort
 
@@ -95,7 +95,7 @@ def pair_pixels(
     return _bars(sample, births0, deaths0, births1, deaths1), False
 
 
-@subroutine
+@borrowing_subroutine
 def _has_nan(values: Any) -> bool:
     n = 0
     for i in range(values.size):  # to the end, so that it vectorises
@@ -155,7 +155,7 @@ def _earlier_neighbours(values: Any, height: int, width: int) -> Any:
     return masks
 
 
-@subroutine
+@borrowing_subroutine
 def _mask_with_bounds(values: Any, p: int, height: int, width: int) -> Any:
     mask = 0
     for j in range(8):
@@ -214,7 +214,7 @@ def _kinds(masks: Any, by_cells: bool) -> Any:
     return kinds
 
 
-@subroutine
+@borrowing_subroutine
 def _count_even_bits(byte: Any) -> Any:
     pairs = np.uint8((byte & 0x11) + ((byte >> 2) & 0x11))
     return np.uint8((pairs + (pairs >> 4)) & 0x0F)
@@ -262,7 +262,7 @@ def _first_steps(links: Any, width: int) -> Any:
     return first
 
 
-@subroutine
+@borrowing_subroutine
 def _root_of(start: int, masks: Any, flip: Any, step: Any, label: Any) -> Any:
     """Follow one earlier (flip = 255: later) neighbour after the other to a labelled pixel; label the way."""
     p = np.uint64(start)  # unsigned: Numba need not look for negative indices
@@ -416,7 +416,7 @@ def _join_upper_basins(
                 edges[e, side] = _root_of(np.uint64(p) + steps[j], masks, _LATER, first_step, label)
 
 
-@subroutine
+@borrowing_subroutine
 def _mark_whole_saddles(edges: Any) -> None:
     """Mark all edges of a saddle or none: those of its lower and of its upper link do not correspond."""
     n = edges.shape[0]
@@ -426,7 +426,7 @@ def _mark_whole_saddles(edges: Any) -> None:
         edges[e, 3] |= edges[e + 1, 3] * np.int32(edges[e + 1, 2] == edges[e, 2])
 
 
-@subroutine
+@borrowing_subroutine
 def _is_outside(y: int, x: int, height: int, width: int) -> bool:
     return y < 0 or y >= height or x < 0 or x >= width
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._arrays import full, zeros
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._merge_tree import merge_by_age
 from topodl.kernels._radix import ordered_keys, radix_argsort
 from topodl.kernels._voxel_links import (
@@ -134,7 +134,7 @@ def _earlier_neighbours(rank: Any, height: int, width: int) -> Any:
     return masks, links
 
 
-@subroutine
+@borrowing_subroutine
 def _components(link: Any) -> Any:
     """Return the corners that name a link's components, and the triangles that name what it leaves open."""
     edges = (link >> 6) & 4095
@@ -182,7 +182,7 @@ def _critical_voxels(links: Any, rank: Any, n: int) -> Any:
     return minima, maxima, lower, upper
 
 
-@subroutine
+@borrowing_subroutine
 def _count_bits(word: int) -> int:
     count = 0
     while word:
@@ -191,7 +191,7 @@ def _count_bits(word: int) -> int:
     return count
 
 
-@subroutine
+@borrowing_subroutine
 def _add_joins(joins: Any, n: int, voxel: int, names: int) -> int:
     previous = -1
     for name in range(8):

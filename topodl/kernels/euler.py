@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 
 __all__ = ["hard_transform", "soft_gradient", "soft_transform", "warm_up"]
 
@@ -97,7 +97,7 @@ def hard_transform(
                 out[sample, j, k] += total
 
 
-@subroutine
+@borrowing_subroutine
 def _write_heights(x: Array, directions: Array, first: int, last: int, heights: Array) -> None:
     """Write the heights of the vertices `first` to `last` in each direction."""
     for i in range(last - first):
@@ -210,7 +210,7 @@ def soft_gradient(
                 out[vertex, j] += weight * ((a + b) + (c + d))
 
 
-@subroutine
+@borrowing_subroutine
 def _find_highest(heights: Array, simplices: Array, s: int, highest: Array) -> None:
     """Write the highest vertex of the simplex `s` in each direction, the first of several."""
     for j in range(len(highest)):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 from topodl.kernels.union_find import elder_deaths
 
 __all__ = ["cycle_deaths", "elder_deaths", "warm_up"]
@@ -50,7 +50,7 @@ def cycle_deaths(n_nodes: int, edges: Any, priority: Any) -> Any:
     return ended
 
 
-@subroutine
+@borrowing_subroutine
 def _lowest_on_path(parent: Any, link: Any, mark: Any, priority: Any, u: Any, v: Any, stamp: int) -> Any:
     """Return the node below the edge of lowest priority on the path from u to v, -1 if there is no path."""
     node = u
@@ -72,7 +72,7 @@ def _lowest_on_path(parent: Any, link: Any, mark: Any, priority: Any, u: Any, v:
     return lowest
 
 
-@subroutine
+@borrowing_subroutine
 def _make_root(parent: Any, link: Any, node: Any) -> None:
     above, edge = -1, -1
     while node >= 0:

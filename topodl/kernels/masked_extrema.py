@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 
 __all__ = ["OUTSIDE", "UNCOUNTED", "least_neighbour", "warm_up"]
 
@@ -52,7 +52,7 @@ def _search_windows(cost: Any, kinds: Any, source: Any, shape: tuple[int, int, i
                     _take_lower(cost, kinds, low, source, start, shift, first, last)
 
 
-@subroutine
+@borrowing_subroutine
 def _take_lower(
     cost: Any, kinds: Any, low: Any, source: Any, start: int, shift: int, first: int, last: int
 ) -> None:

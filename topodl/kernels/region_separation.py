@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topodl.kernels._arrays import full, zeros
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._merge_tree import find_root
 from topodl.kernels._radix import radix_argsort
 
@@ -115,7 +115,7 @@ def _count_pairs(labels: Any) -> Any:
     return n_labelled * (n_labelled - 1) / 2 - within, within
 
 
-@subroutine
+@borrowing_subroutine
 def _greatest(labels: Any) -> int:
     greatest = labels[0]
     for i in range(labels.size):
@@ -154,7 +154,7 @@ def _share_pairs(keys: Any, kept: Any, labels: Any, stride: int, same: bool) -> 
     return _join_in_order(left, radix_argsort(sort_keys), kept, labels, parent, stride, same)
 
 
-@subroutine
+@borrowing_subroutine
 def _range_that_matters(keys: Any, kept: Any, same: bool) -> Any:
     """Return the least and the greatest key of edges whose place in the order matters.
 
@@ -314,7 +314,7 @@ def _read_members(labels: Any, parent: Any) -> Any:
     return label, count, row, rows, n_components
 
 
-@subroutine
+@borrowing_subroutine
 def _open_row(label: Any, count: Any, row: Any, rows: Any, a: int) -> None:
     """Let component a count its pixels by label, if it does not yet."""
     if label[a] == _MIXED:
@@ -327,7 +327,7 @@ def _open_row(label: Any, count: Any, row: Any, rows: Any, a: int) -> None:
     label[a] = _MIXED
 
 
-@subroutine
+@borrowing_subroutine
 def _join_rows(label: Any, count: Any, row: Any, rows: Any, a: int, b: int) -> float:
     """Give component a the counts by label of both, and return the pairs of equal labels between them."""
     _open_row(label, count, row, rows, a)

@@ -21,7 +21,7 @@ from topodl.kernels._annotations import (
     new_sum,
     with_room,
 )
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.union_find import find_root
 
 __all__ = ["rips_pairs", "warm_up"]
@@ -82,7 +82,7 @@ def rips_pairs(edges: Any, n: Any) -> Any:
         rank += 1
 
 
-@subroutine
+@borrowing_subroutine
 def _pass_plain_edges(
     edges: Any,
     rank: Any,
@@ -132,13 +132,13 @@ def _pass_plain_edges(
     return rank, _END, -1
 
 
-@subroutine
+@borrowing_subroutine
 def _connect(neighbours: Any, i: Any, j: Any) -> None:
     neighbours[i, j >> 6] |= np.uint64(1) << np.uint64(j & 63)
     neighbours[j, i >> 6] |= np.uint64(1) << np.uint64(i & 63)
 
 
-@subroutine
+@borrowing_subroutine
 def _lune_of(neighbours: Any, marked: Any, scratch: Any, p: Any, q: Any) -> Any:
     """Write the lune of edge (p, q), and its doubtful vertices; return one, and whether it is doubtful.
 
@@ -158,7 +158,7 @@ def _lune_of(neighbours: Any, marked: Any, scratch: Any, p: Any, q: Any) -> Any:
     return at + lowest_bit(found), plain == np.uint64(0)
 
 
-@subroutine
+@borrowing_subroutine
 def _mark(annotation: Any, marked: Any, i: Any, j: Any, identifier: Any) -> None:
     """Store the annotation of edge (i, j), and mark the edge in both bit rows unless it is empty."""
     annotation[i, j] = identifier
@@ -172,7 +172,7 @@ def _mark(annotation: Any, marked: Any, i: Any, j: Any, identifier: Any) -> None
         marked[j, i >> 6] &= ~bit_i
 
 
-@subroutine
+@borrowing_subroutine
 def _read(current: Any, annotation: Any, marked: Any, i: Any, j: Any) -> Any:
     """Return the annotation of edge (i, j), which is forgotten if its set has become empty."""
     stored = np.int64(annotation[i, j])
@@ -182,7 +182,7 @@ def _read(current: Any, annotation: Any, marked: Any, i: Any, j: Any) -> Any:
     return stored
 
 
-@subroutine
+@borrowing_subroutine
 def _flood(neighbours: Any, scratch: Any, crosses: bool, start: Any) -> Any:
     """Remove from the lune what is reached from `start` inside it; return whether nothing is left to check.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["binomial_table", "cohomology_pairs", "warm_up"]
 
@@ -62,18 +62,18 @@ def cohomology_pairs(edges: Any, n: int, top: int) -> Any:
 # is first.
 
 
-@subroutine
+@borrowing_subroutine
 def _key(cx: _Complex, dim: int, diameter: int, index: int) -> int:
     count = cx.binomials[len(cx.ranks), dim + 1]
     return diameter * count + (count - 1 - index)
 
 
-@subroutine
+@borrowing_subroutine
 def _diameter(cx: _Complex, dim: int, key: int) -> int:
     return key // cx.binomials[len(cx.ranks), dim + 1]
 
 
-@subroutine
+@borrowing_subroutine
 def _decode(cx: _Complex, dim: int, key: int) -> int:
     """Write the vertices of a simplex, descending, to cx.room[0]; return its index."""
     count = cx.binomials[len(cx.ranks), dim + 1]
@@ -93,7 +93,7 @@ def _decode(cx: _Complex, dim: int, key: int) -> int:
     return index
 
 
-@subroutine
+@borrowing_subroutine
 def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, start: int) -> int:
     """Write the keys of the cofacets of a simplex to `out[start:]`; return where they end.
 
@@ -129,7 +129,7 @@ def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, star
 # not end the longest edge. So a few vertices decide, and no index is needed.
 
 
-@subroutine
+@borrowing_subroutine
 def _is_apparent_birth(cx: _Complex, dim: int, diameter: int) -> bool:
     """Return whether the simplex whose vertices are in cx.room[0] is the facet of an apparent pair."""
     ranks, vertices = cx.ranks, cx.room[0]
@@ -149,7 +149,7 @@ def _is_apparent_birth(cx: _Complex, dim: int, diameter: int) -> bool:
     return False
 
 
-@subroutine
+@borrowing_subroutine
 def _apparent_vertex(cx: _Complex, dim: int, diameter: int) -> int:
     """Return which of the vertices in cx.room[0] the facet lacks that the simplex is apparently paired with.
 
@@ -173,7 +173,7 @@ def _apparent_vertex(cx: _Complex, dim: int, diameter: int) -> int:
     return place
 
 
-@subroutine
+@borrowing_subroutine
 def _apparent_facet(cx: _Complex, dim: int, key: int) -> int:
     """Return the facet that a simplex forms an apparent pair with, -1 if there is none."""
     index, diameter, vertices = _decode(cx, dim, key), _diameter(cx, dim, key), cx.room[0]
@@ -263,7 +263,7 @@ def _empty_table(n_entries: int) -> Any:
     return table
 
 
-@subroutine
+@borrowing_subroutine
 def _place(table: Any, key: int) -> int:
     """Return the row of `key`, or the empty row where it belongs."""
     mask = len(table) - 1
@@ -329,7 +329,7 @@ def _more_pairs(pairs: Any) -> Any:
     return grown
 
 
-@subroutine
+@borrowing_subroutine
 def _cancel(added: Any, start: int, end: int, heap: Any) -> int:
     """Drop simplices that occur an even number of times in a column; return its new end. `heap` is room."""
     size = 0
@@ -343,7 +343,7 @@ def _cancel(added: Any, start: int, end: int, heap: Any) -> int:
     return start
 
 
-@subroutine
+@borrowing_subroutine
 def _push(heap: Any, size: int, key: int) -> int:
     place = size
     while place > 0 and heap[(place - 1) >> 1] > key:
@@ -353,7 +353,7 @@ def _push(heap: Any, size: int, key: int) -> int:
     return size + 1
 
 
-@subroutine
+@borrowing_subroutine
 def _pop(heap: Any, size: int) -> int:
     """Remove the smallest key of the heap; return the new size."""
     size -= 1
@@ -372,7 +372,7 @@ def _pop(heap: Any, size: int) -> int:
     return size
 
 
-@subroutine
+@borrowing_subroutine
 def _pop_pivot(heap: Any, size: int) -> Any:
     """Remove the smallest key that occurs an odd number of times (-1: none); return it and the new size."""
     while size > 0:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 
 __all__ = ["grow_by_simple_pixels", "warm_up"]
 
@@ -68,7 +68,7 @@ def _grow(grown: Any, free: Any, stride: int, corners: bool, queued: Any, layers
                 size += 1
 
 
-@subroutine
+@borrowing_subroutine
 def _touches(mask: Any, p: int, stride: int) -> bool:
     for row in range(p - stride, p + stride + 1, stride):
         if mask[row - 1] or mask[row] or mask[row + 1]:
@@ -76,7 +76,7 @@ def _touches(mask: Any, p: int, stride: int) -> bool:
     return False
 
 
-@subroutine
+@borrowing_subroutine
 def _is_simple(mask: Any, p: int, stride: int, corners: bool) -> bool:
     """Return whether adding pixel p changes neither components nor holes (Yokoi et al. 1975)."""
     steps = (1, 1 - stride, -stride, -1 - stride, -1, stride - 1, stride, stride + 1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 
 __all__ = [
     "is_simple",
@@ -132,7 +132,7 @@ def neighbourhood_code(image: Any, pixel: int, offsets: Any) -> int:
     return code
 
 
-@subroutine
+@borrowing_subroutine
 def _reached(allowed: int, start: int, touching: Any) -> int:
     """Return the bits of `allowed` that paths from the bits of `start` reach."""
     piece = start

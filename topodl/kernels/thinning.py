@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 from topodl.kernels.simple_points import (
     is_simple,
     neighbour_offsets,
@@ -84,7 +84,7 @@ def _thin(image: Any, shape: Any, offsets: Any, table: Any, masks: Any, rounds: 
         n_active = n_following
 
 
-@subroutine
+@borrowing_subroutine
 def _append(pixels: Any, n_pixels: int, contained: Any, pixel: int) -> int:
     """Add `pixel` unless it is there, and return how many there are now."""
     if contained[pixel]:
@@ -94,7 +94,7 @@ def _append(pixels: Any, n_pixels: int, contained: Any, pixel: int) -> int:
     return n_pixels + 1
 
 
-@subroutine
+@borrowing_subroutine
 def _grid_of(pixel: int, shape: Any, space: bool) -> int:
     """Return which of the interleaved grids a pixel of the padded image lies on."""
     x, rest = pixel % shape[2], pixel // shape[2]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.union_find import find_root
 
 __all__ = ["critical_regions", "warm_up"]
@@ -38,7 +38,7 @@ def _diagonal_table(eight_connected: bool) -> Any:
 _TABLES = {eight: _diagonal_table(eight) for eight in (False, True)}
 
 
-@subroutine
+@borrowing_subroutine
 def _unite(parent: Any, first: int, second: int) -> None:
     """Join two sets under the smaller of their roots."""
     first, second = find_root(parent, first), find_root(parent, second)
@@ -82,7 +82,7 @@ def _label_regions(classes: Any, labels: Any) -> Any:
     return region_class
 
 
-@subroutine
+@borrowing_subroutine
 def _region_edges(classes: Any, labels: Any, table: Any, edges: Any) -> int:
     """Write every edge between two regions as (region, region, kind), repeats included, and count them.
 
@@ -108,7 +108,7 @@ def _region_edges(classes: Any, labels: Any, table: Any, edges: Any) -> int:
     return count
 
 
-@subroutine
+@borrowing_subroutine
 def _append(edges: Any, count: int, first: int, second: int, kind: int) -> int:
     if count < len(edges):
         edges[count, 0], edges[count, 1], edges[count, 2] = first, second, kind
