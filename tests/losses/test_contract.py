@@ -177,7 +177,7 @@ def test_bad_input_is_refused_by_name(name):
 
 @pytest.mark.parametrize("weights", ["ab", 5.0, [1.0], [1.0, -1.0], [1.0, torch.nan], [1.0, torch.inf]])
 def test_unusable_class_weights_are_named(weights):
-    with pytest.raises(InputError, match="class_weights is .*; expected 2 finite weights of at least 0"):
+    with pytest.raises(InputError, match=r"class_weights is .*; expected 2 finite weights of at least 0"):
         make("ce_dice", class_weights=weights)(*sample(2))
 
 
