@@ -17,6 +17,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield partial
+        with partial.open("r+b") as written:
+            os.fsync(written.fileno())  # else a power cut may leave the name without the content
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Networks, batches, augmentations, measurements and random numbers of a study."""
 
 import colorsys
+import os
 import random
 import subprocess
 import sys
@@ -254,6 +255,14 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
     assert read_rows(path) == [{"a": "1", "b": "0.1"}]
     assert [p.name for p in path.parent.iterdir()] == ["file.csv"]
     assert read_rows(tmp_path / "none.csv") == []
+
+
+def test_the_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
+    path, seen = tmp_path / "file", []
+    monkeypatch.setattr("os.fsync", lambda number: seen.append((os.fstat(number).st_size, path.exists())))
+    with atomic_path(path) as partial:
+        partial.write_bytes(b"whole")
+    assert seen == [(5, False)]
 
 
 def test_peak_memory_sees_an_allocation():
