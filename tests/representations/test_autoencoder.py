@@ -104,6 +104,9 @@ def test_goes_on_from_a_checkpoint_as_if_never_interrupted(X, tmp_path):
         quick(learning_rate=0.5, checkpoint=path, **parts).fit(X)
     with pytest.raises(InputError, match="of other settings or data"):
         quick(checkpoint=path, **parts).fit(X + 1)
+    with pytest.raises(InputError, match="of other settings or data"):
+        quick(checkpoint=path, early_stopping=None, **parts).fit(X)
+    assert len(quick(max_epochs=7, checkpoint=path, early_stopping=5, **parts).fit(X).history_) == 7
 
 
 def test_modules_handed_in_are_copied_and_take_images(X):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingRun", "resolve_device"]
 
 # Settings that do not change what is learnt in an epoch, so that a checkpoint serves with other values of
-# them.
+# them. Of `early_stopping` it matters whether it holds samples out.
 _HOW = {"checkpoint", "device", "early_stopping", "max_epochs", "verbose"}
 
 
@@ -35,7 +35,13 @@ class TrainingRun:
             k: repr(v) for k, v in BaseEstimator.get_params(model, deep=False).items() if k not in _HOW
         }
         content = float(samples.double().sum())
-        self.identity = {"settings": settings, "shape": list(samples.shape), "sum": content}
+        holds_out = model.early_stopping is not None
+        self.identity = {
+            "settings": settings,
+            "holds_out": holds_out,
+            "shape": list(samples.shape),
+            "sum": content,
+        }
         self.path = None if model.checkpoint is None else Path(model.checkpoint)
 
     def is_stale(self) -> bool:
