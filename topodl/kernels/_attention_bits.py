@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import subroutine
+from topodl.kernels._compile import borrowing_subroutine
 
 __all__ = ["NONE", "add", "contains", "lowest", "lowest_bit", "next_above", "popcount", "remove", "size"]
 
 NONE = -1
 
 
-@subroutine
+@borrowing_subroutine
 def popcount(word: Any) -> Any:
     """Return how many bits of a 64-bit word are set."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -28,25 +28,25 @@ def popcount(word: Any) -> Any:
     return np.int64(word & np.uint64(0x7F))
 
 
-@subroutine
+@borrowing_subroutine
 def add(members: Any, vertex: int) -> None:
     """Put `vertex` into the set `members` (words,)."""
     members[vertex >> 6] |= np.uint64(1) << np.uint64(vertex & 63)
 
 
-@subroutine
+@borrowing_subroutine
 def remove(members: Any, vertex: int) -> None:
     """Take `vertex` out of the set `members` (words,)."""
     members[vertex >> 6] &= ~(np.uint64(1) << np.uint64(vertex & 63))
 
 
-@subroutine
+@borrowing_subroutine
 def contains(members: Any, vertex: int) -> bool:
     """Tell whether `vertex` is in the set `members` (words,)."""
     return (members[vertex >> 6] >> np.uint64(vertex & 63)) & np.uint64(1) != np.uint64(0)
 
 
-@subroutine
+@borrowing_subroutine
 def size(members: Any) -> int:
     """Return the number of vertices in the set `members` (words,)."""
     total = 0
@@ -56,14 +56,14 @@ def size(members: Any) -> int:
     return total
 
 
-@subroutine
+@borrowing_subroutine
 def lowest_bit(word: Any) -> int:
     """Return the position of the lowest set bit of a word that has one."""
     # the bits below it, counted, are its position
     return popcount((word & (~word + np.uint64(1))) - np.uint64(1))
 
 
-@subroutine
+@borrowing_subroutine
 def next_above(members: Any, vertex: int) -> int:
     """Return the smallest vertex of the set `members` (words,) above `vertex`, or ``NONE``."""
     w = vertex >> 6
@@ -77,7 +77,7 @@ def next_above(members: Any, vertex: int) -> int:
     return 64 * w + lowest_bit(word)
 
 
-@subroutine
+@borrowing_subroutine
 def lowest(first: Any, second: Any) -> int:
     """Return the smallest vertex in both sets, or ``NONE``."""
     for w in range(first.shape[0]):

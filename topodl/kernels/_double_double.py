@@ -7,34 +7,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from topodl.kernels._compile import subroutine
+from topodl.kernels._compile import borrowing_subroutine
 
 __all__ = ["add", "cross", "difference", "dot", "multiply"]
 
 _SPLIT = 134217729.0  # 2**27 + 1 splits a number into two halves of 26 bits
 
 
-@subroutine
+@borrowing_subroutine
 def _sum(a: Any, b: Any) -> Any:
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
 
 
-@subroutine
+@borrowing_subroutine
 def difference(a: Any, b: Any) -> Any:
     """Return a - b of two plain numbers, without any error."""
     return _sum(a, -b)
 
 
-@subroutine
+@borrowing_subroutine
 def add(x: Any, y: Any) -> Any:
     """Return x + y."""
     total, error = _sum(x[0], y[0])
     return _sum(total, error + (x[1] + y[1]))
 
 
-@subroutine
+@borrowing_subroutine
 def multiply(x: Any, y: Any) -> Any:
     """Return x y."""
     product = x[0] * y[0]
@@ -45,18 +45,18 @@ def multiply(x: Any, y: Any) -> Any:
     return _sum(product, error + (x[0] * y[1] + x[1] * y[0]))
 
 
-@subroutine
+@borrowing_subroutine
 def _minus(x: Any, y: Any) -> Any:
     return add(x, (-y[0], -y[1]))
 
 
-@subroutine
+@borrowing_subroutine
 def dot(a: Any, b: Any) -> Any:
     """Return the scalar product of two vectors."""
     return add(add(multiply(a[0], b[0]), multiply(a[1], b[1])), multiply(a[2], b[2]))
 
 
-@subroutine
+@borrowing_subroutine
 def cross(a: Any, b: Any) -> Any:
     """Return the vector product of two vectors."""
     return (

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl.kernels._attention_bits import NONE, add, contains, lowest, lowest_bit, next_above, remove, size
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["CycleGraph", "count_cycles", "cycle_graph", "warm_up"]
 
@@ -70,7 +70,7 @@ def count_cycles(graph: Any, cap: int) -> int:
         _delete(successors, predecessors, alive, todo, start)
 
 
-@subroutine
+@borrowing_subroutine
 def _delete(successors: Any, predecessors: Any, alive: Any, todo: Any, v: int) -> None:
     """Take the vertex `v` out, and note who loses a neighbour."""
     remove(alive, v)
@@ -86,7 +86,7 @@ def _delete(successors: Any, predecessors: Any, alive: Any, todo: Any, v: int) -
         x = next_above(predecessors[v], x)
 
 
-@subroutine
+@borrowing_subroutine
 def _contract(
     successors: Any, predecessors: Any, weights: Any, alive: Any, todo: Any, count: int, cap: int
 ) -> int:
@@ -120,7 +120,7 @@ def _contract(
     return count
 
 
-@subroutine
+@borrowing_subroutine
 def _busiest(successors: Any, predecessors: Any, alive: Any) -> int:
     """Return the vertex with the most ways through it, or ``NONE`` where none is left."""
     best, most = NONE, 0
@@ -189,7 +189,7 @@ def _prefixed_cycles(
     return count
 
 
-@subroutine
+@borrowing_subroutine
 def _monotone_paths(
     into: Any,
     weights: Any,
@@ -275,7 +275,7 @@ def _cycles_through(
     return count
 
 
-@subroutine
+@borrowing_subroutine
 def _release(blocked: Any, waiting: Any, stack: Any, u: int) -> None:
     """Unblock `u` and, in turn, all that waits for it."""
     stack[0] = u

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._attention_bits import NONE, add, contains, lowest, lowest_bit, remove, size
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 from topodl.kernels.attention_cycles import count_cycles, cycle_graph
 from topodl.kernels.attention_matching import maximum_matching
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@subroutine
+@borrowing_subroutine
 def strong_components(
     successors: Any, predecessors: Any, unseen: Any, stack: Any, order: Any, component: Any, inside: Any
 ) -> int:
@@ -63,7 +63,7 @@ def strong_components(
     return components
 
 
-@subroutine
+@borrowing_subroutine
 def _finishing_order(successors: Any, unseen: Any, stack: Any, order: Any) -> None:
     """Fill `order` with the vertices as a depth-first search leaves them."""
     n = order.shape[0]
@@ -89,7 +89,7 @@ def _finishing_order(successors: Any, unseen: Any, stack: Any, order: Any) -> No
                 depth += 1
 
 
-@subroutine
+@borrowing_subroutine
 def _keep_inside(successors: Any, predecessors: Any, component: Any, inside: Any) -> None:
     """Copy the edges between different vertices of a strong component to the `CycleGraph` `inside`."""
     words = component.shape[0]
@@ -106,7 +106,7 @@ def _keep_inside(successors: Any, predecessors: Any, component: Any, inside: Any
             remove(inside.predecessors[v], v)
 
 
-@subroutine
+@borrowing_subroutine
 def greedy_matching(successors: Any, predecessors: Any, free: Any, n: int) -> int:
     """Size of the matching that gives u = 0, 1, … its smallest free successor above u, else predecessor."""
     free[:] = np.uint64(0)
@@ -126,7 +126,7 @@ def greedy_matching(successors: Any, predecessors: Any, free: Any, n: int) -> in
     return matched
 
 
-@subroutine
+@borrowing_subroutine
 def is_chordal(neighbours: Any, alive: Any, numbered: Any, weight: Any, position: Any) -> bool:
     """Tell whether an undirected graph without loops has no induced cycle longer than a triangle."""
     n, words = neighbours.shape

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels._radix import radix_argsort
 from topodl.kernels.attention_trees import symmetrize
 from topodl.kernels.rips import rips_pairs
@@ -60,7 +60,7 @@ def map_loop_edges(maps: _Array, sums: _Array, lower_bound: float, room: _Array,
     return out[:found].copy()
 
 
-@subroutine
+@borrowing_subroutine
 def _edges_of(matrix: _Array, keys: _Array, ends: _Array) -> int:
     """Fill `keys` and `ends` with the entries (i < j) up to the enclosing radius, and return their number."""
     n = len(matrix)
@@ -97,7 +97,7 @@ def _add_loops(keys: _Array, ends: _Array, n: int, a: int, out: _Array, found: i
     return out, found
 
 
-@subroutine
+@borrowing_subroutine
 def _enclosing_radius(matrix: _Array) -> int:
     """Return the smallest of the rows' largest entries, the diagonal left out."""
     n = len(matrix)

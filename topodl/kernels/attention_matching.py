@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels._attention_bits import NONE, contains, lowest
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 
 __all__ = ["maximum_matching", "warm_up"]
 
@@ -45,7 +45,7 @@ def maximum_matching(neighbours: Any) -> int:
     return size
 
 
-@subroutine
+@borrowing_subroutine
 def _augmenting_path(
     neighbours: Any, root: int, mate: Any, parent: Any, base: Any, queue: Any, queued: Any, inside: Any
 ) -> int:
@@ -87,7 +87,7 @@ def _augmenting_path(
     return NONE
 
 
-@subroutine
+@borrowing_subroutine
 def _common_base(first: int, second: int, mate: Any, parent: Any, base: Any, seen: Any) -> int:
     a = base[first]
     seen[a] = True
@@ -100,7 +100,7 @@ def _common_base(first: int, second: int, mate: Any, parent: Any, base: Any, see
     return b
 
 
-@subroutine
+@borrowing_subroutine
 def _mark_blossom(v: int, shared: int, child: int, mate: Any, parent: Any, base: Any, inside: Any) -> None:
     while base[v] != shared:
         inside[base[v]] = True

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["moments", "row_sums", "spanning_trees", "symmetrize", "warm_up"]
 
@@ -103,7 +103,7 @@ def spanning_trees(maps: Any, sums: Any, thresholds: Any, symmetric: Any, bits: 
     return trees, weights, counts
 
 
-@subroutine
+@borrowing_subroutine
 def symmetrize(matrix: Any, sums: Any, own: Any, symmetric: Any) -> None:
     """Divide the rows of `matrix` by `sums` into `own`, and put max(A, Aᵀ) into `symmetric`."""
     n = matrix.shape[0]
@@ -141,7 +141,7 @@ def _count(own: Any, symmetric: Any, thresholds: Any, counts: Any) -> None:
             counts[t, 2] = (_count_at_least(either, thresholds[t]) - loops) // 2
 
 
-@subroutine
+@borrowing_subroutine
 def _count_at_least(values: Any, threshold: Any) -> Any:
     count: Any = np.int32(0)  # twice as many lanes as 64 bits have
     for k in range(values.shape[0]):
@@ -149,7 +149,7 @@ def _count_at_least(values: Any, threshold: Any) -> Any:
     return count
 
 
-@subroutine
+@borrowing_subroutine
 def _grow_tree(weights: Any, key: Any, parent: Any, tree: Any) -> None:
     n = weights.shape[0]
     for j in range(n):

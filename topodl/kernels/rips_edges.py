@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels._compile import kernel, subroutine
+from topodl.kernels._compile import borrowing_subroutine, kernel
 from topodl.kernels._products import centred_products, pair_distance
 
 __all__ = [
@@ -36,7 +36,7 @@ def all_within(values: Any, largest: float) -> bool:
     return usable
 
 
-@subroutine
+@borrowing_subroutine
 def row_distances(coordinates: Any, start: Any, point: Any, out: Any, place: Any, m: Any) -> None:
     """Write the distances of `point` (d,) to m columns of `coordinates` (d, n), from `start`, to `out`.
 
