@@ -24,10 +24,6 @@ def count(n):
     while k < n:
         k = add(b=1, a=k)
     return k
-
-@kernel
-def twice(n):
-    return add(n, n)
 """
 
 
@@ -88,22 +84,6 @@ def test_a_subroutine_compiles_once_for_all_integers_and_stays_a_function_in_pyt
     )
     assert _run(tmp_path, code).stdout == "3 ab\n1\n"
     assert _run(tmp_path, code).stdout == "3 ab\n0\n"  # machine code is read from the disk
-
-
-def test_a_subroutine_becomes_machine_code_in_the_kernels_that_call_it_alone(tmp_path):
-    count = (
-        "import my_kernel\n"
-        "print(my_kernel.count(3))\n"
-        "overloads = my_kernel.add.compiled.overloads.values()\n"
-        "print(['define' in o.library.get_llvm_str() for o in overloads])\n"
-    )
-    assert _run(tmp_path, count).stdout == "3\n[False]\n"
-    twice = (
-        "import my_kernel\n"
-        "print(my_kernel.twice(4))\n"
-        "print(sum(my_kernel.add.compiled.stats.cache_hits.values()))\n"
-    )
-    assert _run(tmp_path, twice).stdout == "8\n1\n"  # another kernel finds what it needs on the disk
 
 
 def test_the_garbage_collector_rests_while_kernels_compile(tmp_path):

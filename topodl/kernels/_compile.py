@@ -14,12 +14,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import llvmlite.binding
 import numba
 from numba import types
 from numba.core import event
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.extending import models, register_model, typeof_impl
 
 __all__ = ["borrowing_subroutine", "inlined_subroutine", "kernel", "subroutine"]
@@ -97,9 +94,8 @@ def kernel(function: _Function) -> _Function:
 def subroutine(function: _Function) -> _Function:
     """Let kernels call `function`; for the rest of Python it stays the function that it is.
 
-    It compiles in less time than a kernel: without the code that takes arguments from Python, once for
-    ``int64``, where a kernel compiles anew for every literal that other kernels call it with, and only as
-    far as the kernels that contain it need.
+    It compiles in less time than a kernel: without the code that takes arguments from Python, and once for
+    ``int64``, where a kernel compiles anew for every literal that other kernels call it with.
     """
     callable_from_kernels: Any = _Subroutine(function)
     return callable_from_kernels
@@ -120,7 +116,7 @@ def inlined_subroutine(function: _Function) -> _Function:
     return callable_from_kernels
 
 
-def _compiled(function: _Function, **options: Any) -> _Function:
+def _compiled(function: _Function, **options: bool) -> _Function:
     compiled: _Function
     if os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0":
         try:
@@ -142,46 +138,13 @@ def _say_uncached() -> None:
     )
 
 
-class _PartLibrary(JITCodeLibrary):
-    """The LLVM code of a subroutine: machine code is made of it where a kernel contains it, not by itself.
-
-    It is optimised before kernels contain it: they would otherwise inline more, and slow down.
-    """
-
-    _final_module: Any
-
-    def _finalize_final_module(self) -> None:
-        self._finalized = True
-        self._get_module_for_linking()  # keeps the code for callers
-        # All that stays for the process itself to load is the variable that Numba writes to when it does.
-        variables = [v for v in self._final_module.global_variables if v.name.startswith("_ZN08NumbaEnv")]
-        emptied = [self._codegen._create_empty_module(self.name), *variables]
-        self._final_module = llvmlite.binding.parse_assembly("\n".join(map(str, emptied)))
-        super()._finalize_final_module()
-
-
-class _PartCompiler(Compiler):
-    """Numba's compiler, but what it makes is to be a part of kernels."""
-
-    def compile_extra(self, func: Callable[..., Any]) -> Any:
-        self.state.library = _PartLibrary(self.state.targetctx.codegen(), func.__qualname__)
-        self.state.library.enable_object_caching()
-        return super().compile_extra(func)
-
-
 class _Subroutine:
     """A Python function that Numba takes for a compiled one where it meets it as a global of a kernel."""
 
     def __init__(self, function: Callable[..., Any], **options: bool) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
-        self.compiled = _compiled(
-            function,
-            no_cpython_wrapper=True,
-            no_cfunc_wrapper=True,
-            pipeline_class=_PartCompiler,
-            **options,
-        )
+        self.compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.py_func(*args, **kwargs)
