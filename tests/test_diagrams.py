@@ -189,6 +189,18 @@ def test_total_persistence_by_hand():
     assert d[1].total_persistence().tolist() == [[0, 0]]
 
 
+def test_total_persistence_stands_in_a_compiled_graph():
+    def total(x):
+        d = topodl.rips_persistence(x, (0, 1))
+        return d.total_persistence(2.0).sum() + d.finite().total_persistence().sum() + d.offsets.sum()
+
+    x = torch.rand(2, 8, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    compiled = torch.compile(total, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), total(x))
+    (expected,), (gradient,) = (torch.autograd.grad(f(x), x) for f in (total, compiled))
+    torch.testing.assert_close(gradient, expected)
+
+
 def test_total_persistence_has_gradients():
     births = torch.tensor([0.0, 1.0, 5.0], dtype=torch.float64, requires_grad=True)
     deaths = torch.tensor([3.0, 1.5, 4.0], dtype=torch.float64, requires_grad=True)

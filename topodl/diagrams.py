@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -139,10 +138,10 @@ class Diagrams:
         keys = self.segments
         if len(keys) < 2 or bool((keys[1:] - keys[:-1]).min() >= 0):
             return
-        del self.__dict__["segments"]
         order = torch.sort(keys, stable=True).indices
         self.births, self.deaths = self.births[order], self.deaths[order]
-        self._integers = {k: v if v is None else v[order] for k, v in self._integers.items()}
+        integers = {name: self._integers[name] for name in _INTEGERS}
+        self._integers = {k: v if v is None else v[order] for k, v in integers.items()}
 
     @classmethod
     def _from(
@@ -206,10 +205,15 @@ class Diagrams:
 
     # Jaggedness
 
-    @cached_property
+    # functools.cached_property takes a lock on Python 3.11, which cannot stand in a compiled graph.
+
+    @property
     def segments(self) -> torch.Tensor:
         """(P,) index of the (sample, dimension) pair of each bar, counted sample by sample."""
-        return self.samples * len(self.homology_dims) + self._place(self.dims)
+        if "segments" not in self._integers:
+            self._integers["segments"] = self.samples * len(self.homology_dims) + self._place(self.dims)
+        segments: torch.Tensor = self._integers["segments"]
+        return segments
 
     def _place(self, dims: torch.Tensor) -> torch.Tensor:
         first, count = (self.homology_dims[0], len(self.homology_dims)) if self.homology_dims else (0, 0)
@@ -222,15 +226,21 @@ class Diagrams:
         """Number of (sample, dimension) pairs."""
         return self.n_samples * len(self.homology_dims)
 
-    @cached_property
+    @property
     def offsets(self) -> torch.Tensor:
         """(n_segments + 1,) positions between which the bars of each (sample, dimension) pair lie."""
-        return offsets_of(self.segments, self.n_segments)
+        if "offsets" not in self._integers:
+            self._integers["offsets"] = offsets_of(self.segments, self.n_segments)
+        offsets: torch.Tensor = self._integers["offsets"]
+        return offsets
 
-    @cached_property
+    @property
     def sample_offsets(self) -> torch.Tensor:
         """(n_samples + 1,) positions between which the bars of each sample lie."""
-        return offsets_of(self.samples, self.n_samples)
+        if "sample_offsets" not in self._integers:
+            self._integers["sample_offsets"] = offsets_of(self.samples, self.n_samples)
+        offsets: torch.Tensor = self._integers["sample_offsets"]
+        return offsets
 
     @property
     def counts(self) -> torch.Tensor:
