@@ -109,7 +109,7 @@ class Diagrams:
     n_samples: int
     homology_dims: tuple[int, ...]
     _integers: dict[str, Any]
-    _totals: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+    _totals: tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor], list[int]] | None = None
 
     def __init__(
         self,
@@ -357,6 +357,11 @@ class Diagrams:
         Tensor of shape (n_samples, len(homology_dims))
             0 where a sample has no bar.
 
+        Raises
+        ------
+        InputError
+            If `order` is no finite number of at least 0, or the policy is none of those above.
+
         References
         ----------
         Cohen-Steiner, Edelsbrunner, Harer, Mileyko, "Lipschitz functions have L_p-stable persistence", 2010.
@@ -386,15 +391,21 @@ class Diagrams:
         )
 
     def _with_totals(self, totals: torch.Tensor) -> Diagrams:
-        """Take the total persistence of the finite bars as known, as long as births and deaths are these."""
-        self._totals = self.births, self.deaths, totals
+        """Take the total persistence of the finite bars as known, as long as no tensor changes."""
+        tensors = self.births, self.deaths, totals
+        if not totals.is_inference():  # such tensors do not count their changes
+            self._totals = tensors, [tensor._version for tensor in tensors]
         return self
 
     def _known_totals(self) -> torch.Tensor | None:
         if self._totals is None:
             return None
-        births, deaths, totals = self._totals
-        return totals if births is self.births and deaths is self.deaths else None
+        (births, deaths, totals), versions = self._totals
+        if births is not self.births or deaths is not self.deaths:
+            return None
+        if [births._version, deaths._version, totals._version] != versions:
+            return None
+        return totals if torch.is_grad_enabled() else totals.detach()
 
     def with_essential(self, policy: EssentialPolicy, value: float | None = None) -> Diagrams:
         """Return the bars after a policy for those with an infinite end, named by every consumer.

@@ -187,6 +187,22 @@ def test_total_persistence_is_that_of_the_bars_that_are_there():
     torch.testing.assert_close(d.total_persistence().sum(), d.finite().persistence().sum())
 
 
+def test_total_persistence_follows_changes_in_place_and_the_mode_of_gradients():
+    x = torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(12))
+    d = rips_persistence(x, (0, 1))
+    total = d.total_persistence().clone()
+    d.total_persistence().mul_(5.0)
+    torch.testing.assert_close(d.total_persistence(), total)
+    d.deaths.mul_(2.0)
+    torch.testing.assert_close(d.total_persistence().sum(), d.finite().persistence().sum())
+    d = rips_persistence(x.requires_grad_(), 0)
+    with torch.no_grad():
+        assert not d.total_persistence().requires_grad
+    assert d.total_persistence().requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(rips_persistence(x, (0, 1)).total_persistence(), total)
+
+
 def test_gradient_of_a_matrix_stands_at_the_critical_entries():
     x = torch.tensor(distances_of(np.random.default_rng(4).normal(size=(10, 2))))[None].requires_grad_()
     d = rips_persistence(x, metric="precomputed")
