@@ -104,7 +104,7 @@ def subroutine(function: _Function) -> _Function:
 def borrowing_subroutine(function: _Function) -> _Function:
     """Let kernels call `function`, which makes no array: it counts no references to those that it is given.
 
-    Counting is atomic, and takes longer than short work does; compiling takes less time, too.
+    Counting is atomic, and takes longer than short work does.
     """
     callable_from_kernels: Any = _Subroutine(function, _nrt=False)
     return callable_from_kernels
