@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from timing import Candidate, least, one_thread
 
-from topodl.kernels.spanning_tree import spanning_tree_of_matrix
+from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix
 from topodl.losses import TopologicalAutoencoderLoss
 
 

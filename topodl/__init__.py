@@ -20,12 +20,12 @@ _HOMES = {
     "alpha_persistence": "topodl.persistence.alpha",
     "cubical_persistence": "topodl.persistence.cubical",
     "decision_region_betti": "topodl.representations.classifier_topology",
-    "get_num_threads": "topodl.kernels._pool",
+    "get_num_threads": "topodl.kernels.shared.pool",
     "extended_parts": "topodl.persistence.graph",
     "graph_persistence": "topodl.persistence.graph",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
-    "set_num_threads": "topodl.kernels._pool",
+    "set_num_threads": "topodl.kernels.shared.pool",
     "stitch": "topodl.representations.stitching",
 }
 _SUBMODULES = {
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from topodl.diagrams import Diagrams
     from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
     from topodl.hooks import TopologicalFeatures, attach
-    from topodl.kernels._pool import get_num_threads, set_num_threads
+    from topodl.kernels.shared.pool import get_num_threads, set_num_threads
     from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.cubical import cubical_persistence
     from topodl.persistence.graph import extended_parts, graph_persistence

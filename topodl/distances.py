@@ -18,7 +18,7 @@ from topodl._power import power
 from topodl._precision import HALF_TYPES, full_precision, to_numpy
 from topodl._segments import offsets_of, segment_sum
 from topodl.diagrams import Diagrams
-from topodl.kernels._pool import map_batch
+from topodl.kernels.shared.pool import map_batch
 
 __all__ = ["bottleneck_distance", "sliced_wasserstein_distance", "wasserstein_distance"]
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import topodl
 from topodl import InputError
-from topodl.kernels import euler as kernels
+from topodl.kernels.vectors import euler as kernels
 from topodl.layers import EulerCharacteristicTransform, EulerCurve
 
 

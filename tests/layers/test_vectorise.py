@@ -9,7 +9,7 @@ from persim import PersistenceImager
 
 from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
-from topodl.kernels.landscape import highest_tents
+from topodl.kernels.vectors.landscape import highest_tents
 from topodl.layers import (
     BettiCurve,
     EulerCurve,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tests.losses import golden
-from topodl.kernels.thinning import thin
+from topodl.kernels.masks.thinning import thin
 from topodl.losses import CbDiceLoss, cbdice_loss
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from topodl.kernels.topograph import critical_regions
+from topodl.kernels.masks.topograph import critical_regions
 from topodl.losses.topograph import TopographLoss, topograph_loss
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.naive import topological_autoencoder as naive
 from topodl.errors import InputError
-from topodl.kernels import spanning_tree
+from topodl.kernels.points import spanning_tree
 from topodl.losses import TopologicalAutoencoderLoss, topological_autoencoder_loss
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tests.losses import golden
-from topodl.kernels.distance import distance_to_other
-from topodl.kernels.simple_points import simple_point_table
-from topodl.kernels.warping import warp
+from topodl.kernels.masks.distance import distance_to_other
+from topodl.kernels.masks.simple_points import simple_point_table
+from topodl.kernels.masks.warping import warp
 from topodl.losses import WarpingLoss, warping_loss
 from topodl.losses._input import SegmentationBatch
 from topodl.losses.warping import _study_critical, critical_pixels

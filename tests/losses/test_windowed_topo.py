@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.losses import golden
-from topodl.kernels.region_separation import separation_weights
+from topodl.kernels.masks.region_separation import separation_weights
 from topodl.losses import WindowedTopoLoss, windowed_topo_loss
 from topodl.losses.windowed_topo import _regions
 

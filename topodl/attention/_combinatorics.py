@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from topodl._host import plain
-from topodl.kernels import attention_trees
-from topodl.kernels._pool import get_num_threads, map_batch
-from topodl.kernels.attention_graphs import (
+from topodl.kernels.attention import trees as tree_kernels
+from topodl.kernels.attention.graphs import (
     directed_statistics,
     greedy_matchings,
     neighbour_sets,
     undirected_statistics,
 )
-from topodl.kernels.attention_loops import map_loop_edges
+from topodl.kernels.attention.loops import map_loop_edges
+from topodl.kernels.shared.pool import get_num_threads, map_batch
 
 __all__ = [
     "GraphSettings",
@@ -99,19 +99,19 @@ def symmetrized(maps: torch.Tensor, how: str | None) -> torch.Tensor:
 
 def row_sums(values: _Array) -> tuple[_Array, bool]:
     """Return the sums (M, n) of the rows of `values` (M, n, n), and whether any entry is negative."""
-    sums, negative = attention_trees.row_sums(values)
+    sums, negative = tree_kernels.row_sums(values)
     return sums, negative > 0
 
 
 def spanning_trees(maps: Maps, thresholds: tuple[float, ...]) -> Trees:
     """Return the maximum spanning trees of max(A, Aᵀ), and the numbers of edges at `thresholds`."""
     at = np.asarray(thresholds, maps.values.dtype)
-    return Trees(*_joined(maps, lambda part: attention_trees.spanning_trees(*part, at, *_room(part.values))))
+    return Trees(*_joined(maps, lambda part: tree_kernels.spanning_trees(*part, at, *_room(part.values))))
 
 
 def moments(maps: Maps) -> tuple[_Array, _Array]:
     """Return the sums of columns (M, n), and of squares, diagonal, entries below and above it (M, 4)."""
-    columns, scalars = _joined(maps, lambda part: attention_trees.moments(*part))
+    columns, scalars = _joined(maps, lambda part: tree_kernels.moments(*part))
     return columns, scalars
 
 

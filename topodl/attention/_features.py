@@ -26,7 +26,7 @@ from topodl.attention._combinatorics import (
     spanning_trees,
     symmetrized,
 )
-from topodl.kernels.attention_bars import BAR_STATISTICS, bar_statistics
+from topodl.kernels.attention.bars import BAR_STATISTICS, bar_statistics
 
 __all__ = ["MapFeatures", "Settings"]
 

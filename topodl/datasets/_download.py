@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from topodl.errors import InputError
-from topodl.kernels._pool import map_batch
+from topodl.kernels.shared.pool import map_batch
 
 __all__ = ["DATA_URL", "PublishedFile", "download_topomortar", "published_files"]
 

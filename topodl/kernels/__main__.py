@@ -1,6 +1,6 @@
 """``python -m topodl.kernels`` compiles every kernel ahead of its first use, for containers and clusters.
 
-Each kernel module has a function ``warm_up()`` that calls its kernels once on tiny input of every type.
+A module whose kernels Python calls has a function ``warm_up()``: it runs them on tiny input of every type.
 """
 
 from __future__ import annotations
@@ -8,19 +8,31 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
+from types import ModuleType
 
 from tqdm import tqdm
 
 import topodl.kernels
 
 
+def _rooms() -> list[ModuleType]:
+    found = pkgutil.iter_modules(topodl.kernels.__path__)
+    return [importlib.import_module(f"topodl.kernels.{name}") for _, name, is_package in found if is_package]
+
+
 def main() -> None:
-    """Call ``warm_up()`` of every public module in `topodl.kernels`."""
+    """Call ``warm_up()`` of every module in the rooms of `topodl.kernels` that has one."""
     start = time.perf_counter()
-    names = [m.name for m in pkgutil.iter_modules(topodl.kernels.__path__) if not m.name.startswith("_")]
-    for name in tqdm(names, desc="compiling", unit="module"):
-        importlib.import_module(f"topodl.kernels.{name}").warm_up()
-    print(f"{len(names)} kernel modules ready after {time.perf_counter() - start:.1f} s")
+    names = [
+        name
+        for _, name, is_room in pkgutil.walk_packages(topodl.kernels.__path__, "topodl.kernels.")
+        if not is_room
+    ]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    warm = [module for module in modules if hasattr(module, "warm_up")]
+    for module in tqdm(warm, desc="compiling", unit="module"):
+        module.warm_up()
+    print(f"{len(warm)} kernel modules ready after {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl.kernels import euler
-from topodl.kernels._pool import get_num_threads, map_batch
+from topodl.kernels.shared.pool import get_num_threads, map_batch
+from topodl.kernels.vectors import euler
 
 __all__ = ["Cells", "hard_transform", "soft_transform"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from topodl._segments import segment_mean
-from topodl.kernels._pool import map_batch
-from topodl.kernels.triangles import adjacency, fill_cycles
-from topodl.kernels.union_find import elder_deaths
+from topodl.kernels.graphs.triangles import adjacency, fill_cycles
+from topodl.kernels.shared.pool import map_batch
+from topodl.kernels.shared.union_find import elder_deaths
 from topodl.persistence._batch import to_host
 
 __all__ = ["VertexEdgePairs", "pair_filtrations", "share_ties"]

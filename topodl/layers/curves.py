@@ -274,7 +274,7 @@ def _highest_tents(
     low: torch.Tensor, high: torch.Tensor, offsets: torch.Tensor, grid: torch.Tensor, k: int
 ) -> torch.Tensor:
     """Return (B, k, len(grid)) the bars with the k highest tents at each grid value; else P."""
-    from topodl.kernels.landscape import highest_tents
+    from topodl.kernels.vectors.landscape import highest_tents
 
     arrays = (x.detach().cpu().numpy() for x in (low, high, grid, offsets))
     lows, highs, values, starts = arrays

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.autograd.function import once_differentiable
 
-from topodl.kernels._pool import map_batch
-from topodl.kernels.soft_skeleton import skeleton_backward, skeleton_forward
+from topodl.kernels.masks.soft_skeleton import skeleton_backward, skeleton_forward
+from topodl.kernels.shared.pool import map_batch
 
 __all__ = ["cross_radius", "soft_skeleton"]
 

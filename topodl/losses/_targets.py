@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import fail
-from topodl.kernels._pool import map_batch
+from topodl.kernels.shared.pool import map_batch
 
 __all__ = ["Prepare", "TargetCache", "TargetParts", "stack_parts", "take_part", "target_parts"]
 

@@ -1,7 +1,7 @@
 """Betti matching: bars of prediction and label are matched through the image that contains both.
 
 Stucki et al., ICML 2023, arXiv:2211.15272; per class as in Berger et al., arXiv:2403.11001. Cost: three
-pairings an image and class, on the CPU (see `topodl.kernels.betti_matching2d` and `betti_matching3d`).
+pairings an image and class, on the CPU (see `topodl.kernels.images.betti_matching2d` and `betti_matching3d`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
 from topodl._segments import segment_sum
-from topodl.kernels._pool import map_batch
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice

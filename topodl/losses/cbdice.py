@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
-from topodl.kernels._pool import map_batch
-from topodl.kernels.distance import distance_to_other
-from topodl.kernels.thinning import thin
+from topodl.kernels.masks.distance import distance_to_other
+from topodl.kernels.masks.thinning import thin
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision

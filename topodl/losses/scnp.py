@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, fail
-from topodl.kernels._pool import map_batch
-from topodl.kernels.masked_extrema import UNCOUNTED, least_neighbour
+from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._input import Activation, SegmentationBatch, full_precision
 from topodl.losses._targets import TargetParts

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
 from topodl._segments import segment_amax, segment_amin, segment_mean, segment_sum
-from topodl.kernels._pool import map_batch
-from topodl.kernels.topograph import critical_regions
+from topodl.kernels.masks.topograph import critical_regions
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision

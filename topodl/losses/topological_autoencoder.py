@@ -348,7 +348,7 @@ def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, t
     """Return what `_pairing` does; the tree of few features needs no matrix of distances."""
     if dims or points.shape[1] > _EXACT_SIZE:
         return _pairing(_distances(points), dims)
-    from topodl.kernels.spanning_tree import spanning_tree_of_points
+    from topodl.kernels.points.spanning_tree import spanning_tree_of_points
 
     tree, _ = spanning_tree_of_points(points.cpu().contiguous().numpy())
     edges = torch.from_numpy(tree.T).to(points.device)
@@ -357,7 +357,7 @@ def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, t
 
 def _pairing(distances: torch.Tensor, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the edges of the spanning tree, (2, B − 1), and of birth and death of the loops, (4, K)."""
-    from topodl.kernels.spanning_tree import spanning_tree_of_matrix
+    from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix
 
     host = distances.detach().cpu()
     edges = torch.from_numpy(spanning_tree_of_matrix(host.numpy())[0].T).to(distances.device)

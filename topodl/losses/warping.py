@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_connectivity, check_spacing
-from topodl.kernels._pool import map_batch
-from topodl.kernels.distance import distance_to_other
-from topodl.kernels.simple_points import one_piece_table, simple_point_table
-from topodl.kernels.warping import warp
+from topodl.kernels.masks.distance import distance_to_other
+from topodl.kernels.masks.simple_points import one_piece_table, simple_point_table
+from topodl.kernels.masks.warping import warp
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import dice_score
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_number, check_spacing, fail
-from topodl.kernels._pool import map_batch
-from topodl.kernels.region_separation import separation_weights
+from topodl.kernels.masks.region_separation import separation_weights
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_number, check_tensor, fail, reject_nan
-from topodl.kernels._pool import map_batch
+from topodl.kernels.shared.pool import map_batch
 
 __all__ = ["CONVENTIONS", "Mask", "measure_pairs", "neighbourhoods", "read_label_maps", "read_pair"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_connectivity, check_number, fail
-from topodl.kernels._pool import map_batch
+from topodl.kernels.shared.pool import map_batch
 from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, neighbourhoods, read_label_maps
 

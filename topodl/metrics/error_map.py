@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_number, fail
-from topodl.kernels._pool import map_batch
-from topodl.kernels.simple_growth import grow_by_simple_pixels
+from topodl.kernels.masks.simple_growth import grow_by_simple_pixels
+from topodl.kernels.shared.pool import map_batch
 from topodl.metrics._input import Mask, read_pair
 
 __all__ = ["TopologyError", "topology_errors"]

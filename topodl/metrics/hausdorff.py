@@ -15,7 +15,7 @@ import torch
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_spacing
-from topodl.kernels.distance import distance_to_other
+from topodl.kernels.masks.distance import distance_to_other
 from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
 

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from topodl.kernels.alpha import alpha_values, elder_deaths, read_simplices, reduce_triangles, top_deaths
+from topodl.kernels.points.alpha import (
+    alpha_values,
+    elder_deaths,
+    read_simplices,
+    reduce_triangles,
+    top_deaths,
+)
 from topodl.persistence._batch import BarCells
 
 __all__ = ["pair_cloud"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from topodl._checks import fail
-from topodl.kernels.rips_edges import all_within
+from topodl.kernels.points.rips_edges import all_within
 from topodl.persistence._batch import as_real
 
 __all__ = ["as_clouds", "checked_clouds"]

@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from topodl.errors import MemoryLimitError
-from topodl.kernels._pool import map_batch
-from topodl.kernels.rips import rips_pairs
-from topodl.kernels.rips_bars import component_bars, loop_bars, tree_bars
-from topodl.kernels.rips_cohomology import cohomology_pairs
-from topodl.kernels.rips_edges import (
+from topodl.kernels.points.rips import rips_pairs
+from topodl.kernels.points.rips_bars import component_bars, loop_bars, tree_bars
+from topodl.kernels.points.rips_cohomology import cohomology_pairs
+from topodl.kernels.points.rips_edges import (
     condensed_distances,
     condensed_upper_triangle,
     enclosing_radius,
     sorted_edges,
 )
-from topodl.kernels.spanning_tree import spanning_tree_of_matrix, spanning_tree_of_points
+from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix, spanning_tree_of_points
+from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import BarCells
 
 __all__ = ["pair_cloud", "pair_components"]

@@ -1,6 +1,6 @@
 """Persistent homology of batches of images and volumes, differentiable, with the critical pixels.
 
-Pixels are ordered by (value, flat index); the pairing is `topodl.kernels.cubical2d` and `cubical3d`.
+Pixels are ordered by (value, flat index); the pairing is `topodl.kernels.images.cubical2d` and `cubical3d`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from topodl._checks import check_choice, check_number, fail, reject_nan
 from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
-from topodl.kernels._pool import map_batch
-from topodl.kernels._radix import ordered_keys
-from topodl.kernels.cubical2d import pair_pixels
-from topodl.kernels.cubical3d import pair_voxels, rank_voxels
-from topodl.kernels.cubical_ends import gather_ends, scatter_ends
+from topodl.kernels.images.cubical2d import pair_pixels
+from topodl.kernels.images.cubical3d import pair_voxels, rank_voxels
+from topodl.kernels.images.cubical_ends import gather_ends, scatter_ends
+from topodl.kernels.shared.pool import map_batch
+from topodl.kernels.shared.radix import ordered_keys
 from topodl.persistence._batch import (
     as_real,
     assemble,

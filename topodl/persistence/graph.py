@@ -15,8 +15,8 @@ import torch
 
 from topodl._checks import check_number, check_tensor, fail
 from topodl.diagrams import Diagrams
-from topodl.kernels._pool import map_batch
-from topodl.kernels.graph import cycle_deaths, elder_deaths
+from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
+from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import as_real, assemble, pairing_op, to_host
 
 __all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]

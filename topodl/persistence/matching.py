@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels.betti_matching2d import match_pixels
-from topodl.kernels.betti_matching3d import match_voxels
+from topodl.kernels.images.betti_matching2d import match_pixels
+from topodl.kernels.images.betti_matching3d import match_voxels
 
 __all__ = ["Matching", "match_images"]
 

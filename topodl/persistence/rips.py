@@ -16,9 +16,9 @@ from topodl._checks import check_choice, check_number, fail
 from topodl._host import is_traced, on_host
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
-from topodl.kernels._pool import map_batch
-from topodl.kernels.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
-from topodl.kernels.rips_edges import inspect_matrix
+from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
+from topodl.kernels.points.rips_edges import inspect_matrix
+from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import (
     assemble,
     bar_table,

@@ -14,8 +14,8 @@ import torch
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
 from topodl._host import plain
 from topodl._segments import segment_mean, segment_sum
-from topodl.kernels._pool import get_num_threads, map_batch
-from topodl.kernels.attention_loops import loop_edges
+from topodl.kernels.attention.loops import loop_edges
+from topodl.kernels.shared.pool import get_num_threads, map_batch
 
 __all__ = ["rtd"]
 

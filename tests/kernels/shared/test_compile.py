@@ -1,0 +1,120 @@
+"""The kernel decorator: caching, the notice for slow compilation, the command that compiles ahead."""
+
+import os
+import subprocess
+import sys
+
+KERNEL_MODULE = """
+from topodl.kernels.shared.compile import kernel, subroutine
+
+@kernel
+def total(values):
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+
+@subroutine
+def add(a, b):
+    return a + b
+
+@kernel
+def count(n):
+    k = 0
+    while k < n:
+        k = add(b=1, a=k)
+    return k
+"""
+
+
+def _run(folder, code, **environment):
+    module = folder / "my_kernel.py"
+    if not module.exists():  # a file that is written anew invalidates what is cached
+        module.write_text(KERNEL_MODULE, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(folder / "cache"),
+            "TOPODL_NUMBA_CACHE": "1",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+CALL = "import numpy as np, my_kernel; print(my_kernel.total(np.arange(4.0)))"
+
+
+def test_machine_code_is_cached_on_disk(tmp_path):
+    assert _run(tmp_path, CALL).stdout == "6.0\n"
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert _run(tmp_path, CALL).stdout == "6.0\n"
+
+
+def test_the_cache_can_be_switched_off(tmp_path):
+    assert _run(tmp_path, CALL, TOPODL_NUMBA_CACHE="0").stdout == "6.0\n"
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_without_a_folder_to_write_to_kernels_compile_all_the_same(tmp_path):
+    refuse = """
+import numba.core.caching as caching
+def refuse(self):
+    raise PermissionError
+caching._CacheLocator.ensure_cache_path = refuse
+"""
+    result = _run(tmp_path, refuse + CALL)
+    assert result.stdout == "6.0\n"
+    assert result.stderr.count("set NUMBA_CACHE_DIR") == 1
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_a_subroutine_compiles_once_for_all_integers_and_stays_a_function_in_python(tmp_path):
+    code = (
+        "import my_kernel\n"
+        "from numba.core import event\n"
+        "with event.install_recorder('numba:compile') as compiled:\n"
+        "    print(my_kernel.count(3), my_kernel.add('a', b='b'))\n"
+        "names = [e.data['dispatcher'].py_func.__name__ for _, e in compiled.buffer if e.is_start]\n"
+        "print(names.count('add'))\n"
+    )
+    assert _run(tmp_path, code).stdout == "3 ab\n1\n"
+    assert _run(tmp_path, code).stdout == "3 ab\n0\n"  # machine code is read from the disk
+
+
+def test_the_garbage_collector_rests_while_kernels_compile(tmp_path):
+    code = (
+        "import gc, numpy as np, my_kernel, numba\n"
+        "from numba.core import event\n"
+        "seen = []\n"
+        "class Look(event.Listener):\n"
+        "    def on_start(self, event): seen.append(gc.isenabled())\n"
+        "    def on_end(self, event): pass\n"
+        "event.register('numba:compile', Look())\n"
+        "my_kernel.count(3); print(any(seen), gc.isenabled())\n"
+        "gc.disable(); my_kernel.total(np.zeros(1)); print(gc.isenabled())\n"
+    )
+    assert _run(tmp_path, code).stdout == "False True\nFalse\n"
+
+
+def test_slow_compilation_is_announced_once(tmp_path):
+    code = (
+        "import time; from topodl.kernels.shared import compile as subject\n"
+        "notice = subject._CompilationNotice()\n"
+        "for _ in range(2):\n"
+        "    notice.on_start(None); time.sleep(1.3); notice.on_end(None)\n"
+    )
+    assert _run(tmp_path, code).stderr.count("compiling its kernels") == 1
+
+
+def test_quick_compilation_is_not_announced(tmp_path):
+    code = (
+        "import time; from topodl.kernels.shared import compile as subject\n"
+        "notice = subject._CompilationNotice()\n"
+        "notice.on_start(None); notice.on_end(None); time.sleep(1.2)\n"
+    )
+    assert _run(tmp_path, code).stderr == ""

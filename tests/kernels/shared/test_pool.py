@@ -1,0 +1,105 @@
+"""The thread pool: order, nesting, errors, changes of size, forks."""
+
+import multiprocessing
+import os
+import threading
+import time
+
+import pytest
+
+import topodl
+from topodl.kernels.shared.pool import map_batch
+
+
+@pytest.fixture(autouse=True)
+def _restore_num_threads():
+    before = topodl.get_num_threads()
+    yield
+    topodl.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_results_come_in_the_order_of_the_items(threads):
+    topodl.set_num_threads(threads)
+    assert map_batch(lambda i: i * i, range(100)) == [i * i for i in range(100)]
+
+
+def test_several_items_run_at_the_same_time():
+    topodl.set_num_threads(2)
+    barrier = threading.Barrier(2, timeout=30)
+    map_batch(lambda _: barrier.wait(), range(2))  # would time out if the two ran one after the other
+
+
+def test_nested_batches_do_not_wait_for_each_other():
+    topodl.set_num_threads(2)
+    nested = map_batch(lambda i: map_batch(lambda j: (i, j), range(3)), range(8))
+    assert nested == [[(i, j) for j in range(3)] for i in range(8)]
+
+
+def test_error_of_an_item_reaches_the_caller():
+    topodl.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError):
+        map_batch(lambda i: 1 // i, [1, 0, 2])
+
+
+def test_nothing_goes_on_behind_an_error():
+    topodl.set_num_threads(2)
+    done = []
+
+    def work(i):
+        if i == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        done.append(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        map_batch(work, range(500))
+    time.sleep(0.1)
+    count = len(done)
+    time.sleep(0.1)
+    assert len(done) == count < 400
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])
+def test_set_num_threads_rejects(n):
+    with pytest.raises(
+        topodl.InputError, match=r"set_num_threads: n is .*; expected an integer of at least 1"
+    ):
+        topodl.set_num_threads(n)
+
+
+def test_many_python_threads_may_use_and_resize_the_pool():
+    failures = []
+
+    def work(seed):
+        for i in range(50):
+            if i % 10 == seed:
+                topodl.set_num_threads(1 + (i + seed) % 4)
+            if map_batch(lambda x: x + 1, [1, 2, 3]) != [2, 3, 4]:
+                failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not failures
+
+
+def _square_in_child(queue):
+    queue.put(map_batch(lambda i: i * i, range(10)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_starts_its_own_pool():
+    topodl.set_num_threads(2)
+    map_batch(lambda i: i, range(10))  # the parent's pool is running at the time of the fork
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_square_in_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=60) == [i * i for i in range(10)]
+    child.join(timeout=60)
+    assert child.exitcode == 0

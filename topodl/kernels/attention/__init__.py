@@ -1,0 +1,1 @@
+"""Kernels over attention maps: their graphs, cycles, trees and bars."""

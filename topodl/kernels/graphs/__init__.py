@@ -1,0 +1,1 @@
+"""Kernels over graphs: spanning forests, extended persistence, cliques of three."""

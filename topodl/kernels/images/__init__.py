@@ -1,0 +1,1 @@
+"""Kernels over images and volumes: pairings of cubical filtrations, and matchings between two."""

@@ -1,0 +1,1 @@
+"""Kernels over masks and likelihood maps: distances, skeletons, simple points, regions."""

@@ -1,0 +1,172 @@
+"""Simple points: pixels whose flip changes no component, hole or tunnel of foreground and background.
+
+In the plane by a table of the 256 neighbourhoods, in space by counting components around the voxel
+(Bertrand and Malandain, 1994).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+
+__all__ = [
+    "is_simple",
+    "neighbour_offsets",
+    "neighbourhood_code",
+    "one_piece_table",
+    "simple_point_table",
+    "space_masks",
+]
+
+
+def neighbour_offsets(shape: tuple[int, int, int]) -> NDArray[np.int64]:
+    """Return the flat offsets of the 8 neighbours in the plane, or of the 26 in space, in scan order."""
+    depths = (0,) if shape[0] == 1 else (-1, 0, 1)
+    steps = [s for s in itertools.product(depths, (-1, 0, 1), (-1, 0, 1)) if any(s)]
+    return np.array([(z * shape[1] + y) * shape[2] + x for z, y, x in steps])
+
+
+@functools.cache
+def simple_point_table(corner: bool) -> NDArray[np.bool_]:
+    """Return which of the 256 neighbourhoods make their centre simple; bit i is neighbour i in scan order.
+
+    `corner` says whether foreground pixels that share only a corner are neighbours.
+    """
+    table = np.zeros(256, bool)
+    for code in range(256):
+        ring = _unpack(code)
+        foreground = _pieces_at_centre(ring, corner)
+        background = _pieces_at_centre(~ring & _ring(), not corner)
+        table[code] = foreground == 1 and background == 1
+    return table
+
+
+@functools.cache
+def one_piece_table(centre: bool) -> NDArray[np.bool_]:
+    """Return the test that the code of Hu's warping loss uses in place of that for simple points.
+
+    Among the nine pixels, `centre` included as it is, the pieces of the foreground times those of the
+    background must be 1. Both are 8-connected: the code asks for 4 and 8, but by position, where OpenCV
+    expects another argument. It lets a pixel grow beside a corner, for example.
+    """
+    table = np.zeros(256, bool)
+    for code in range(256):
+        patch = _unpack(code)
+        patch[1, 1] = centre
+        table[code] = len(_pieces(patch, True)) * len(_pieces(~patch, True)) == 1
+    return table
+
+
+def _ring() -> NDArray[np.bool_]:
+    ring = np.ones((3, 3), bool)
+    ring[1, 1] = False
+    return ring
+
+
+def _unpack(code: int) -> NDArray[np.bool_]:
+    patch = np.zeros((3, 3), bool)
+    patch[_ring()] = [bool(code >> i & 1) for i in range(8)]
+    return patch
+
+
+def _pieces(patch: NDArray[np.bool_], corner: bool) -> list[set[tuple[int, int]]]:
+    """Return the connected pieces of a 3 x 3 patch."""
+    left = {(int(y), int(x)) for y, x in np.argwhere(patch)}
+    pieces = []
+    while left:
+        piece, front = set(), {left.pop()}
+        while front:
+            piece |= front
+            front = {b for b in left for a in front if _touch(a, b, corner)}
+            left -= front
+        pieces.append(piece)
+    return pieces
+
+
+def _touch(a: tuple[int, int], b: tuple[int, int], corner: bool) -> bool:
+    dy, dx = abs(a[0] - b[0]), abs(a[1] - b[1])
+    return max(dy, dx) == 1 if corner else dy + dx == 1
+
+
+def _pieces_at_centre(ring: NDArray[np.bool_], corner: bool) -> int:
+    return sum(any(_touch(p, (1, 1), corner) for p in piece) for piece in _pieces(ring, corner))
+
+
+@functools.cache
+def space_masks() -> NDArray[np.int64]:
+    """Return bit masks (2, 27) of a 3 x 3 x 3 cube: the cells that touch each cell, and that share a face.
+
+    Bit 13 is the centre. The second row leaves out the eight corners, which no path by faces around the
+    centre needs.
+    """
+    cells = list(itertools.product((-1, 0, 1), repeat=3))
+    masks = np.zeros((2, 27), np.int64)
+    for (i, a), (j, b) in itertools.product(enumerate(cells), repeat=2):
+        distances = [abs(p - q) for p, q in zip(a, b, strict=True)]
+        if 13 in (i, j) or i == j:
+            continue
+        masks[0, i] |= int(max(distances) == 1) << j
+        near = sum(map(abs, a)) <= 2 and sum(map(abs, b)) <= 2
+        masks[1, i] |= int(sum(distances) == 1 and near) << j
+    return masks
+
+
+_FACES = sum(1 << i for i in (4, 10, 12, 14, 16, 22))
+_EDGES_AND_FACES = sum(1 << i for i in range(27) if i != 13 and i not in (0, 2, 6, 8, 18, 20, 24, 26))
+_AROUND = (1 << 27) - 1 - (1 << 13)
+
+
+@kernel
+def neighbourhood_code(image: Any, pixel: int, offsets: Any) -> int:
+    """Return the neighbours of `pixel` as bits: 8 in the plane; in space 26, with a gap for the centre."""
+    code = 0
+    for i in range(len(offsets)):
+        if image[pixel + offsets[i]]:
+            code |= 1 << (i if len(offsets) == 8 or i < 13 else i + 1)
+    return code
+
+
+@borrowing_subroutine
+def _reached(allowed: int, start: int, touching: Any) -> int:
+    """Return the bits of `allowed` that paths from the bits of `start` reach."""
+    piece = start
+    grown = True
+    while grown:
+        grown = False
+        for i in range(27):
+            if piece >> i & 1:
+                more = touching[i] & allowed & ~piece
+                if more:
+                    piece |= more
+                    grown = True
+    return piece
+
+
+@kernel
+def is_simple(code: int, table: Any, masks: Any, corner: bool, space: bool) -> bool:
+    """Return whether the centre of a neighbourhood is simple."""
+    if not space:
+        return table[code]
+    full = code if corner else _AROUND & ~code  # whose cells are neighbours where they touch
+    if full == 0:
+        return False
+    if _reached(full, full & -full, masks[0]) != full:
+        return False
+    thin = _AROUND & ~full
+    faces = thin & _FACES
+    if faces == 0:
+        return False
+    return (_reached(thin & _EDGES_AND_FACES, faces & -faces, masks[1]) & _FACES) == faces
+
+
+def warm_up() -> None:
+    """Compile the kernels."""
+    image, offsets = np.zeros(9, np.uint8), neighbour_offsets((1, 3, 3))
+    code = neighbourhood_code(image, 4, offsets)
+    is_simple(code, simple_point_table(True), space_masks(), True, False)

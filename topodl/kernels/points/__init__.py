@@ -1,0 +1,1 @@
+"""Kernels over points and their distances: Rips and alpha filtrations, spanning trees."""

@@ -1,0 +1,1 @@
+"""What kernels of every room share: compilation, the pool of threads, union-find, sorting."""

@@ -1,0 +1,1 @@
+"""Kernels that turn diagrams and cells into vectors: landscapes, Euler characteristics."""
