@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from torch import nn
 
 from topodl._checks import fail
 from topodl._files import atomic_path
-
-if TYPE_CHECKING:
-    from topodl.representations.autoencoder import TopologicalAutoencoder
 
 __all__ = ["TrainingRun", "resolve_device"]
 
@@ -23,32 +21,39 @@ _HOW = {"checkpoint", "device", "early_stopping", "max_epochs", "verbose"}
 
 
 class TrainingRun:
-    """The state of a training: its history, the best weights, the checkpoint."""
+    """The state of a training: its history, the best weights, the checkpoint.
+
+    `settings` and `samples` tell which training it is; it is stale after `patience` epochs without a lower
+    validation loss.
+    """
 
     def __init__(
-        self, model: TopologicalAutoencoder, optimiser: torch.optim.Optimizer, samples: torch.Tensor
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        samples: torch.Tensor,
+        *,
+        settings: Mapping[str, Any],
+        patience: int | None,
+        checkpoint: str | Path | None,
     ) -> None:
-        self.model, self.optimiser = model, optimiser
+        self.model, self.optimiser, self.patience = model, optimiser, patience
         self.history: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] | None = None
-        settings = {
-            k: repr(v) for k, v in BaseEstimator.get_params(model, deep=False).items() if k not in _HOW
-        }
-        content = float(samples.double().sum())
-        holds_out = model.early_stopping is not None
         self.identity = {
-            "settings": settings,
-            "holds_out": holds_out,
+            "settings": {name: repr(value) for name, value in settings.items() if name not in _HOW},
+            "holds_out": patience is not None,
             "shape": list(samples.shape),
-            "sum": content,
+            "sum": float(samples.double().sum()),
         }
-        self.path = None if model.checkpoint is None else Path(model.checkpoint)
+        self.path = None if checkpoint is None else Path(checkpoint)
 
     def is_stale(self) -> bool:
-        """Whether the validation loss has not fallen for as many epochs as the model waits."""
+        """Whether the validation loss has not fallen for as many epochs as are waited for."""
         values = [means["validation"] for means in self.history if "validation" in means]
-        patience = self.model.early_stopping
-        return patience is not None and bool(values) and len(values) - 1 - int(np.argmin(values)) >= patience
+        if self.patience is None or not values:
+            return False
+        return len(values) - 1 - int(np.argmin(values)) >= self.patience
 
     def record(self, means: dict[str, float]) -> None:
         """Add an epoch, keep its weights if they are the best, and save the checkpoint."""

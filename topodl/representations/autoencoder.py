@@ -350,7 +350,14 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
 
     def _train(self, samples: torch.Tensor, train: torch.Tensor, validation: torch.Tensor) -> None:
         optimiser = torch.optim.Adam(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        run = TrainingRun(self, optimiser, samples)
+        run = TrainingRun(
+            self,
+            optimiser,
+            samples,
+            settings=BaseEstimator.get_params(self, deep=False),
+            patience=self.early_stopping,
+            checkpoint=self.checkpoint,
+        )
         run.resume()
         bar = tqdm(
             total=self.max_epochs,
