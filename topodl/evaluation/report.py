@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import topodl
+from topodl import __version__
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
@@ -105,7 +105,7 @@ def write_report(
         "sections": sections,
         "styles": (*ERROR_STYLES, OTHER_ERRORS),
         "method": f"{_METHODS[rule]}; seed {seed}.",
-        "version": topodl.__version__,
+        "version": __version__,
     }
     target = RunFolder(output)
     files = {

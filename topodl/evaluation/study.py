@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-import topodl
+from topodl import __version__
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.data import StudyData, load_data
@@ -216,7 +216,7 @@ def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) ->
 
 def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
     # Torch's own word has the CUDA version that it was built for, its package's name not always.
-    versions = {"topodl": topodl.__version__, "python": platform.python_version(), "torch": torch.__version__}
+    versions = {"topodl": __version__, "python": platform.python_version(), "torch": torch.__version__}
     images = {name: len(getattr(data, name)) for name in ("train", "val", "test")}
     return {
         "settings": settings.as_dict(),

@@ -8,11 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import topodl
 from topodl._checks import fail
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
+from topodl.persistence.alpha import alpha_persistence
+from topodl.persistence.cubical import cubical_persistence
+from topodl.persistence.graph import graph_persistence
+from topodl.persistence.rips import rips_persistence
 
 __all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPersistence"]
 
@@ -91,7 +94,7 @@ class CubicalPersistence(PersistenceLayer):
         """
         if isinstance(x, list | tuple):
             return Diagrams.cat(self(image[None]) for image in x)
-        return topodl.cubical_persistence(
+        return cubical_persistence(
             x, self.dims, self.superlevel, self.construction, self.min_persistence, self.channels
         )
 
@@ -184,7 +187,7 @@ class RipsPersistence(_CloudPersistence):
 
     def forward(self, x: Any) -> Diagrams:
         """Return the diagrams of clouds (B, N, d) or a list of (N_i, d), or of distance matrices."""
-        return topodl.rips_persistence(x, self.dims, self.metric, self.max_edge_length)
+        return rips_persistence(x, self.dims, self.metric, self.max_edge_length)
 
 
 class AlphaPersistence(_CloudPersistence):
@@ -234,7 +237,7 @@ class AlphaPersistence(_CloudPersistence):
 
     def forward(self, x: Any) -> Diagrams:
         """Return the diagrams of clouds (B, N, d) or a list of (N_i, d)."""
-        return topodl.alpha_persistence(x, self.dims)
+        return alpha_persistence(x, self.dims)
 
 
 class GraphPersistence(PersistenceLayer):
@@ -289,7 +292,7 @@ class GraphPersistence(PersistenceLayer):
         if edge_index is None:
             _check_parts(x)
             x, edge_index, edge_values, batch = _joined(x)
-        return topodl.graph_persistence(x, edge_index, edge_values, batch, extended=self.extended)
+        return graph_persistence(x, edge_index, edge_values, batch, extended=self.extended)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_graphs(type(self).__name__, X)
