@@ -2,84 +2,83 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from topodl._checks import check_tensor, fail
-
-if TYPE_CHECKING:
-    from topodl.diagrams import Diagrams
 
 __all__ = ["check_form", "check_values", "sample_indices"]
 
 _INDEX = "Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
 
 
-def check_form(d: Diagrams, tensors: tuple[str, ...]) -> None:
-    """Raise unless the attributes `tensors` agree in shape, dtype and device, whatever their values."""
-    for name in tensors:
-        value = getattr(d, name)
+def check_form(tensors: Mapping[str, Any], n_samples: int, homology_dims: tuple[int, ...]) -> None:
+    """Raise unless the `tensors` agree in shape, dtype and device, whatever their values."""
+    births = tensors["births"]
+    for name, value in tensors.items():
         if value is None:
             continue
         check_tensor("Diagrams", name, value)
-        if value.shape[:1] != d.births.shape[:1] or value.ndim != (2 if "cells" in name else 1):
+        if value.shape[:1] != births.shape[:1] or value.ndim != (2 if "cells" in name else 1):
             wanted = "(P, k)" if "cells" in name else "(P,)"
             raise fail("Diagrams", name, f"has shape {tuple(value.shape)}", f"{wanted} with P = len(births)")
         if name in ("births", "deaths"):
-            if value.dtype != d.births.dtype or not value.is_floating_point():
+            if value.dtype != births.dtype or not value.is_floating_point():
                 raise fail("Diagrams", name, f"has dtype {value.dtype}", "one floating dtype for both ends")
         elif value.dtype != torch.int64:
             raise fail("Diagrams", name, f"has dtype {value.dtype}", "torch.int64")
-        if value.device != d.births.device:
-            raise fail("Diagrams", name, f"is on {value.device}", f"the births' device {d.births.device}")
-    if d.n_samples < 0:
-        raise fail("Diagrams", "n_samples", f"is {d.n_samples}", "at least 0")
-    if d.homology_dims and d.homology_dims[0] < 0:
-        raise fail("Diagrams", "homology_dims", f"is {d.homology_dims}", "dimensions of at least 0")
+        if value.device != births.device:
+            raise fail("Diagrams", name, f"is on {value.device}", f"the births' device {births.device}")
+    if n_samples < 0:
+        raise fail("Diagrams", "n_samples", f"is {n_samples}", "at least 0")
+    if homology_dims and homology_dims[0] < 0:
+        raise fail("Diagrams", "homology_dims", f"is {homology_dims}", "dimensions of at least 0")
 
 
-def check_values(d: Diagrams) -> None:
+def check_values(tensors: Mapping[str, Any], n_samples: int, homology_dims: tuple[int, ...]) -> None:
     """Raise if an end is NaN, or a sample or dimension is none of those that there are."""
-    if len(d.births) == 0:
+    births, deaths, samples, dims = (tensors[name] for name in ("births", "deaths", "samples", "dims"))
+    if len(births) == 0:
         return
-    if bool(torch.isnan(d.births.detach().sum() + d.deaths.detach().sum())):
-        _reject_nan(d)
-    low, high = torch.aminmax(d.samples)
-    if low < 0 or high >= d.n_samples:
+    if bool(torch.isnan(births.detach().sum() + deaths.detach().sum())):
+        _reject_nan(tensors)
+    low, high = torch.aminmax(samples)
+    if low < 0 or high >= n_samples:
         came = f"lie in {int(low)}…{int(high)}"
-        raise fail("Diagrams", "samples", came, f"indices below n_samples = {d.n_samples}")
-    ends = [int(k) for k in torch.aminmax(d.dims)]
-    strange = [k for k in ends if k not in d.homology_dims]
-    gaps = [] if strange else [k for k in range(*ends) if k not in d.homology_dims]
-    strange += [k for k in gaps if bool((d.dims == k).any())]
+        raise fail("Diagrams", "samples", came, f"indices below n_samples = {n_samples}")
+    ends = [int(k) for k in torch.aminmax(dims)]
+    strange = [k for k in ends if k not in homology_dims]
+    gaps = [] if strange else [k for k in range(*ends) if k not in homology_dims]
+    strange += [k for k in gaps if bool((dims == k).any())]
     if strange:
-        raise fail("Diagrams", "dims", f"have {strange[0]}", f"only homology_dims = {d.homology_dims}")
+        raise fail("Diagrams", "dims", f"have {strange[0]}", f"only homology_dims = {homology_dims}")
 
 
-def _reject_nan(d: Diagrams) -> None:
+def _reject_nan(tensors: Mapping[str, Any]) -> None:
     for name in ("births", "deaths"):
-        is_nan = torch.isnan(getattr(d, name).detach())
+        is_nan = torch.isnan(tensors[name].detach())
         if bool(is_nan.any()):  # the sum of values that brought us here may also have been inf − inf
             first = int(is_nan.nonzero()[0, 0])
-            came = f"is NaN (sample {int(d.samples[first])})"
+            came = f"is NaN (sample {int(tensors['samples'][first])})"
             raise fail("Diagrams", f"{name}[{first}]", came, "numbers")
 
 
-def sample_indices(d: Diagrams, index: Any) -> torch.Tensor:
+def sample_indices(index: Any, n_samples: int, device: torch.device) -> torch.Tensor:
     """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks for."""
     try:
-        which = torch.as_tensor(index, device=d.samples.device)
+        which = torch.as_tensor(index, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(_INDEX) from error
     if which.ndim != 1 or (len(which) and (which.is_floating_point() or which.is_complex())):
         raise TypeError(_INDEX)
     if which.dtype == torch.bool:
-        if len(which) != d.n_samples:
-            came, expected = f"has {len(which)} entries", f"one of the {d.n_samples} samples each"
+        if len(which) != n_samples:
+            came, expected = f"has {len(which)} entries", f"one of the {n_samples} samples each"
             raise fail("Diagrams", "the mask of samples", came, expected)
         return which.nonzero()[:, 0]
     which = which.to(torch.int64)
-    if bool(((which < -d.n_samples) | (which >= d.n_samples)).any()):
-        raise IndexError(f"Diagrams: an index is out of range; there are {d.n_samples} samples")
-    return torch.where(which < 0, which + d.n_samples, which)
+    if bool(((which < -n_samples) | (which >= n_samples)).any()):
+        raise IndexError(f"Diagrams: an index is out of range; there are {n_samples} samples")
+    return torch.where(which < 0, which + n_samples, which)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._jagged import JaggedBars
 from topodl._precision import to_numpy
-
-if TYPE_CHECKING:
-    from topodl.diagrams import Diagrams
 
 __all__ = [
     "from_giotto",
@@ -27,9 +25,10 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Bars = TypeVar("Bars", bound=JaggedBars)
 
 
-def from_padded(cls: type[Diagrams], bars: torch.Tensor, mask: torch.Tensor | None, dim: int) -> Diagrams:
+def from_padded(cls: type[Bars], bars: torch.Tensor, mask: torch.Tensor | None, dim: int) -> Bars:
     """Read a padded tensor."""
     check_tensor("Diagrams.from_padded", "bars", bars)
     if bars.ndim != 3 or bars.shape[-1] != 2:
@@ -45,7 +44,7 @@ def from_padded(cls: type[Diagrams], bars: torch.Tensor, mask: torch.Tensor | No
     )
 
 
-def to_structured(d: Diagrams) -> Array:
+def to_structured(d: JaggedBars) -> Array:
     """Write a structured array."""
     fields = {"sample": d.samples, "dim": d.dims, "birth": d.births, "death": d.deaths}
     columns = {name: to_numpy(value) for name, value in fields.items()}
@@ -55,7 +54,7 @@ def to_structured(d: Diagrams) -> Array:
     return table
 
 
-def to_gudhi(d: Diagrams, dim: int | None) -> list[Any]:
+def to_gudhi(d: JaggedBars, dim: int | None) -> list[Any]:
     """Write lists of (dimension, (birth, death)), or arrays of one dimension."""
     if dim is not None:
         d = d.dim(dim)
@@ -66,8 +65,8 @@ def to_gudhi(d: Diagrams, dim: int | None) -> list[Any]:
 
 
 def from_gudhi(
-    cls: type[Diagrams], diagrams: Sequence[Any], dim: int, homology_dims: Iterable[int] | None
-) -> Diagrams:
+    cls: type[Bars], diagrams: Sequence[Any], dim: int, homology_dims: Iterable[int] | None
+) -> Bars:
     """Read lists of (dimension, (birth, death)), or arrays of one dimension."""
     if any(_has_dimensions(item) for item in diagrams):
         flat = [(k, *ends) for item in diagrams for k, ends in item]
@@ -79,7 +78,7 @@ def from_gudhi(
     return _assemble(cls, bars, np.full(len(bars), dim), [len(a) for a in arrays], dims)
 
 
-def to_persim(d: Diagrams) -> list[list[Array]]:
+def to_persim(d: JaggedBars) -> list[list[Array]]:
     """Write one array a sample and dimension."""
     if d.n_segments == 0:
         return [[] for _ in range(d.n_samples)]
@@ -88,9 +87,7 @@ def to_persim(d: Diagrams) -> list[list[Array]]:
     return [pieces[start : start + k] for start in range(0, len(pieces), k)]
 
 
-def from_persim(
-    cls: type[Diagrams], diagrams: Sequence[Any], homology_dims: Iterable[int] | None
-) -> Diagrams:
+def from_persim(cls: type[Bars], diagrams: Sequence[Any], homology_dims: Iterable[int] | None) -> Bars:
     """Read one array a sample and dimension."""
     width = max((len(sample) for sample in diagrams), default=0)
     order = tuple(range(width)) if homology_dims is None else tuple(homology_dims)
@@ -107,7 +104,7 @@ def from_persim(
     return _assemble(cls, bars, np.concatenate(dims) if dims else np.empty(0), lengths, order)
 
 
-def to_giotto(d: Diagrams) -> Array:
+def to_giotto(d: JaggedBars) -> Array:
     """Write births, deaths and dimensions, each dimension padded on the diagonal to its width."""
     counts = to_numpy(d.counts)
     widths = counts.max(0) if d.n_samples else np.zeros(len(d.homology_dims), dtype=int)
@@ -125,7 +122,7 @@ def to_giotto(d: Diagrams) -> Array:
     return out
 
 
-def from_giotto(cls: type[Diagrams], diagrams: Any, homology_dims: Iterable[int] | None) -> Diagrams:
+def from_giotto(cls: type[Bars], diagrams: Any, homology_dims: Iterable[int] | None) -> Bars:
     """Read births, deaths and dimensions, without the points on the diagonal."""
     table = np.asarray(diagrams, dtype=np.float64)
     if table.ndim != 3 or table.shape[-1] != 3:
@@ -142,8 +139,8 @@ def _has_dimensions(item: Any) -> bool:
 
 
 def _assemble(
-    cls: type[Diagrams], bars: Array, dims: Array, lengths: list[int], homology_dims: Iterable[int] | None
-) -> Diagrams:
+    cls: type[Bars], bars: Array, dims: Array, lengths: list[int], homology_dims: Iterable[int] | None
+) -> Bars:
     ends = torch.from_numpy(np.ascontiguousarray(bars, dtype=_float_type(bars)))
     homology = torch.from_numpy(np.ascontiguousarray(dims, dtype=np.int64))
     return cls(
@@ -169,5 +166,5 @@ def _bar_array(where: str, argument: str, item: Any) -> Array:
     return array
 
 
-def _bars(d: Diagrams) -> Array:
+def _bars(d: JaggedBars) -> Array:
     return np.stack([to_numpy(d.births), to_numpy(d.deaths)], -1)
