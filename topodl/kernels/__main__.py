@@ -12,27 +12,23 @@ from types import ModuleType
 
 from tqdm import tqdm
 
-import topodl.kernels
+from topodl import kernels
 
 
-def _rooms() -> list[ModuleType]:
-    found = pkgutil.iter_modules(topodl.kernels.__path__)
-    return [importlib.import_module(f"topodl.kernels.{name}") for _, name, is_package in found if is_package]
+def modules_to_warm_up() -> list[ModuleType]:
+    """Return every module in the rooms of `topodl.kernels` that has a function ``warm_up()``."""
+    found = pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}.")
+    modules = [importlib.import_module(name) for _, name, is_room in found if not is_room]
+    return [module for module in modules if hasattr(module, "warm_up")]
 
 
 def main() -> None:
-    """Call ``warm_up()`` of every module in the rooms of `topodl.kernels` that has one."""
+    """Call each ``warm_up()``, and say how long they took together."""
     start = time.perf_counter()
-    names = [
-        name
-        for _, name, is_room in pkgutil.walk_packages(topodl.kernels.__path__, "topodl.kernels.")
-        if not is_room
-    ]
-    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
-    warm = [module for module in modules if hasattr(module, "warm_up")]
-    for module in tqdm(warm, desc="compiling", unit="module"):
+    modules = modules_to_warm_up()
+    for module in tqdm(modules, desc="compiling", unit="module"):
         module.warm_up()
-    print(f"{len(warm)} kernel modules ready after {time.perf_counter() - start:.1f} s")
+    print(f"{len(modules)} kernel modules ready after {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":
