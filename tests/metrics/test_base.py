@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from torchmetrics import Metric, MetricCollection
 
+from topodl import metrics as public
 from topodl.errors import InputError
 from topodl.metrics import BettiError, ClDice, Dice, HausdorffDistance95
 
@@ -123,3 +125,45 @@ def test_processes_add_up_also_with_one_that_saw_no_image(tmp_path):
             assert torch.allclose(found[0], mean.compute())
             assert torch.equal(found[1], each.compute())
             assert torch.allclose(found[2], mean.compute())
+
+
+EVERY_METRIC = [m for m in vars(public).values() if isinstance(m, type) and issubclass(m, Metric)]
+VARIANTS = {
+    **{m.__name__: m() for m in EVERY_METRIC},
+    "hd95_in_mm": HausdorffDistance95(spacing=0.5),
+    "hd95_anisotropic": HausdorffDistance95(spacing=(1, 0.5)),
+    "local": BettiError(window=4),
+    "components": BettiError(dims=(0,)),
+    "dice_of_the_study": Dice(convention="topomortar"),
+    "each": Dice(reduction="none"),
+}
+
+
+def test_a_collection_reports_what_each_metric_does_by_itself():
+    """Metrics that agree on the first batch, as many do on empty masks, are not one metric."""
+    nothing, (preds, target) = torch.zeros(3, 1, 12, 12), batches(4)
+    together = MetricCollection({name: metric.clone() for name, metric in VARIANTS.items()})
+    alone = {name: metric.clone() for name, metric in VARIANTS.items()}
+    for batch in ((nothing, nothing), (preds, target)):
+        together.update(*batch)
+        for metric in alone.values():
+            metric.update(*batch)
+    found = together.compute()
+    for name, metric in alone.items():
+        assert torch.equal(found[name], metric.compute()), name
+
+
+def test_a_collection_computes_equal_metrics_once():
+    together = MetricCollection({"a": Dice(num_classes=2), "b": Dice(num_classes=2), "c": ClDice()})
+    together.update(*batches(5))
+    assert sorted(map(sorted, together.compute_groups.values())) == [["a", "b"], ["c"]]
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int16, torch.bool]
+)
+def test_labels_of_any_width_are_read(metric_class, dtype):
+    preds, target = batches(6)
+    expected = metric_class()(preds, target)
+    assert torch.equal(metric_class()(preds.to(dtype), target.to(dtype)), expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torchmetrics import Metric
@@ -26,9 +27,18 @@ class ImageMetric(Metric):
 
     is_differentiable = False
     full_state_update = False
-    total: torch.Tensor
-    count: torch.Tensor
-    values: list[torch.Tensor]
+    _prefix: str
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Name the states by class and options.
+
+        `MetricCollection` takes metrics for one if their states agree by name and, after the first batch, in
+        value.
+        """
+        metric = super().__new__(cls)
+        kept = [item for item in sorted(options.items()) if not callable(item[1])]
+        metric._prefix = f"{cls.__name__}_{zlib.crc32(repr((args, kept)).encode()):08x}_"
+        return metric
 
     def __init__(self, *, num_classes: int = 2, reduction: str = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -37,10 +47,19 @@ class ImageMetric(Metric):
         check_choice(name, "reduction", reduction, ("mean", "none"))
         self.num_classes, self.reduction = num_classes, reduction
         if reduction == "none":
-            self.add_state("values", default=[], dist_reduce_fx="cat")
+            self._add("values", [], "cat")
         else:
-            self.add_state("total", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-            self.add_state("count", default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+            self._add("total", torch.zeros((), dtype=torch.float64), "sum")
+            self._add("count", torch.zeros((), dtype=torch.int64), "sum")
+
+    def _add(self, name: str, default: list[torch.Tensor] | torch.Tensor, reduction: str) -> None:
+        self.add_state(self._prefix + name, default=default, dist_reduce_fx=reduction)
+
+    def _get(self, name: str) -> Any:
+        return getattr(self, self._prefix + name)
+
+    def _set(self, name: str, value: torch.Tensor) -> None:
+        setattr(self, self._prefix + name, value)
 
     def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the value of every image: (B, …)."""
@@ -50,20 +69,22 @@ class ImageMetric(Metric):
         """Measure a batch of label maps, (B, *S) or (B, 1, *S): bool, integers, or floats such as 1.0."""
         values = self._measure(preds, target).to(self.device)
         if self.reduction == "none":
-            self.values.append(values)
+            self._get("values").append(values)
         else:
-            self.total = self.total + self._sum(values)
-            self.count = self.count + values.shape[0]
+            self._set("total", self._get("total") + self._sum(values))
+            self._set("count", self._get("count") + values.shape[0])
 
     def compute(self) -> torch.Tensor:
         """Return the mean over all images (and classes), or every image's own value."""
         if self.reduction == "none":
-            if not len(self.values):
+            values = self._get("values")
+            if not len(values):
                 raise self._nothing_measured()
-            return dim_zero_cat(self.values)
-        if int(self.count) == 0:
+            return dim_zero_cat(values)
+        if int(self._get("count")) == 0:
             raise self._nothing_measured()
-        return self.total / self.count
+        mean: torch.Tensor = self._get("total") / self._get("count")
+        return mean
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over images of the mean over classes."""

@@ -32,6 +32,8 @@ def read_label_maps(function: str, argument: str, value: Any, num_classes: int =
         # One channel per class, or a volume that is as deep as there are classes: nobody can tell.
         came = f"has shape {shape}, whose second axis may be classes"
         raise fail(function, argument, came, "a label map (argmax(1) of scores), volumes as (B, 1, D, H, W)")
+    if labels.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch cannot compare them
+        labels = labels.to(torch.int64)
     _reject_other_values(function, argument, labels, num_classes)
     if labels.ndim == 5 or (labels.ndim == 4 and shape[1] == 1):
         labels = labels[:, 0]

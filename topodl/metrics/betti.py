@@ -236,7 +236,6 @@ class BettiError(ConventionMetric):
     """
 
     higher_is_better = False
-    n_dims: torch.Tensor
 
     def __init__(
         self,
@@ -257,18 +256,18 @@ class BettiError(ConventionMetric):
         if self.reduction == "mean":
             # All processes need states of one shape, also those that have not seen an image yet.
             n_dims = 3 if dims is None else len(dims)
-            self.add_state("total", torch.zeros(n_dims, dtype=torch.float64), dist_reduce_fx="sum")
-            self.add_state("n_dims", torch.zeros((), dtype=torch.int64), dist_reduce_fx="max")
+            self._add("total", torch.zeros(n_dims, dtype=torch.float64), "sum")
+            self._add("n_dims", torch.zeros((), dtype=torch.int64), "max")
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        self.n_dims = self.n_dims.clamp(min=values.shape[-1])
+        self._set("n_dims", self._get("n_dims").clamp(min=values.shape[-1]))
         summed = super()._sum(values)
-        return torch.nn.functional.pad(summed, (0, self.total.numel() - summed.numel()))
+        return torch.nn.functional.pad(summed, (0, self._get("total").numel() - summed.numel()))
 
     def compute(self) -> torch.Tensor:
         """Return the mean of each dimension over all images (and classes), or every image's own values."""
         computed = super().compute()
-        return computed if self.reduction == "none" else computed[: int(self.n_dims)]
+        return computed if self.reduction == "none" else computed[: int(self._get("n_dims"))]
 
     def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return betti_error(
