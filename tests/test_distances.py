@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.naive.distances import bottleneck_by_matchings
 from tests.strategies import make_diagrams
 from topodl import Diagrams, InputError
 from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
@@ -40,7 +41,7 @@ def test_bottleneck_and_persim(first, seed):
     for i in range(len(a)):
         for k in (0, 1):
             x, y = a[i].to_gudhi(k)[0], b[i].to_gudhi(k)[0]
-            np.testing.assert_allclose(bottleneck[i, k], gudhi.bottleneck_distance(x, y), atol=1e-12)
+            np.testing.assert_allclose(bottleneck[i, k], bottleneck_by_matchings(x, y), atol=1e-12)
             if len(x) and len(y):
                 np.testing.assert_allclose(wasserstein[i, k], persim.wasserstein(x, y), atol=1e-9)
                 np.testing.assert_allclose(bottleneck[i, k], persim.bottleneck(x, y), atol=1e-9)
@@ -139,3 +140,89 @@ def test_bad_input_is_named():
         wasserstein_distance(a, a, dims=3)
     with pytest.raises(TypeError, match="d1 is a list"):
         sliced_wasserstein_distance([], a)
+
+
+grid_points = st.tuples(st.integers(0, 12), st.integers(1, 6)).map(lambda bar: (bar[0], bar[0] + bar[1]))
+small_diagrams = st.lists(grid_points, max_size=6)
+DISTANCES = [
+    wasserstein_distance,
+    lambda a, b: wasserstein_distance(a, b, order=1, ground_norm=np.inf),
+    lambda a, b: wasserstein_distance(a, b, order=3, ground_norm=1.5),
+    bottleneck_distance,
+    sliced_wasserstein_distance,
+]
+
+
+def one_sample(bars, dtype=torch.float64):
+    return Diagrams.from_padded(torch.tensor(bars, dtype=dtype).reshape(1, -1, 2))
+
+
+@given(small_diagrams, small_diagrams)
+@settings(max_examples=300)
+def test_bottleneck_is_exact_among_ties(first, second):
+    distance = bottleneck_distance(one_sample(first), one_sample(second))
+    assert distance.item() == pytest.approx(bottleneck_by_matchings(first, second), rel=1e-12)
+
+
+def test_the_bottleneck_distance_that_gudhi_gets_wrong():
+    a, b = one_sample([[2, 3], [5, 9], [5, 12], [7, 11]]), one_sample([[6, 11], [3, 6]])
+    assert bottleneck_distance(a, b).item() == pytest.approx(2.0)
+
+
+def test_bars_with_an_infinite_end_go_to_those_with_the_same_one():
+    inf = np.inf
+    cases = [
+        ([(-inf, 1)], [(-inf, 2)], 1.0),
+        ([(-inf, 1), (-inf, 5)], [(-inf, 6), (-inf, 2)], 1.0),
+        ([(1, -inf)], [(4, -inf)], 3.0),
+        ([(-inf, inf)], [(-inf, inf)], 0.0),
+        ([(-inf, 1)], [(1, inf)], inf),
+        ([(-inf, inf)], [(0, inf)], inf),
+        ([(-inf, 1)], [], inf),
+    ]
+    for first, second, expected in cases:
+        a, b = one_sample(first), one_sample(second)
+        assert bottleneck_distance(a, b).item() == pytest.approx(expected)
+        for order, norm in NORMS:
+            n = len(first) if expected else 1
+            assert wasserstein_distance(a, b, order, norm).item() == pytest.approx(
+                expected * n ** (1 / order)
+            )
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@given(small_diagrams, small_diagrams, st.integers(-30, 30))
+@settings(max_examples=30)
+def test_distances_scale_with_the_unit_of_the_data(distance, first, second, exponent):
+    unit = float(np.float32(10.0**exponent))
+    expected = distance(one_sample(first), one_sample(second)) * unit
+    for dtype in (torch.float32, torch.float64):
+        a, b = (one_sample(np.array(bars, dtype=np.float64) * unit, dtype) for bars in (first, second))
+        torch.testing.assert_close(distance(a, b).double(), expected, rtol=1e-5, atol=1e-5 * unit)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_rounded_once(distance, dtype):
+    many, none = one_sample([[0, 1]] * 600, dtype), one_sample([], dtype)
+    expected = distance(many.to(torch.float64), none.to(torch.float64)).to(dtype)
+    torch.testing.assert_close(distance(many, none), expected)
+    a, b = one_sample([[0, 300], [0, 1000]], dtype), one_sample([[0, 900]], dtype)
+    torch.testing.assert_close(distance(a, b), distance(a.to(torch.float64), b.to(torch.float64)).to(dtype))
+
+
+def test_a_distance_out_of_reach_says_so():
+    a = one_sample([[-3e38, 3e38]] * 4, torch.float32)
+    for distance in (wasserstein_distance, sliced_wasserstein_distance):
+        with pytest.raises(InputError, match=r"too large for torch\.float32"):
+            distance(a, one_sample([], torch.float32))
+
+
+@pytest.mark.parametrize("distance", [wasserstein_distance, sliced_wasserstein_distance])
+def test_empty_diagrams_keep_the_graph(distance):
+    births = torch.zeros(1, requires_grad=True)
+    d = Diagrams.from_padded(torch.tensor([[[0.0, torch.inf]]]))
+    value = distance(d._with(births=births), d)
+    value.sum().backward()
+    assert value.item() == 0.0
+    assert births.grad.tolist() == [0.0]

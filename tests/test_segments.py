@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from topodl._segments import contiguous_sum, segment_sum, true_range
+from topodl._segments import contiguous_sum, segment_mean, segment_scale, segment_sum, true_range
 
 
 @given(
@@ -18,6 +20,30 @@ def test_sums_between_offsets_are_those_over_keys(lengths, dtype):
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     expected = segment_sum(values, keys, len(lengths))
     torch.testing.assert_close(contiguous_sum(values, offsets), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_of_half_precision_are_rounded_once(dtype):
+    values = torch.full((1500,), 1.0, dtype=dtype, requires_grad=True)
+    keys, offsets = torch.zeros(1500, dtype=torch.int64), torch.tensor([0, 1500])
+    expected = torch.tensor([1500.0]).to(dtype)
+    for total in (segment_sum(values, keys, 1), contiguous_sum(values, offsets)):
+        assert torch.equal(total, expected)
+        (gradient,) = torch.autograd.grad(total.sum(), values)
+        assert torch.equal(gradient, torch.ones_like(values))
+    assert segment_mean(values, keys, 1).item() == 1.0
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=6))
+def test_the_scale_of_a_segment_is_a_power_of_two_of_its_order(numbers):
+    values = torch.tensor(numbers, dtype=torch.float32)
+    scale = float(segment_scale(values, torch.zeros(len(values), dtype=torch.int64), 1))
+    size = float(values.double().abs().max())
+    assert math.log2(scale).is_integer()
+    if size == 0:
+        assert scale == 1.0
+    elif size > 1e-37:  # smaller ones are denormal
+        assert 0.5 <= size / scale <= 4.0
 
 
 @pytest.mark.parametrize("lengths", [[2, 0, 3], [0, 0], [1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from topodl._checks import check_tensor, fail
 
-__all__ = ["check_form", "check_values", "sample_indices"]
+__all__ = ["check_form", "check_values", "reject_overflow", "sample_indices"]
 
 _INDEX = "Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
 
@@ -63,6 +64,19 @@ def _reject_nan(tensors: Mapping[str, Any]) -> None:
             first = int(is_nan.nonzero()[0, 0])
             came = f"is NaN (sample {int(tensors['samples'][first])})"
             raise fail("Diagrams", f"{name}[{first}]", came, "numbers")
+
+
+def reject_overflow(function: str, d: Any, features: torch.Tensor) -> None:
+    """Raise if `features` (B, …) are not finite, and say how large the values of the bars are."""
+    if torch.compiler.is_compiling() or math.isfinite(float(features.detach().sum())):
+        return
+    wrong = (~torch.isfinite(features.detach())).reshape(len(features), -1).any(1).nonzero()
+    ends = torch.cat([d.births, d.deaths]).detach()
+    if len(wrong) == 0 or len(ends) == 0:  # the sum of large values may be infinite, too
+        return
+    largest = float(ends.masked_fill(torch.isinf(ends), 0.0).abs().amax())
+    came = f"has values up to {largest:g}, from which follow some too large for {d.dtype}"
+    raise fail(function, "d", came, "a smaller unit, or float64")
 
 
 def sample_indices(index: Any, n_samples: int, device: torch.device) -> torch.Tensor:

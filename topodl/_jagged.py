@@ -14,6 +14,7 @@ import torch
 from topodl._checks import fail
 from topodl._diagram_checks import check_form, check_values, sample_indices
 from topodl._host import on_host
+from topodl._precision import HALF_TYPES
 from topodl._segments import offsets_of, take_segments, true_positions, true_range
 from topodl.errors import InputError
 
@@ -282,6 +283,10 @@ class JaggedBars:
                 value = value.to(device=device, dtype=wanted or value.dtype, non_blocking=non_blocking)
             moved[name] = value
         return self._with(**moved)
+
+    def at_least_single(self) -> Self:
+        """Return the diagrams with births and deaths in float32 if they have a half type, else themselves."""
+        return self.to(torch.float32) if self.dtype in HALF_TYPES else self
 
     def cpu(self) -> Self:
         """Return the diagrams on the CPU."""

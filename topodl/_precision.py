@@ -1,4 +1,4 @@
-"""Half precision: what is ordered, summed up or handed to NumPy is float32 instead."""
+"""Half precision: what is ordered, summed up or handed to NumPy is float32 instead. Units of any size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["HALF_TYPES", "at_least_single", "full_precision", "to_numpy"]
+__all__ = ["HALF_TYPES", "at_least_single", "full_precision", "in_double", "to_numpy", "unit_of"]
 
 HALF_TYPES = (torch.float16, torch.bfloat16)
 
@@ -16,6 +16,20 @@ HALF_TYPES = (torch.float16, torch.bfloat16)
 def at_least_single(x: torch.Tensor) -> torch.Tensor:
     """Return `x` as float32 if it has a half type, else as it is; gradients pass."""
     return x.float() if x.dtype in HALF_TYPES else x
+
+
+def unit_of(size: torch.Tensor) -> torch.Tensor:
+    """Return the power of two in the order of each `size`, of at least 0; 1 where it is 0 or infinite."""
+    exponents = torch.frexp(size.detach()).exponent
+    limit = 126 if size.dtype == torch.float32 else 1022
+    exponents = exponents.clamp(-limit, limit)
+    ordinary = (size > 0) & torch.isfinite(size)
+    return torch.where(ordinary, torch.ldexp(torch.ones_like(size), exponents), torch.ones_like(size))
+
+
+def in_double(x: torch.Tensor) -> torch.Tensor:
+    """Return `x` as float64, or as it is on a device that has no such type; gradients pass."""
+    return x if x.device.type == "mps" else x.double()
 
 
 def full_precision(x: torch.Tensor) -> contextlib.AbstractContextManager[Any]:

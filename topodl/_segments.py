@@ -1,4 +1,7 @@
-"""Operations on segments: runs of equal, sorted keys in a flat tensor, with no loop over the segments."""
+"""Operations on segments: runs of equal, sorted keys in a flat tensor, with no loop over the segments.
+
+Sums of half precision run in float32 and are rounded once: beyond 256, bfloat16 cannot even count.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 import torch
 
 from topodl._host import is_traced, on_host
+from topodl._precision import HALF_TYPES, at_least_single, unit_of
 
 __all__ = [
     "contiguous_sum",
@@ -16,6 +20,7 @@ __all__ = [
     "segment_amax",
     "segment_amin",
     "segment_mean",
+    "segment_scale",
     "segment_sum",
     "take_segments",
     "true_positions",
@@ -63,13 +68,15 @@ def true_range(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> slice | torch.Tenso
 
 def segment_sum(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
     """Return the sums of `values` (P, …) over each of `n` segments; 0 where a segment is empty."""
-    return values.new_zeros((n, *values.shape[1:])).index_add(0, keys, values)
+    terms = at_least_single(values)
+    return terms.new_zeros((n, *terms.shape[1:])).index_add(0, keys, terms).to(values.dtype)
 
 
 def segment_mean(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
     """Return the means of `values` (P, …) over each of `n` segments; 0 where a segment is empty."""
-    counts = torch.bincount(keys, minlength=n).clamp(min=1).to(values.dtype)
-    return segment_sum(values, keys, n) / counts.view(-1, *[1] * (values.ndim - 1))
+    terms = at_least_single(values)
+    counts = torch.bincount(keys, minlength=n).clamp(min=1).to(terms.dtype)
+    return (segment_sum(terms, keys, n) / counts.view(-1, *[1] * (terms.ndim - 1))).to(values.dtype)
 
 
 def segment_amax(values: torch.Tensor, keys: torch.Tensor, n: int, empty: float = 0.0) -> torch.Tensor:
@@ -82,6 +89,15 @@ def segment_amin(values: torch.Tensor, keys: torch.Tensor, n: int, empty: float 
     return _reduce(values, keys, n, "amin", empty)
 
 
+def segment_scale(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
+    """Return a power of two for each of `n` segments, (n, …), of the order of its largest |value|.
+
+    What is squared or divided in this unit neither vanishes nor overflows, whatever unit the data have, and a
+    power of two rounds nothing. It is 1 where a segment is empty, all zero or infinite.
+    """
+    return unit_of(segment_amax(values.detach().abs(), keys, n))
+
+
 def _reduce(values: torch.Tensor, keys: torch.Tensor, n: int, how: str, empty: float) -> torch.Tensor:
     index = keys.view(-1, *[1] * (values.ndim - 1)).expand_as(values)
     start = values.new_full((n, *values.shape[1:]), empty)
@@ -90,6 +106,8 @@ def _reduce(values: torch.Tensor, keys: torch.Tensor, n: int, how: str, empty: f
 
 def contiguous_sum(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     """Return the sums of `values` (P,) between `offsets` (n + 1,): `segment_sum`, but much faster."""
+    if values.dtype in HALF_TYPES:
+        return contiguous_sum(values.float(), offsets).to(values.dtype)
     if is_traced(values):
         keys = torch.repeat_interleave(offsets.diff(), output_size=len(values))
         return segment_sum(values, keys, len(offsets) - 1)
@@ -106,7 +124,8 @@ def _sums_between(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     present = starts[1:] > starts[:-1]  # `reduceat` knows no empty segment
     sums = np.zeros(len(present), table.dtype)
     if len(table):
-        sums[present] = np.add.reduceat(table, starts[:-1][present])
+        with np.errstate(over="ignore"):  # it is infinite then, as PyTorch's sums are
+            sums[present] = np.add.reduceat(table, starts[:-1][present])
     return torch.from_numpy(sums)
 
 

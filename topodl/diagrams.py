@@ -150,11 +150,10 @@ class Diagrams(JaggedBars):
             check_number("Diagrams.total_persistence", "order", order, low=0.0)
         elif essential == "drop" and (totals := self._known_totals()) is not None:
             return totals
-        bars = self.with_essential(essential)
+        bars = self.with_essential(essential).at_least_single()
         lengths = bars.persistence() if order == 1 else power(bars.persistence(), order)
-        return segment_sum(lengths, bars.segments, bars.n_segments).view(
-            self.n_samples, len(self.homology_dims)
-        )
+        totals = segment_sum(lengths, bars.segments, bars.n_segments)
+        return totals.view(self.n_samples, len(self.homology_dims)).to(self.dtype)
 
     def _with_totals(self, totals: torch.Tensor) -> Diagrams:
         """Take the total persistence of the finite bars as known, as long as no tensor changes."""

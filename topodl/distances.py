@@ -6,7 +6,6 @@ Exact matchings by SciPy's assignment solver on the bars alone, without copies o
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 
 from topodl._checks import as_dims, check_choice, check_number, fail
+from topodl._diagram_checks import reject_overflow
 from topodl._power import power
-from topodl._precision import HALF_TYPES, full_precision, to_numpy
-from topodl._segments import offsets_of, segment_sum
+from topodl._precision import HALF_TYPES, full_precision, to_numpy, unit_of
+from topodl._segments import offsets_of, segment_scale, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.shared.pool import map_batch
 
@@ -39,7 +39,7 @@ def wasserstein_distance(
 
     W^order is the least Σ ‖x − γ(x)‖^order over the matchings γ of finite bars to each other and to the
     diagonal, where ‖·‖ is the ground norm; a bar of length l is l / 2 from the diagonal in the norm ∞, l / √2
-    in the norm 2. Essential bars are matched to essential bars, in the order of their births.
+    in the norm 2. Bars with an infinite end go to those with the same one, in the order of the other.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def wasserstein_distance(
     Raises
     ------
     InputError
-        If the batches differ in their number of samples or in their dimensions, or an exponent is below 1.
+        If the batches differ in their number of samples or in their dimensions, an exponent is below 1, or a
+        distance is too large for its dtype.
 
     References
     ----------
@@ -83,12 +84,15 @@ def wasserstein_distance(
     check_number(name, "order", order, low=1.0)
     if ground_norm != math.inf:
         check_number(name, "ground_norm", ground_norm, low=1.0)
-    d1, d2 = _selected(name, d1, d2, dims)
+    d1, d2, dtype = _selected(name, d1, d2, dims)
     left, right, unequal = _matching(d1, d2, float(order), float(ground_norm))
-    powers = _costs(d1, d2, left, right, float(order), float(ground_norm))
+    moves = _moves(d1, d2, left, right)
     segments = torch.where(left >= 0, _at(d1.segments, left), _at(d2.segments, right))
-    total = segment_sum(powers, segments, d1.n_segments)
-    return power(total, 1 / order).masked_fill(unequal, math.inf).view_as(d1.counts)
+    unit = segment_scale(moves.amax(1), segments, d1.n_segments)
+    powers = _lengths(moves / unit[segments, None], float(ground_norm), float(order))
+    total = power(segment_sum(powers, segments, d1.n_segments), 1 / order) * unit
+    reject_overflow(name, d1, total)
+    return total.masked_fill(unequal, math.inf).view_as(d1.counts).to(dtype)
 
 
 def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.Tensor:
@@ -127,16 +131,9 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
     >>> bottleneck_distance(a, b)
     tensor([[1.]])
     """
-    import gudhi
-
-    d1, d2 = _selected("bottleneck_distance", d1, d2, dims)
-
-    def distance(pair: tuple[Array, Array]) -> float:
-        value = gudhi.bottleneck_distance(*(np.sort(bars.astype(np.float64), axis=1) for bars in pair))
-        return value if value > sys.float_info.min else 0.0  # what GUDHI returns for 0
-
-    values = map_batch(distance, list(zip(_bars(d1), _bars(d2), strict=True)))
-    return torch.tensor(values, dtype=d1.dtype, device=d1.device).view_as(d1.counts)
+    d1, d2, dtype = _selected("bottleneck_distance", d1, d2, dims)
+    values = map_batch(lambda pair: _bottleneck(*pair), list(zip(_bars(d1), _bars(d2), strict=True)))
+    return torch.tensor(values, dtype=dtype, device=d1.device).view_as(d1.counts)
 
 
 def sliced_wasserstein_distance(
@@ -182,7 +179,8 @@ def sliced_wasserstein_distance(
     """
     name = "sliced_wasserstein_distance"
     check_number(name, "n_directions", n_directions, low=1, integer=True)
-    d1, d2 = (d.finite() for d in _selected(name, d1, d2, dims))
+    d1, d2, dtype = _selected(name, d1, d2, dims)
+    d1, d2 = d1.finite(), d2.finite()
     # Both sides have as many bars in each segment: their own, and the other's on the diagonal.
     points1, points2 = (torch.stack([d.births, d.deaths], 1) for d in (d1, d2))
     flat1, flat2 = (p.mean(1, keepdim=True).expand_as(p) for p in (points1, points2))
@@ -196,10 +194,12 @@ def sliced_wasserstein_distance(
     gaps = [
         (which, _sorted_gap(lines1, lines2, order[at], real)) for which, at, real in _padded_groups(offsets)
     ]
-    total = d1.births.new_zeros(d1.n_segments)
+    nothing = sum(ends[:0].sum() for d in (d1, d2) for ends in (d.births, d.deaths))  # 0, and their graph
+    total = d1.births.new_zeros(d1.n_segments) + nothing
     for which, gap in gaps:
         total = total.index_copy(0, which, gap)
-    return total.view_as(d1.counts)
+    reject_overflow(name, d1, total)
+    return total.view_as(d1.counts).to(dtype)
 
 
 def _padded_groups(offsets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -235,7 +235,8 @@ def _argsort(values: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.argsort(values.numpy(), axis=-1))
 
 
-def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagrams, Diagrams]:
+def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagrams, Diagrams, torch.dtype]:
+    """Return the diagrams of `dims`, of at least single precision, and the dtype of their distances."""
     for argument, d in (("d1", d1), ("d2", d2)):
         if not isinstance(d, Diagrams):
             raise TypeError(f"{name}: {argument} is a {type(d).__name__}; expected Diagrams")
@@ -243,12 +244,13 @@ def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagram
         raise fail(name, "d2", f"has {len(d2)} samples", f"{len(d1)}, as d1")
     if d1.homology_dims != d2.homology_dims:
         raise fail(name, "d2", f"has dimensions {d2.homology_dims}", f"{d1.homology_dims}, as d1")
+    dtype, d1, d2 = d1.dtype, d1.at_least_single(), d2.at_least_single()
     if dims is None:
-        return d1, d2
+        return d1, d2, dtype
     wanted = tuple(sorted(set(as_dims(dims))))
     for k in wanted:
         check_choice(name, "dims", k, d1.homology_dims)
-    return _with_dims(d1, wanted), _with_dims(d2, wanted)
+    return _with_dims(d1, wanted), _with_dims(d2, wanted), dtype
 
 
 def _with_dims(d: Diagrams, dims: tuple[int, ...]) -> Diagrams:
@@ -285,13 +287,10 @@ def _match(a: Array, b: Array, order: float, norm: float) -> tuple[Array, Array,
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    never_a, never_b = (np.flatnonzero(np.isinf(bars[:, 1])) for bars in (a, b))
+    infinite_a, infinite_b, unequal = _match_infinite(a, b)
     finite_a, finite_b = (np.flatnonzero(np.isfinite(bars).all(1)) for bars in (a, b))
-    unequal = any((a[:, 1] == end).sum() != (b[:, 1] == end).sum() for end in (np.inf, -np.inf))
-    if unequal:
-        never_a = never_b = never_a[:0]
-    pairs = [(never_a[np.lexsort(a[never_a].T)], never_b[np.lexsort(b[never_b].T)])]
-    x, y = a[finite_a].astype(np.float64), b[finite_b].astype(np.float64)
+    pairs = [(infinite_a, infinite_b)]
+    x, y = _in_one_unit(a[finite_a], b[finite_b])[:2]
     to_diagonal = 2.0 ** (1 / norm - 1) if norm != math.inf else 0.5
     alone_x, alone_y = ((np.abs(z[:, 1] - z[:, 0]) * to_diagonal) ** order for z in (x, y))
     metric: dict[str, Any] = _METRICS.get(norm) or {"metric": "minkowski", "p": norm}
@@ -307,24 +306,59 @@ def _match(a: Array, b: Array, order: float, norm: float) -> tuple[Array, Array,
     return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs]), unequal
 
 
+def _match_infinite(a: Array, b: Array) -> tuple[Array, Array, bool]:
+    """Match the bars with an infinite end to those with the same one, in the order of their other ends.
+
+    Where the numbers of any kind differ, nothing is matched, and the third value is true.
+    """
+    kinds = [np.where(np.isinf(bars), bars, 0.0) for bars in (a, b)]
+    orders = [np.lexsort((*bars.T, *kind.T)) for bars, kind in zip((a, b), kinds, strict=True)]
+    left, right = (order[kind[order].any(1)] for order, kind in zip(orders, kinds, strict=True))
+    if len(left) != len(right) or (kinds[0][left] != kinds[1][right]).any():
+        return left[:0], right[:0], True
+    return left, right, False
+
+
+def _in_one_unit(x: Array, y: Array) -> tuple[Array, Array, float]:
+    """Return finite bars (n, 2) and (m, 2) in float64, divided by a power of two of their size, and that."""
+    size = max((float(np.abs(z).max()) for z in (x, y) if len(z)), default=0.0)
+    unit = float(unit_of(torch.tensor(size, dtype=torch.float64, device="cpu")))
+    return x.astype(np.float64) / unit, y.astype(np.float64) / unit, unit
+
+
+def _bottleneck(a: Array, b: Array) -> float:
+    """Return the distance between the bars (n, 2) and (m, 2) of two diagrams."""
+    from gudhi.hera import bottleneck_distance as exact_distance
+
+    left, right, unequal = _match_infinite(a, b)
+    if unequal:
+        return math.inf
+    same = a[left] == b[right]  # inf − inf is NaN
+    moves = np.abs(np.where(same, 0.0, a[left]) - np.where(same, 0.0, b[right]))
+    x, y, unit = _in_one_unit(*(np.sort(bars[np.isfinite(bars).all(1)], axis=1) for bars in (a, b)))
+    return max(float(moves.max(initial=0.0)), exact_distance(x, y, 0.0) * unit)
+
+
 def _at(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Return values[index], and 0 where the index is −1."""
     return torch.cat([values, values.new_zeros(1)])[index]
 
 
-def _costs(
-    d1: Diagrams, d2: Diagrams, left: torch.Tensor, right: torch.Tensor, order: float, norm: float
-) -> torch.Tensor:
-    """Return the length of each move, to the power `order`."""
+def _moves(d1: Diagrams, d2: Diagrams, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return how far births and deaths move, (M, 2): an infinite end does not."""
     # A bar's partner on the diagonal is its own middle.
     births1, deaths1, births2, deaths2 = (
         _at(values.masked_fill(torch.isinf(values), 0.0), index)
         for values, index in ((d1.births, left), (d1.deaths, left), (d2.births, right), (d2.deaths, right))
     )
-    middle1, middle2 = (births1 + deaths1) / 2, (births2 + deaths2) / 2
+    middle1, middle2 = births1 / 2 + deaths1 / 2, births2 / 2 + deaths2 / 2
     births1, deaths1 = (torch.where(left >= 0, v, middle2) for v in (births1, deaths1))
     births2, deaths2 = (torch.where(right >= 0, v, middle1) for v in (births2, deaths2))
-    moves = torch.stack([births1 - births2, deaths1 - deaths2], 1).abs()
+    return torch.stack([births1 - births2, deaths1 - deaths2], 1).abs()
+
+
+def _lengths(moves: torch.Tensor, norm: float, order: float) -> torch.Tensor:
+    """Return the norm of each move (M, 2), to the power `order`."""
     if norm == math.inf:
         return moves.amax(1).pow(order)
     if norm == 1.0:

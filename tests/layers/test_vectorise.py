@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from persim import PersistenceImager
+from sklearn.base import clone
 
 from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
@@ -269,3 +271,99 @@ def test_entropy_has_a_second_derivative():
     lengths = torch.linspace(0.2, 0.9, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(entropy, lengths)
     assert torch.autograd.gradgradcheck(entropy, lengths)
+
+
+FREE_OF_UNITS = [
+    (PersistenceLandscape(2, 9), 1),
+    (PersistenceLandscape(2, 9, essential="clamp"), 1),
+    (Silhouette(9), 1),
+    (Silhouette(9, power=2.0), 1),
+    (Silhouette(9, power=0.0), 1),
+    (BettiCurve(9), 0),
+    (PersistenceEntropy(), 0),
+    (PersistenceEntropy(normalize=True), 0),
+    (PersistenceEntropy("vector", resolution=9), 0),
+    (PersistenceEntropy("vector", True, resolution=9), 0),
+    (PersistenceImage(4), -1),
+    (PersistenceImage(4, power=2.0), 0),
+    (PersistenceImage(4, pixels="integral"), 1),
+    (EulerCurve(9), 0),
+]
+
+
+@pytest.mark.parametrize(("layer", "degree"), FREE_OF_UNITS, ids=lambda x: repr(x).replace("\n", ""))
+@given(diagrams(), st.integers(-98, 98), st.sampled_from([torch.float32, torch.float64]))
+@settings(max_examples=30, deadline=None)
+def test_features_scale_with_the_unit_of_the_data(layer, degree, d, exponent, dtype):
+    d, unit = d.to(dtype), 2.0**exponent
+    moved = d._with(births=d.births * unit, deaths=d.deaths * unit)
+    expected = clone(layer).fit_transform(d)
+    features = clone(layer).fit_transform(moved) if d.n_bars else expected
+    assert np.isfinite(features).all()
+    np.testing.assert_allclose(
+        features.astype(np.float64) / unit**degree,
+        expected,
+        rtol=1e-4,
+        atol=1e-5 * (1 + np.abs(expected).max(initial=0)),
+    )
+
+
+@given(diagrams(), st.integers(-98, 98))
+@settings(max_examples=30, deadline=None)
+def test_statistics_scale_with_the_unit_of_the_data(d, exponent):
+    d, unit = d.to(torch.float32), 2.0**exponent
+    moved = d._with(births=d.births * unit, deaths=d.deaths * unit)
+    layer = PersistenceStatistics().fit(d)
+    expected, features = layer.transform(d), layer.transform(moved).astype(np.float64)
+    names = layer.get_feature_names_out()
+    counted = np.array([name.endswith(("count", "entropy")) for name in names])
+    np.testing.assert_allclose(features / np.where(counted, 1.0, unit), expected, rtol=1e-4, atol=1e-5)
+
+
+HALVES = [layer for layer, _ in FREE_OF_UNITS] + [PersistenceStatistics(), PersLay(n_features=4)]
+
+
+@pytest.mark.parametrize("layer", HALVES, ids=lambda x: repr(x).replace("\n", ""))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_up_in_float32(layer, dtype):
+    d = make_diagrams(0, [[700, 900], [3, 0]], essential=0.0, dtype=torch.float32).to(dtype)
+    layer = clone(layer).fit(d.to(torch.float32))
+    expected, found = (
+        layer(d.to(torch.float32)).detach(),
+        (layer.to(dtype) if isinstance(layer, PersLay) else layer)(d).detach(),
+    )
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
+
+
+def test_total_persistence_of_half_precision_counts_on():
+    for dtype in (torch.float16, torch.bfloat16):
+        d = Diagrams.from_padded(torch.tensor([[[0.0, 1.0]] * 300]).to(dtype))
+        assert d.total_persistence().item() == 300
+        assert d.total_persistence(order=0).item() == 300
+        assert d.total_persistence().dtype == dtype
+
+
+@pytest.mark.parametrize("given_range", [None, (0.0, 0.0)])
+def test_an_integral_over_a_range_without_width_is_the_mass(given_range):
+    d = Diagrams.from_padded(torch.tensor([[[0.0, 1.0], [0.0, 3.0]], [[0.0, 2.0], [0.0, 2.5]]]))
+    layer = PersistenceImage(6, given_range, pixels="integral", power=0.0)
+    images = layer.fit_transform(d).reshape(2, 6, 6)
+    assert (images.sum(axis=(1, 2)) > 0.9).all()
+    np.testing.assert_allclose(images.sum(1), images.sum(1)[:, ::-1], rtol=1e-5)
+    saturated = Diagrams.from_padded(torch.tensor([[[0.0, 1.0]] * 3]))
+    np.testing.assert_allclose(layer.fit_transform(saturated).sum(), 3.0, rtol=0.01)
+
+
+def test_a_vector_of_entropy_is_zero_where_no_bar_lives():
+    d = Diagrams.from_padded(torch.tensor([[[0.0, 0.1], [0.05, 0.3], [0.2, 0.7]]]))
+    layer = PersistenceEntropy("vector", True, 5, value_range=(2.0, 3.0))
+    assert layer(d).tolist() == [[[0.0] * 5]]
+
+
+def test_a_feature_out_of_reach_says_which_values_are():
+    d = Diagrams.from_padded(torch.tensor([[[-1.5e38, 1.5e38], [0.0, 1e38], [-1.5e38, 1.5e38]]]))
+    with pytest.raises(InputError, match=r"d has values up to 1\.5e\+38, .* too large"):
+        PersistenceStatistics()(d)
+    with pytest.raises(InputError, match=r"bandwidth is .*, whose power 2 is beyond torch\.float32"):
+        PersistenceImage(4, (0, 1e30), (0, 1e30), power=4.0)(d)

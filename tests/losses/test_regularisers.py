@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import topodl
+from topodl import Diagrams
 from topodl.errors import InputError
 from topodl.hooks import attach
 from topodl.losses import BettiTargetLoss, DiagramTargetLoss, FeatureCountLoss, TotalPersistenceLoss
@@ -105,3 +106,17 @@ def test_unusable_input_is_named():
         DiagramTargetLoss([])
     with pytest.raises(InputError, match=r"betti\[0\] is -1"):
         BettiTargetLoss({0: -1})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_up_in_float32(dtype):
+    x = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    target = Diagrams.from_padded(torch.zeros(1, 0, 2))
+    for loss in (
+        TotalPersistenceLoss(dims=0),
+        TotalPersistenceLoss(dims=0, power=0.0),
+        FeatureCountLoss(0.1, dims=0),
+        BettiTargetLoss({0: 3, 1: 2}),
+        DiagramTargetLoss(target),
+    ):
+        torch.testing.assert_close(loss(x), loss(x.float()))

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._diagram_checks import reject_overflow
 from topodl._power import power
-from topodl._precision import HALF_TYPES
+from topodl._precision import in_double
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
 
@@ -59,16 +60,32 @@ def given_ranges(name: str, argument: str, value: Any, n_dims: int) -> np.ndarra
 
 
 def alive(d: Diagrams, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return (B, len(grid)) sums of `weights` (P,) over the bars that are alive at each grid value."""
+    """Return (B, len(grid)) sums of `weights` (P,) over the bars that are alive at each grid value.
+
+    Integers are counted. Other sums run in float64 and are 0 where no bar is alive, not what rounding leaves.
+    """
+    life = _life(d, grid)
+    if not weights.is_floating_point():
+        return _running_sum(d, grid, life, weights)
+    nobody = _running_sum(d, grid, life, torch.ones_like(d.samples)) == 0
+    return _running_sum(d, grid, life, in_double(weights)).masked_fill(nobody, 0.0).to(weights.dtype)
+
+
+def _life(d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
+    """Return (2, P) the places on the grid from which each bar is alive, and from which it is no more."""
     falling = (d.births > d.deaths).detach()
     start, stop = (first_at_least(grid, ends) for ends in oriented(d))
     if bool(falling.any()):  # a superlevel class is alive at its birth, and no more at its death
         after = [torch.searchsorted(grid, e.detach().contiguous(), right=True) for e in oriented(d)]
         start, stop = torch.where(falling, after[0], start), torch.where(falling, after[1], stop)
+    return torch.stack([start, stop])
+
+
+def _running_sum(d: Diagrams, grid: torch.Tensor, life: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     n = len(grid) + 1
+    start, stop = life + d.samples * n
     changes = weights.new_zeros(d.n_samples * n)
-    changes = changes.index_add(0, d.samples * n + start, weights)
-    changes = changes.index_add(0, d.samples * n + stop, -weights)
+    changes = changes.index_add(0, start, weights).index_add(0, stop, -weights)
     return changes.view(d.n_samples, n)[:, :-1].cumsum(1)
 
 
@@ -148,17 +165,19 @@ class CurveLayer(DiagramLayer):
         NotFittedError
             If a range was neither given nor learnt.
         InputError
-            If a setting is unusable, or the diagrams lack a dimension.
+            If a setting is unusable, the diagrams lack a dimension, or a feature is too large for its dtype.
         """
         self._check_settings()
+        name = type(self).__name__
         if not isinstance(d, Diagrams):
-            raise TypeError(f"{type(self).__name__}: d is a {type(d).__name__}; expected Diagrams")
+            raise TypeError(f"{name}: d is a {type(d).__name__}; expected Diagrams")
         dims, dtype = self._dims(d), d.dtype
-        kept = d.with_essential(self.essential)
-        kept = kept.to(torch.float32) if dtype in HALF_TYPES else kept
+        kept = d.with_essential(self.essential).at_least_single()
         grids = self._grids(kept, dims) if self._uses_grid else [None] * len(dims)
         curves = [self._curve(kept.dim(k), grid) for k, grid in zip(dims, grids, strict=True)]
-        return torch.stack(curves, 1).to(dtype)
+        features = torch.stack(curves, 1)
+        reject_overflow(name, d, features)
+        return features.to(dtype)
 
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
         """Return the features (B, …) of the bars of one dimension."""

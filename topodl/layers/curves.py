@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number
-from topodl._segments import segment_sum
+from topodl._power import power
+from topodl._precision import in_double
+from topodl._segments import segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
-from topodl.layers._grids import CurveLayer, alive, first_at_least, oriented, power_weights
+from topodl.layers._grids import CurveLayer, alive, first_at_least, oriented
 
 __all__ = ["BettiCurve", "PersistenceLandscape", "Silhouette"]
 
@@ -82,7 +84,7 @@ class BettiCurve(CurveLayer):
 
     def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
         if self.width is None:
-            return alive(d, grid, torch.ones_like(d.births))
+            return alive(d, grid, torch.ones_like(d.samples)).to(d.dtype)
         check_number("BettiCurve", "width", self.width, low=torch.finfo(d.dtype).tiny)
         low, high = oriented(d)
         rising = torch.sigmoid((grid - low[:, None]) / self.width)
@@ -238,10 +240,12 @@ class Silhouette(CurveLayer):
     def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
         check_number("Silhouette", "power", self.power, low=0.0)
         check_number("Silhouette", "scale", self.scale)
-        weights = power_weights(d, self.power)
-        total = segment_sum(weights, d.samples, d.n_samples)[:, None]
-        sums = _sum_of_tents(*oriented(d), weights, d.samples, d.n_samples, grid)
-        return self.scale * sums / torch.where(total > 0, total, 1.0)
+        lengths = d.persistence()
+        unit = segment_scale(lengths, d.samples, d.n_samples)
+        weights = power(lengths / unit[d.samples], self.power) if self.power else torch.ones_like(lengths)
+        total = segment_sum(weights, d.samples, d.n_samples)
+        shares = weights / torch.where(total > 0, total, 1.0)[d.samples]
+        return self.scale * _sum_of_tents(*oriented(d), shares, d.samples, d.n_samples, grid)
 
 
 def _sum_of_tents(
@@ -257,8 +261,7 @@ def _sum_of_tents(
     Every term is linear in t from its kink on, so two running sums over the grid hold them all. They run in
     float64, as a tent has to vanish behind its end.
     """
-    exact = torch.float32 if grid.device.type == "mps" else torch.float64
-    low, high, weights, ticks = low.to(exact), high.to(exact), weights.to(exact), grid.to(exact)
+    low, high, weights, ticks = in_double(low), in_double(high), in_double(weights), in_double(grid)
     n = len(grid) + 1
     slopes = ticks.new_zeros(n_samples * n)
     moments = ticks.new_zeros(n_samples * n)

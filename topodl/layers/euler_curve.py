@@ -161,15 +161,16 @@ class EulerCurve(FeatureLayer):
         return soft_transform(heights.reshape(-1, 1), [cells], grid, 1 / float(self.width or 1.0), n)[:, 0]
 
     def _of_diagrams(self, d: Diagrams) -> torch.Tensor:
-        signs = (1 - 2 * (d.dims % 2)).to(d.dtype)
+        dtype, d = d.dtype, d.at_least_single()
+        signs = 1 - 2 * (d.dims % 2)
         grid = self._grid(d.births)
         if self.width is None:
-            return alive(d, grid, signs)
+            return alive(d, grid, signs).to(dtype)
         low, high = oriented(d)
         bars = torch.sigmoid((grid - low[:, None]) / self.width) - torch.sigmoid(
             (grid - high[:, None]) / self.width
         )
-        return segment_sum(signs[:, None] * bars, d.samples, d.n_samples)
+        return segment_sum(signs[:, None] * bars, d.samples, d.n_samples).to(dtype)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         if isinstance(X, Diagrams) or (isinstance(X, list) and X and isinstance(X[0], Diagrams)):

@@ -5,6 +5,7 @@ Adams et al., JMLR 2017. Cost: bars · (columns + rows) exponentials and one bat
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -39,13 +40,15 @@ class PersistenceImage(CurveLayer):
     birth_range, persistence_range : (low, high), optional
         Range of each axis, or one pair for each homology dimension. None: `fit` takes the range of the data.
     bandwidth : float, optional
-        Standard deviation of the Gaussians. None: a twentieth of the longer axis.
+        Standard deviation of the Gaussians. None: a twentieth of the longer axis, or of the largest end if no
+        axis has a width.
     power : float
         Exponent of the weights persistence^power; 0 weighs all bars alike.
     pixels : {"value", "integral"}
         "value" samples the density at `resolution` points, the ends of the range among them, as GUDHI does.
         "integral" integrates it over `resolution` cells that divide the range, as persim does (its images are
-        transposed).
+        transposed); a range without width, as that of births in dimension 0 of Rips, is widened by three
+        bandwidths each way.
     dims : int or sequence of int, optional
         Homology dimensions to look at. None: all of the diagrams.
     essential : {"drop", "clamp"}
@@ -153,27 +156,48 @@ class PersistenceImage(CurveLayer):
 
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
         widths = [high - low for low, high in grid]
-        sigma = self.bandwidth or max(widths) / 20 or 1.0
+        size = max(widths) or max(map(abs, itertools.chain(*grid)))
+        sigma = self.bandwidth or size / 20 or 1.0
+        if self.pixels == "integral":
+            grid = [_with_width(low, high, sigma) for low, high in grid]
         profile = _values if self.pixels == "value" else _integrals
+        # In units of sigma neither squares nor powers vanish or overflow, whatever unit the data have.
+        d = d._with(births=d.births / sigma, deaths=d.deaths / sigma)
         blocks, (births, lengths, weights) = _in_blocks(
             d, d.births, d.persistence(), power_weights(d, self.power)
         )
-        (low, high), (bottom, top) = grid
+        (low, high), (bottom, top) = ([end / sigma for end in axis] for axis in grid)
         n_columns, n_rows = self._sizes()
-        columns = profile(births, low, high, n_columns, sigma)
-        rows = profile(lengths, bottom, top, n_rows, sigma) * weights[..., None]
+        columns = profile(births, low, high, n_columns)
+        rows = profile(lengths, bottom, top, n_rows) * weights[..., None]
         with full_precision(rows):
-            return segment_sum(rows.transpose(1, 2) @ columns, blocks, d.n_samples)
+            images = segment_sum(rows.transpose(1, 2) @ columns, blocks, d.n_samples)
+        return images * self._in_their_unit(sigma, d.dtype)
+
+    def _in_their_unit(self, sigma: float, dtype: torch.dtype) -> float:
+        """Return the factor from an image in units of `sigma` to one in the unit of the diagrams."""
+        exponent = self.power - (2.0 if self.pixels == "value" else 0.0)
+        limits = torch.finfo(dtype)
+        magnitude = exponent * math.log(sigma)
+        if not math.log(limits.tiny) < magnitude < math.log(limits.max):
+            came = f"is {sigma:g}, whose power {exponent:g} is beyond {dtype}"
+            raise fail("PersistenceImage", "bandwidth", came, "data in another unit, or float64")
+        return sigma**exponent
 
     def _columns(self) -> list[str]:
         columns, rows = self._sizes()
         return [f"{row}_{column}" for row in range(rows) for column in range(columns)]
 
 
-def _values(centres: torch.Tensor, low: float, high: float, size: int, sigma: float) -> torch.Tensor:
-    """Return (N, L, size) Gaussian densities around `centres` (N, L) at `size` points."""
+def _with_width(low: float, high: float, sigma: float) -> tuple[float, float]:
+    """Return the range, or three sigma each way where it has no width to integrate over."""
+    return (low, high) if low < high else (low - 3 * sigma, high + 3 * sigma)
+
+
+def _values(centres: torch.Tensor, low: float, high: float, size: int) -> torch.Tensor:
+    """Return (N, L, size) standard Gaussian densities around `centres` (N, L) at `size` points."""
     points = torch.linspace(low, high, size, dtype=centres.dtype, device=centres.device)
-    density: torch.Tensor = _Gaussians.apply(centres, points, sigma)  # type: ignore[no-untyped-call]
+    density: torch.Tensor = _Gaussians.apply(centres, points)  # type: ignore[no-untyped-call]
     return density
 
 
@@ -181,26 +205,23 @@ class _Gaussians(torch.autograd.Function):
     """Densities with one temporary instead of six, which take longer to allocate than to fill."""
 
     @staticmethod
-    def forward(ctx: Any, centres: torch.Tensor, points: torch.Tensor, sigma: float) -> torch.Tensor:
+    def forward(ctx: Any, centres: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         density = points - centres[..., None]
-        density.square_().mul_(-0.5 / sigma**2).clamp_(min=_FAR).exp_().mul_(
-            1 / (sigma * math.sqrt(2 * math.pi))
-        )
+        density.square_().mul_(-0.5).clamp_(min=_FAR).exp_().mul_(1 / math.sqrt(2 * math.pi))
         ctx.save_for_backward(centres, points, density)
-        ctx.sigma = sigma
         return density
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
         centres, points, density = ctx.saved_tensors
         flow = grads[0] * density  # Σ flow · (point − centre) without another temporary
-        return (flow @ points - flow.sum(-1) * centres) / ctx.sigma**2, None, None
+        return flow @ points - flow.sum(-1) * centres, None
 
 
-def _integrals(centres: torch.Tensor, low: float, high: float, size: int, sigma: float) -> torch.Tensor:
-    """Return (N, L, size) integrals of Gaussians around `centres` (N, L) over `size` cells."""
+def _integrals(centres: torch.Tensor, low: float, high: float, size: int) -> torch.Tensor:
+    """Return (N, L, size) integrals of standard Gaussians around `centres` (N, L) over `size` cells."""
     edges = torch.linspace(low, high, size + 1, dtype=centres.dtype, device=centres.device)
-    return torch.erf((edges - centres[..., None]) * (1 / (math.sqrt(2) * sigma))).diff(dim=-1) / 2
+    return torch.erf((edges - centres[..., None]) * math.sqrt(0.5)).diff(dim=-1) / 2
 
 
 def _in_blocks(d: Diagrams, *values: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -11,7 +11,8 @@ import torch
 
 from topodl._checks import check_choice
 from topodl._power import power
-from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_sum
+from topodl._precision import in_double
+from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, alive
 
@@ -98,8 +99,7 @@ class PersistenceEntropy(CurveLayer):
         if self.mode == "scalar":
             return _entropy(d, self.normalize)
         d = d.filter(0.0)
-        total = segment_sum(d.persistence(), d.samples, d.n_samples)
-        share = d.persistence() / total.index_select(0, d.samples)
+        share = _shares(d)
         curve = alive(d, grid, -share * share.log())
         if not self.normalize:
             return curve
@@ -173,8 +173,9 @@ class PersistenceStatistics(CurveLayer):
         total = segment_sum(values, d.samples, d.n_samples)
         mean = total / at_least_one
         deviations = values - mean[d.samples]
-        variance = segment_sum(deviations.square(), d.samples, d.n_samples) / at_least_one
-        std = power(variance, 0.5)
+        unit = segment_scale(deviations, d.samples, d.n_samples)
+        squares = (deviations / unit[d.samples]).square()
+        std = power(segment_sum(squares, d.samples, d.n_samples) / at_least_one, 0.5) * unit
         low = segment_amin(values, d.samples, d.n_samples)
         high = segment_amax(values, d.samples, d.n_samples)
         q10, q25, median, q75, q90 = _quantiles(values, d, (0.1, 0.25, 0.5, 0.75, 0.9))
@@ -189,17 +190,22 @@ class PersistenceStatistics(CurveLayer):
 
 
 def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
-    """Return (B,) entropies −Σ p log p with p = length / total: log total − Σ length log length / total."""
-    lengths = d.persistence()
-    total = contiguous_sum(lengths, d.sample_offsets)
-    total = torch.where(total > 0, total, 1.0)
-    logs = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log()
-    entropy = total.log() - contiguous_sum(lengths * logs, d.sample_offsets) / total
+    """Return (B,) entropies −Σ p log p of the shares p."""
+    share = _shares(d)
+    logs = share.clamp(min=torch.finfo(share.dtype).tiny).log()
+    entropy = -contiguous_sum(share * logs, d.sample_offsets)
     entropy = entropy.clamp(min=0.0)  # a single bar has 0, up to rounding
     if not normalize:
         return entropy
-    count = contiguous_sum((lengths.detach() > 0).to(entropy.dtype), d.sample_offsets)
+    count = contiguous_sum((share.detach() > 0).to(entropy.dtype), d.sample_offsets)
     return entropy / torch.where(count > 1, count.clamp(min=2).log(), 1.0)
+
+
+def _shares(d: Diagrams) -> torch.Tensor:
+    """Return (P,) the share of each bar in the total length of its diagram."""
+    lengths = in_double(d.persistence())
+    total = contiguous_sum(lengths, d.sample_offsets)
+    return (lengths / torch.where(total > 0, total, 1.0).index_select(0, d.samples)).to(d.dtype)
 
 
 def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> list[torch.Tensor]:

@@ -43,13 +43,14 @@ class _Regulariser(torch.nn.Module):
         Returns
         -------
         Tensor
+            float64 for float64 input, else float32.
 
         Raises
         ------
         InputError
             If the filtration does not take such a tensor, or its diagrams lack a dimension.
         """
-        diagrams = x if isinstance(x, Diagrams) else self._diagrams(x)
+        diagrams = (x if isinstance(x, Diagrams) else self._diagrams(x)).at_least_single()
         missing = [k for k in self.dims if k not in diagrams.homology_dims]
         if missing:
             expected = f"dimensions of the diagrams, {diagrams.homology_dims}"
