@@ -15,7 +15,7 @@ import torch
 from topodl._checks import as_dims, check_choice, check_number, fail
 from topodl._diagram_checks import reject_overflow
 from topodl._power import power
-from topodl._precision import HALF_TYPES, full_precision, to_numpy, unit_of
+from topodl._precision import HALF_TYPES, full_precision, to_numpy
 from topodl._segments import offsets_of, segment_scale, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.shared.pool import map_batch
@@ -119,7 +119,11 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
 
     References
     ----------
-    M. Kerber, D. Morozov, A. Nigmetov. Geometry helps to compare persistence diagrams. ACM JEA 22, 2017.
+    D. Cohen-Steiner, H. Edelsbrunner, J. Harer. Stability of persistence diagrams. Discrete & Computational
+    Geometry 37, 2007.
+
+    A. Efrat, A. Itai, M. J. Katz. Geometry helps in bottleneck matching and related problems.
+    Algorithmica 31, 2001.
 
     Examples
     --------
@@ -290,7 +294,7 @@ def _match(a: Array, b: Array, order: float, norm: float) -> tuple[Array, Array,
     infinite_a, infinite_b, unequal = _match_infinite(a, b)
     finite_a, finite_b = (np.flatnonzero(np.isfinite(bars).all(1)) for bars in (a, b))
     pairs = [(infinite_a, infinite_b)]
-    x, y = _in_one_unit(a[finite_a], b[finite_b])[:2]
+    x, y = _in_one_unit(a[finite_a].astype(np.float64), b[finite_b].astype(np.float64))
     to_diagonal = 2.0 ** (1 / norm - 1) if norm != math.inf else 0.5
     alone_x, alone_y = ((np.abs(z[:, 1] - z[:, 0]) * to_diagonal) ** order for z in (x, y))
     metric: dict[str, Any] = _METRICS.get(norm) or {"metric": "minkowski", "p": norm}
@@ -311,32 +315,74 @@ def _match_infinite(a: Array, b: Array) -> tuple[Array, Array, bool]:
 
     Where the numbers of any kind differ, nothing is matched, and the third value is true.
     """
-    kinds = [np.where(np.isinf(bars), bars, 0.0) for bars in (a, b)]
-    orders = [np.lexsort((*bars.T, *kind.T)) for bars, kind in zip((a, b), kinds, strict=True)]
-    left, right = (order[kind[order].any(1)] for order, kind in zip(orders, kinds, strict=True))
-    if len(left) != len(right) or (kinds[0][left] != kinds[1][right]).any():
-        return left[:0], right[:0], True
-    return left, right, False
+    which = [np.flatnonzero(np.isinf(bars).any(1)) for bars in (a, b)]
+    if not len(which[0]) and not len(which[1]):
+        return which[0], which[1], False
+    kinds = [np.where(np.isinf(bars), bars, 0.0) for bars in (a[which[0]], b[which[1]])]
+    orders = [np.lexsort((*bars[w].T, *kind.T)) for bars, w, kind in zip((a, b), which, kinds, strict=True)]
+    if len(orders[0]) != len(orders[1]) or (kinds[0][orders[0]] != kinds[1][orders[1]]).any():
+        return which[0][:0], which[1][:0], True
+    return which[0][orders[0]], which[1][orders[1]], False
 
 
-def _in_one_unit(x: Array, y: Array) -> tuple[Array, Array, float]:
-    """Return finite bars (n, 2) and (m, 2) in float64, divided by a power of two of their size, and that."""
+def _in_one_unit(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return finite bars (n, 2) and (m, 2) in float64, divided by a power of two of their size."""
     size = max((float(np.abs(z).max()) for z in (x, y) if len(z)), default=0.0)
-    unit = float(unit_of(torch.tensor(size, dtype=torch.float64, device="cpu")))
-    return x.astype(np.float64) / unit, y.astype(np.float64) / unit, unit
+    unit = math.ldexp(1.0, max(math.frexp(size)[1] - 1, -1000))
+    return x / unit, y / unit
 
 
 def _bottleneck(a: Array, b: Array) -> float:
     """Return the distance between the bars (n, 2) and (m, 2) of two diagrams."""
-    from gudhi.hera import bottleneck_distance as exact_distance
-
+    a, b = a.astype(np.float64), b.astype(np.float64)
     left, right, unequal = _match_infinite(a, b)
     if unequal:
         return math.inf
     same = a[left] == b[right]  # inf − inf is NaN
     moves = np.abs(np.where(same, 0.0, a[left]) - np.where(same, 0.0, b[right]))
-    x, y, unit = _in_one_unit(*(np.sort(bars[np.isfinite(bars).all(1)], axis=1) for bars in (a, b)))
-    return max(float(moves.max(initial=0.0)), exact_distance(x, y, 0.0) * unit)
+    finite = (bars[np.isfinite(bars).all(1)] for bars in (a, b))
+    return max(float(moves.max(initial=0.0)), _finite_bottleneck(*finite))
+
+
+def _finite_bottleneck(x: Array, y: Array) -> float:
+    """Return the least of all moves between bars, and to the diagonal, that suffices for a matching.
+
+    Bars that reach the diagonal may always go there. So it suffices that the others of one side can all be
+    matched, and those of the other side, too: two such matchings join to one (Mendelsohn and Dulmage, 1958).
+    """
+    from scipy.spatial.distance import cdist
+
+    from topodl.kernels.vectors.bottleneck import all_matched
+
+    x, y = (bars[np.argsort(bars[:, 0])] for bars in (x, y))
+    moves = cdist(x, y, "chebyshev")
+    to_diagonal = [np.abs(bars[:, 1] - bars[:, 0]) / 2 for bars in (x, y)]
+    sides = list(zip(to_diagonal, (moves, np.ascontiguousarray(moves.T)), strict=True))
+    births = [(x[:, 0], y[:, 0]), (y[:, 0], x[:, 0])]
+    # No bar can stay closer than its nearest place, and none need go farther than to the diagonal.
+    nearest = [np.minimum(alone, table.min(1, initial=np.inf)) for alone, table in sides]
+    low = max(float(far.max(initial=0.0)) for far in nearest)
+    high = max(float(alone.max(initial=0.0)) for alone in to_diagonal)
+    reaches = np.concatenate([moves.ravel(), *to_diagonal, [low]])
+    reaches = reaches[(reaches >= low) & (reaches <= high)]
+    while len(reaches) > 1:
+        middle = (len(reaches) - 1) // 2
+        reaches = np.partition(reaches, middle)
+        reach = reaches[middle]
+        enough = all(
+            all_matched(table, np.flatnonzero(alone > reach), _windows(*starts, reach), reach)
+            for (alone, table), starts in zip(sides, births, strict=True)
+        )
+        reaches = reaches[: middle + 1] if enough else reaches[reaches > reach]
+    return float(reaches[0])
+
+
+def _windows(values: Array, others: Array, reach: float) -> Array:
+    """Return (n, 2) between which of the sorted `others` those lie that are within `reach` of each value."""
+    largest = max(float(np.abs(ends).max(initial=0.0)) for ends in (values, others))
+    reach += 4 * np.finfo(np.float64).eps * (largest + reach)  # none is lost to rounding
+    low, high = np.searchsorted(others, values - reach), np.searchsorted(others, values + reach, "right")
+    return np.stack([low, high], 1)
 
 
 def _at(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -67,7 +67,7 @@ def alive(d: Diagrams, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tenso
     life = _life(d, grid)
     if not weights.is_floating_point():
         return _running_sum(d, grid, life, weights)
-    nobody = _running_sum(d, grid, life, torch.ones_like(d.samples)) == 0
+    nobody = _running_sum(d, grid, life, torch.ones_like(d.samples, dtype=torch.int32)) == 0
     return _running_sum(d, grid, life, in_double(weights)).masked_fill(nobody, 0.0).to(weights.dtype)
 
 
@@ -86,7 +86,7 @@ def _running_sum(d: Diagrams, grid: torch.Tensor, life: torch.Tensor, weights: t
     start, stop = life + d.samples * n
     changes = weights.new_zeros(d.n_samples * n)
     changes = changes.index_add(0, start, weights).index_add(0, stop, -weights)
-    return changes.view(d.n_samples, n)[:, :-1].cumsum(1)
+    return changes.view(d.n_samples, n)[:, :-1].cumsum(1, dtype=weights.dtype)
 
 
 class CurveLayer(DiagramLayer):

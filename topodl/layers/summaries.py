@@ -11,7 +11,6 @@ import torch
 
 from topodl._checks import check_choice
 from topodl._power import power
-from topodl._precision import in_double
 from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, alive
@@ -203,9 +202,10 @@ def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
 
 def _shares(d: Diagrams) -> torch.Tensor:
     """Return (P,) the share of each bar in the total length of its diagram."""
-    lengths = in_double(d.persistence())
+    lengths = d.persistence()
     total = contiguous_sum(lengths, d.sample_offsets)
-    return (lengths / torch.where(total > 0, total, 1.0).index_select(0, d.samples)).to(d.dtype)
+    total = total + 0 * total  # NaN, not shares of 0, where the total is infinite
+    return lengths / torch.where(total == 0, 1.0, total).index_select(0, d.samples)
 
 
 def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> list[torch.Tensor]:
