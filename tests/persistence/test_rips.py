@@ -167,13 +167,18 @@ def test_the_gradient_on_the_host_is_that_of_tensor_operations(dims, dtype):
         torch.testing.assert_close(value, expected.detach(), **rounding)
 
 
+@pytest.mark.parametrize("longest", [math.inf, 1.6])
 @pytest.mark.parametrize("dims", [(0,), (0, 1), (1, 2)])
-def test_total_persistence_comes_with_the_diagrams(dims):
-    generator = torch.Generator().manual_seed(10)
-    x = torch.randn(3, 9, 3, dtype=torch.float64, generator=generator, requires_grad=True)
-    d = rips_persistence(x, dims)
+def test_total_persistence_comes_with_the_diagrams(dims, longest):
+    generator = torch.Generator().manual_seed(11)
+    x = torch.randn(3, 9, 2, dtype=torch.float64, generator=generator, requires_grad=True)
+    d = rips_persistence(x, dims, max_edge_length=longest)
+    assert longest == math.inf or 1 in d.essential().dims
     from_ends = d._with(births=d.births * 1, deaths=d.deaths * 1)
-    torch.testing.assert_close(d.total_persistence(), from_ends.total_persistence())
+    totals = d.total_persistence(), from_ends.total_persistence()
+    torch.testing.assert_close(*totals)
+    weights = torch.arange(1.0, totals[0].numel() + 1).view_as(totals[0]).double()
+    torch.testing.assert_close(*(torch.autograd.grad(t, x, weights, retain_graph=True) for t in totals))
     assert d.finite().total_persistence() is d.total_persistence()
     torch.autograd.gradcheck(lambda y: rips_persistence(y, dims).total_persistence(), x)
     torch.autograd.gradgradcheck(lambda y: rips_persistence(y, dims).total_persistence(), x)
