@@ -108,7 +108,7 @@ def cka_loss(
     >>> import torch
     >>> from topodl.losses import cka_loss
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
-    >>> round(cka_loss(x, x).item(), 6)
+    >>> round(cka_loss(x, x).item(), 6) + 0.0
     0.0
     """
     return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
@@ -132,7 +132,7 @@ class CKALoss(torch.nn.Module):
     >>> import torch
     >>> from topodl.losses import CKALoss
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
-    >>> round(CKALoss(kernel="rbf")(x, 2 * x).item(), 6)
+    >>> round(CKALoss(kernel="rbf")(x, 2 * x).item(), 6) + 0.0
     0.0
     """
 

@@ -105,7 +105,8 @@ class TotalPersistenceLoss(_Regulariser):
     --------
     >>> import torch
     >>> from topodl.losses import TotalPersistenceLoss
-    >>> TotalPersistenceLoss(dims=0)(torch.tensor([[0.0], [1.0], [3.0]]))  # a batch of three codes, one cloud
+    >>> codes = torch.tensor([[0.0], [1.0], [3.0]])  # a batch of three: one cloud, with bars of length 1 and 2
+    >>> TotalPersistenceLoss(dims=0)(codes).round(decimals=4)
     tensor(3.)
     """
 
@@ -149,7 +150,7 @@ class FeatureCountLoss(_Regulariser):
     >>> import torch
     >>> from topodl.losses import FeatureCountLoss
     >>> loss = FeatureCountLoss(1.0, dims=0, temperature=0.01)
-    >>> loss(torch.tensor([[0.0], [0.5], [3.0]]))
+    >>> loss(torch.tensor([[0.0], [0.5], [3.0]])).round(decimals=4)
     tensor(1.)
     """
 
@@ -262,7 +263,7 @@ class DiagramTargetLoss(_Regulariser):
     >>> import topodl
     >>> from topodl.losses import DiagramTargetLoss
     >>> target = topodl.rips_persistence(torch.tensor([[[0.0], [1.0], [3.0]]]), 0)
-    >>> DiagramTargetLoss(target)(torch.tensor([[0.0], [1.0], [2.0]]))
+    >>> DiagramTargetLoss(target)(torch.tensor([[0.0], [1.0], [2.0]])).round(decimals=4)
     tensor(1.)
     """
 
