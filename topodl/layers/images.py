@@ -46,16 +46,6 @@ class PersistenceImage(CurveLayer):
         "value" samples the density at `resolution` points, the ends of the range among them, as GUDHI does.
         "integral" integrates it over `resolution` cells that divide the range, as persim does (its images are
         transposed).
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
-    essential : {"drop", "clamp"}
-        See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------
