@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._docs import shares_documentation
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
 from topodl.errors import MissingDependencyError
@@ -30,13 +31,16 @@ def plot_diagram(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     Parameters
     ----------
     d : Diagrams
+        Of B samples.
     sample : int
-        Which sample to plot.
+        Which sample to plot, in [0, B).
     ax : matplotlib Axes, optional
+        What to draw on. None: new axes.
 
     Returns
     -------
     matplotlib Axes
+        Those that were drawn on.
 
     Raises
     ------
@@ -68,24 +72,9 @@ def plot_diagram(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     return ax
 
 
+@shares_documentation(plot_diagram, sections=("Returns", "Raises"))
 def plot_barcode(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     """Plot each bar as a line from birth to death, by dimension and birth; essential bars end in an arrow.
-
-    Parameters
-    ----------
-    d : Diagrams
-    sample : int
-        Which sample to plot.
-    ax : matplotlib Axes, optional
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------
@@ -116,6 +105,7 @@ def plot_barcode(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     return ax
 
 
+@shares_documentation(plot_diagram, sections=("Returns", "Raises"))
 def plot_betti_curve(
     d: Diagrams,
     sample: int = 0,
@@ -127,23 +117,10 @@ def plot_betti_curve(
 
     Parameters
     ----------
-    d : Diagrams
-    sample : int
-        Which sample to plot.
     resolution : int
         Number of values.
     value_range : (low, high), optional
         None: the range of the sample's finite ends.
-    ax : matplotlib Axes, optional
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------
@@ -171,6 +148,7 @@ def plot_betti_curve(
     return ax
 
 
+@shares_documentation(plot_diagram, sections=["Returns"])
 def plot_euler_transform(
     transform: torch.Tensor, radius: float | None = None, sample: int = 0, ax: Any = None
 ) -> Any:
@@ -182,13 +160,6 @@ def plot_euler_transform(
         What `EulerCharacteristicTransform` gives.
     radius : float, optional
         Largest height, for the axis. None: thresholds are numbered.
-    sample : int
-        Which sample to plot.
-    ax : matplotlib Axes, optional
-
-    Returns
-    -------
-    matplotlib Axes
 
     Raises
     ------
@@ -223,6 +194,7 @@ def plot_euler_transform(
     return ax
 
 
+@shares_documentation(plot_diagram, sections=["Returns"])
 def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     """Plot an image with the pixels at which classes are born (○) and die (×), a colour for each dimension.
 
@@ -234,11 +206,6 @@ def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: 
         What `cubical_persistence` gives for a batch that has the image.
     sample : int
         Index of the image in that batch.
-    ax : matplotlib Axes, optional
-
-    Returns
-    -------
-    matplotlib Axes
 
     Raises
     ------

@@ -11,6 +11,7 @@ import torch
 
 import topodl.persistence.rtd as points
 from topodl._checks import check_choice, check_tensor, fail
+from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import symmetrized
 
@@ -19,6 +20,7 @@ __all__ = ["rtd"]
 Symmetrization = Literal["upper", "max", "mean", "min"]
 
 
+@shares_documentation(points.rtd)
 def rtd(
     a: torch.Tensor,
     b: torch.Tensor,
@@ -32,7 +34,7 @@ def rtd(
 
     The maps are undirected weights w and stand for distances 1 - w; for point clouds there is `topodl.rtd`.
     Where two texts differ in length, the last min(n_a, n_b) rows and columns of both are compared, as in the
-    paper's code.
+    paper's code. The defaults are the paper's, not those of `topodl.rtd`.
 
     Parameters
     ----------
@@ -41,8 +43,6 @@ def rtd(
     symmetrize : {"upper", "max", "mean", "min"}, default="upper"
         Undirected weights: the upper triangle (the paper's code), max(A, Aᵀ) (the paper's text), (A + Aᵀ) / 2
         or min(A, Aᵀ).
-    variant, reduction, symmetric
-        As in `topodl.rtd`; the defaults are the paper's.
 
     Returns
     -------

@@ -108,7 +108,7 @@ def neighborhood_overlap(
     >>> import torch
     >>> from topodl.attention import neighborhood_overlap
     >>> x = torch.randn(20, 4)
-    >>> neighborhood_overlap(x, 3 * x, k=3)
+    >>> neighborhood_overlap(x, 3 * x, k=3).round(decimals=4)
     tensor(1.)
     """
     check_number("neighborhood_overlap", "k", k, low=1, integer=True)

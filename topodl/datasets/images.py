@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl._checks import check_number, fail
+from topodl._docs import shares_documentation
 from topodl.datasets._regions import Region, draw_region
 
 __all__ = ["Image", "LabelledPoints", "Region", "make_image", "make_planar_region", "make_volume"]
@@ -87,6 +88,7 @@ def make_image(
     return _rasterise("make_image", size, numbers, noise, random_state)
 
 
+@shares_documentation(make_image)
 def make_volume(
     size: int | Sequence[int] = 48,
     n_components: int = 2,
@@ -105,8 +107,6 @@ def make_volume(
     n_components, n_tunnels, n_cavities : int
         Betti numbers of the foreground. They are exact, and do not depend on which voxels count as neighbours
         (6 or 26).
-    noise, random_state
-        As in `make_image`.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl._checks import check_number, fail
+from topodl._docs import shares_documentation
 
 __all__ = [
     "Cloud",
@@ -79,6 +80,7 @@ def make_sphere(
     return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, *[0] * (dim - 1), 1))
 
 
+@shares_documentation(make_sphere)
 def make_torus(
     n_samples: int = 400,
     *,
@@ -91,12 +93,8 @@ def make_torus(
 
     Parameters
     ----------
-    n_samples : int
-        Number of points.
     radius, tube_radius : float
         Of the circle along the tube, and of the tube, which is the smaller.
-    noise, random_state
-        As in `make_sphere`.
 
     Returns
     -------
@@ -125,6 +123,7 @@ def make_torus(
     return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 2, 1))
 
 
+@shares_documentation(make_sphere)
 def make_annulus(
     n_samples: int = 200, *, inner: float = 1.0, outer: float = 1.5, noise: float = 0.0, random_state: int = 0
 ) -> Cloud:
@@ -132,12 +131,8 @@ def make_annulus(
 
     Parameters
     ----------
-    n_samples : int
-        Number of points.
     inner, outer : float
         Radii of its borders.
-    noise, random_state
-        As in `make_sphere`.
 
     Returns
     -------
@@ -163,6 +158,7 @@ def make_annulus(
     return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 1))
 
 
+@shares_documentation(make_sphere)
 def make_klein_bottle(
     n_samples: int = 500,
     *,
@@ -175,12 +171,8 @@ def make_klein_bottle(
 
     Parameters
     ----------
-    n_samples : int
-        Number of points.
     radius, tube_radius : float
         Of the circle along the tube, and of the tube, which turns over once on its way around.
-    noise, random_state
-        As in `make_sphere`.
 
     Returns
     -------
@@ -216,6 +208,7 @@ def make_klein_bottle(
     return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 2, 1))
 
 
+@shares_documentation(make_sphere)
 def make_linked_circles(
     n_samples: int = 200, n_circles: int = 2, *, noise: float = 0.0, random_state: int = 0
 ) -> Cloud:
@@ -227,8 +220,6 @@ def make_linked_circles(
         Number of points, shared out evenly.
     n_circles : int
         Number of circles of radius 1.
-    noise, random_state
-        As in `make_sphere`.
 
     Returns
     -------
@@ -258,6 +249,7 @@ def make_linked_circles(
     return _finish(rng, points, labels, noise, (n_circles, n_circles))
 
 
+@shares_documentation(make_sphere)
 def make_nested_spheres(
     n_samples: int = 400,
     n_spheres: int = 2,
@@ -279,8 +271,6 @@ def make_nested_spheres(
         Their dimension.
     ratio : float
         Of the radii of one and the next.
-    noise, random_state
-        As in `make_sphere`.
 
     Returns
     -------
@@ -311,6 +301,7 @@ def make_nested_spheres(
     return _finish(rng, points, labels, noise, (n_spheres, *[0] * (dim - 1), n_spheres))
 
 
+@shares_documentation(make_sphere)
 def make_spheres(
     n_samples: int = 500,
     dim: int = 100,
@@ -335,8 +326,6 @@ def make_spheres(
         deviation 10 / √dim in each coordinate.
     radius : float
         Of the small spheres; that of the large one is five times as large.
-    noise, random_state
-        As in `make_sphere`.
 
     Returns
     -------

@@ -22,6 +22,7 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 from tqdm import tqdm
 
 from topodl._checks import as_dims, fail
+from topodl._docs import shares_documentation
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
 from topodl.errors import InputError
@@ -38,6 +39,16 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
 
     The constructor stores its arguments and nothing else. What `fit` finds in the data are buffers, what
     training finds are parameters; both travel in `state_dict`, and `sklearn.base.clone` leaves both behind.
+    Parameters that a subclass does not describe are described in its docstring as here.
+
+    Parameters
+    ----------
+    chunk_size : int
+        Samples that `transform` works on at a time.
+    n_jobs : int, optional
+        Chunks that `transform` works on at once, by joblib's current backend.
+    verbose : bool
+        Whether `transform` shows a progress bar.
     """
 
     dims: Any
@@ -45,6 +56,12 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
     n_jobs: int | None
     verbose: bool
     homology_dims_: tuple[int, ...]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        bases = [base for base in cls.__mro__[1:] if issubclass(base, Layer)]
+        if "__init__" in vars(cls) and cls.__doc__:
+            shares_documentation(*bases)(cls)
 
     def __sklearn_is_fitted__(self) -> bool:
         held = itertools.chain(self._parameters.values(), self._buffers.values())
@@ -197,7 +214,15 @@ class FeatureLayer(Layer):
 
 
 class DiagramLayer(FeatureLayer):
-    """A layer that turns `Diagrams` into features; a list of arrays (n, 2) holds diagrams of dimension 0."""
+    """A layer that turns `Diagrams` into features; a list of arrays (n, 2) holds diagrams of dimension 0.
+
+    Parameters
+    ----------
+    dims : int or sequence of int, optional
+        Homology dimensions to look at. None: all of the diagrams.
+    essential : {"drop", "clamp"}
+        What becomes of essential bars; see `Diagrams.with_essential`.
+    """
 
     def _as_samples(self, X: Any, reset: bool) -> Diagrams:
         d = _inputs.as_diagrams(type(self).__name__, X)
@@ -231,7 +256,7 @@ class DiagramLayer(FeatureLayer):
         return self.homology_dims_
 
 
-class PersistenceLayer(Layer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class PersistenceLayer(Layer, auto_wrap_output_keys=None):
     """A layer whose result is `Diagrams`, for another layer to vectorise."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

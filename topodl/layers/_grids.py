@@ -92,7 +92,15 @@ def _running_sum(d: Diagrams, grid: torch.Tensor, life: torch.Tensor, weights: t
 class CurveLayer(DiagramLayer):
     """A layer that samples a function of each diagram on a grid of values.
 
-    A subclass has the settings `resolution`, `value_range`, `dims` and `essential`, and writes `_curve`.
+    A subclass has the settings `dims`, `essential` and where it has a grid those below, and writes `_curve`.
+
+    Parameters
+    ----------
+    resolution : int
+        Number of grid values.
+    value_range : (low, high), optional
+        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of the
+        finite bars and samples it strictly inside.
     """
 
     _policies: tuple[str, ...] = ("drop", "clamp")

@@ -25,24 +25,11 @@ class BettiCurve(CurveLayer):
 
     Parameters
     ----------
-    resolution : int
-        Number of grid values.
-    value_range : (low, high), optional
-        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of
-        the finite bars and samples it strictly inside.
     width : float, optional
         None counts exactly: piecewise constant, so no gradient. A number smooths each end of a bar to a
         sigmoid of that width, which is differentiable.
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
     essential : {"keep", "drop", "clamp"}
         Kept essential bars count from their birth on. See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     See Also
     --------
@@ -54,7 +41,7 @@ class BettiCurve(CurveLayer):
     >>> from topodl import Diagrams
     >>> from topodl.layers import BettiCurve
     >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 2.0], [1.0, torch.inf]]]))
-    >>> BettiCurve(resolution=4, value_range=(0, 3))(d)
+    >>> BettiCurve(resolution=4, value_range=(0, 3))(d).round(decimals=4)
     tensor([[[1., 2., 1., 1.]]])
     """
 
@@ -99,24 +86,11 @@ class PersistenceLandscape(CurveLayer):
     ----------
     n_layers : int
         Number of landscapes, the largest first.
-    resolution : int
-        Number of grid values.
-    value_range : (low, high), optional
-        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of the
-        finite bars and samples it strictly inside.
     scale : float
         Factor on all values. √2 is GUDHI's convention, the height of a tent in the rotated diagram; 1.0 gives
         Bubenik's landscapes.
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
     essential : {"drop", "keep", "clamp"}
         A kept essential bar is a tent that only rises. See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------
@@ -128,7 +102,7 @@ class PersistenceLandscape(CurveLayer):
     >>> from topodl import Diagrams
     >>> from topodl.layers import PersistenceLandscape
     >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 4.0], [1.0, 3.0]]]))
-    >>> PersistenceLandscape(n_layers=2, resolution=5, value_range=(0, 4), scale=1.0)(d)
+    >>> PersistenceLandscape(n_layers=2, resolution=5, value_range=(0, 4), scale=1.0)(d).round(decimals=4)
     tensor([[[[0., 1., 2., 1., 0.],
               [0., 0., 1., 0., 0.]]]])
     """
@@ -178,26 +152,11 @@ class Silhouette(CurveLayer):
 
     Parameters
     ----------
-    resolution : int
-        Number of grid values.
-    value_range : (low, high), optional
-        First and last grid value, or one pair for each homology dimension. None: `fit` takes the range of the
-        finite bars and samples it strictly inside.
     power : float
         Exponent of the weights |death − birth|^power; 0 weighs all bars alike.
     scale : float
         Factor on all values. √2 is GUDHI's convention, the height of a tent in the rotated diagram; 1.0 gives
         the tents above.
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
-    essential : {"drop", "clamp"}
-        See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------

@@ -59,12 +59,6 @@ class EulerCharacteristicTransform(FeatureLayer):
         Seed of random directions.
     sample_shape : tuple of int, optional
         Shape of a cloud in a row of a table, as (-1, 3).
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------

@@ -43,12 +43,6 @@ class EulerCurve(FeatureLayer):
         Whether pixels are vertices (4 or 6 neighbours) or top-dimensional cells (8 or 26 neighbours).
     sample_shape : tuple of int, optional
         Shape of an image in a row of a table, as (8, 8). None: a row is a signal, an image of one row.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     Examples
     --------

@@ -49,16 +49,6 @@ class PersistenceImage(CurveLayer):
         "integral" integrates it over `resolution` cells that divide the range, as persim does (its images are
         transposed); a range without width, as that of births in dimension 0 of Rips, is widened by three
         bandwidths each way.
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
-    essential : {"drop", "clamp"}
-        See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------

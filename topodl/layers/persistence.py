@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from topodl._checks import fail
+from topodl._docs import shares_documentation
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
@@ -20,6 +21,7 @@ from topodl.persistence.rips import rips_persistence
 __all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPersistence"]
 
 
+@shares_documentation(cubical_persistence, sections=["References"])
 class CubicalPersistence(PersistenceLayer):
     """Persistent homology of images and volumes; see `topodl.cubical_persistence`.
 
@@ -28,24 +30,10 @@ class CubicalPersistence(PersistenceLayer):
 
     Parameters
     ----------
-    dims : int or sequence of int, optional
-        Homology dimensions. None: all of the space.
-    superlevel : bool
-        Grow from the largest values down.
-    construction : {"vertex", "cell"}
-        Whether pixels are vertices (4 or 6 neighbours) or top-dimensional cells (8 or 26 neighbours).
-    min_persistence : float
-        Only bars strictly longer than this are kept.
     channels : bool
         Whether a module's input has an axis of channels, (B, C, …): each channel is a sample of its own.
     sample_shape : tuple of int, optional
         Shape of an image in a row of a table, as (8, 8). None: a row is a signal, an image of one row.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     Examples
     --------
@@ -120,7 +108,13 @@ class CubicalPersistence(PersistenceLayer):
 
 
 class _CloudPersistence(PersistenceLayer):
-    """A layer that takes point clouds."""
+    """A layer that takes point clouds.
+
+    Parameters
+    ----------
+    sample_shape : tuple of int, optional
+        Shape of a cloud in a row of a table, as (-1, 3).
+    """
 
     sample_shape: tuple[int, ...] | None
 
@@ -134,28 +128,12 @@ class _CloudPersistence(PersistenceLayer):
         return tags
 
 
+@shares_documentation(rips_persistence, sections=["References"])
 class RipsPersistence(_CloudPersistence):
     """Persistent homology of the Vietoris-Rips filtration of point clouds; see `topodl.rips_persistence`.
 
     As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds; distance
     matrices alike.
-
-    Parameters
-    ----------
-    dims : int or sequence of int
-        Homology dimensions.
-    metric : {"euclidean", "precomputed"}
-        "precomputed" takes distance matrices.
-    max_edge_length : float
-        Longer edges never enter.
-    sample_shape : tuple of int, optional
-        Shape of a cloud in a row of a table, as (-1, 3).
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     Examples
     --------
@@ -190,23 +168,11 @@ class RipsPersistence(_CloudPersistence):
         return rips_persistence(x, self.dims, self.metric, self.max_edge_length)
 
 
+@shares_documentation(alpha_persistence, sections=["References"])
 class AlphaPersistence(_CloudPersistence):
     """Persistent homology of the alpha filtration of clouds in 2D and 3D; see `topodl.alpha_persistence`.
 
     As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds.
-
-    Parameters
-    ----------
-    dims : int or sequence of int
-        Homology dimensions.
-    sample_shape : tuple of int, optional
-        Shape of a cloud in a row of a table, as (-1, 3).
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     Examples
     --------
@@ -240,21 +206,11 @@ class AlphaPersistence(_CloudPersistence):
         return alpha_persistence(x, self.dims)
 
 
+@shares_documentation(graph_persistence, sections=["References"])
 class GraphPersistence(PersistenceLayer):
     """Persistent homology of filtered graphs; see `topodl.graph_persistence`.
 
     As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values).
-
-    Parameters
-    ----------
-    extended : bool
-        Whether to compute extended persistence, which has no essential classes.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     Examples
     --------

@@ -63,16 +63,8 @@ class PersLay(DiagramLayer):
         Range of births, deaths and persistence in which the parameters start.
     dims : int or sequence of int
         Homology dimensions.
-    essential : {"drop", "clamp"}
-        See `Diagrams.with_essential`.
     random_state : int
         Seed of the parameters' first values.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------

@@ -31,21 +31,6 @@ class PersistenceEntropy(CurveLayer):
     normalize : bool
         Divide the scalar by the logarithm of the number of bars (0 for fewer than two), the vector by the sum
         of its absolute values.
-    resolution : int
-        Number of grid values of the vector.
-    value_range : (low, high), optional
-        First and last grid value of the vector, or one pair for each homology dimension. None: `fit` takes
-        the range of the finite bars and samples it strictly inside.
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
-    essential : {"drop", "clamp"}
-        See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------
@@ -115,19 +100,6 @@ class PersistenceStatistics(CurveLayer):
     As a module: `Diagrams` to a tensor (B, K, 46). Each of the four quantities has its mean, standard
     deviation (of the population), least and largest value, sum, median, the quantiles 0.1, 0.25, 0.75 and
     0.9, and the interquartile range. A diagram without bars has only zeros.
-
-    Parameters
-    ----------
-    dims : int or sequence of int, optional
-        Homology dimensions to look at. None: all of the diagrams.
-    essential : {"drop", "clamp"}
-        See `Diagrams.with_essential`.
-    chunk_size : int
-        Samples that `transform` works on at a time.
-    n_jobs : int, optional
-        Chunks that `transform` works on at once, by joblib's current backend.
-    verbose : bool
-        Whether `transform` shows a progress bar.
 
     References
     ----------

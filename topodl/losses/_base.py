@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from topodl._checks import check_choice, check_number, check_spacing, fail
-from topodl.losses._docs import module_docstring
+from topodl._docs import module_docstring
 from topodl.losses._input import Activation, CommonOptions, read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 

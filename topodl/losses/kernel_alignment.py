@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 
 __all__ = ["CKALoss", "MinibatchCKA", "cka", "cka_loss"]
@@ -78,6 +79,7 @@ def cka(
         return _ratio(*_products(k, m, unbiased))
 
 
+@shares_documentation(cka, sections=["References"])
 def cka_loss(
     x: torch.Tensor,
     y: torch.Tensor,
@@ -88,10 +90,7 @@ def cka_loss(
 ) -> torch.Tensor:
     """Return 1 − `cka` (x, y, …): the loss that aligns one representation with another.
 
-    Parameters
-    ----------
-    x, y, kernel, unbiased, bandwidth
-        As in `cka`. Hand in ``y.detach()`` where it is a teacher's.
+    Hand in ``y.detach()`` where it is a teacher's.
 
     Returns
     -------
@@ -108,19 +107,15 @@ def cka_loss(
     >>> import torch
     >>> from topodl.losses import cka_loss
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
-    >>> round(cka_loss(x, x).item(), 6)
+    >>> round(cka_loss(x, x).item(), 6) + 0.0
     0.0
     """
     return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
 
 
+@shares_documentation(cka, sections=["References"])
 class CKALoss(torch.nn.Module):
     """`cka_loss` as a module, ``loss(x, y)``.
-
-    Parameters
-    ----------
-    kernel, unbiased, bandwidth
-        As in `cka`.
 
     Raises
     ------
@@ -132,7 +127,7 @@ class CKALoss(torch.nn.Module):
     >>> import torch
     >>> from topodl.losses import CKALoss
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
-    >>> round(CKALoss(kernel="rbf")(x, 2 * x).item(), 6)
+    >>> round(CKALoss(kernel="rbf")(x, 2 * x).item(), 6) + 0.0
     0.0
     """
 
@@ -163,13 +158,9 @@ class CKALoss(torch.nn.Module):
         return f"kernel={self.kernel!r}, unbiased={self.unbiased}"
 
 
+@shares_documentation(cka)
 class MinibatchCKA:
     """CKA of a data set that is seen in minibatches: unbiased HSIC, averaged over the batches.
-
-    Parameters
-    ----------
-    kernel, bandwidth
-        As in `cka`.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from topodl._checks import as_dims, check_choice, check_number, check_tensor, fail
+from topodl._docs import shares_documentation
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams
 
@@ -106,7 +107,8 @@ class TotalPersistenceLoss(_Regulariser):
     --------
     >>> import torch
     >>> from topodl.losses import TotalPersistenceLoss
-    >>> TotalPersistenceLoss(dims=0)(torch.tensor([[0.0], [1.0], [3.0]]))  # a batch of three codes, one cloud
+    >>> codes = torch.tensor([[0.0], [1.0], [3.0]])  # a batch of three is one cloud
+    >>> TotalPersistenceLoss(dims=0)(codes).round(decimals=4)
     tensor(3.)
     """
 
@@ -128,6 +130,7 @@ class TotalPersistenceLoss(_Regulariser):
         return (totals if len(columns) == totals.shape[1] else totals[:, columns]).sum()
 
 
+@shares_documentation(TotalPersistenceLoss)
 class FeatureCountLoss(_Regulariser):
     """Number of bars longer than `length`, made differentiable by a sigmoid.
 
@@ -135,8 +138,6 @@ class FeatureCountLoss(_Regulariser):
     ----------
     length : float
         Where a bar begins to count.
-    dims, filtration, superlevel
-        As in `TotalPersistenceLoss`.
     temperature : float, default=0.1
         Width of the sigmoid, as a multiple of `length`: towards 0 the penalty is the number itself.
 
@@ -150,7 +151,7 @@ class FeatureCountLoss(_Regulariser):
     >>> import torch
     >>> from topodl.losses import FeatureCountLoss
     >>> loss = FeatureCountLoss(1.0, dims=0, temperature=0.01)
-    >>> loss(torch.tensor([[0.0], [0.5], [3.0]]))
+    >>> loss(torch.tensor([[0.0], [0.5], [3.0]])).round(decimals=4)
     tensor(1.)
     """
 
@@ -173,6 +174,7 @@ class FeatureCountLoss(_Regulariser):
         return torch.sigmoid((lengths - self.length) / (self.temperature * self.length)).sum()
 
 
+@shares_documentation(TotalPersistenceLoss)
 class BettiTargetLoss(_Regulariser):
     """Distance to given Betti numbers: the longest bars become `length` long, all others vanish.
 
@@ -185,8 +187,6 @@ class BettiTargetLoss(_Regulariser):
         Homology dimension to the number that it should have.
     length : float, default=1.0
         How long a bar must be to cost nothing; 1 for probabilities, whose bars cannot be longer.
-    filtration, superlevel
-        As in `TotalPersistenceLoss`.
 
     Raises
     ------
@@ -240,8 +240,9 @@ class BettiTargetLoss(_Regulariser):
         return total
 
 
+@shares_documentation(TotalPersistenceLoss)
 class DiagramTargetLoss(_Regulariser):
-    """Wasserstein distance to the power `order` from a target diagram.
+    """Wasserstein distance to the power `order` from a target diagram. Essential bars do not count.
 
     Parameters
     ----------
@@ -249,8 +250,6 @@ class DiagramTargetLoss(_Regulariser):
         One sample, that every sample is compared with, or as many as there are.
     order : float, default=2.0
         Of the distance.
-    filtration, superlevel
-        As in `TotalPersistenceLoss`. Essential bars do not count.
 
     Raises
     ------
@@ -263,7 +262,7 @@ class DiagramTargetLoss(_Regulariser):
     >>> import topodl
     >>> from topodl.losses import DiagramTargetLoss
     >>> target = topodl.rips_persistence(torch.tensor([[[0.0], [1.0], [3.0]]]), 0)
-    >>> DiagramTargetLoss(target)(torch.tensor([[0.0], [1.0], [2.0]]))
+    >>> DiagramTargetLoss(target)(torch.tensor([[0.0], [1.0], [2.0]])).round(decimals=4)
     tensor(1.)
     """
 

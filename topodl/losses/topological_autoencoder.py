@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._docs import shares_documentation
 from topodl._precision import at_least_single, full_precision
 from topodl.losses._targets import TargetCache
 
@@ -188,6 +189,7 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
         return f"dims={self.dims}, normalisation={self.normalisation!r}, scaling={self.scaling!r}"
 
 
+@shares_documentation(TopologicalAutoencoderLoss, sections=["References"])
 def topological_autoencoder_loss(
     x: torch.Tensor,
     z: torch.Tensor,
@@ -206,8 +208,6 @@ def topological_autoencoder_loss(
         As in the call of `TopologicalAutoencoderLoss`.
     latent_norm : float or Tensor of one element
         What latent distances are divided by.
-    dims, normalisation, metric, scaling
-        As in `TopologicalAutoencoderLoss`.
 
     Returns
     -------
@@ -225,7 +225,8 @@ def topological_autoencoder_loss(
     >>> import torch
     >>> from topodl.losses import topological_autoencoder_loss
     >>> x = torch.tensor([[0.0], [1.0], [4.0]])
-    >>> topological_autoencoder_loss(x, x / 4)  # equal but for the scale, which the largest distance gives
+    >>> loss = topological_autoencoder_loss(x, x / 4)  # equal but for their scale
+    >>> loss.round(decimals=4)
     tensor(0.)
     """
     _check_options(dims, normalisation, metric, scaling)

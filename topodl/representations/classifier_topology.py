@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_number, fail
+from topodl._docs import shares_documentation
 from topodl._submodules import evaluation_mode
 
 __all__ = ["decision_region_betti", "decision_regions"]
@@ -21,73 +22,6 @@ __all__ = ["decision_region_betti", "decision_regions"]
 _NAME = "decision_region_betti"
 Grid = Sequence[tuple[float, float, int]] | torch.Tensor | np.ndarray[Any, np.dtype[Any]]
 _Classifier = Callable[[torch.Tensor], Any]
-
-
-def decision_region_betti(
-    model: Any,
-    grid: Grid,
-    *,
-    threshold: float | None = None,
-    connectivity: int = 8,
-    batch_size: int = 65536,
-) -> torch.Tensor:
-    """Return the Betti numbers of the decision regions of a classifier, measured on a grid.
-
-    Parameters
-    ----------
-    model : Module, scikit-learn classifier or callable
-        Anything that `decision_regions` takes.
-    grid : sequence of (low, high, n), or Tensor
-        As in `decision_regions`; with 2 or 3 axes.
-    threshold : float, optional
-        As in `decision_regions`.
-    connectivity : {8, 4} or {26, 6}
-        Which points of a region are neighbours; those around it have the other one; 8 stands for 26 in space.
-    batch_size : int, default=65536
-        Points that the classifier sees at a time.
-
-    Returns
-    -------
-    Tensor of int64
-        Of a binary classifier, shape (2,) or (3,): components and holes of its positive region, in 3D
-        components, tunnels and cavities. Of scores or labels of C classes, one such row a class, (C, 2) or
-        (C, 3); a class that wins nowhere has zeros. What leaves the grid through its border is no hole.
-
-    Raises
-    ------
-    InputError
-        As `decision_regions`, and if the grid has not 2 or 3 axes, or `connectivity` is none of these.
-
-    See Also
-    --------
-    decision_regions : The regions themselves.
-    topodl.datasets.make_planar_region : Data to learn, of known Betti numbers.
-
-    Notes
-    -----
-    Parts of a region that are thinner than the spacing of the grid are not seen, and may tear it: a finer
-    grid tells whether they matter.
-
-    References
-    ----------
-    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
-    Topology", 2018.
-
-    Examples
-    --------
-    >>> import topodl
-    >>> ring = lambda points: 0.25 - (points.norm(dim=1) - 1).square()  # positive from radius 0.5 to 1.5
-    >>> topodl.decision_region_betti(ring, [(-2, 2, 100), (-2, 2, 100)])
-    tensor([1, 1])
-    """
-    from topodl.metrics.betti import betti_numbers
-
-    regions, n_classes = _evaluate(model, grid, threshold, batch_size)
-    if regions.ndim not in (2, 3):
-        raise fail(_NAME, "grid", f"has {regions.ndim} axes", "2 or 3")
-    classes = [1] if n_classes is None else range(n_classes)
-    rows = [betti_numbers((regions == k)[None], connectivity=connectivity)[0] for k in classes]
-    return rows[0] if n_classes is None else torch.stack(rows)
 
 
 def decision_regions(
@@ -136,6 +70,68 @@ def decision_regions(
     tensor([0, 1, 1])
     """
     return _evaluate(model, grid, threshold, batch_size)[0]
+
+
+@shares_documentation(decision_regions)
+def decision_region_betti(
+    model: Any,
+    grid: Grid,
+    *,
+    threshold: float | None = None,
+    connectivity: int = 8,
+    batch_size: int = 65536,
+) -> torch.Tensor:
+    """Return the Betti numbers of the decision regions of a classifier, measured on a grid.
+
+    Parameters
+    ----------
+    grid : sequence of (low, high, n), or Tensor of shape (n_0, n_1, d) or (n_0, n_1, n_2, d)
+        As in `decision_regions`, with 2 or 3 axes: a triple for each, or the points themselves.
+    connectivity : {8, 4} or {26, 6}
+        Which points of a region are neighbours; those around it have the other one; 8 stands for 26 in space.
+
+    Returns
+    -------
+    Tensor of int64
+        Of a binary classifier, shape (2,) or (3,): components and holes of its positive region, in 3D
+        components, tunnels and cavities. Of scores or labels of C classes, one such row a class, (C, 2) or
+        (C, 3); a class that wins nowhere has zeros. What leaves the grid through its border is no hole.
+
+    Raises
+    ------
+    InputError
+        As `decision_regions`, and if the grid has not 2 or 3 axes, or `connectivity` is none of these.
+
+    See Also
+    --------
+    decision_regions : The regions themselves.
+    topodl.datasets.make_planar_region : Data to learn, of known Betti numbers.
+
+    Notes
+    -----
+    Parts of a region that are thinner than the spacing of the grid are not seen, and may tear it: a finer
+    grid tells whether they matter.
+
+    References
+    ----------
+    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
+    Topology", 2018.
+
+    Examples
+    --------
+    >>> import topodl
+    >>> ring = lambda points: 0.25 - (points.norm(dim=1) - 1).square()  # positive from radius 0.5 to 1.5
+    >>> topodl.decision_region_betti(ring, [(-2, 2, 100), (-2, 2, 100)])
+    tensor([1, 1])
+    """
+    from topodl.metrics.betti import betti_numbers
+
+    regions, n_classes = _evaluate(model, grid, threshold, batch_size)
+    if regions.ndim not in (2, 3):
+        raise fail(_NAME, "grid", f"has {regions.ndim} axes", "2 or 3")
+    classes = [1] if n_classes is None else range(n_classes)
+    rows = [betti_numbers((regions == k)[None], connectivity=connectivity)[0] for k in classes]
+    return rows[0] if n_classes is None else torch.stack(rows)
 
 
 def _evaluate(
