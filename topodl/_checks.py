@@ -37,10 +37,13 @@ def fail(function: str, argument: str, came: str, expected: str) -> InputError:
 
 
 def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
-    """Return `value` if it is a tensor, and raise a `TypeError` that names the argument if it is not."""
+    """Return `value` if it is a tensor, and raise a `TypeError` that names the argument if it is not.
+
+    The imaginary part of a conjugate is stored with the other sign, which NumPy does not know: it is copied.
+    """
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected a torch.Tensor")
-    return value
+    return value if torch.compiler.is_compiling() or not value.is_neg() else value.resolve_neg()
 
 
 def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str) -> None:

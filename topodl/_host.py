@@ -44,13 +44,13 @@ def has_gradient(x: torch.Tensor) -> bool:
 def plain(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
     """Return the values of `x` alone, contiguous, out of the wrappers that `torch.func` follows them by."""
     if torch.compiler.is_compiling() or not _functorch.is_functorch_wrapped_tensor(x):
-        return np.ascontiguousarray(x.detach().cpu().numpy())
+        return np.ascontiguousarray(x.detach().cpu().resolve_neg().numpy())
     if is_vmapped(x):
         raise InputError(f"{function}: the input is mapped by torch.vmap; expected one batch")
     while _functorch.is_functorch_wrapped_tensor(x):
         x = _functorch.get_unwrapped(x)
     with torch._C._DisableFuncTorch():
-        return np.ascontiguousarray(x.detach().cpu().numpy())
+        return np.ascontiguousarray(x.detach().cpu().resolve_neg().numpy())
 
 
 def on_host(x: torch.Tensor) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 import torch
 
-from topodl._checks import fail
+from topodl._checks import check_tensor, fail
 from topodl._diagram_checks import check_form, check_values, sample_indices
 from topodl._host import on_host
 from topodl._precision import HALF_TYPES
@@ -67,6 +67,10 @@ class JaggedBars:
         birth_cells: torch.Tensor | None = None,
         death_cells: torch.Tensor | None = None,
     ) -> None:
+        births, deaths = (
+            check_tensor("Diagrams", "births", births),
+            check_tensor("Diagrams", "deaths", deaths),
+        )
         self.births, self.deaths = births, deaths
         cells = {"birth_cells": _as_columns(birth_cells), "death_cells": _as_columns(death_cells)}
         self._integers = {"dims": dims, "samples": samples, **cells}

@@ -216,5 +216,5 @@ def test_unusable_options_and_types_are_named():
         topological_autoencoder_loss(torch.zeros(2, 2).numpy(), torch.zeros(2, 2))
     with pytest.raises(TypeError, match="complex"):
         topological_autoencoder_loss(torch.zeros(2, 2, dtype=torch.complex64), torch.zeros(2, 2))
-    with pytest.raises(InputError, match="not symmetric"):
+    with pytest.raises(InputError, match="expected symmetric distances"):
         topological_autoencoder_loss(torch.arange(4.0).view(2, 2), torch.zeros(2, 2), metric="precomputed")

@@ -93,8 +93,8 @@ def test_threads_and_batches_change_nothing():
         (lambda: rtd(torch.full((4, 2), torch.nan), torch.randn(4, 2)), r"a\[0\] has NaN at \(0, 0\)"),
         (lambda: rtd(torch.full((4, 2), torch.inf), torch.randn(4, 2)), "infinite"),
         (lambda: rtd(1e30 * torch.randn(4, 2), torch.randn(4, 2)), "distances that overflow"),
-        (lambda: rtd(torch.rand(3, 3), torch.zeros(3, 3), metric="precomputed"), "mirror image"),
-        (lambda: rtd(-torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "negative"),
+        (lambda: rtd(torch.rand(3, 3), torch.zeros(3, 3), metric="precomputed"), "expected symmetric"),
+        (lambda: rtd(-torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "at least 0"),
         (lambda: rtd(torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "a zero diagonal"),
         (lambda: rtd(torch.randn(4, 2), torch.randn(4, 2), variant="mean"), "variant is 'mean'"),
         (lambda: rtd(torch.randn(4, 2), torch.randn(4, 2), quantile=2.0), "quantile is 2"),
@@ -103,3 +103,56 @@ def test_threads_and_batches_change_nothing():
 def test_errors(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def nearly_distances(dtype):
+    x = torch.randn(60, 64, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    similar = torch.cat([x, x[:3] * 2])  # three pairs of parallel vectors
+    u = torch.nn.functional.normalize(similar, dim=1)
+    return [
+        torch.cdist(x, x),
+        1 - torch.cosine_similarity(similar[:, None], similar[None], dim=2),
+        1 - u @ u.T,
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("which", range(3))
+def test_distances_that_rounding_left_inexact_are_distances(dtype, which):
+    inexact = nearly_distances(dtype)[which].requires_grad_()
+    exact = inexact.detach().triu(1).clamp(min=0)
+    exact = (exact + exact.T).requires_grad_()
+    other = torch.cdist(*[clouds(len(exact), 2).to(dtype)] * 2, compute_mode="donot_use_mm_for_euclid_dist")
+    found, expected = (rtd(matrix, other, metric="precomputed") for matrix in (inexact, exact))
+    torch.testing.assert_close(found, expected)
+    assert rtd(inexact, inexact, metric="precomputed").detach().item() == pytest.approx(0, abs=1e-6)
+    for matrix, value in ((inexact, found), (exact, expected)):
+        value.backward()
+        assert matrix.grad.isfinite().all()
+    torch.testing.assert_close(inexact.grad + inexact.grad.T, exact.grad + exact.grad.T, rtol=1e-3, atol=1e-6)
+    bars, as_exact = (topodl.rips_persistence(m[None], metric="precomputed") for m in (inexact, exact))
+    torch.testing.assert_close(bars.births, as_exact.births)
+    torch.testing.assert_close(bars.deaths, as_exact.deaths)
+    assert (bars.births >= 0).all()
+    topodl.losses.topological_autoencoder_loss(inexact, clouds(len(exact), 2).to(dtype), metric="precomputed")
+
+
+def test_two_points_that_rounding_put_below_zero():
+    d = topodl.rips_persistence(torch.tensor([[[0.0, -1e-8], [-1e-8, 0.0]]]), metric="precomputed")
+    assert (d.births.tolist(), d.deaths.tolist()) == ([0.0], [torch.inf])
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_what_is_no_rounding_is_refused_in_any_unit(unit):
+    distances = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 1.5], [2.0, 1.5, 0.0]]) * unit
+    crooked = distances.clone()
+    crooked[0, 1] *= 1.01
+    with pytest.raises(InputError, match=r"at \(0, 1\) and .* expected symmetric"):
+        rtd(crooked, distances, metric="precomputed")
+    with pytest.raises(InputError, match=r"x\[0\] has .* at \(0, 1\)"):
+        topodl.rips_persistence(crooked[None], metric="precomputed")
+    if unit >= 1:
+        with pytest.raises(InputError, match="at least 0"):
+            rtd(-distances, distances, metric="precomputed")
+        with pytest.raises(InputError, match="a zero diagonal"):
+            rtd(distances + 0.1 * unit * torch.eye(3), distances, metric="precomputed")

@@ -15,6 +15,7 @@ from topodl._checks import check_choice, check_number, check_tensor, fail, rejec
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single, full_precision
 from topodl.losses._targets import TargetCache
+from topodl.persistence._distances import as_distances
 
 __all__ = ["InputPairing", "TopologicalAutoencoderLoss", "topological_autoencoder_loss"]
 
@@ -253,8 +254,7 @@ def _check_input(x: Any, metric: str) -> torch.Tensor:
     if metric == "precomputed":
         if x.ndim != 2 or x.shape[0] != x.shape[1]:
             raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", "distances of shape (B, B)")
-        if bool((x.detach() < 0).any()) or not torch.allclose(x.detach(), x.detach().T, rtol=1e-5, atol=0.0):
-            raise fail(_NAME, "x", "is negative or not symmetric", "symmetric distances of at least 0")
+        x = as_distances(_NAME, "x", x[None])[0]
     return x
 
 

@@ -70,14 +70,12 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
     A tensor of an accelerator is copied once, into pinned memory; only its own stream is waited for.
     """
     x = x.detach()
-    if x.is_neg():
-        x = x.resolve_neg()
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     if x.is_cpu:
         return x.contiguous()
     if x.device.type == "cuda":
-        host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+        host = torch.empty(x.shape, dtype=x.dtype, device="cpu", pin_memory=True)
         host.copy_(x, non_blocking=True)
         torch.cuda.current_stream(x.device).synchronize()
         return host

@@ -27,6 +27,7 @@ from topodl.persistence._batch import (
     to_host,
 )
 from topodl.persistence._clouds import as_clouds, checked_clouds
+from topodl.persistence._distances import settled
 from topodl.persistence._rips_pairing import pair_cloud, pair_components
 
 __all__ = ["rips_persistence"]
@@ -143,7 +144,8 @@ def _persistence_on_host(
 
 def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return births and deaths: entries of matrices (ΣN²,), or lengths of the edges of points (ΣN, d)."""
-    lengths = flat.index_select(0, edges[0]) if flat.ndim == 1 else _lengths(flat, edges)
+    # Rounding may leave a distance a little below 0.
+    lengths = flat.index_select(0, edges[0]).clamp(min=0.0) if flat.ndim == 1 else _lengths(flat, edges)
     values = torch.cat((lengths.new_tensor([0.0, math.inf]), lengths))
     births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
     return births, deaths
@@ -248,36 +250,15 @@ def _paired(
 
 
 def _checked_matrices(host: Any, sizes: Sequence[int], dtype: torch.dtype) -> list[Any]:
-    """Return each matrix, exactly symmetric, or raise the error that names the first unusable entry."""
-    tolerance = 1e-6 if dtype == torch.float64 else max(1e-3, torch.finfo(dtype).eps)
+    """Return each matrix, exactly symmetric and non-negative, or raise the error that names an entry."""
     matrices, start = [], 0
     for sample, n in enumerate(sizes):
         matrix = host[start : start + n * n].reshape(n, n)
         start += n * n
-        i, j, symmetric = inspect_matrix(matrix)
+        i, _, symmetric = inspect_matrix(matrix)
         nans = np.flatnonzero(np.isnan(matrix.diagonal()))
-        if i < 0 and len(nans):
-            i = j = nans[0]
-        if i < 0 and not symmetric:
-            i, j, matrix = _symmetric(matrix, tolerance)
-        if i >= 0:
-            came = f"has {matrix[i, j]} at ({i}, {j}) and {matrix[j, i]} at ({j}, {i})".replace("nan", "NaN")
-            raise fail(_NAME, f"x[{sample}]", came, _MATRICES)
-        matrices.append(matrix)
+        if len(nans):
+            raise fail(_NAME, f"x[{sample}]", f"has NaN at ({nans[0]}, {nans[0]})", _MATRICES)
+        exact = i < 0 and symmetric
+        matrices.append(matrix if exact else settled(_NAME, f"x[{sample}]", matrix, dtype, _MATRICES))
     return matrices
-
-
-def _symmetric(matrix: Any, tolerance: float) -> tuple[int, int, Any]:
-    """Return the matrix that the upper triangle makes, after the first entry whose mirror image is another.
-
-    That entry is (-1, -1) if they differ by no more than `tolerance` times the largest distance: distances by
-    matrix products, as `torch.cdist` computes them, are that inexact.
-    """
-    upper, lower = np.triu(matrix, 1), np.tril(matrix, -1).T
-    largest = upper.max(where=np.isfinite(upper), initial=0.0)
-    with np.errstate(invalid="ignore"):  # inf - inf
-        apart = ~(np.abs(upper - lower) <= tolerance * largest) & (upper != lower)
-    if apart.any():
-        i, j = np.argwhere(apart)[0]
-        return i, j, matrix
-    return -1, -1, upper + upper.T

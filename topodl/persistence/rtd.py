@@ -16,6 +16,7 @@ from topodl._host import plain
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
+from topodl.persistence._distances import as_distances
 
 __all__ = ["rtd"]
 
@@ -119,30 +120,11 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
         if bool(value.detach().isinf().any()):
             raise fail("rtd", name, f"has distances that overflow {value.dtype}", "values of moderate size")
     else:
-        _check_matrices(name, value.detach())
+        value = as_distances("rtd", name, value)
     if quantile is None or len(value) == 0:
         return value
     scale = value.flatten(1).quantile(quantile, dim=1)[:, None, None]
     return value / torch.where(scale > 0, scale, 1)
-
-
-def _check_matrices(name: str, matrices: torch.Tensor) -> None:
-    allowed = 1e-5 * matrices.flatten(1).abs().amax(1)[:, None, None]
-    for what, bad in (
-        ("is negative", matrices < 0),
-        ("differs from its mirror image", (matrices - matrices.mT).abs() > allowed),
-    ):
-        if bool(bad.any()):
-            sample, i, j = bad.nonzero()[0].tolist()
-            raise fail(
-                "rtd", f"{name}[{sample}]", f"{what} at ({i}, {j})", "symmetric, non-negative distances"
-            )
-    diagonal = matrices.diagonal(dim1=1, dim2=2)
-    if bool((diagonal != 0).any()):
-        sample, i = (diagonal != 0).nonzero()[0].tolist()
-        raise fail(
-            "rtd", f"{name}[{sample}]", f"has {float(diagonal[sample, i])} at ({i}, {i})", "a zero diagonal"
-        )
 
 
 def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) -> torch.Tensor:

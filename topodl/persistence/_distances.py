@@ -1,0 +1,76 @@
+"""Matrices of distances as they come: exact up to rounding, for all that take them.
+
+`torch.cdist` multiplies matrices, and 1 − cosine similarity cancels: what they give is not symmetric, below
+0, or above it on the diagonal. Within one tolerance it counts as what it stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from topodl._checks import fail
+from topodl._host import plain
+from topodl._precision import at_least_single
+from topodl.kernels.points.rips_edges import inspect_matrix
+
+__all__ = ["as_distances", "settled"]
+
+_EXPECTED = "symmetric distances of at least 0, up to rounding"
+
+
+def tolerances(dtype: torch.dtype) -> tuple[float, float]:
+    """Return what rounding may do to distances: a share of the largest, and what is left of 1 − 1."""
+    relative = 1e-6 if dtype == torch.float64 else max(1e-3, torch.finfo(dtype).eps)
+    return relative, 8 * torch.finfo(dtype).eps
+
+
+def as_distances(function: str, argument: str, matrices: torch.Tensor) -> torch.Tensor:
+    """Return `matrices` (B, N, N), exactly symmetric, non-negative and 0 on the diagonal; gradients pass.
+
+    What is exact already is returned as it is; else the upper triangle holds.
+    """
+    host = plain(function, at_least_single(matrices))
+    exact = True
+    for k, matrix in enumerate(host):
+        i, _, symmetric = inspect_matrix(matrix)
+        diagonal = matrix.diagonal()
+        if i >= 0 or not symmetric or diagonal.any():
+            name = f"{argument}[{k}]"
+            _reject_diagonal(function, name, diagonal, settled(function, name, matrix, matrices.dtype))
+            exact = False
+    if exact:
+        return matrices
+    upper = matrices.triu(1).clamp(min=0.0)
+    return upper + upper.mT
+
+
+def settled(function: str, argument: str, matrix: Any, dtype: torch.dtype, expected: str = _EXPECTED) -> Any:
+    """Return the array (N, N), exactly symmetric and non-negative, with zeros on the diagonal.
+
+    The upper triangle holds; the first entry beyond the tolerance of `dtype` is named by an error.
+    """
+    upper, lower = np.triu(matrix, 1), np.tril(matrix, -1).T
+    largest = np.abs(upper).max(where=np.isfinite(upper), initial=0.0)
+    relative, rest = tolerances(dtype)
+    least = np.minimum(upper, lower)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        negative = ~(least >= -max(relative * largest, rest))
+        allowed = np.where(least < 0, max(relative * largest, rest), relative * largest)
+        apart = ~(np.abs(upper - lower) <= allowed) & (upper != lower)
+    if (negative | apart).any():
+        i, j = np.argwhere(negative | apart)[0]
+        came = f"has {matrix[i, j]} at ({i}, {j}) and {matrix[j, i]} at ({j}, {i})".replace("nan", "NaN")
+        raise fail(function, argument, came, expected)
+    upper = np.maximum(upper, 0)
+    return upper + upper.T
+
+
+def _reject_diagonal(function: str, argument: str, diagonal: Any, matrix: Any) -> None:
+    relative, rest = tolerances(torch.from_numpy(matrix).dtype)
+    wrong = np.flatnonzero(~(np.abs(diagonal) <= max(relative * matrix.max(initial=0.0), rest)))
+    if len(wrong):
+        i = wrong[0]
+        raise fail(function, argument, f"has {diagonal[i]} at ({i}, {i})", "a zero diagonal, up to rounding")
