@@ -60,7 +60,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         bases = [base for base in cls.__mro__[1:] if issubclass(base, Layer)]
-        if "__init__" in vars(cls) and cls.__doc__:
+        if "__init__" in vars(cls):
             shares_documentation(*bases)(cls)
 
     def __sklearn_is_fitted__(self) -> bool:
