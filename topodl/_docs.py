@@ -44,9 +44,10 @@ def shares_documentation(*sources: Any, sections: Iterable[str] = ()) -> Callabl
     """
 
     def complete(target: T) -> T:
-        texts = [source.__doc__ or "" for source in sources]
-        taken = inspect.signature(target).parameters  # type: ignore[arg-type]
-        target.__doc__ = with_shared_parameters(target.__doc__ or "", taken, texts, sections)
+        if target.__doc__:  # Python has none with -OO
+            texts = [source.__doc__ or "" for source in sources]
+            taken = inspect.signature(target).parameters  # type: ignore[arg-type]
+            target.__doc__ = with_shared_parameters(target.__doc__, taken, texts, sections)
         return target
 
     return complete

@@ -51,6 +51,12 @@ class Diagrams(JaggedBars):
     InputError
         If shapes, dtypes or devices disagree, a value is NaN, or an index is out of range.
 
+    References
+    ----------
+    H. Edelsbrunner, D. Letscher, A. Zomorodian, "Topological persistence and simplification", Discrete &
+    Computational Geometry 28, 2002. D. Cohen-Steiner, H. Edelsbrunner, J. Harer, "Stability of persistence
+    diagrams", Discrete & Computational Geometry 37, 2007.
+
     Examples
     --------
     >>> import torch

@@ -56,6 +56,19 @@ class Attachment:
     ----------
     values : list
         What the layer or penalty gave at each forward pass since the last `clear`, with its gradient.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import topodl
+    >>> from topodl.losses import TotalPersistenceLoss
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 2), torch.nn.Linear(2, 3))
+    >>> attachment = topodl.attach(model, "0", TotalPersistenceLoss(dims=0))
+    >>> attachment
+    Attachment('0', TotalPersistenceLoss, 0 values)
+    >>> outputs = model(torch.rand(16, 8)), model(torch.rand(16, 8))
+    >>> attachment.total().backward()
+    >>> attachment.remove()
     """
 
     def __init__(
@@ -242,7 +255,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array, tensor, list or dict of arrays
+        X : array or Tensor of shape (B, …), list of B samples, or dict of such
             Samples, the first axis being that of the batch; a dict has the model's keyword arguments.
         y : ignored
 
@@ -268,7 +281,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array, tensor, list or dict of arrays
+        X : array or Tensor of shape (B, …), list of B samples, or dict of such
             Samples, the first axis being that of the batch; a dict has the model's keyword arguments.
 
         Returns
@@ -337,7 +350,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str
+        ndarray of shape (n_features,), str
         """
         check_is_fitted(self)
         names = [f"{name}_{i}" for name, size in self.feature_sizes_.items() for i in range(size)]

@@ -20,7 +20,7 @@ __all__ = ["rtd"]
 Symmetrization = Literal["upper", "max", "mean", "min"]
 
 
-@shares_documentation(points.rtd)
+@shares_documentation(points.rtd, sections=["References"])
 def rtd(
     a: torch.Tensor,
     b: torch.Tensor,

@@ -196,6 +196,12 @@ class HiddenStateGeometry(FeatureLayer):
     chunk_size, n_jobs, verbose
         Samples a chunk of `transform`, joblib's number of jobs, and whether a progress bar shows.
 
+    References
+    ----------
+    E. Facco et al., "Estimating the intrinsic dimension of datasets by a minimal neighborhood information",
+    Scientific Reports 7, 2017. K. Viswanathan et al., "The Geometry of Tokens in Internal Representations of
+    Large Language Models", 2025.
+
     Examples
     --------
     >>> import torch
@@ -280,7 +286,7 @@ class HiddenStateGeometry(FeatureLayer):
 
         Returns
         -------
-        ndarray of str
+        ndarray of shape (n_features,), str
         """
         check_is_fitted(self)
         names = [f"layer{k}.intrinsic_dimension" for k in range(self.n_layers_in_)]

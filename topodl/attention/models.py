@@ -44,6 +44,11 @@ class AttentionFeatures(FeatureLayer):
     chunk_size, n_jobs, verbose
         Samples a forward pass, joblib's number of jobs, and whether a progress bar shows.
 
+    References
+    ----------
+    L. Kushnareva et al., "Artificial Text Detection via Examining the Topology of Attention Maps", EMNLP
+    2021.
+
     Examples
     --------
     >>> import torch
@@ -83,7 +88,7 @@ class AttentionFeatures(FeatureLayer):
 
         Parameters
         ----------
-        inputs : Tensor, mapping or list of str
+        inputs : Tensor of shape (B, …), mapping of such, or list of B str
             One tensor, the keyword arguments of the model, or strings where a tokenizer is given.
 
         Returns
@@ -157,7 +162,7 @@ class AttentionFeatures(FeatureLayer):
 
         Returns
         -------
-        ndarray of str
+        ndarray of shape (n_features,), str
         """
         check_is_fitted(self)
         return np.array(self.topology.feature_names(self.n_layers_, self.n_heads_), dtype=object)

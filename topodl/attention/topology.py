@@ -195,7 +195,7 @@ class AttentionTopology(FeatureLayer):
             Artificial text detection (6 statistics, cap 500), or acceptability (9 statistics, cap 50).
         token_classes : mapping
             Token ids of ``"comma"``, ``"period"`` and, for 2023, ``"sep"``.
-        **settings
+        **settings : keyword arguments
             Other parameters of the class, such as ``padded_patterns=True``.
 
         Returns
@@ -412,7 +412,7 @@ class AttentionTopology(FeatureLayer):
 
         Returns
         -------
-        ndarray of str
+        ndarray of shape (n_features,), str
         """
         check_is_fitted(self)
         return np.array(self.feature_names(self.n_layers_in_, self.n_heads_in_), dtype=object)

@@ -36,7 +36,23 @@ class _Shape:
 
 @dataclass(frozen=True)
 class Region:
-    """A region of the square [-1, 1]² or the cube [-1, 1]³ that does not reach its border."""
+    """A region of the square [-1, 1]² or the cube [-1, 1]³ that does not reach its border.
+
+    Its components `blobs` and what is cut out of them, `voids`, are bent by sines, whose frequencies and
+    phases are `bends` (d, d, 2).
+
+    References
+    ----------
+    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
+    Topology", 2018 (in kind).
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_planar_region
+    >>> region = make_planar_region(100, n_components=1, n_holes=0).region
+    >>> region.contains([[0.0, 0.0], [1.0, 1.0]])
+    array([ True, False])
+    """
 
     blobs: tuple[_Shape, ...]
     """Its components, filled, before they are bent."""

@@ -23,7 +23,17 @@ _NAME = "load_graphs"
 
 
 class GraphCollection(NamedTuple):
-    """Many labelled graphs, as one graph that is their disjoint union."""
+    """Many labelled graphs, as one graph that is their disjoint union: nodes (N, F) and edges (2, E).
+
+    Examples
+    --------
+    >>> from topodl.datasets import collect_blind_pairs
+    >>> graphs = collect_blind_pairs(2)["rings"]
+    >>> graphs.n_graphs, graphs.x.shape, graphs.edge_index.shape
+    (4, (28, 1), (2, 28))
+    >>> graphs.take([0, 1]).batch.max().item()
+    1
+    """
 
     x: Array
     """(N, F) float32 features of nodes: labels as indicators, then attributes; ones without either."""
@@ -95,7 +105,7 @@ class GraphCollection(NamedTuple):
 
         Returns
         -------
-        tuple of four Tensor
+        Tensors of shape (N, F), (2, E), (N,) and (G,)
             As PyTorch Geometric's `Batch` holds them.
         """
         arrays = (self.x, self.edge_index, self.batch, self.y)

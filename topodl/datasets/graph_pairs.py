@@ -33,6 +33,13 @@ def collect_blind_pairs(n_pairs: int = 10) -> dict[str, GraphCollection]:
     InputError
         If `n_pairs` is below 1.
 
+    References
+    ----------
+    K. Xu, W. Hu, J. Leskovec, S. Jegelka, "How Powerful are Graph Neural Networks?", ICLR 2019 (why message
+    passing is blind). R. Sato, "A Survey on The Expressive Power of Graph Neural Networks", 2020 (decalin and
+    bicyclopentyl). S. S. Shrikhande, "The uniqueness of the L₂ association scheme", Annals of Mathematical
+    Statistics 30, 1959.
+
     Examples
     --------
     >>> from topodl.datasets import collect_blind_pairs

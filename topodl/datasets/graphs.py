@@ -23,7 +23,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Graph(NamedTuple):
-    """An undirected graph of known topology."""
+    """An undirected graph of known topology, by the end points (2, E) of its edges.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_graph
+    >>> graph = make_graph(10, n_components=2, n_cycles=3)
+    >>> graph.n_nodes, graph.edge_index.shape, graph.betti
+    (10, (2, 11), (2, 3))
+    """
 
     n_nodes: int
     """Number of nodes."""
@@ -115,6 +123,11 @@ def make_cycle_pair(length: int = 6) -> tuple[Graph, Graph]:
     InputError
         If `length` is odd or below 6.
 
+    References
+    ----------
+    K. Xu, W. Hu, J. Leskovec, S. Jegelka, "How Powerful are Graph Neural Networks?", ICLR 2019 (why message
+    passing is blind).
+
     Examples
     --------
     >>> from topodl.datasets import make_cycle_pair
@@ -141,6 +154,10 @@ def make_bicyclic_pair() -> tuple[Graph, Graph]:
     -------
     tuple of two Graph
 
+    References
+    ----------
+    R. Sato, "A Survey on The Expressive Power of Graph Neural Networks", 2020 (decalin and bicyclopentyl).
+
     Examples
     --------
     >>> from topodl.datasets import make_bicyclic_pair
@@ -166,6 +183,12 @@ def make_strongly_regular_pair() -> tuple[Graph, Graph]:
     Returns
     -------
     tuple of two Graph
+
+    References
+    ----------
+    S. S. Shrikhande, "The uniqueness of the L₂ association scheme", Annals of Mathematical Statistics 30,
+    1959. C. Bodnar et al., "Weisfeiler and Lehman Go Topological: Message Passing Simplicial Networks", ICML
+    2021 (the pair, and its clique complexes).
 
     Examples
     --------

@@ -51,6 +51,11 @@ def make_haldane_bundles(
     InputError
         If an argument is out of range.
 
+    References
+    ----------
+    C. Tipton, E. Coda et al., "Haldane bundles: a dataset for learning to predict the Chern number of line
+    bundles on the torus", 2023.
+
     Examples
     --------
     >>> from topodl.datasets import make_haldane_bundles
@@ -95,6 +100,11 @@ def chern_number(line: Array) -> int:
     ------
     InputError
         If `line` has another shape, or neighbours are orthogonal.
+
+    References
+    ----------
+    T. Fukui, Y. Hatsugai, H. Suzuki, "Chern numbers in discretized Brillouin zone: efficient method of
+    computing (spin) Hall conductances", Journal of the Physical Society of Japan 74, 2005.
 
     Examples
     --------

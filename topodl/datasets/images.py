@@ -23,7 +23,15 @@ _TRIES = 10  # draws before an image is too small for what it is to show
 
 
 class Image(NamedTuple):
-    """An image or volume of known topology."""
+    """An image (H, W) or volume (D, H, W) of known topology.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_image
+    >>> picture = make_image(64, n_components=1, n_holes=1, noise=0.1)
+    >>> picture.image.shape, picture.mask.dtype, picture.betti
+    ((64, 64), dtype('bool'), (1, 1))
+    """
 
     image: Array
     """(H, W) or (D, H, W) intensities, float64: 1 in the foreground, 0 elsewhere, and noise."""
@@ -34,7 +42,15 @@ class Image(NamedTuple):
 
 
 class LabelledPoints(NamedTuple):
-    """Points in and around a region of known topology."""
+    """Points (n, 2) in and around a region of known topology, with labels (n,) that say which.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_planar_region
+    >>> data = make_planar_region(100)
+    >>> bool((data.region.contains(data.points) == data.labels).all())
+    True
+    """
 
     points: Array
     """(n, 2) coordinates, float64."""
@@ -71,11 +87,18 @@ def make_image(
     Returns
     -------
     Image
+        Of shape (H, W).
 
     Raises
     ------
     InputError
         If there are holes and no component, or more of them than can be drawn in so many pixels.
+
+    References
+    ----------
+    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
+    Topology", 2018 (in kind). T. Y. Kong, A. Rosenfeld, "Digital topology: introduction and survey", Computer
+    Vision, Graphics, and Image Processing 48, 1989 (neighbours).
 
     Examples
     --------
@@ -111,11 +134,18 @@ def make_volume(
     Returns
     -------
     Image
+        Of shape (D, H, W).
 
     Raises
     ------
     InputError
         If there are tunnels or cavities and no component, or more than can be drawn in so many voxels.
+
+    References
+    ----------
+    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
+    Topology", 2018 (in kind). T. Y. Kong, A. Rosenfeld, "Digital topology: introduction and survey", Computer
+    Vision, Graphics, and Image Processing 48, 1989 (neighbours).
 
     Examples
     --------
@@ -154,7 +184,7 @@ def make_planar_region(
     Returns
     -------
     LabelledPoints
-        In random order.
+        Points (n_samples, 2), in random order.
 
     Raises
     ------

@@ -29,7 +29,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Cloud(NamedTuple):
-    """Points of a space of known topology."""
+    """Points (n, d) of a space of known topology, with the part (n,) that each lies on.
+
+    Examples
+    --------
+    >>> from topodl.datasets import make_torus
+    >>> cloud = make_torus(50)
+    >>> cloud.points.shape, cloud.labels.shape, cloud.betti
+    ((50, 3), (50,), (1, 2, 1))
+    """
 
     points: Array
     """(n, d) coordinates, float64."""
@@ -60,12 +68,18 @@ def make_sphere(
     Returns
     -------
     Cloud
-        In dim + 1 coordinates, of Betti numbers (1, 0, …, 0, 1).
+        Points (n_samples, dim + 1), of Betti numbers (1, 0, …, 0, 1).
 
     Raises
     ------
     InputError
         If `n_samples`, `dim` or `radius` is not positive, or `noise` or `random_state` is negative.
+
+    References
+    ----------
+    M. E. Muller, "A note on a method for generating points uniformly on n-dimensional spheres",
+    Communications of the ACM 2, 1959. A. Hatcher, "Algebraic Topology", Cambridge University Press, 2002
+    (Betti numbers).
 
     Examples
     --------
@@ -99,12 +113,18 @@ def make_torus(
     Returns
     -------
     Cloud
-        In 3 coordinates, of Betti numbers (1, 2, 1).
+        Points (n_samples, 3), of Betti numbers (1, 2, 1).
 
     Raises
     ------
     InputError
         If `tube_radius` is not between 0 and `radius`, or another argument is out of its range.
+
+    References
+    ----------
+    P. Diaconis, S. Holmes, M. Shahshahani, "Sampling from a manifold", Advances in Modern Statistical Theory
+    and Applications, 2013. A. Hatcher, "Algebraic Topology", Cambridge University Press, 2002 (Betti
+    numbers).
 
     Examples
     --------
@@ -137,12 +157,18 @@ def make_annulus(
     Returns
     -------
     Cloud
-        In 2 coordinates, of Betti numbers (1, 1).
+        Points (n_samples, 2), of Betti numbers (1, 1).
 
     Raises
     ------
     InputError
         If `inner` is not between 0 and `outer`, or another argument is out of its range.
+
+    References
+    ----------
+    M. E. Muller, "A note on a method for generating points uniformly on n-dimensional spheres",
+    Communications of the ACM 2, 1959. A. Hatcher, "Algebraic Topology", Cambridge University Press, 2002
+    (Betti numbers).
 
     Examples
     --------
@@ -177,12 +203,17 @@ def make_klein_bottle(
     Returns
     -------
     Cloud
-        In 4 coordinates, of Betti numbers (1, 2, 1) over Z/2 (over the rationals they would be (1, 1, 0)).
+        Points (n_samples, 4), of Betti numbers (1, 2, 1) over Z/2 (over the rationals (1, 1, 0)).
 
     Raises
     ------
     InputError
         If `tube_radius` is not between 0 and `radius`, or another argument is out of its range.
+
+    References
+    ----------
+    M. P. do Carmo, "Differential Geometry of Curves and Surfaces", Prentice-Hall, 1976 (the embedding). A.
+    Hatcher, "Algebraic Topology", Cambridge University Press, 2002 (Betti numbers).
 
     Examples
     --------
@@ -224,12 +255,16 @@ def make_linked_circles(
     Returns
     -------
     Cloud
-        In 3 coordinates, of Betti numbers (n_circles, n_circles); labels are the circles.
+        Points (n_samples, 3), of Betti numbers (n_circles, n_circles); labels are the circles.
 
     Raises
     ------
     InputError
         If `n_samples` or `n_circles` is not positive, or `noise` or `random_state` is negative.
+
+    References
+    ----------
+    A. Hatcher, "Algebraic Topology", Cambridge University Press, 2002 (Betti numbers).
 
     Examples
     --------
@@ -275,12 +310,18 @@ def make_nested_spheres(
     Returns
     -------
     Cloud
-        In dim + 1 coordinates, of Betti numbers (n_spheres, 0, …, 0, n_spheres); labels are the spheres.
+        Points (n_samples, dim + 1), of Betti numbers (n_spheres, 0, …, 0, n_spheres); labels are the spheres.
 
     Raises
     ------
     InputError
         If `ratio` is 1 or not positive, or another argument is out of its range.
+
+    References
+    ----------
+    M. E. Muller, "A note on a method for generating points uniformly on n-dimensional spheres",
+    Communications of the ACM 2, 1959. A. Hatcher, "Algebraic Topology", Cambridge University Press, 2002
+    (Betti numbers).
 
     Examples
     --------
@@ -330,8 +371,9 @@ def make_spheres(
     Returns
     -------
     Cloud
-        In dim + 1 coordinates; labels are the spheres, the large one last. In few dimensions spheres often
-        cross each other, and then `betti` is empty: their union has other Betti numbers than spheres apart.
+        Points (2 · n_samples · (n_spheres − 1), dim + 1); labels are the spheres, the large one last. In few
+        dimensions spheres often cross each other, and then `betti` is empty: their union has other Betti
+        numbers than spheres apart.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from topodl import __version__
+from topodl._docs import shares_documentation
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
@@ -16,7 +17,14 @@ from topodl.evaluation.loading import METRICS, Study, load_studies
 from topodl.evaluation.overlays import ERROR_STYLES, OTHER_ERRORS, load_examples
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.statistics import Correction
-from topodl.evaluation.tables import cost_table, group_table, p_value_table, result_table, rule_sentence
+from topodl.evaluation.tables import (
+    comparison_table,
+    cost_table,
+    group_table,
+    p_value_table,
+    result_table,
+    rule_sentence,
+)
 
 __all__ = ["build_report", "output_folder", "write_report"]
 
@@ -28,6 +36,7 @@ _METHODS = {
 }
 
 
+@shares_documentation(comparison_table)
 def build_report(
     folders: Sequence[str | Path],
     *,
@@ -41,19 +50,6 @@ def build_report(
 
     Parameters
     ----------
-    folders : sequence of path
-        Output folders of `topodl evaluate`, or TopoMortar's published results at any level. Settings that
-        several folders share are merged, so that losses may be run apart.
-    rule : {"permutation", "topomortar"}
-        When a loss is marked as better than the baseline. `"permutation"`: two-sided paired permutation test
-        with images as units (averaged over seeds), corrected for the number of comparisons, p < 0.05.
-        `"topomortar"`: the rule of the TopoMortar study, one-sided over image × seed pairs, uncorrected.
-    baseline : str, optional
-        Loss to compare with; by default CE + Dice, where there is one.
-    correction : {"holm", "bonferroni", "none"}
-        Correction of rule `"permutation"` for the comparisons of one setting.
-    seed : int
-        Seed of the random swaps; the same seed gives the same files.
     output : path, optional
         Folder to write to, made if need be. By default the first folder; if that cannot be written to and is
         not a run folder (published results, say), `topodl-report` in the current folder.
@@ -70,6 +66,12 @@ def build_report(
         the baseline is unknown, or if the output cannot be written. Nothing is written then.
     MissingDependencyError
         If the extra `eval` is not installed.
+
+    References
+    ----------
+    J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl, "TopoMortar: A dataset to evaluate image segmentation
+    methods focused on topology accuracy", BMVC 2025. S. Holm, "A simple sequentially rejective multiple test
+    procedure", Scandinavian Journal of Statistics 6, 1979 (the correction).
 
     Examples
     --------

@@ -146,6 +146,11 @@ class StudySettings:
     checkpoint_seconds : float
         Time between two checkpoints. The results do not depend on it.
 
+    References
+    ----------
+    J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl, "TopoMortar: A dataset to evaluate image segmentation
+    methods focused on topology accuracy", BMVC 2025.
+
     Examples
     --------
     >>> settings = StudySettings.of_protocol("quick", iterations=50)

@@ -70,6 +70,11 @@ def run_study(
     MissingDependencyError
         If the extra `eval` is not installed.
 
+    References
+    ----------
+    J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl, "TopoMortar: A dataset to evaluate image segmentation
+    methods focused on topology accuracy", BMVC 2025.
+
     Examples
     --------
     >>> from topodl.evaluation import StudySettings, run_study

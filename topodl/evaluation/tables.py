@@ -214,9 +214,18 @@ def comparison_table(
     Parameters
     ----------
     folders : sequence of path
-        Folders of `topodl evaluate`, or of TopoMortar's published results.
-    rule, baseline, correction, seed
-        As in `topodl.evaluation.build_report`.
+        Output folders of `topodl evaluate`, or TopoMortar's published results at any level. Settings that
+        several folders share are merged, so that losses may be run apart.
+    rule : {"permutation", "topomortar"}
+        When a loss is marked as better than the baseline. `"permutation"`: two-sided paired permutation test
+        with images as units (averaged over seeds), corrected for the number of comparisons, p < 0.05.
+        `"topomortar"`: the rule of the TopoMortar study, one-sided over image × seed pairs, uncorrected.
+    baseline : str, optional
+        Loss to compare with; by default CE + Dice, where there is one.
+    correction : {"holm", "bonferroni", "none"}
+        Correction of rule `"permutation"` for the comparisons of one setting.
+    seed : int
+        Seed of the random swaps; the same seed gives the same results.
 
     Returns
     -------
@@ -226,6 +235,11 @@ def comparison_table(
     ------
     InputError
         If a folder is missing, has no results, or has unusable ones.
+
+    References
+    ----------
+    J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl, "TopoMortar: A dataset to evaluate image segmentation
+    methods focused on topology accuracy", BMVC 2025.
 
     Examples
     --------

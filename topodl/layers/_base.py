@@ -60,7 +60,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         bases = [base for base in cls.__mro__[1:] if issubclass(base, Layer)]
-        if "__init__" in vars(cls) and cls.__doc__:
+        if "__init__" in vars(cls):
             shares_documentation(*bases)(cls)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -82,7 +82,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        X : array, list of arrays or Diagrams
+        X : array of shape (B, …), list of B arrays, or Diagrams
             The samples.
         y : ignored
 
@@ -109,7 +109,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        X : array, list of arrays or Diagrams
+        X : array of shape (B, …), list of B arrays, or Diagrams
             The samples.
 
         Returns
@@ -203,7 +203,7 @@ class FeatureLayer(Layer):
 
         Returns
         -------
-        ndarray of str
+        ndarray of shape (n_features,), str
         """
         check_is_fitted(self)
         prefix = type(self).__name__.lower()

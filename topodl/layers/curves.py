@@ -35,6 +35,11 @@ class BettiCurve(CurveLayer):
     --------
     EulerCurve : the alternating sum of the Betti curves.
 
+    References
+    ----------
+    Y. Umeda, "Time series classification via topological data analysis", Transactions of the Japanese Society
+    for Artificial Intelligence 32, 2017.
+
     Examples
     --------
     >>> import torch

@@ -44,6 +44,12 @@ class EulerCurve(FeatureLayer):
     sample_shape : tuple of int, optional
         Shape of an image in a row of a table, as (8, 8). None: a row is a signal, an image of one row.
 
+    References
+    ----------
+    T. Heiss, H. Wagner, "Streaming algorithm for Euler characteristic curves of multidimensional images",
+    CAIP 2017. E. Richardson, M. Werman, "Efficient classification using the Euler characteristic", Pattern
+    Recognition Letters 49, 2014.
+
     Examples
     --------
     A ring of seven pixels around a pixel of value 9 closes at 1:

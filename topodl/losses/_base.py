@@ -53,6 +53,20 @@ class SegmentationLoss(torch.nn.Module):
         For an option that the loss does not have.
     InputError
         For an unusable option or unusable input.
+
+    Examples
+    --------
+    A loss of one's own: a function, and a class that names it.
+
+    >>> import torch
+    >>> from topodl.losses import SegmentationLoss
+    >>> def error_area(logits, target, *, topology_weight=1.0, mask=None, **common):
+    ...     return topology_weight * (logits.sigmoid() - target).abs().mean()
+    >>> class ErrorAreaLoss(SegmentationLoss, function=error_area):
+    ...     '''Share of the pixels that are wrong.'''
+    >>> loss = ErrorAreaLoss(topology_weight=2.0)
+    >>> loss(torch.full((1, 1, 4, 4), -99.0), torch.ones(1, 1, 4, 4)).round(decimals=4)
+    tensor(2.)
     """
 
     function: ClassVar[Callable[..., torch.Tensor]]
@@ -114,7 +128,7 @@ class SegmentationLoss(torch.nn.Module):
             Labels in [0, C), in {0, 1} for one channel.
         mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
-        precomputed : mapping of tensors, optional
+        precomputed : mapping of str to Tensor of shape (B, …), optional
             What `precompute` returned for this target; else it is computed or taken from the cache.
         topology : bool, default=True
             False leaves the topology term out (for the lower heads of deep supervision).
@@ -150,15 +164,15 @@ class SegmentationLoss(torch.nn.Module):
 
         Parameters
         ----------
-        target : Tensor of shape (B, 1, *S), (B, *S), or one image (H, W), integers
+        target : Tensor of shape (B, 1, *S), (B, *S), or (H, W) for one image, integers
             Labels, as for the loss itself.
-        mask : Tensor of the same shape, optional
+        mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
 
         Returns
         -------
-        dict of str to Tensor
-            Tensors whose first axis is the sample.
+        dict of str to Tensor of shape (B, …)
+            One row a sample, of integers or numbers that depend on the label alone.
         """
         name = f"{type(self).__name__}.precompute"
         labels = read_labels(name, target, self.options.get("ignore_index"), mask)
@@ -175,7 +189,7 @@ class SegmentationLoss(torch.nn.Module):
 
         Returns
         -------
-        dict of str to Tensor
+        dict of str to Tensor of shape (…)
 
         Raises
         ------

@@ -78,7 +78,7 @@ def cbdice_loss(
     variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: half the cross-entropy, a quarter each of Dice and
         cbDice, 5 iterations unless given, the reciprocal of the radius as importance, sums over the batch.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``CbDiceLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

@@ -56,6 +56,13 @@ def ce_dice_loss(
     InputError
         If shapes do not fit, a logit is not finite, or a label is out of range.
 
+    References
+    ----------
+    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: fully convolutional neural networks for volumetric medical
+    image segmentation", 3DV 2016 (soft Dice). F. Isensee, P. F. Jaeger, S. A. A. Kohl, J. Petersen, K. H.
+    Maier-Hein, "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation",
+    Nature Methods 18, 2021 (the sum).
+
     Examples
     --------
     >>> import torch

@@ -61,7 +61,7 @@ def cldice_loss(
     variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: 3 iterations unless given, sums over the whole
         batch, clDice of class 1 alone, the negative Dice score of all classes with smoothing 1e-5.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``ClDiceLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

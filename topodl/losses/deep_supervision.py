@@ -20,10 +20,25 @@ __all__ = ["DeepSupervisionLoss", "topomortar_head_weights"]
 def topomortar_head_weights(n_heads: int = 7) -> list[float]:
     """Return the weights of the TopoMortar study: 1 for head 0, halving from 0.252 on, over `n_heads`.
 
+    Parameters
+    ----------
+    n_heads : int, default=7
+        Number of heads.
+
+    Returns
+    -------
+    list of float
+        One weight a head.
+
     Raises
     ------
     InputError
         If `n_heads` is below 1.
+
+    References
+    ----------
+    J. M. Valverde, M. Koga, N. Otsuka, A. B. Dahl, "TopoMortar: a dataset to evaluate image segmentation
+    methods focused on topology accuracy", BMVC 2025 (its code).
 
     Examples
     --------
@@ -56,6 +71,12 @@ class DeepSupervisionLoss(torch.nn.Module):
     ------
     InputError
         If a weight is negative, or `topology_heads` is none of these.
+
+    References
+    ----------
+    C.-Y. Lee, S. Xie, P. Gallagher, Z. Zhang, Z. Tu, "Deeply-supervised nets", AISTATS 2015. F. Isensee et
+    al., "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation", Nature
+    Methods 18, 2021 (the weights).
 
     Examples
     --------
@@ -96,9 +117,9 @@ class DeepSupervisionLoss(torch.nn.Module):
             A head that is smaller than the target gets the target's nearest pixels.
         target : Tensor of shape (B, 1, *S) or (B, *S), integers
             Labels, as for the loss itself.
-        mask : Tensor of the target's shape, optional
+        mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
-        precomputed : mapping of tensors, optional
+        precomputed : mapping of str to Tensor of shape (B, …), optional
             What the loss's ``precompute`` returned for `target`.
 
         Returns

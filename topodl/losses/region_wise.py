@@ -55,7 +55,7 @@ def region_wise_loss(
         Whether class 0 counts.
     spacing : float or sequence of float, optional
         Size of a pixel along each axis; 1 by default.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``RegionWiseLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

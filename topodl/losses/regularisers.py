@@ -36,14 +36,14 @@ class _Regulariser(torch.nn.Module):
 
         Parameters
         ----------
-        x : Tensor or Diagrams
+        x : Tensor of shape (B, …), or Diagrams
             What the filtration takes. "rips": clouds (B, N, d), or the samples (B, d) of a batch as one
             cloud; "cubical": images (B, C, H, W) or volumes (B, C, D, H, W), each channel on its own; "auto"
             decides by the number of axes.
 
         Returns
         -------
-        Tensor
+        Tensor of shape ()
             float64 for float64 input, else float32.
 
         Raises
@@ -255,6 +255,13 @@ class DiagramTargetLoss(_Regulariser):
     ------
     InputError
         If an option is unusable.
+
+    References
+    ----------
+    M. Carrière, F. Chazal, M. Glisse, Y. Ike, H. Kannan, Y. Umeda, "Optimizing persistent homology based
+    functions", ICML 2021 (distances to a target as losses). D. Cohen-Steiner, H. Edelsbrunner, J. Harer, Y.
+    Mileyko, "Lipschitz functions have L_p-stable persistence", Foundations of Computational Mathematics 10,
+    2010 (the distance).
 
     Examples
     --------

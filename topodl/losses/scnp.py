@@ -54,8 +54,8 @@ def scnp_logits(
 
     Returns
     -------
-    Tensor
-        Logits of the same shape; the gradient goes to the worst neighbour.
+    Tensor of shape (B, C, *S)
+        Logits; the gradient goes to the worst neighbour.
 
     Raises
     ------

@@ -56,7 +56,7 @@ def skeleton_recall_loss(
         Sum over the samples of the batch before dividing, in the Dice score and in the recall.
     variant : {"paper", "topomortar"}, default="paper"
         "topomortar" has no Dice term, as the code of that study.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``SkeletonRecallLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

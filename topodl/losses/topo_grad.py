@@ -77,7 +77,7 @@ def topo_grad_loss(
         Of a class against the rest, which has the other one; 8 stands for 26 in volumes.
     include_background : bool, default=False
         Whether class 0 counts, as a foreground of its own.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``TopoGradLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

@@ -86,7 +86,7 @@ def topo_loss(
         "topomortar" computes what the code of the TopoMortar study does (two classes, 2D): softmax twice,
         components of the background instead of the foreground, no holes, and a gradient that lowers the peaks
         it means to raise. The study switched it on after 70 % of the training: ``active_from=0.7``.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``TopoLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

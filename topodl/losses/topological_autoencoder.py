@@ -207,7 +207,7 @@ def topological_autoencoder_loss(
     ----------
     x, z : Tensor of shape (B, …)
         As in the call of `TopologicalAutoencoderLoss`.
-    latent_norm : float or Tensor of one element
+    latent_norm : float, or Tensor of shape () or (1,)
         What latent distances are divided by.
 
     Returns

@@ -78,7 +78,7 @@ def windowed_topo_loss(
         "topomortar" reproduces the code of that study: one channel that regresses the depth inside the
         foreground, squared error summed with weight 0.001, thresholds meant for distances compared with
         labels, so that false walls never count; the default weight stands for its 1. See the guide.
-    precomputed : mapping of tensors, optional
+    precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``WindowedTopoLoss.precompute`` returned for `target`.
     **common
         `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.

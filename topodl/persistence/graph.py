@@ -144,6 +144,11 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
     InputError
         If the bars have no cells of that form.
 
+    References
+    ----------
+    D. Cohen-Steiner, H. Edelsbrunner, J. Harer, "Extending persistence using Poincaré and Lefschetz duality",
+    Foundations of Computational Mathematics 9, 2009.
+
     Examples
     --------
     >>> import torch

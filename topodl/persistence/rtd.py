@@ -72,8 +72,9 @@ def rtd(
 
     References
     ----------
-    S. Barannikov, I. Trofimov, N. Balabin, E. Burnaev, "Representation Topology Divergence", ICML 2022. D.
-    Cherniavskii et al., "Acceptability Judgements via Examining the Topology of Attention Maps", EMNLP 2022.
+    S. Barannikov, I. Trofimov, N. Balabin, E. Burnaev, "Representation Topology Divergence: A Method for
+    Comparing Neural Network Representations", ICML 2022. D. Cherniavskii et al., "Acceptability Judgements
+    via Examining the Topology of Attention Maps", Findings of EMNLP 2022.
 
     Examples
     --------

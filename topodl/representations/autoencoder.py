@@ -280,7 +280,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
 
         Returns
         -------
-        ndarray of str
+        ndarray of shape (n_features,), str
         """
         check_is_fitted(self)
         return np.array([f"topologicalautoencoder{k}" for k in range(self._n_features_out)], dtype=object)

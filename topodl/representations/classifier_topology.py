@@ -38,9 +38,9 @@ def decision_regions(
         evaluation mode and without gradient, and is left in the modes in which it came. Of a scikit-learn
         classifier with two classes the region is that of the second one in `classes_`, and with more the
         classes are the positions in `classes_`. Another callable gets tensors.
-    grid : sequence of (low, high, n), or Tensor
+    grid : sequence of (low, high, n), or Tensor of shape (…, d)
         One triple an axis: n points evenly from low to high, the first coordinate along the first axis. Or
-        the points themselves, (…, d): then d may be any, as of a plane through the space of images.
+        the points themselves: then d may be any, as of a plane through the space of images.
     threshold : float, optional
         Of a single score, which has to exceed it. None is 0, the threshold of logits; probabilities have 0.5.
         For scikit-learn classifiers with two classes it is compared with the probability of the second one,
@@ -50,8 +50,8 @@ def decision_regions(
 
     Returns
     -------
-    Tensor of the grid's shape, int64
-        Classes; 0 and 1 for binary classifiers. To show one of two axes with matplotlib:
+    Tensor of shape (n_0, n_1, …), int64
+        Classes of the grid's points; 0 and 1 for binary classifiers. To show one of two axes with matplotlib:
         ``imshow(regions.T, origin="lower")``.
 
     Raises
@@ -61,6 +61,11 @@ def decision_regions(
         scores.
     TypeError
         If `model` cannot be called and cannot predict.
+
+    References
+    ----------
+    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
+    Topology", 2018.
 
     Examples
     --------
@@ -72,7 +77,7 @@ def decision_regions(
     return _evaluate(model, grid, threshold, batch_size)[0]
 
 
-@shares_documentation(decision_regions)
+@shares_documentation(decision_regions, sections=["References"])
 def decision_region_betti(
     model: Any,
     grid: Grid,
@@ -92,10 +97,10 @@ def decision_region_betti(
 
     Returns
     -------
-    Tensor of int64
-        Of a binary classifier, shape (2,) or (3,): components and holes of its positive region, in 3D
-        components, tunnels and cavities. Of scores or labels of C classes, one such row a class, (C, 2) or
-        (C, 3); a class that wins nowhere has zeros. What leaves the grid through its border is no hole.
+    Tensor of shape (2,) or (3,), or (C, 2) or (C, 3), int64
+        Of a binary classifier: components and holes of its positive region, in 3D
+        components, tunnels and cavities. Of scores or labels of C classes, one such row a
+        class; a class that wins nowhere has zeros. What leaves the grid through its border is no hole.
 
     Raises
     ------
@@ -111,11 +116,6 @@ def decision_region_betti(
     -----
     Parts of a region that are thinner than the spacing of the grid are not seen, and may tear it: a finer
     grid tells whether they matter.
-
-    References
-    ----------
-    W. H. Guss, R. Salakhutdinov, "On Characterizing the Capacity of Neural Networks using Algebraic
-    Topology", 2018.
 
     Examples
     --------

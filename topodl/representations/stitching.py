@@ -75,7 +75,8 @@ class StitchingLayer(nn.Module):
 
         Returns
         -------
-        Tensor of the same shape, but for the features and the size
+        Tensor of shape (B, D), (B, L, D) or (B, D, H, W), …
+            With the features and the size of the second model's layer.
         """
         axis = self._axis(x)
         x = _resized(x, axis, size).movedim(axis, -1)
@@ -143,6 +144,22 @@ class StitchedModel(nn.Module):
     ----------
     stitching : StitchingLayer or None
         The layer; None before the first pass if nothing said its size.
+
+    References
+    ----------
+    Y. Bansal, P. Nakkiran, B. Barak, "Revisiting Model Stitching to Compare Neural Representations", NeurIPS
+    2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.representations import stitch
+    >>> first, second = (torch.nn.Sequential(torch.nn.Linear(4, n), torch.nn.Linear(n, 2)) for n in (3, 5))
+    >>> stitched = stitch(first, "0", second, "0")
+    >>> stitched.initialise(torch.randn(16, 4))(torch.randn(7, 4)).shape
+    torch.Size([7, 2])
+    >>> [tuple(weight.shape) for weight in stitched.parameters()]
+    [(5, 3), (5,)]
     """
 
     def __init__(
@@ -303,7 +320,7 @@ def stitch(
         Makes of the input what `model_b` takes. None: both models take the same.
     channel_dim : int, optional
         The axis of the features, as in `StitchingLayer`.
-    example : Tensor, optional
+    example : Tensor of shape (B, …), optional
         An input that tells the sizes now, so that an optimiser can be given the parameters before a pass.
 
     Returns
