@@ -285,7 +285,7 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
     wants_gradient = points.requires_grad and torch.is_grad_enabled()
     if normalisation == "max":
         scale = distances.max()
-        if not math.isfinite(scale):
+        if not math.isfinite(scale.detach()):
             raise fail(_NAME, "x", f"has distances that overflow {x.dtype}", "values of moderate size")
         if wants_gradient and metric == "euclidean":
             widest = torch.stack(torch.unravel_index(distances.argmax(), distances.shape))[:, None]
