@@ -1,7 +1,11 @@
-"""What all metrics of label maps share: one value per image, summed up over batches and processes."""
+"""What all metrics of label maps share: one value per image, summed up over batches and processes.
+
+A metric is a function ``f(preds, target, *, options…)`` and a class of two lines that keeps options and state.
+"""
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -10,24 +14,39 @@ import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from topodl._checks import check_choice, check_connectivity, check_number
+from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
+from topodl._docs import module_docstring
 from topodl.errors import InputError
 from topodl.metrics._input import CONVENTIONS
 
-__all__ = ["ConnectivityMetric", "ConventionMetric", "ImageMetric"]
+__all__ = ["ImageMetric"]
 
 
 class ImageMetric(Metric):
-    """Base of the metrics that measure every image by itself; subclasses define `_measure`.
+    """Base of the metrics that measure every image by itself; a subclass names its function.
 
     With ``reduction="mean"`` the states are a sum and a count, which processes add up; with ``"none"`` the
     values themselves are kept, in the order of the updates (of rank 0 first). `torchmetrics` turns a
     result of one value into a scalar.
+
+    Parameters
+    ----------
+    reduction : {"mean", "none"}
+        Mean over images and classes, or every image's own values.
     """
 
     is_differentiable = False
     full_state_update = False
+    function: ClassVar[Callable[..., torch.Tensor]]
+    num_classes: int
     _prefix: str
+
+    def __init_subclass__(cls, *, function: Callable[..., torch.Tensor], **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.function = staticmethod(function)
+        cls.__signature__ = _constructor_signature(function)  # type: ignore[attr-defined]
+        shared = (ImageMetric.__doc__ or "",)
+        cls.__doc__ = module_docstring(cls.__doc__ or "", function.__doc__ or "", shared, ("preds", "target"))
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Name the states by class and options.
@@ -40,17 +59,24 @@ class ImageMetric(Metric):
         metric._prefix = f"{cls.__name__}_{zlib.crc32(repr((args, kept)).encode()):08x}_"
         return metric
 
-    def __init__(self, *, num_classes: int = 2, reduction: str = "mean", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        name = type(self).__name__
-        check_number(name, "num_classes", num_classes, low=2, integer=True)
-        check_choice(name, "reduction", reduction, ("mean", "none"))
-        self.num_classes, self.reduction = num_classes, reduction
+    def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
+        own = _options_of(type(self).function)
+        super().__init__(**{name: value for name, value in options.items() if name not in own})
+        check_choice(type(self).__name__, "reduction", reduction, ("mean", "none"))
+        self.reduction = reduction
+        for name, default in own.items():
+            value = options.get(name, default)
+            _check_option(type(self).__name__, name, value)
+            setattr(self, name, value)
         if reduction == "none":
             self._add("values", [], "cat")
         else:
-            self._add("total", torch.zeros((), dtype=torch.float64), "sum")
+            self._add("total", torch.zeros(self._total_shape(), dtype=torch.float64), "sum")
             self._add("count", torch.zeros((), dtype=torch.int64), "sum")
+
+    def _total_shape(self) -> tuple[int, ...]:
+        """Return the shape of the sum; processes need it before they have seen an image."""
+        return ()
 
     def _add(self, name: str, default: list[torch.Tensor] | torch.Tensor, reduction: str) -> None:
         self.add_state(self._prefix + name, default=default, dist_reduce_fx=reduction)
@@ -61,13 +87,11 @@ class ImageMetric(Metric):
     def _set(self, name: str, value: torch.Tensor) -> None:
         setattr(self, self._prefix + name, value)
 
-    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the value of every image: (B, …)."""
-        raise NotImplementedError
-
     def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
         """Measure a batch of label maps, (B, *S) or (B, 1, *S): bool, integers, or floats such as 1.0."""
-        values = self._measure(preds, target).to(self.device)
+        function = type(self).function
+        options = {name: getattr(self, name) for name in _options_of(function)}
+        values = function(preds, target, **options).to(self.device)
         if self.reduction == "none":
             self._get("values").append(values)
         else:
@@ -96,33 +120,28 @@ class ImageMetric(Metric):
         )
 
 
-class ConventionMetric(ImageMetric):
-    """Base of the metrics whose value of empty masks is a matter of convention."""
-
-    def __init__(
-        self,
-        *,
-        num_classes: int = 2,
-        convention: str = "standard",
-        reduction: str = "mean",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(num_classes=num_classes, reduction=reduction, **kwargs)
-        check_choice(type(self).__name__, "convention", convention, CONVENTIONS)
-        self.convention = convention
+def _options_of(function: Callable[..., torch.Tensor]) -> dict[str, Any]:
+    """Return the keyword arguments of a function of masks with their defaults."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-class ConnectivityMetric(ImageMetric):
-    """Base of the metrics of pieces: a subclass names the function that measures."""
+def _constructor_signature(function: Callable[..., torch.Tensor]) -> inspect.Signature:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    options = _options_of(function) | {"reduction": "mean"}
+    parameters = [inspect.Parameter(name, kind, default=default) for name, default in options.items()]
+    return inspect.Signature([*parameters, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
-    _function: ClassVar[Callable[..., torch.Tensor]]
 
-    def __init__(self, *, connectivity: int = 8, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check_connectivity(type(self).__name__, connectivity)
-        self.connectivity = connectivity
-
-    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return type(self)._function(
-            preds, target, connectivity=self.connectivity, num_classes=self.num_classes
-        )
+def _check_option(metric: str, name: str, value: Any) -> None:
+    """Raise at once what the function would raise at the first image."""
+    if name == "num_classes":
+        check_number(metric, name, value, low=2, integer=True)
+    elif name == "convention":
+        check_choice(metric, name, value, CONVENTIONS)
+    elif name == "connectivity":
+        check_connectivity(metric, value)
+    elif name == "window" and value is not None:
+        check_number(metric, name, value, low=1, integer=True)
+    elif name == "spacing":
+        check_spacing(metric, value, 1 if isinstance(value, int | float) else len(value))

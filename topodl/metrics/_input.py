@@ -13,12 +13,40 @@ from scipy import ndimage
 from topodl._checks import check_number, check_tensor, fail, reject_nan
 from topodl.kernels.shared.pool import map_batch
 
-__all__ = ["CONVENTIONS", "Mask", "measure_pairs", "neighbourhoods", "read_label_maps", "read_pair"]
+__all__ = [
+    "CONVENTIONS",
+    "Mask",
+    "MaskArguments",
+    "measure_pairs",
+    "neighbourhoods",
+    "read_label_maps",
+    "read_pair",
+]
 
 CONVENTIONS = ("standard", "topomortar")
 _SHAPES = "(B, H, W), (B, D, H, W), or these with one channel: (B, 1, H, W), (B, 1, D, H, W)"
 
 Mask = NDArray[np.bool_]
+
+
+class MaskArguments:
+    """What the functions of two batches of masks have in common.
+
+    Parameters
+    ----------
+    preds, target : Tensor of shape (B, *S) or (B, 1, *S)
+        Masks or label maps in 2D or 3D: bool, integers, or floats such as 1.0.
+    connectivity : {8, 4} or {26, 6}
+        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
+    num_classes : int
+        Classes with the background, which is not measured.
+
+    Raises
+    ------
+    InputError
+        If a tensor has another shape than the other, a NaN, or values that are no labels, or if an option
+        has an unusable value.
+    """
 
 
 def read_label_maps(function: str, argument: str, value: Any, num_classes: int = 2) -> NDArray[np.int64]:

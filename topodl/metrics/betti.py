@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_connectivity, check_number, fail
+from topodl._docs import shares_documentation
 from topodl.kernels.shared.pool import map_batch
-from topodl.metrics._base import ConventionMetric
-from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs, neighbourhoods, read_label_maps
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import (
+    CONVENTIONS,
+    Mask,
+    MaskArguments,
+    measure_pairs,
+    neighbourhoods,
+    read_label_maps,
+)
 
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
 
@@ -45,6 +53,10 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     InputError
         If `mask` has another shape, a NaN or values other than 0 and 1, or `connectivity` is none of these.
 
+    References
+    ----------
+    H. Edelsbrunner, J. Harer. Computational topology: an introduction. American Mathematical Society, 2010.
+
     Examples
     --------
     >>> import torch
@@ -60,6 +72,7 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     return torch.from_numpy(table).to(mask.device)
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def betti_error(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -74,17 +87,11 @@ def betti_error(
 
     Parameters
     ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
     dims : sequence of ints or None
         Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
     window : int or None
         Side of the windows for the local error, the mean over windows that do not overlap (those at the far
         edges may be smaller). TopoMortar's study uses 128. None compares the whole image.
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
-    num_classes : int
-        Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
         ``"standard"``: an empty mask has no component. ``"topomortar"``: it has one, as in that study, so
         that an empty prediction of a connected target has no error in dimension 0.
@@ -94,11 +101,9 @@ def betti_error(
     Tensor
         float64 (B, len(dims)), or (B, num_classes - 1, len(dims)) for more than two classes.
 
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels, or if an option
-        does not fit.
+    References
+    ----------
+    X. Hu, L. Fuxin, D. Samaras, C. Chen. Topology-preserving deep image segmentation. NeurIPS 2019.
 
     Examples
     --------
@@ -197,30 +202,8 @@ def _euler_characteristic(mask: Mask, corners: bool) -> int:
     return total
 
 
-class BettiError(ConventionMetric):
+class BettiError(ImageMetric, function=betti_error):
     """Absolute differences of the Betti numbers of label maps, per image and dimension; see `betti_error`.
-
-    Parameters
-    ----------
-    dims : sequence of ints or None
-        Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
-    window : int or None
-        Side of the windows for the local error (TopoMortar's study: 128); None compares whole images.
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
-    num_classes : int
-        Classes with the background, which is not measured.
-    convention : {"standard", "topomortar"}
-        Components of an empty mask: 0, or 1 as in TopoMortar's study.
-    reduction : {"mean", "none"}
-        Mean over images and classes, (len(dims),), or every image's own values.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -236,28 +219,17 @@ class BettiError(ConventionMetric):
     """
 
     higher_is_better = False
+    dims: Dims
 
-    def __init__(
-        self,
-        *,
-        dims: Dims = None,
-        window: int | None = None,
-        connectivity: int = 8,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        name = type(self).__name__
-        if window is not None:
-            check_number(name, "window", window, low=1, integer=True)
-        check_connectivity(name, connectivity)
-        if dims is not None:
-            _chosen_dims(name, dims, 3)
-        self.dims, self.window, self.connectivity = dims, window, connectivity
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.dims is not None:
+            _chosen_dims(type(self).__name__, self.dims, 3)
         if self.reduction == "mean":
-            # All processes need states of one shape, also those that have not seen an image yet.
-            n_dims = 3 if dims is None else len(dims)
-            self._add("total", torch.zeros(n_dims, dtype=torch.float64), "sum")
             self._add("n_dims", torch.zeros((), dtype=torch.int64), "max")
+
+    def _total_shape(self) -> tuple[int, ...]:
+        return (3 if self.dims is None else len(self.dims),)
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         self._set("n_dims", self._get("n_dims").clamp(min=values.shape[-1]))
@@ -268,14 +240,3 @@ class BettiError(ConventionMetric):
         """Return the mean of each dimension over all images (and classes), or every image's own values."""
         computed = super().compute()
         return computed if self.reduction == "none" else computed[: int(self._get("n_dims"))]
-
-    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return betti_error(
-            preds,
-            target,
-            dims=self.dims,
-            window=self.window,
-            connectivity=self.connectivity,
-            num_classes=self.num_classes,
-            convention=self.convention,
-        )

@@ -25,6 +25,10 @@ _EIGHT = np.ones((3, 3), dtype=bool)
 class TopologyError(IntEnum):
     """The classes of `topology_errors`.
 
+    References
+    ----------
+    X. Hu. Structure-aware image segmentation with homotopy warping. NeurIPS 2022.
+
     Examples
     --------
     >>> from topodl.metrics import TopologyError

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_spacing
+from topodl._docs import shares_documentation
 from topodl.kernels.masks.distance import distance_to_other
-from topodl.metrics._base import ConventionMetric
-from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import CONVENTIONS, Mask, MaskArguments, measure_pairs
 
 __all__ = ["HausdorffDistance95", "hausdorff_distance_95"]
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def hausdorff_distance_95(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -38,12 +39,8 @@ def hausdorff_distance_95(
 
     Parameters
     ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
     spacing : float or sequence of floats
         Size of a pixel along each spatial axis; the distance has its unit.
-    num_classes : int
-        Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
         Both give the image's diagonal (between the centres of opposite corner pixels) where one mask is
         empty. Where both are, ``"standard"`` gives 0, ``"topomortar"`` the diagonal, as for every empty
@@ -54,11 +51,10 @@ def hausdorff_distance_95(
     Tensor
         float64 (B,), or (B, num_classes - 1) for more than two classes.
 
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels; if `spacing` is
-        not positive or has another length than the image has axes.
+    References
+    ----------
+    D. P. Huttenlocher, G. A. Klanderman, W. J. Rucklidge. Comparing images using the Hausdorff distance. IEEE
+    TPAMI 15, 1993.
 
     Examples
     --------
@@ -104,26 +100,8 @@ def _border(mask: Mask) -> Mask:
     return mask & ~inside
 
 
-class HausdorffDistance95(ConventionMetric):
+class HausdorffDistance95(ImageMetric, function=hausdorff_distance_95):
     """HD95 of label maps, per image; see `hausdorff_distance_95`.
-
-    Parameters
-    ----------
-    spacing : float or sequence of floats
-        Size of a pixel along each spatial axis.
-    num_classes : int
-        Classes with the background, which is not measured.
-    convention : {"standard", "topomortar"}
-        Value of images with two empty masks: 0, or the image's diagonal. One empty mask gives the diagonal.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own value.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -137,18 +115,3 @@ class HausdorffDistance95(ConventionMetric):
     """
 
     higher_is_better = False
-
-    def __init__(self, *, spacing: float | Sequence[float] = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        values = (spacing,) if isinstance(spacing, int | float) else tuple(spacing)
-        check_spacing(type(self).__name__, values, len(values))
-        self.spacing = spacing
-
-    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return hausdorff_distance_95(
-            preds,
-            target,
-            spacing=self.spacing,
-            num_classes=self.num_classes,
-            convention=self.convention,
-        )

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_connectivity, fail
-from topodl.metrics._base import ConnectivityMetric
-from topodl.metrics._input import Mask, measure_pairs, neighbourhoods, read_label_maps
+from topodl._docs import shares_documentation
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import Mask, MaskArguments, measure_pairs, neighbourhoods, read_label_maps
 
 __all__ = ["DIU", "BettiMatchingError", "betti_matching_error", "diu"]
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def betti_matching_error(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -27,25 +29,11 @@ def betti_matching_error(
     Features are partners if they become the same feature of the union of both masks; unlike a difference of
     Betti numbers, a spurious feature here cannot make up for a missing one there.
 
-    Parameters
-    ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
-    num_classes : int
-        Classes with the background, which is not measured.
-
     Returns
     -------
     Tensor
         float64 (B, N), one value for each dimension below that N of the images, or (B, num_classes - 1, N)
         for more than two classes.
-
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels.
 
     Notes
     -----
@@ -83,6 +71,7 @@ def betti_matching_error(
     return measure_pairs("betti_matching_error", preds, target, num_classes, measure, (ndim,))
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def diu(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -100,18 +89,11 @@ def diu(
         Masks or label maps, (B, H, W) or (B, 1, H, W).
     connectivity : {8, 4}
         Of the foreground; the background has the other one.
-    num_classes : int
-        Classes with the background, which is not measured.
 
     Returns
     -------
     Tensor
         float64 (B,), or (B, num_classes - 1) for more than two classes.
-
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels.
 
     References
     ----------
@@ -155,24 +137,8 @@ def _check_planar(function: str, preds: Any, num_classes: int) -> None:
         raise fail(function, "preds", f"has shape {tuple(preds.shape)}", "images (B, H, W) or (B, 1, H, W)")
 
 
-class BettiMatchingError(ConnectivityMetric):
+class BettiMatchingError(ImageMetric, function=betti_matching_error):
     """Components and holes without a partner, per image and dimension; see `betti_matching_error`.
-
-    Parameters
-    ----------
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one.
-    num_classes : int
-        Classes with the background, which is not measured.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own values.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -187,27 +153,10 @@ class BettiMatchingError(ConnectivityMetric):
     """
 
     higher_is_better = False
-    _function = staticmethod(betti_matching_error)
 
 
-class DIU(ConnectivityMetric):
+class DIU(ImageMetric, function=diu):
     """Discrepancy between intersection and union, per image; see `diu`.
-
-    Parameters
-    ----------
-    connectivity : {8, 4}
-        Of the foreground; the background has the other one.
-    num_classes : int
-        Classes with the background, which is not measured.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own value.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -219,4 +168,3 @@ class DIU(ConnectivityMetric):
     """
 
     higher_is_better = False
-    _function = staticmethod(diu)

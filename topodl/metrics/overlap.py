@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice
-from topodl.metrics._base import ConventionMetric
-from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
+from topodl._docs import shares_documentation
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import CONVENTIONS, Mask, MaskArguments, measure_pairs
 
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def dice_score(
     preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
 ) -> torch.Tensor:
@@ -24,10 +26,6 @@ def dice_score(
 
     Parameters
     ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
-    num_classes : int
-        Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
         The value where both masks are empty: 1, or 0 as in TopoMortar's study. Where one is, it is 0.
 
@@ -36,10 +34,9 @@ def dice_score(
     Tensor
         float64 (B,), or (B, num_classes - 1) for more than two classes.
 
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels.
+    References
+    ----------
+    L. R. Dice. Measures of the amount of ecologic association between species. Ecology 26, 1945.
 
     Examples
     --------
@@ -58,6 +55,7 @@ def dice_score(
     return measure_pairs("dice_score", preds, target, num_classes, measure)
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def cldice_score(
     preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
 ) -> torch.Tensor:
@@ -68,10 +66,6 @@ def cldice_score(
 
     Parameters
     ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
-    num_classes : int
-        Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
         ``"standard"``: 1 where both masks are empty, 0 where one is or no skeleton meets the other mask.
         ``"topomortar"``: NaN in all of these, the outcome of 0 / 0 in the study's code.
@@ -80,11 +74,6 @@ def cldice_score(
     -------
     Tensor
         float64 (B,), or (B, num_classes - 1) for more than two classes.
-
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels.
 
     References
     ----------
@@ -129,24 +118,8 @@ def _share_inside(skeleton: Mask, mask: Mask) -> float:
     return np.count_nonzero(skeleton & mask) / length if length else math.nan
 
 
-class Dice(ConventionMetric):
+class Dice(ImageMetric, function=dice_score):
     """Dice coefficient of label maps, per image; see `dice_score`.
-
-    Parameters
-    ----------
-    num_classes : int
-        Classes with the background, which is not measured.
-    convention : {"standard", "topomortar"}
-        Value of images with two empty masks: 1, or 0 as in TopoMortar's study.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own value.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -160,33 +133,9 @@ class Dice(ConventionMetric):
 
     higher_is_better = True
 
-    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return dice_score(preds, target, num_classes=self.num_classes, convention=self.convention)
 
-
-class ClDice(ConventionMetric):
+class ClDice(ImageMetric, function=cldice_score):
     """Centre-line Dice of label maps, per image; see `cldice_score`.
-
-    Parameters
-    ----------
-    num_classes : int
-        Classes with the background, which is not measured.
-    convention : {"standard", "topomortar"}
-        ``"standard"``: 1 for two empty masks, 0 for one. ``"topomortar"``: NaN for both, and in the mean.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own value.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
-
-    References
-    ----------
-    S. Shit et al. clDice: a novel topology-preserving loss function for tubular structure
-    segmentation. CVPR 2021.
 
     Examples
     --------
@@ -199,6 +148,3 @@ class ClDice(ConventionMetric):
     """
 
     higher_is_better = True
-
-    def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return cldice_score(preds, target, num_classes=self.num_classes, convention=self.convention)

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_connectivity
-from topodl.metrics._base import ConnectivityMetric
-from topodl.metrics._input import Mask, measure_pairs, neighbourhoods
+from topodl._docs import shares_documentation
+from topodl.metrics._base import ImageMetric
+from topodl.metrics._input import Mask, MaskArguments, measure_pairs, neighbourhoods
 
 __all__ = ["AdjustedRandIndex", "VariationOfInformation", "adjusted_rand_index", "variation_of_information"]
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def adjusted_rand_index(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -25,24 +27,10 @@ def adjusted_rand_index(
     The pieces are the components of the foreground and of the background; 1 says that they agree, 0 is
     what chance gives.
 
-    Parameters
-    ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
-    num_classes : int
-        Classes with the background, which is not measured.
-
     Returns
     -------
     Tensor
         float64 (B,), or (B, num_classes - 1) for more than two classes.
-
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels.
 
     References
     ----------
@@ -66,6 +54,7 @@ def adjusted_rand_index(
     return measure_pairs("adjusted_rand_index", preds, target, num_classes, measure)
 
 
+@shares_documentation(MaskArguments, sections=("Raises",))
 def variation_of_information(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -75,24 +64,10 @@ def variation_of_information(
     entropy of the prediction's pieces given the target's (false splits), the second the other way round
     (false merges).
 
-    Parameters
-    ----------
-    preds, target : Tensor
-        Masks or label maps, (B, *S) or (B, 1, *S), in 2D or 3D.
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
-    num_classes : int
-        Classes with the background, which is not measured.
-
     Returns
     -------
     Tensor
         float64 (B, 2) in bits, or (B, num_classes - 1, 2) for more than two classes.
-
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels.
 
     References
     ----------
@@ -125,24 +100,8 @@ def _pieces(mask: Mask, corners: bool) -> NDArray[np.int64]:
     return np.where(mask, foreground, background + n)
 
 
-class AdjustedRandIndex(ConnectivityMetric):
+class AdjustedRandIndex(ImageMetric, function=adjusted_rand_index):
     """Adjusted Rand index of the pieces of an image; see `adjusted_rand_index`.
-
-    Parameters
-    ----------
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one.
-    num_classes : int
-        Classes with the background, which is not measured.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own value.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -154,27 +113,10 @@ class AdjustedRandIndex(ConnectivityMetric):
     """
 
     higher_is_better = True
-    _function = staticmethod(adjusted_rand_index)
 
 
-class VariationOfInformation(ConnectivityMetric):
+class VariationOfInformation(ImageMetric, function=variation_of_information):
     """Entropy of false splits and of false merges, per image; see `variation_of_information`.
-
-    Parameters
-    ----------
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one.
-    num_classes : int
-        Classes with the background, which is not measured.
-    reduction : {"mean", "none"}
-        Mean over images and classes, or every image's own values.
-    **kwargs
-        Options of `torchmetrics.Metric`.
-
-    Raises
-    ------
-    InputError
-        If an option or a tensor has an unusable value.
 
     Examples
     --------
@@ -186,4 +128,3 @@ class VariationOfInformation(ConnectivityMetric):
     """
 
     higher_is_better = False
-    _function = staticmethod(variation_of_information)
