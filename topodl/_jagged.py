@@ -307,7 +307,7 @@ class JaggedBars:
 
     @staticmethod
     def cat(batches: Iterable[Bars]) -> Bars:
-        """Return the samples of several batches, one after the other; a `collate_fn` of a `DataLoader`.
+        """Return the samples of several batches, one after the other, as a `DataLoader` does by default.
 
         Raises
         ------

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from topodl import _interchange
 from topodl._checks import check_number, fail
@@ -248,6 +249,25 @@ class Diagrams(JaggedBars):
         """Return a structured array (P,) of sample, dim, birth and death; `pandas.DataFrame` takes it."""
         return _interchange.to_structured(self)
 
+    @classmethod
+    def from_numpy(
+        cls, table: Any, n_samples: int | None = None, homology_dims: Iterable[int] | None = None
+    ) -> Diagrams:
+        """Return the diagrams of a table as `numpy` makes it, a structured array or a data frame.
+
+        Rows may stand in any order. A table shows neither samples nor dimensions without bars: by default
+        there are those up to the last sample, and the dimensions that occur.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from topodl import Diagrams
+        >>> table = pd.DataFrame({"sample": [0, 1], "dim": [0, 1], "birth": [0.0, 0.5], "death": [1.0, 0.7]})
+        >>> Diagrams.from_numpy(table, n_samples=3)
+        Diagrams(3 samples; H0: 1 bar; H1: 1 bar; float64, cpu)
+        """
+        return _interchange.from_structured(cls, table, n_samples, homology_dims)
+
     def to_gudhi(self, dim: int | None = None) -> list[Any]:
         """Return one list of (dimension, (birth, death)) a sample, as `gudhi.SimplexTree.persistence` does.
 
@@ -262,6 +282,7 @@ class Diagrams(JaggedBars):
         """Return the diagrams of `diagrams`, one item a sample.
 
         An item is a list of (dimension, (birth, death)), or an array (n, 2) of bars of dimension `dim`.
+        One such item alone, as `gudhi.SimplexTree.persistence` gives it, is a batch of one sample.
         `homology_dims` are by default those that occur.
         """
         return _interchange.from_gudhi(cls, diagrams, dim, homology_dims)
@@ -272,13 +293,18 @@ class Diagrams(JaggedBars):
 
     @classmethod
     def from_persim(cls, diagrams: Sequence[Any], homology_dims: Iterable[int] | None = None) -> Diagrams:
-        """Return the diagrams of lists as `to_persim` makes them; `homology_dims` are by default 0, 1, …."""
+        """Return the diagrams of lists as `to_persim` makes them; `homology_dims` are by default 0, 1, ….
+
+        The list of a single sample, as ``ripser.ripser(x)["dgms"]``, is a batch of one. Diagrams of Dionysus
+        may stand in place of arrays.
+        """
         return _interchange.from_persim(cls, diagrams, homology_dims)
 
     def to_giotto(self, essential: EssentialPolicy = "drop") -> np.ndarray[Any, np.dtype[Any]]:
         """Return an array (B, M, 3) of birth, death and dimension, padded on the diagonal as in giotto-tda.
 
-        giotto-tda has no infinite deaths; `essential` says what becomes of them (see `with_essential`).
+        A dimension without bars has one point of padding. giotto-tda has no infinite deaths; `essential` says
+        what becomes of them (see `with_essential`).
         """
         return _interchange.to_giotto(self.with_essential(essential))
 
@@ -299,3 +325,11 @@ class Diagrams(JaggedBars):
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _collate(batch: Sequence[Diagrams], *, collate_fn_map: Any = None) -> Diagrams:
+    return Diagrams.cat(batch)
+
+
+default_collate_fn_map[Diagrams] = _collate
+torch.serialization.add_safe_globals([Diagrams])

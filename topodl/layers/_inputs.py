@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from topodl._checks import fail
+from topodl._interchange import holds_bars
 from topodl.diagrams import Diagrams
 
 __all__ = ["as_clouds", "as_complexes", "as_diagrams", "as_graphs", "as_images", "move", "to_tensors"]
@@ -75,7 +76,7 @@ def as_diagrams(name: str, X: Any) -> Diagrams:
     if isinstance(X, np.ndarray) and (X.dtype.kind == "O" or (X.ndim == 3 and X.shape[-1] == 2)):
         X = list(X)
     if isinstance(X, list | tuple):
-        by_dims = len(X) > 0 and isinstance(X[0], list | tuple) and len(X[0]) > 0 and _is_array(X[0][0])
+        by_dims = any(holds_bars(item[0] if _is_filled(item) else item) for item in X if not _is_array(item))
         return Diagrams.from_persim(X) if by_dims else Diagrams.from_gudhi(X)
     if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] == 3:
         return Diagrams.from_giotto(X)
@@ -135,8 +136,12 @@ def _several(layer: BaseEstimator, X: Any) -> list[Array] | None:
     return [item if item.dtype in _FLOATS else item.astype(np.float64) for item in items]
 
 
+def _is_filled(item: Any) -> bool:
+    return isinstance(item, list | tuple) and len(item) > 0
+
+
 def _is_array(part: Any) -> bool:
-    return isinstance(part, np.ndarray) and part.ndim == 2
+    return isinstance(part, np.ndarray)
 
 
 def _as_array(part: Any) -> Array:
