@@ -19,6 +19,7 @@ from topodl.losses import (
     registry,
     topomortar_head_weights,
 )
+from topodl.losses._input import _warn_of_double_activation
 from topodl.losses._targets import TargetCache
 
 # options without which a loss cannot be made, or is slow on tiny input
@@ -152,10 +153,11 @@ def test_bad_input_is_refused_by_name(name):
     nan, infinite = logits.clone(), logits.clone()
     nan[(1, 1, *[2] * (logits.ndim - 2))] = torch.nan
     infinite[(0, 1, *[2] * (logits.ndim - 2))] = torch.inf
+    strict = make(name, non_finite="raise")
     with pytest.raises(InputError, match=r"logits\[1\] has NaN at \(1, 2, 2"):
-        loss(nan, labels)
+        strict(nan, labels)
     with pytest.raises(InputError, match=r"logits\[0\] is infinite"):
-        loss(infinite, labels)
+        strict(infinite, labels)
     with pytest.raises(InputError, match=r"target has shape"):
         loss(logits, labels[..., :-1])
     with pytest.raises(InputError, match=r"logits has shape"):
@@ -186,8 +188,10 @@ def test_double_activation_is_refused(name):
     logits, labels = sample(2, size_for(name))
     with pytest.raises(InputError, match="looks like probabilities"):
         make(name)(logits.softmax(1), labels)
-    with pytest.raises(InputError, match="looks like probabilities"):
+    _warn_of_double_activation.cache_clear()
+    with pytest.warns(UserWarning, match=r"all logits lie in \[0, 1\]; if they are probabilities"):
         make(name)(logits[:, :1].sigmoid(), labels)
+    make(name)(logits[:, :1].sigmoid(), labels)  # said once
     if name != "scnp_ce_dice":
         with pytest.raises(InputError, match="activation='none'"):
             make(name, activation="none")(logits, labels)
@@ -419,3 +423,48 @@ def test_the_class_describes_each_option_and_its_example(name):
     }
     assert described == set(inspect.signature(kind).parameters) - {"options"}
     assert doc.index("Raises\n------") < doc.index("Examples\n--------")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_that_overflowed_make_the_loss_nan_and_say_which(name, value):
+    logits, labels = sample(2, size_for(name))
+    bad = logits.clone()
+    bad[(1, 1, *[2] * (logits.ndim - 2))] = value
+    bad.requires_grad_()
+    with pytest.warns(
+        RuntimeWarning, match=r"logits\[1\] (has NaN|is infinite) at \(1, 2, 2.*the loss is NaN"
+    ) as said:
+        total = make(name)(bad, labels)
+    assert len(said) == 1
+    assert total.isnan()
+    total.backward()
+    assert bad.grad[1].isnan().all()
+    with pytest.warns(RuntimeWarning, match="the loss is NaN"):
+        each = make(name, reduction="none")(bad, labels)
+    torch.testing.assert_close(each[0], make(name, reduction="none")(logits, labels)[0])
+    assert each[1].isnan()
+    (gradient,) = torch.autograd.grad(each.sum(), bad)
+    assert gradient[0].isfinite().all()
+    assert gradient[1].isnan().all()
+
+
+def test_a_scaler_of_gradients_skips_the_step_that_overflowed():
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(1, 2, 3, padding=1)
+    before = [p.detach().clone() for p in network.parameters()]
+    optimizer, scaler = torch.optim.SGD(network.parameters(), lr=0.1), torch.amp.GradScaler("cpu")
+    image, label = torch.randn(2, 1, 16, 16), torch.randint(2, (2, 16, 16))
+
+    def step(factor):
+        optimizer.zero_grad()
+        scaler.scale(ClDiceLoss(iterations=2)(factor * network(image), label)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    with pytest.warns(RuntimeWarning, match="the loss is NaN"):
+        step(torch.inf)
+    assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
+    step(1.0)
+    assert all(p.isfinite().all() for p in network.parameters())
+    assert not all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))

@@ -43,7 +43,7 @@ def naive_weights(distance, label_distance, regions, same):
     if same:
         edges = [e for e in edges if labelled[e] >= 10]
     else:
-        costs = {e: min(c, 20) if labelled[e] > 20 else c for e, c in costs.items()}
+        costs = {e: 20 if labelled[e] > 20 else c for e, c in costs.items()}
     edges.sort(key=lambda e: (-costs[e], e))
     weights = np.zeros((height, width))
     for ends in edges:

@@ -24,7 +24,13 @@ registry: dict[str, type[SegmentationLoss]] = {}
 """Every loss by the name that ``topodl evaluate --losses`` knows it by."""
 
 _CALL_ARGUMENTS = ("logits", "target", "mask", "precomputed")
-_COMMON_DEFAULTS = {"activation": "auto", "class_weights": None, "reduction": "mean", "ignore_index": None}
+_COMMON_DEFAULTS = {
+    "activation": "auto",
+    "class_weights": None,
+    "reduction": "mean",
+    "ignore_index": None,
+    "non_finite": "nan",
+}
 
 
 class SegmentationLoss(torch.nn.Module):
@@ -267,6 +273,7 @@ def _bind_options(
         raise TypeError(f"{name} needs the option {missing[0]!r}")
     check_choice(name, "activation", bound["activation"], ("auto", "softmax", "sigmoid", "none"))
     check_choice(name, "reduction", bound["reduction"], ("mean", "sum", "none"))
+    check_choice(name, "non_finite", bound["non_finite"], ("nan", "raise"))
     size = bound.get("spacing")
     if size is not None:
         check_spacing(name, size, 1 if isinstance(size, int | float) else len(size))

@@ -6,24 +6,39 @@ One fused reduction of the logits and one of the labels decide; positions are lo
 from __future__ import annotations
 
 import functools
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, ParamSpec, TypedDict, TypeVar
+from typing import Concatenate, Literal, ParamSpec, Protocol, TypedDict
 
 import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
 from topodl._precision import at_least_single
+from topodl.errors import InputError
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
 
-__all__ = ["Activation", "CommonOptions", "Reduction", "SegmentationBatch", "full_precision", "read_labels"]
+__all__ = [
+    "Activation",
+    "CommonOptions",
+    "NonFiniteLogitsError",
+    "Reduction",
+    "SegmentationBatch",
+    "loss_function",
+    "read_labels",
+]
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
 Reduction = Literal["mean", "sum", "none"]
+NonFinite = Literal["nan", "raise"]
 
 _P = ParamSpec("_P")
-_R = TypeVar("_R")
+
+
+class _Loss(Protocol[_P]):
+    def __call__(self, logits: torch.Tensor, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor: ...
 
 
 class CommonOptions(TypedDict, total=False):
@@ -42,6 +57,9 @@ class CommonOptions(TypedDict, total=False):
         Label of pixels that count nowhere.
     mask : Tensor of shape (B, 1, *S) or (B, *S), optional
         Nonzero where pixels count.
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite logits: "nan" makes the loss and the gradient of the sample NaN, with a
+        warning that names the sample, so that a scaler of gradients skips the step; "raise" is an error.
     """
 
     activation: Activation
@@ -49,19 +67,40 @@ class CommonOptions(TypedDict, total=False):
     reduction: Reduction
     ignore_index: int | None
     mask: torch.Tensor | None
+    non_finite: NonFinite
 
 
-def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Switch autocast off inside `function`, so that sums over images never run in half precision."""
+class NonFiniteLogitsError(InputError):
+    """A logit is NaN or infinite, and the other logits of `samples` (M,) are of no use either."""
+
+    def __init__(self, message: str, samples: torch.Tensor) -> None:
+        super().__init__(message)
+        self.samples = samples
+
+
+def loss_function(function: Callable[Concatenate[torch.Tensor, _P], torch.Tensor]) -> _Loss[_P]:
+    """Guard a loss: sums over images never run in half precision, and logits that overflowed make it NaN.
+
+    Under mixed precision an overflow is ordinary: the scaler of gradients sees it, and skips the step.
+    """
 
     @functools.wraps(function)
-    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        logits = args[0] if args else kwargs.get("logits")
+    def guarded(logits: torch.Tensor, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor:
         device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
         with torch.autocast(device, enabled=False):
-            return function(*args, **kwargs)
+            try:
+                return function(logits, *args, **kwargs)
+            except NonFiniteLogitsError as error:
+                if kwargs.get("non_finite", "nan") == "raise":
+                    raise
+                warnings.warn(f"{error}; the loss is NaN", RuntimeWarning, stacklevel=2)
+                finite = logits.index_fill(0, error.samples, 0.0)
+                value = function(finite, *args, **kwargs)
+                # The product has a gradient of NaN for all logits of these samples, and for no others.
+                sums = logits.index_select(0, error.samples).flatten(1).sum(1).to(value.dtype) * math.nan
+                return value.index_add(0, error.samples, sums) if value.ndim else value + sums.sum()
 
-    return wrapper
+    return guarded
 
 
 @dataclass(eq=False)
@@ -89,10 +128,12 @@ class SegmentationBatch:
         reduction: Reduction = "mean",
         ignore_index: int | None = None,
         mask: torch.Tensor | None = None,
+        non_finite: NonFinite = "nan",
     ) -> SegmentationBatch:
         """Check everything and return the batch; `dims` lists the spatial dimensions that are supported."""
         check_choice(function, "activation", activation, ("auto", "softmax", "sigmoid", "none"))
         check_choice(function, "reduction", reduction, ("mean", "sum", "none"))
+        check_choice(function, "non_finite", non_finite, ("nan", "raise"))
         _check_logits_shape(function, logits, dims)
         n_classes = logits.shape[1]
         stated = activation != "auto"
@@ -107,7 +148,7 @@ class SegmentationBatch:
         if activation == "none":
             _check_probabilities(function, low, high)
         else:
-            _refuse_double_activation(function, logits, low, high, activation, stated)
+            _notice_double_activation(function, logits, low, high, activation, stated)
         may_ignore = ignore_index is not None or mask is not None
         if highest >= max(n_classes, 2) or lowest < (-1 if may_ignore else 0):
             raise _label_out_of_range(
@@ -279,12 +320,14 @@ def _extremes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float,
 
 
 def _check_values(function: str, logits: torch.Tensor, low: float, high: float) -> None:
-    expected = "finite values of shape (B, C, *S)"
-    if low != low or high != high:
-        reject_nan(function, "logits", logits, expected)
-    if low == -torch.inf or high == torch.inf:
-        sample, *position = torch.isinf(logits.detach()).nonzero()[0].tolist()
-        raise fail(function, f"logits[{sample}]", f"is infinite at {tuple(position)}", expected)
+    if math.isfinite(low) and math.isfinite(high):
+        return
+    wrong = ~torch.isfinite(logits.detach())
+    sample, *position = wrong.nonzero()[0].tolist()
+    kind = "has NaN" if torch.isnan(logits[(sample, *position)]) else "is infinite"
+    came = f"{kind} at ({', '.join(map(str, position))})"
+    error = fail(function, f"logits[{sample}]", came, "finite values of shape (B, C, *S)")
+    raise NonFiniteLogitsError(str(error), wrong.flatten(1).any(1).nonzero()[:, 0])
 
 
 def _check_probabilities(function: str, low: float, high: float) -> None:
@@ -297,28 +340,33 @@ def _check_probabilities(function: str, low: float, high: float) -> None:
         )
 
 
-def _refuse_double_activation(
+def _notice_double_activation(
     function: str, logits: torch.Tensor, low: float, high: float, activation: str, stated: bool
 ) -> None:
-    """Logits that all lie in [0, 1] and, with several channels, sum to 1 in each pixel are probabilities.
+    """Refuse several channels in [0, 1] that sum to 1 in each pixel: they are probabilities.
 
-    One channel cannot be told from logits that happen to be small, so naming "sigmoid" vouches for it.
+    One channel cannot be told from logits that happen to be small, as those of a fresh network are: it is
+    warned of, unless "sigmoid" was named.
     """
     if low < 0 or high > 1 or low == high:
         return
-    if activation == "softmax":
-        tolerance = 1e-3 if logits.dtype == torch.float32 else 1e-6
-        sums_to_one = bool(((logits.detach().sum(1) - 1).abs() <= tolerance).all())
-        if not sums_to_one:
-            return
-    elif stated:
+    if activation == "sigmoid":
+        if not stated:
+            _warn_of_double_activation(function)
         return
-    hint = "" if activation == "softmax" else ', or activation="sigmoid" if these are logits'
-    raise fail(
-        function,
-        "logits",
-        "looks like probabilities, which would be activated twice",
-        f'logits, or activation="none"{hint}',
+    tolerance = 1e-3 if logits.dtype == torch.float32 else 1e-6
+    if bool(((logits.detach().sum(1) - 1).abs() <= tolerance).all()):
+        came = "looks like probabilities, which would be activated twice"
+        raise fail(function, "logits", came, 'logits, or activation="none"')
+
+
+@functools.cache
+def _warn_of_double_activation(function: str) -> None:
+    warnings.warn(
+        f"{function}: all logits lie in [0, 1]; if they are probabilities, they are activated twice: pass "
+        'activation="none". For logits, activation="sigmoid" silences this',
+        UserWarning,
+        stacklevel=2,
     )
 
 

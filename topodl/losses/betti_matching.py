@@ -18,7 +18,7 @@ from topodl.kernels.shared.pool import map_batch
 from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.persistence.matching import match_images
 
 __all__ = ["BettiMatchingLoss", "betti_matching_loss"]
@@ -26,7 +26,7 @@ __all__ = ["BettiMatchingLoss", "betti_matching_loss"]
 Filtration = Literal["superlevel", "sublevel", "both"]
 
 
-@full_precision
+@loss_function
 def betti_matching_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

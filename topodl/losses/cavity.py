@@ -17,14 +17,14 @@ from topodl._checks import check_connectivity
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 
 __all__ = ["CavityLoss", "cavity_loss"]
 
 Mask = NDArray[np.bool_]
 
 
-@full_precision
+@loss_function
 def cavity_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

@@ -19,7 +19,7 @@ from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
 from topodl.losses._targets import TargetCache, TargetParts, take_part
 
@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 Skeleton = Literal["thinned", "morphological"]
 
 
-@full_precision
+@loss_function
 def cbdice_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

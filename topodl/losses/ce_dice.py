@@ -11,12 +11,12 @@ import torch
 
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 
 __all__ = ["CEDiceLoss", "ce_dice_loss"]
 
 
-@full_precision
+@loss_function
 def ce_dice_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

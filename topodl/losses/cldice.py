@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from topodl._checks import check_choice, check_number
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import dice_score, reduce_over_batch
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
 from topodl.losses._targets import TargetCache, TargetParts, take_part
 
 __all__ = ["ClDiceLoss", "cldice_loss"]
 
 
-@full_precision
+@loss_function
 def cldice_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

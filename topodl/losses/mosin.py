@@ -13,14 +13,14 @@ import torch
 from topodl._checks import check_number, fail
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 
 __all__ = ["MosinLoss", "mosin_loss"]
 
 Features = Callable[[torch.Tensor], torch.Tensor | Sequence[torch.Tensor]]
 
 
-@full_precision
+@loss_function
 def mosin_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

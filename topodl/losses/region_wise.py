@@ -16,13 +16,13 @@ from scipy import ndimage
 from topodl._checks import check_spacing
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["RegionWiseLoss", "region_wise_loss"]
 
 
-@full_precision
+@loss_function
 def region_wise_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

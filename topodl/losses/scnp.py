@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._input import Activation, SegmentationBatch, full_precision
+from topodl.losses._input import Activation, NonFiniteLogitsError, SegmentationBatch
 from topodl.losses._targets import TargetParts
 from topodl.losses.ce_dice import CEDiceLoss
 
 __all__ = ["SCNP", "scnp_logits"]
 
 
-@full_precision
 def scnp_logits(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -81,9 +81,10 @@ def scnp_logits(
     batch = SegmentationBatch.read(
         name, logits, target, activation=activation, ignore_index=ignore_index, mask=mask
     )
-    if batch.logits.device.type == "cpu":
-        return _gather_worst(batch, neighbourhood // 2)
-    return _pool_worst(batch, neighbourhood)
+    with full_precision(batch.logits):
+        if batch.logits.device.type == "cpu":
+            return _gather_worst(batch, neighbourhood // 2)
+        return _pool_worst(batch, neighbourhood)
 
 
 def _gather_worst(batch: SegmentationBatch, reach: int) -> torch.Tensor:
@@ -171,14 +172,17 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         topology: bool,
         activation: Activation,
     ) -> torch.Tensor:
-        worst = scnp_logits(
-            logits,
-            target,
-            neighbourhood=self.neighbourhood,
-            activation=activation,
-            ignore_index=self.options["ignore_index"],
-            mask=mask,
-        )
+        options = {
+            "neighbourhood": self.neighbourhood,
+            "activation": activation,
+            "ignore_index": self.options["ignore_index"],
+            "mask": mask,
+        }
+        try:
+            worst = scnp_logits(logits, target, **options)
+        except NonFiniteLogitsError as error:  # of which the wrapped loss says what it is told to
+            worst = scnp_logits(logits.index_fill(0, error.samples, 0.0), target, **options)
+            worst = worst.index_copy(0, error.samples, logits[error.samples].to(worst.dtype))
         if activation == "auto":  # the worst logits of one channel may all lie in [0, 1]
             activation = "sigmoid" if logits.shape[1] == 1 else "softmax"
         return self.loss._evaluate(worst, target, mask, precomputed, topology, activation)

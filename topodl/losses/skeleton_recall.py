@@ -16,13 +16,13 @@ from skimage.morphology import skeletonize
 from topodl._checks import check_choice
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["SkeletonRecallLoss", "skeleton_recall_loss"]
 
 
-@full_precision
+@loss_function
 def skeleton_recall_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

@@ -25,13 +25,13 @@ from topodl.losses._bars import (
 )
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["TopoGradLoss", "topo_grad_loss"]
 
 
-@full_precision
+@loss_function
 def topo_grad_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

@@ -26,7 +26,7 @@ from topodl.losses._bars import (
 )
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice, cross_entropy
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._targets import Prepare, TargetCache, TargetParts
 from topodl.losses._topo_loss_study import study_term
 
@@ -37,7 +37,7 @@ Variant = Literal["paper", "topomortar"]
 _WEIGHTS = {"paper": 0.005, "topomortar": 100.0}
 
 
-@full_precision
+@loss_function
 def topo_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

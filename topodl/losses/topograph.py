@@ -18,14 +18,14 @@ from topodl.kernels.masks.topograph import critical_regions
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 
 __all__ = ["TopographLoss", "topograph_loss"]
 
 Aggregation = Literal["mean", "sum", "max", "min", "rms"]
 
 
-@full_precision
+@loss_function
 def topograph_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

@@ -20,14 +20,14 @@ from topodl.kernels.masks.warping import warp
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import dice_score
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 
 __all__ = ["WarpingLoss", "critical_pixels", "warping_loss"]
 
 Mask = NDArray[np.bool_]
 
 
-@full_precision
+@loss_function
 def warping_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

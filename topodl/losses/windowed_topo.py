@@ -18,7 +18,7 @@ from topodl.kernels.masks.region_separation import separation_weights
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
-from topodl.losses._input import CommonOptions, SegmentationBatch, full_precision
+from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["WindowedTopoLoss", "windowed_topo_loss"]
@@ -28,7 +28,7 @@ _GROWTH = 5  # dilations of the foreground before the regions are told apart
 _Floats = NDArray[np.float64]
 
 
-@full_precision
+@loss_function
 def windowed_topo_loss(
     logits: torch.Tensor,
     target: torch.Tensor,

@@ -1,6 +1,6 @@
 """What all metrics of label maps share: one value per image, summed up over batches and processes.
 
-A metric is a function ``f(preds, target, *, options…)`` and a class of two lines that keeps options and state.
+A metric is a function ``f(preds, target, *, options…)`` and a class of two lines, which keeps the options.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
 from topodl._docs import module_docstring
@@ -39,6 +40,7 @@ class ImageMetric(Metric):
     full_state_update = False
     function: ClassVar[Callable[..., torch.Tensor]]
     num_classes: int
+    _value_axes: ClassVar[int] = 0  # of the value of one image and class
     _prefix: str
 
     def __init_subclass__(cls, *, function: Callable[..., torch.Tensor], **kwargs: Any) -> None:
@@ -97,6 +99,17 @@ class ImageMetric(Metric):
         else:
             self._set("total", self._get("total") + self._sum(values))
             self._set("count", self._get("count") + values.shape[0])
+
+    def _sync_dist(self, dist_sync_fn: Any = gather_all_tensors, process_group: Any | None = None) -> None:
+        if self.reduction == "mean":
+            super()._sync_dist(dist_sync_fn, process_group)
+            return
+        # A process that measured nothing sends a tensor of as many axes, or the others would wait for ever.
+        n_axes = 1 + (self.num_classes > 2) + self._value_axes
+        nothing = torch.empty((0,) * n_axes, dtype=torch.float64, device=self.device)
+        own = dim_zero_cat(self._get("values") or [nothing])
+        gathered = dist_sync_fn(own, process_group or self.process_group)
+        self._set("values", dim_zero_cat([part for part in gathered if len(part)] or [own]))
 
     def compute(self) -> torch.Tensor:
         """Return the mean over all images (and classes), or every image's own value."""

@@ -219,6 +219,7 @@ class BettiError(ImageMetric, function=betti_error):
     """
 
     higher_is_better = False
+    _value_axes = 1
     dims: Dims
 
     def __init__(self, **options: Any) -> None:

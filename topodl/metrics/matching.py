@@ -153,6 +153,7 @@ class BettiMatchingError(ImageMetric, function=betti_matching_error):
     """
 
     higher_is_better = False
+    _value_axes = 1
 
 
 class DIU(ImageMetric, function=diu):

@@ -128,3 +128,4 @@ class VariationOfInformation(ImageMetric, function=variation_of_information):
     """
 
     higher_is_better = False
+    _value_axes = 1

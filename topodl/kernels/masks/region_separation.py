@@ -36,7 +36,8 @@ def separation_weights(
     """Write the weights of the pixels by way of which regions are joined, and one is joined last.
 
     Edges join pixels that share a side, cost the sum of their two distances, and are added to the tree by
-    (cost, index), the costliest first. Far from the foreground of the label no edge costs more than 20.
+    (cost, index), the costliest first. Far from the foreground of the label an edge costs 20, whatever the
+    prediction is there.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def _limit(costs: Any, labelled: Any, same: bool) -> Any:
                 limit = np.float32(-1) if label < _NEAR else cost
                 keep = label >= _FAR
             else:
-                limit = _FAR if (label > _FAR) & (cost > _FAR) else cost
+                limit = _FAR if label > _FAR else cost
                 keep = label < _NEAR
             limited[axis, i] = np.float32(limit).view(np.int32)
             kept[axis, i] = keep & (cost >= 0)
