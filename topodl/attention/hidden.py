@@ -14,6 +14,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
 
@@ -193,8 +194,6 @@ class HiddenStateGeometry(FeatureLayer):
         Number of neighbours of the overlap.
     estimator : {"linear", "likelihood"}, default="linear"
         Estimator of the intrinsic dimension.
-    chunk_size, n_jobs, verbose
-        Samples a chunk of `transform`, joblib's number of jobs, and whether a progress bar shows.
 
     References
     ----------
@@ -277,17 +276,9 @@ class HiddenStateGeometry(FeatureLayer):
     def _as_input(self, chunk: torch.Tensor) -> torch.Tensor:
         return chunk
 
+    @shares_documentation(FeatureLayer.get_feature_names_out, sections=["Returns"])
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
-        """Return the names of the columns, such as ``layer2.intrinsic_dimension``.
-
-        Parameters
-        ----------
-        input_features : ignored
-
-        Returns
-        -------
-        ndarray of shape (n_features,), str
-        """
+        """Return the names of the columns, such as ``layer2.intrinsic_dimension``."""
         check_is_fitted(self)
         names = [f"layer{k}.intrinsic_dimension" for k in range(self.n_layers_in_)]
         names += [f"layer{k}.neighborhood_overlap" for k in range(self.n_layers_in_ - 1)]

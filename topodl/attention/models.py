@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from topodl._checks import fail
+from topodl._docs import shares_documentation
 from topodl._submodules import evaluation_mode
 from topodl.attention.recording import record
 from topodl.attention.topology import AttentionTopology
@@ -153,17 +154,9 @@ class AttentionFeatures(FeatureLayer):
         with evaluation_mode(self.model):
             return super()._in_chunks(samples)
 
+    @shares_documentation(FeatureLayer.get_feature_names_out, sections=["Returns"])
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
-        """Return the names of the columns, such as ``layer3.head7.barcode.h0.sum``.
-
-        Parameters
-        ----------
-        input_features : ignored
-
-        Returns
-        -------
-        ndarray of shape (n_features,), str
-        """
+        """Return the names of the columns, such as ``layer3.head7.barcode.h0.sum``."""
         check_is_fitted(self)
         return np.array(self.topology.feature_names(self.n_layers_, self.n_heads_), dtype=object)
 

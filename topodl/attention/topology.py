@@ -15,6 +15,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._docs import shares_documentation
 from topodl.attention._catalog import FeaturePlan, plan_of, select
 from topodl.attention._combinatorics import GraphSettings
 from topodl.attention._features import MapFeatures, Settings
@@ -115,8 +116,6 @@ class AttentionTopology(FeatureLayer):
         Number of first positions whose share is a feature.
     temperature : float, default=0.01
         Width of the sigmoid of the soft counts.
-    chunk_size, n_jobs, verbose
-        Samples a chunk of `transform`, joblib's number of jobs, and whether a progress bar shows.
 
     Notes
     -----
@@ -403,17 +402,9 @@ class AttentionTopology(FeatureLayer):
     def _as_input(self, chunk: Any) -> Any:
         return chunk
 
+    @shares_documentation(FeatureLayer.get_feature_names_out, sections=["Returns"])
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
-        """Return the names of the columns, such as ``layer3.head7.barcode.h0.sum``.
-
-        Parameters
-        ----------
-        input_features : ignored
-
-        Returns
-        -------
-        ndarray of shape (n_features,), str
-        """
+        """Return the names of the columns, such as ``layer3.head7.barcode.h0.sum``."""
         check_is_fitted(self)
         return np.array(self.feature_names(self.n_layers_in_, self.n_heads_in_), dtype=object)
 

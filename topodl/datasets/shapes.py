@@ -184,7 +184,7 @@ def make_annulus(
     return _finish(rng, points, np.zeros(n_samples, np.int64), noise, (1, 1))
 
 
-@shares_documentation(make_sphere)
+@shares_documentation(make_torus, make_sphere, sections=["Raises"])
 def make_klein_bottle(
     n_samples: int = 500,
     *,
@@ -204,11 +204,6 @@ def make_klein_bottle(
     -------
     Cloud
         Points (n_samples, 4), of Betti numbers (1, 2, 1) over Z/2 (over the rationals (1, 1, 0)).
-
-    Raises
-    ------
-    InputError
-        If `tube_radius` is not between 0 and `radius`, or another argument is out of its range.
 
     References
     ----------

@@ -32,7 +32,22 @@ class FilteredGraphs(NamedTuple):
 
 
 class GraphLayer(nn.Module):
-    """Base of graph layers: a subclass says how it filters, and how many numbers a bar of a component has."""
+    """Base of graph layers: a subclass says how it filters, and how many numbers a bar of a component has.
+
+    Parameters
+    ----------
+    in_features : int
+        Features of a node, F.
+    dim0_features, dim1_features : int, default=32
+        Width of the DeepSets. ``dim1_features=0`` leaves cycles out.
+    readout : {"node", "graph"}, default="node"
+        "node" returns node features; "graph" returns them and an embedding of each graph.
+
+    Raises
+    ------
+    InputError
+        If a size is not positive, or `readout` is none of these.
+    """
 
     _bar_size: ClassVar[int]
 

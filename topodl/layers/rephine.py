@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from topodl._docs import shares_documentation
 from topodl._segments import segment_amin
 from topodl.layers._graph_layer import FilteredGraphs, GraphLayer, killed_at
 from topodl.layers._graph_pairing import pair_filtrations, share_ties
@@ -15,6 +16,7 @@ from topodl.layers._graph_pairing import pair_filtrations, share_ties
 __all__ = ["RePHINE"]
 
 
+@shares_documentation(GraphLayer, sections=["Raises"])
 class RePHINE(GraphLayer):
     """Topological graph layer whose edges have filtration values of their own.
 
@@ -26,23 +28,12 @@ class RePHINE(GraphLayer):
 
     Parameters
     ----------
-    in_features : int
-        Features of a node, F.
     n_filtrations : int, default=8
         Number of pairs of a vertex and an edge filtration.
     hidden : int, default=24
         Width of the perceptrons of the filtrations, whose values a sigmoid brings into (0, 1).
-    dim0_features, dim1_features : int, default=32
-        Width of the DeepSets. ``dim1_features=0`` leaves cycles out.
     triangles : bool, default=True
         Whether triangles fill cycles; see `TOGL`.
-    readout : {"node", "graph"}, default="node"
-        "node" returns node features; "graph" returns them and an embedding of each graph.
-
-    Raises
-    ------
-    InputError
-        If a size is not positive, or `readout` is none of these.
 
     References
     ----------

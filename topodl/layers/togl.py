@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from topodl._docs import shares_documentation
 from topodl._segments import segment_amax
 from topodl.layers._graph_layer import FilteredGraphs, GraphLayer, killed_at
 from topodl.layers._graph_pairing import pair_filtrations, share_ties
@@ -15,6 +16,7 @@ from topodl.layers._graph_pairing import pair_filtrations, share_ties
 __all__ = ["TOGL"]
 
 
+@shares_documentation(GraphLayer, sections=["Raises"])
 class TOGL(GraphLayer):
     """Topological graph layer: node features, plus what components and cycles of learnt filtrations say.
 
@@ -26,25 +28,14 @@ class TOGL(GraphLayer):
 
     Parameters
     ----------
-    in_features : int
-        Features of a node, F.
     n_filtrations : int, default=8
         Number of filtrations.
     hidden : int, default=24
         Width of the perceptron of the filtrations.
-    dim0_features, dim1_features : int, default=32
-        Width of the DeepSets. ``dim1_features=0`` leaves cycles out.
     triangles : bool, default=True
         Whether triangles fill cycles: dimension 1 is that of the clique complex, which tells apart some
         graphs that no filtration of the bare graph does, as strongly regular ones. False: that of the graph,
         where no cycle ends, as in the authors' code. Without triangles there is no difference.
-    readout : {"node", "graph"}, default="node"
-        "node" returns node features; "graph" returns them and an embedding of each graph.
-
-    Raises
-    ------
-    InputError
-        If a size is not positive, or `readout` is none of these.
 
     References
     ----------
