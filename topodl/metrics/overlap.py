@@ -6,15 +6,19 @@ Shit et al., clDice, CVPR 2021, equations 1 to 3. Cost of clDice: two skeletons 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
 from topodl._checks import check_choice
+from topodl.kernels.masks.thinning import thin
 from topodl.metrics._base import ConventionMetric
 from topodl.metrics._input import CONVENTIONS, Mask, measure_pairs
 
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
+
+SKELETONS = ("thinned", "scikit-image")
 
 
 def dice_score(
@@ -59,12 +63,17 @@ def dice_score(
 
 
 def cldice_score(
-    preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
+    preds: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    num_classes: int = 2,
+    convention: str = "standard",
+    skeleton: str | None = None,
 ) -> torch.Tensor:
     """Return the centre-line Dice of every image.
 
     It is the harmonic mean of two shares: of the prediction's skeleton inside the target, and of the target's
-    skeleton inside the prediction. Skeletons are those of `skimage.morphology.skeletonize`.
+    skeleton inside the prediction.
 
     Parameters
     ----------
@@ -75,6 +84,10 @@ def cldice_score(
     convention : {"standard", "topomortar"}
         ``"standard"``: 1 where both masks are empty, 0 where one is or no skeleton meets the other mask.
         ``"topomortar"``: NaN in all of these, the outcome of 0 / 0 in the study's code.
+    skeleton : {"thinned", "scikit-image"}, optional
+        "thinned", the default, has the components, holes and cavities of its mask. "scikit-image", the
+        default with convention="topomortar", is `skimage.morphology.skeletonize` as in the study's code,
+        which deletes straight tubes of even width in volumes, and some slanted lines in the plane.
 
     Returns
     -------
@@ -104,9 +117,13 @@ def cldice_score(
     """
     check_choice("cldice_score", "convention", convention, CONVENTIONS)
     standard = convention == "standard"
+    if skeleton is None:
+        skeleton = "thinned" if standard else "scikit-image"
+    check_choice("cldice_score", "skeleton", skeleton, SKELETONS)
+    skeletonize = thin if skeleton == "thinned" else _published_skeleton
 
     def measure(p: Mask, t: Mask) -> float:
-        precision, recall = _share_inside(_skeleton(p), t), _share_inside(_skeleton(t), p)
+        precision, recall = _share_inside(skeletonize(p), t), _share_inside(skeletonize(t), p)
         if not standard and (math.isnan(precision + recall) or precision + recall == 0):
             return math.nan
         if not p.any() and not t.any():
@@ -118,7 +135,7 @@ def cldice_score(
     return measure_pairs("cldice_score", preds, target, num_classes, measure)
 
 
-def _skeleton(mask: Mask) -> Mask:
+def _published_skeleton(mask: Mask) -> Mask:
     from skimage.morphology import skeletonize
 
     return np.asarray(skeletonize(mask), dtype=bool)
@@ -173,6 +190,8 @@ class ClDice(ConventionMetric):
         Classes with the background, which is not measured.
     convention : {"standard", "topomortar"}
         ``"standard"``: 1 for two empty masks, 0 for one. ``"topomortar"``: NaN for both, and in the mean.
+    skeleton : {"thinned", "scikit-image"}, optional
+        As for `cldice_score`.
     reduction : {"mean", "none"}
         Mean over images and classes, or every image's own value.
     **kwargs
@@ -200,5 +219,17 @@ class ClDice(ConventionMetric):
 
     higher_is_better = True
 
+    def __init__(self, *, skeleton: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if skeleton is not None:
+            check_choice("ClDice", "skeleton", skeleton, SKELETONS)
+        self.skeleton = skeleton
+
     def _measure(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return cldice_score(preds, target, num_classes=self.num_classes, convention=self.convention)
+        return cldice_score(
+            preds,
+            target,
+            num_classes=self.num_classes,
+            convention=self.convention,
+            skeleton=self.skeleton,
+        )
