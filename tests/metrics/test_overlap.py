@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from skimage.morphology import skeletonize
 
+from topodl.kernels.masks.thinning import thin
 from topodl.metrics import ClDice, Dice, cldice_score, dice_score
 
 EMPTY, FULL = torch.zeros(1, 6, 6), torch.ones(1, 6, 6)
@@ -21,15 +22,29 @@ def test_dice_is_that_of_sets(pair):
         assert value == (2 * len(p & t) / (len(p) + len(t)) if p or t else 1)
 
 
+@pytest.mark.parametrize(("skeleton", "skeletonize"), [("thinned", thin), ("scikit-image", skeletonize)])
 @given(pairs)
-def test_cldice_is_the_harmonic_mean_of_the_shares_of_skeletons(pair):
+def test_cldice_is_the_harmonic_mean_of_the_shares_of_skeletons(skeleton, skeletonize, pair):
     preds, target = torch.from_numpy(pair)
-    for p, t, value in zip(pair[0], pair[1], cldice_score(preds, target).tolist(), strict=True):
+    values = cldice_score(preds, target, skeleton=skeleton).tolist()
+    for p, t, value in zip(pair[0], pair[1], values, strict=True):
         assert 0 <= value <= 1
         sp, st = skeletonize(p), skeletonize(t)
         if p.any() and t.any() and (sp & t).any() and (st & p).any():
             precision, recall = (sp & t).sum() / sp.sum(), (st & p).sum() / st.sum()
             assert value == pytest.approx(2 / (1 / precision + 1 / recall), abs=1e-12)
+
+
+@given(arrays(np.bool_, (1, 4, 5, 6)))
+def test_what_is_equal_has_a_cldice_of_1_in_a_volume(mask):
+    assert cldice_score(torch.from_numpy(mask), torch.from_numpy(mask)).tolist() == [1.0]
+
+
+def test_a_straight_tube_of_even_width_has_a_skeleton():
+    tube = torch.zeros(1, 1, 32, 32, 32)
+    tube[..., 10:12, 10:12, 4:28] = 1
+    assert cldice_score(tube, tube).item() == ClDice()(tube, tube).item() == 1
+    assert ClDice(skeleton="scikit-image")(tube, tube).item() == 0
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def measure_masks(predictions: torch.Tensor, labels: torch.Tensor) -> NDArray[np
         "Betti1Error_mortar": whole[:, 1],
         "Dice_mortar": dice_score(predictions, labels, convention="topomortar"),
         "HD95_mortar": hausdorff_distance_95(predictions, labels, convention="topomortar"),
-        "clDice_mortar": cldice_score(predictions, labels),
+        "clDice_mortar": cldice_score(predictions, labels, skeleton="scikit-image"),
     }
     return torch.stack([columns[name] for name in METRIC_COLUMNS], 1).numpy()
 

@@ -58,8 +58,8 @@ class CommonOptions(TypedDict, total=False):
     mask : Tensor of shape (B, 1, *S) or (B, *S), optional
         Nonzero where pixels count.
     non_finite : {"nan", "raise"}, default="nan"
-        What becomes of NaN and infinite logits: "nan" makes the loss and the gradient of the sample NaN, with a
-        warning that names the sample, so that a scaler of gradients skips the step; "raise" is an error.
+        What becomes of NaN and infinite logits: "nan" makes the loss and the gradient of the sample NaN, with
+        a warning that names it, so that a scaler of gradients skips the step; "raise" is an error.
     """
 
     activation: Activation

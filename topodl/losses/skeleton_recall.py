@@ -5,6 +5,8 @@ Cost: one dot product with a map that depends on the label alone.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -13,13 +15,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from topodl._checks import check_choice
+from topodl._checks import check_choice, check_spacing
+from topodl.kernels.masks.thinning import thin
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["SkeletonRecallLoss", "skeleton_recall_loss"]
+
+Mask = NDArray[np.bool_]
+Skeleton = Literal["thinned", "scikit-image"]
+Classes = Literal["each", "union"]
 
 
 @loss_function
@@ -30,6 +37,9 @@ def skeleton_recall_loss(
     base_weight: float = 1.0,
     topology_weight: float = 1.0,
     include_background: bool = False,
+    classes: Classes = "each",
+    skeleton: Skeleton | None = None,
+    spacing: float | Sequence[float] | None = None,
     over_batch: bool = False,
     variant: Literal["paper", "topomortar"] = "paper",
     precomputed: TargetParts | TargetCache | None = None,
@@ -39,8 +49,7 @@ def skeleton_recall_loss(
 
     .. math:: L_{rec} = -\frac1C \sum_c \frac{\sum p_c T_c + 10^{-5}}{\sum T_c + 10^{-5}}
 
-    T is the skeleton of the labelled foreground, dilated twice by a cross and cut to the label;
-    class c has the part of it that lies in class c.
+    T is the skeleton of a class, dilated twice by a cross and cut to the class.
 
     Parameters
     ----------
@@ -52,10 +61,19 @@ def skeleton_recall_loss(
         Weights of the base loss and of the recall.
     include_background : bool, default=False
         Whether class 0 counts, in the Dice score and, by a skeleton of its own, in the recall.
+    classes : {"each", "union"}, default="each"
+        "each" gives every class a skeleton of its own. "union", the code of the authors, thins all foreground
+        as one, of which each class has the part that lies in it: a thin class beside a thick one has none.
+    skeleton : {"thinned", "scikit-image"}, optional
+        "thinned", the default, has the components, holes and cavities of its mask. "scikit-image", the
+        default with variant="topomortar", is `skimage.morphology.skeletonize` as in the authors' code, which
+        deletes straight tubes of even width in volumes, and some slanted lines in the plane.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each axis: the dilation reaches twice the smallest of them. 1 by default.
     over_batch : bool, default=False
         Sum over the samples of the batch before dividing, in the Dice score and in the recall.
     variant : {"paper", "topomortar"}, default="paper"
-        "topomortar" has no Dice term, as the code of that study.
+        "topomortar" has no Dice term, and the skeleton of scikit-image, as the code of that study.
     precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``SkeletonRecallLoss.precompute`` returned for `target`.
     **common
@@ -89,7 +107,12 @@ def skeleton_recall_loss(
     """
     name = "skeleton_recall_loss"
     check_choice(name, "variant", variant, ("paper", "topomortar"))
+    check_choice(name, "classes", classes, ("each", "union"))
+    if skeleton is not None:
+        check_choice(name, "skeleton", skeleton, ("thinned", "scikit-image"))
     batch = SegmentationBatch.read(name, logits, target, **common)
+    if spacing is not None:
+        check_spacing(name, spacing, batch.labels.ndim - 1)
     base = cross_entropy(batch)
     if variant == "paper":
         base = base - dice_score(batch, include_background, over_batch=over_batch)
@@ -98,7 +121,7 @@ def skeleton_recall_loss(
     channels = batch.channels(include_background)
 
     def prepare(labels: NDArray[np.int16]) -> dict[str, NDArray[Any]]:
-        return skeleton_tube(labels, include_background)
+        return skeleton_tube(labels, include_background, classes, skeleton, spacing, variant)
 
     tube = batch.take_map(batch.target_parts(precomputed, prepare), "tube")
     recall = _recall(batch, channels, tube, over_batch)
@@ -107,17 +130,37 @@ def skeleton_recall_loss(
     return batch.reduce(base_weight * base - topology_weight * recall)
 
 
-def skeleton_tube(labels: NDArray[np.int16], include_background: bool = False) -> dict[str, NDArray[Any]]:
-    """Return where the twice dilated skeleton of one label (*S) lies, as booleans (*S)."""
-    tube = _tube(labels > 0)
+def skeleton_tube(
+    labels: NDArray[np.int16],
+    include_background: bool = False,
+    classes: Classes = "each",
+    skeleton: Skeleton | None = None,
+    spacing: float | Sequence[float] | None = None,
+    variant: str = "paper",
+) -> dict[str, NDArray[Any]]:
+    """Return where the dilated skeletons of the classes of one label (*S) lie, in one map of booleans."""
+    if skeleton is None:
+        skeleton = "scikit-image" if variant == "topomortar" else "thinned"
+    masks = [labels > 0] if classes == "union" else [labels == c for c in np.unique(labels[labels > 0])]
     if include_background:
-        tube |= _tube(labels == 0)
+        masks.append(labels == 0)
+    reach = _reach(check_spacing("skeleton_recall_loss", 1.0 if spacing is None else spacing, labels.ndim))
+    tube = np.zeros(labels.shape, bool)
+    for mask in masks:
+        line = thin(mask) if skeleton == "thinned" else skeletonize(mask)
+        tube |= ndimage.binary_dilation(line, reach) & mask
     return {"tube": tube}
 
 
-def _tube(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    cross = ndimage.generate_binary_structure(mask.ndim, 1)
-    return ndimage.binary_dilation(skeletonize(mask), cross, iterations=2) & mask
+def _reach(spacing: Sequence[float]) -> Mask:
+    """Return the pixels around one that paths along the axes of twice the smallest spacing reach."""
+    longest = 2 * min(spacing) * (1 + 1e-6)
+    steps = [range(-int(longest / size), int(longest / size) + 1) for size in spacing]
+    lengths = [
+        sum(abs(n) * size for n, size in zip(move, spacing, strict=True))
+        for move in itertools.product(*steps)
+    ]
+    return (np.array(lengths) <= longest).reshape([len(axis) for axis in steps])
 
 
 def _recall(batch: SegmentationBatch, channels: range, tube: torch.Tensor, over_batch: bool) -> torch.Tensor:

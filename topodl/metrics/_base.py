@@ -18,7 +18,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
 from topodl._docs import module_docstring
 from topodl.errors import InputError
-from topodl.metrics._input import CONVENTIONS
+from topodl.metrics._input import CONVENTIONS, SKELETONS
 
 __all__ = ["ImageMetric"]
 
@@ -154,6 +154,8 @@ def _check_option(metric: str, name: str, value: Any) -> None:
         check_choice(metric, name, value, CONVENTIONS)
     elif name == "connectivity":
         check_connectivity(metric, value)
+    elif name == "skeleton" and value is not None:
+        check_choice(metric, name, value, SKELETONS)
     elif name == "window" and value is not None:
         check_number(metric, name, value, low=1, integer=True)
     elif name == "spacing":

@@ -15,6 +15,7 @@ from topodl.kernels.shared.pool import map_batch
 
 __all__ = [
     "CONVENTIONS",
+    "SKELETONS",
     "Mask",
     "MaskArguments",
     "measure_pairs",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 CONVENTIONS = ("standard", "topomortar")
+SKELETONS = ("thinned", "scikit-image")
 _SHAPES = "(B, H, W), (B, D, H, W), or these with one channel: (B, 1, H, W), (B, 1, D, H, W)"
 
 Mask = NDArray[np.bool_]

@@ -12,8 +12,9 @@ import torch
 
 from topodl._checks import check_choice
 from topodl._docs import shares_documentation
+from topodl.kernels.masks.thinning import thin
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import CONVENTIONS, Mask, MaskArguments, measure_pairs
+from topodl.metrics._input import CONVENTIONS, SKELETONS, Mask, MaskArguments, measure_pairs
 
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
 
@@ -57,18 +58,27 @@ def dice_score(
 
 @shares_documentation(MaskArguments, sections=("Raises",))
 def cldice_score(
-    preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
+    preds: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    num_classes: int = 2,
+    convention: str = "standard",
+    skeleton: str | None = None,
 ) -> torch.Tensor:
     """Return the centre-line Dice of every image.
 
     It is the harmonic mean of two shares: of the prediction's skeleton inside the target, and of the target's
-    skeleton inside the prediction. Skeletons are those of `skimage.morphology.skeletonize`.
+    skeleton inside the prediction.
 
     Parameters
     ----------
     convention : {"standard", "topomortar"}
         ``"standard"``: 1 where both masks are empty, 0 where one is or no skeleton meets the other mask.
         ``"topomortar"``: NaN in all of these, the outcome of 0 / 0 in the study's code.
+    skeleton : {"thinned", "scikit-image"}, optional
+        "thinned", the default, has the components, holes and cavities of its mask. "scikit-image", the
+        default with convention="topomortar", is `skimage.morphology.skeletonize` as in the study's code,
+        which deletes straight tubes of even width in volumes, and some slanted lines in the plane.
 
     Returns
     -------
@@ -93,9 +103,13 @@ def cldice_score(
     """
     check_choice("cldice_score", "convention", convention, CONVENTIONS)
     standard = convention == "standard"
+    if skeleton is None:
+        skeleton = "thinned" if standard else "scikit-image"
+    check_choice("cldice_score", "skeleton", skeleton, SKELETONS)
+    skeletonize = thin if skeleton == "thinned" else _published_skeleton
 
     def measure(p: Mask, t: Mask) -> float:
-        precision, recall = _share_inside(_skeleton(p), t), _share_inside(_skeleton(t), p)
+        precision, recall = _share_inside(skeletonize(p), t), _share_inside(skeletonize(t), p)
         if not standard and (math.isnan(precision + recall) or precision + recall == 0):
             return math.nan
         if not p.any() and not t.any():
@@ -107,7 +121,7 @@ def cldice_score(
     return measure_pairs("cldice_score", preds, target, num_classes, measure)
 
 
-def _skeleton(mask: Mask) -> Mask:
+def _published_skeleton(mask: Mask) -> Mask:
     from skimage.morphology import skeletonize
 
     return np.asarray(skeletonize(mask), dtype=bool)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topodl.kernels.masks.simple_points import (
+    face_offsets,
     is_simple,
     neighbour_offsets,
     neighbourhood_code,
@@ -26,7 +27,8 @@ __all__ = ["thin", "warm_up"]
 def thin(mask: NDArray[np.bool_], iterations: int | None = None, corner: bool = True) -> NDArray[np.bool_]:
     """Return the skeleton of `mask` (H, W) or (D, H, W) after `iterations`, by default when nothing changes.
 
-    A pixel with at most one neighbour when an iteration begins is an end and stays.
+    A pixel with at most one neighbour when an iteration begins is an end and stays. `corner` says whether
+    pixels that share only a corner are neighbours, of which components and ends are made.
     """
     box = mask[None] if mask.ndim == 2 else mask
     padded = np.pad(box, ((0, 0) if mask.ndim == 2 else (1, 1), (1, 1), (1, 1)))
@@ -34,13 +36,16 @@ def thin(mask: NDArray[np.bool_], iterations: int | None = None, corner: bool = 
     offsets = neighbour_offsets(padded.shape)
     rounds = padded.size if iterations is None else iterations
     table, masks = simple_point_table(corner), space_masks()
-    _thin(padded.ravel(), padded.shape, offsets, table, masks, rounds, corner)
+    touching = offsets if corner else face_offsets(padded.shape)
+    _thin(padded.ravel(), padded.shape, offsets, touching, table, masks, rounds, corner)
     inside = (slice(None) if mask.ndim == 2 else slice(1, -1), slice(1, -1), slice(1, -1))
     return padded[inside].reshape(mask.shape).astype(bool)
 
 
 @kernel
-def _thin(image: Any, shape: Any, offsets: Any, table: Any, masks: Any, rounds: int, corner: bool) -> None:
+def _thin(
+    image: Any, shape: Any, offsets: Any, touching: Any, table: Any, masks: Any, rounds: int, corner: bool
+) -> None:
     space = shape[0] > 1
     active = np.empty(len(image), np.int64)  # what may go in this iteration, and what in the next
     following = np.empty(len(image), np.int64)
@@ -55,7 +60,7 @@ def _thin(image: Any, shape: Any, offsets: Any, table: Any, masks: Any, rounds: 
             return
         for i in range(n_active):
             n_neighbours = 0
-            for offset in offsets:
+            for offset in touching:
                 n_neighbours += image[active[i] + offset]
             is_end[active[i]] = n_neighbours <= 1
         n_following = 0
