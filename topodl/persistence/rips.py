@@ -14,8 +14,9 @@ import torch
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._host import is_traced, on_host
+from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
-from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on_points
+from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
 from topodl.kernels.points.rips_edges import inspect_matrix
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import (
@@ -126,20 +127,20 @@ class _Bars(NamedTuple):
     places: Any  # (2, P)
     values: Any  # (2 + E,), 0, inf and the lengths of the edges
     segments: Any  # (P,), which of the totals a bar belongs to
-    shape: tuple[int, int]  # of the totals
+    totals: Any  # (B, D), the lengths of finite bars together, of each sample and dimension
 
 
 def _persistence_on_host(
     clouds: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], max_edge_length: float
 ) -> Diagrams:
     """Return the diagrams of points, and with them their total persistence."""
-    points = to_host(clouds).numpy()
+    points, totals = to_host(clouds).numpy(), np.zeros((len(sizes), len(dims)))
     table, edges, places, values = _paired(points, clouds.dtype, sizes, dims, False, max_edge_length)
-    segments = table[0] if len(dims) == 1 else table[0] * len(dims) + np.searchsorted(dims, table[1])
-    bars = _Bars(points, edges, places, values, segments, (len(sizes), len(dims)))
-    births, deaths, totals = _EndsOnHost.apply(clouds, bars)  # type: ignore[no-untyped-call]
+    segments = total_lengths(table, np.asarray(dims), places, values, totals.reshape(-1))
+    bars = _Bars(points, edges, places, values, segments, totals.astype(points.dtype))
+    births, deaths, total = _EndsOnHost.apply(clouds, bars)  # type: ignore[no-untyped-call]
     diagrams = assemble(torch.from_numpy(table), births, deaths, len(sizes), dims, in_order=True)
-    return diagrams._with_totals(totals)
+    return diagrams._with_totals(total)
 
 
 def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,40 +168,33 @@ class _EndsOnHost(torch.autograd.Function):
         ctx.save_for_backward(points)
         ctx.bars = bars  # of unchanged points: unpacking the saved ones checks that
         births, deaths = bars.values[bars.places]
-        ctx.finite = finite = deaths < math.inf
-        lengths = np.where(finite, deaths, births) - births
-        totals = np.bincount(bars.segments, lengths, math.prod(bars.shape)).astype(births.dtype)
-        totals = totals.reshape(bars.shape)
-        return tuple(from_host(output, points.dtype) for output in (births, deaths, totals))
+        return tuple(from_host(output, points.dtype) for output in (births, deaths, bars.totals))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> Any:
         (points,), bars = ctx.saved_tensors, ctx.bars
+        given = [gradient for gradient in gradients if gradient is not None]
         differentiated = torch.is_grad_enabled()
-        if differentiated or is_traced(*(gradient for gradient in gradients if gradient is not None)):
-            tables = bars.edges, bars.places, ctx.finite, bars.segments
-            edges, places, finite, segments = map(torch.from_numpy, tables)
+        if differentiated or is_traced(*given):
             with torch.enable_grad():
-                ends = _ends(points.reshape(-1, points.shape[-1]), edges, places)
-            on_ends = zip(ends, _on_ends(gradients, finite, segments), strict=True)
-            pulled, pulls = zip(*((end, g) for end, g in on_ends if g is not None), strict=True)
-            return torch.autograd.grad(pulled, points, pulls, create_graph=differentiated)[0], None
-        arrays = [None if g is None else to_host(g).numpy() for g in gradients]
+                outputs = zip(_ends_and_totals(points, bars), gradients, strict=True)
+            wanted = [output for output, gradient in outputs if gradient is not None]
+            return torch.autograd.grad(wanted, points, given, create_graph=differentiated)[0], None
         nothing = np.empty(0, bars.values.dtype)
-        births, deaths = (nothing if g is None else g for g in _on_ends(arrays, ctx.finite, bars.segments))
+        births, deaths, totals = (nothing if g is None else to_host(g).numpy().reshape(-1) for g in gradients)
         pull = np.zeros(bars.points.shape, bars.points.dtype)  # zeros_like takes as long as the kernel
         flat, flat_pull = (a.reshape(-1, a.shape[-1]) for a in (bars.points, pull))
-        pull_on_points(flat, bars.edges, bars.places, bars.values, births, deaths, flat_pull)
+        _, edges, places, values, segments, _ = bars
+        pull_on_points(flat, edges, places, values, segments, births, deaths, totals, flat_pull)
         return from_host(pull, points.dtype), None
 
 
-def _on_ends(gradients: Sequence[Any], finite: Any, segments: Any) -> tuple[Any, Any]:
-    """Return the gradients on births and deaths, those on the totals passed on to them; arrays or tensors."""
-    births, deaths, totals = gradients
-    if totals is None:
-        return births, deaths
-    pull = totals.reshape(-1)[segments] * finite
-    return -pull if births is None else births - pull, pull if deaths is None else deaths + pull
+def _ends_and_totals(points: torch.Tensor, bars: _Bars) -> tuple[torch.Tensor, ...]:
+    """Return what `_EndsOnHost` does, by operations of PyTorch."""
+    edges, places, segments = map(torch.from_numpy, (bars.edges, bars.places, bars.segments))
+    births, deaths = _ends(points.reshape(-1, points.shape[-1]), edges, places)
+    lengths = torch.where(deaths.isinf(), 0.0, deaths - births)
+    return births, deaths, segment_sum(lengths, segments, bars.totals.size).view(bars.totals.shape)
 
 
 def _fake_rips_bars(

@@ -19,6 +19,7 @@ __all__ = [
     "edge_values",
     "loop_bars",
     "pull_on_points",
+    "total_lengths",
     "tree_bars",
     "warm_up",
 ]
@@ -132,21 +133,52 @@ def edge_values(points: Any, edges: Any) -> Any:
 
 
 @kernel
+def total_lengths(bars: Any, dims: Any, places: Any, values: Any, totals: Any) -> Any:
+    """Add the length of each finite bar to `totals` of its sample and dimension, and return which these are.
+
+    `totals` (B D,) are ordered by sample, then as the `dims` (D,) are.
+    """
+    segments = np.empty(bars.shape[1], np.int64)
+    for p in range(bars.shape[1]):
+        segment = bars[0, p] * len(dims)
+        while dims[segment - bars[0, p] * len(dims)] != bars[1, p]:
+            segment += 1
+        segments[p] = segment
+        if places[1, p] != _NEVER:
+            totals[segment] += np.float64(values[places[1, p]]) - np.float64(values[places[0, p]])
+    return segments
+
+
+@kernel
 def pull_on_points(
-    points: Any, edges: Any, places: Any, values: Any, on_births: Any, on_deaths: Any, out: Any
+    points: Any,
+    edges: Any,
+    places: Any,
+    values: Any,
+    segments: Any,
+    on_births: Any,
+    on_deaths: Any,
+    on_totals: Any,
+    out: Any,
 ) -> None:
-    """Add to `out` (n, d) what gradients on the ends, empty where none, pull on the points.
+    """Add to `out` (n, d) what gradients on ends and total lengths, empty where none, pull on the points.
 
     Edges of length 0 do not.
     """
     for end in range(2):
-        gradient = on_deaths if end else on_births
-        for p in range(len(gradient)):
-            place = places[end, p]
-            if place <= _NEVER or values[place] == 0 or gradient[p] == 0:
+        gradient, sign = (on_deaths, 1.0) if end else (on_births, -1.0)
+        for p in range(places.shape[1]):
+            place, weight = places[end, p], 0.0
+            if place <= _NEVER or values[place] == 0:
+                continue
+            if len(gradient) > 0:
+                weight += gradient[p]
+            if len(on_totals) > 0 and places[1, p] != _NEVER:
+                weight += sign * on_totals[segments[p]]
+            if weight == 0:
                 continue
             i, j = edges[0, place - 2], edges[1, place - 2]
-            weight = gradient[p] / np.float64(values[place])
+            weight /= np.float64(values[place])
             for c in range(points.shape[1]):
                 pull = weight * (np.float64(points[i, c]) - np.float64(points[j, c]))
                 out[i, c] += pull
@@ -164,4 +196,7 @@ def warm_up() -> None:
         points, values = np.ones((3, 2), dtype), np.empty(4, dtype)
         _, critical, places, _ = tree_bars(edges[:2], lengths[:2], edges[0], sizes, np.inf, False, values)
         values = edge_values(points, critical)
-        pull_on_points(points, critical, places, values, values[:3], values[:0], np.zeros_like(points))
+        bars, places = np.zeros((2, 3), np.int64), np.ascontiguousarray(places)
+        segments = total_lengths(bars, np.array([0]), places, values, np.zeros(1))
+        out, ends = np.zeros_like(points), values[:3]
+        pull_on_points(points, critical, places, values, segments, ends, ends, ends[:0], out)
