@@ -42,6 +42,7 @@ ROWS: list[tuple[str, str, dict[str, object], float | None, str]] = [
     ("TopoLoss, both dimensions, whole image", "topo_loss", {"window": None}, 4.0, "17 to 52"),
     ("windowed TOPO", "windowed_topo", {}, 4.0, "10 to 14"),
     ("Warping, sound", "warping", {}, 3.0, "22"),
+    ("DMT, whole image", "dmt", {}, None, ""),
     ("Betti matching, whole image", "betti_matching", {}, 6.0, "23"),
     ("Topograph", "topograph", {}, 5.0, "19 (rough: 80)"),
     ("TopoGrad, whole image", "topo_grad", {}, 4.0, "7"),

@@ -7,6 +7,7 @@ from topodl.losses.cbdice import CbDiceLoss, cbdice_loss
 from topodl.losses.ce_dice import CEDiceLoss, ce_dice_loss
 from topodl.losses.cldice import ClDiceLoss, cldice_loss
 from topodl.losses.deep_supervision import DeepSupervisionLoss, topomortar_head_weights
+from topodl.losses.dmt import DMTLoss, dmt_loss
 from topodl.losses.kernel_alignment import CKALoss, MinibatchCKA, cka, cka_loss
 from topodl.losses.mosin import MosinLoss, mosin_loss
 from topodl.losses.region_wise import RegionWiseLoss, region_wise_loss
@@ -35,6 +36,7 @@ __all__ = [
     "CavityLoss",
     "CbDiceLoss",
     "ClDiceLoss",
+    "DMTLoss",
     "DeepSupervisionLoss",
     "DiagramTargetLoss",
     "FeatureCountLoss",
@@ -58,6 +60,7 @@ __all__ = [
     "cka",
     "cka_loss",
     "cldice_loss",
+    "dmt_loss",
     "mosin_loss",
     "region_wise_loss",
     "registry",
