@@ -11,18 +11,27 @@ from topodl.metrics.partitions import (
     adjusted_rand_index,
     variation_of_information,
 )
+from topodl.metrics.surface import (
+    AverageSurfaceDistance,
+    SurfaceDice,
+    average_surface_distance,
+    surface_dice,
+)
 
 __all__ = [
     "DIU",
     "AdjustedRandIndex",
+    "AverageSurfaceDistance",
     "BettiError",
     "BettiMatchingError",
     "ClDice",
     "Dice",
     "HausdorffDistance95",
+    "SurfaceDice",
     "TopologyError",
     "VariationOfInformation",
     "adjusted_rand_index",
+    "average_surface_distance",
     "betti_error",
     "betti_matching_error",
     "betti_numbers",
@@ -30,6 +39,7 @@ __all__ = [
     "dice_score",
     "diu",
     "hausdorff_distance_95",
+    "surface_dice",
     "topology_errors",
     "variation_of_information",
 ]

@@ -158,5 +158,7 @@ def _check_option(metric: str, name: str, value: Any) -> None:
         check_choice(metric, name, value, SKELETONS)
     elif name == "window" and value is not None:
         check_number(metric, name, value, low=1, integer=True)
+    elif name == "tolerance":
+        check_number(metric, name, value, low=0)
     elif name == "spacing":
         check_spacing(metric, value, 1 if isinstance(value, int | float) else len(value))

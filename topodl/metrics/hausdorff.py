@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_spacing
@@ -19,7 +20,7 @@ from topodl.kernels.masks.distance import distance_to_other
 from topodl.metrics._base import ImageMetric
 from topodl.metrics._input import CONVENTIONS, Mask, MaskArguments, measure_pairs
 
-__all__ = ["HausdorffDistance95", "hausdorff_distance_95"]
+__all__ = ["HausdorffDistance95", "border_distances", "diagonal", "hausdorff_distance_95"]
 
 
 @shares_documentation(MaskArguments, sections=("Raises",))
@@ -71,15 +72,21 @@ def hausdorff_distance_95(
     def measure(p: Mask, t: Mask) -> float:
         sampling = check_spacing(function, spacing, p.ndim)
         if p.any() and t.any():
-            return _percentile_95(p, t, sampling)
+            return float(np.percentile(border_distances(p, t, sampling), 95))
         if convention == "standard" and not p.any() and not t.any():
             return 0.0
-        return math.sqrt(sum(((n - 1) * s) ** 2 for n, s in zip(p.shape, sampling, strict=True)))
+        return diagonal(p, sampling)
 
     return measure_pairs(function, preds, target, num_classes, measure)
 
 
-def _percentile_95(p: Mask, t: Mask, sampling: tuple[float, ...]) -> float:
+def diagonal(mask: Mask, sampling: tuple[float, ...]) -> float:
+    """Return the distance between the centres of opposite corner pixels."""
+    return math.sqrt(sum(((n - 1) * s) ** 2 for n, s in zip(mask.shape, sampling, strict=True)))
+
+
+def border_distances(p: Mask, t: Mask, sampling: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return the distances of all border pixels of each mask to the border of the other; none is empty."""
     (box,) = ndimage.find_objects((p | t).astype(np.int8))
     border_p, border_t = _border(p[box]), _border(t[box])
     # where both borders run the distance is 0
@@ -88,7 +95,7 @@ def _percentile_95(p: Mask, t: Mask, sampling: tuple[float, ...]) -> float:
         for start, goal in ((border_p, border_t), (border_t, border_p))
     ]
     shared = np.zeros(2 * np.count_nonzero(border_p & border_t))
-    return float(np.percentile(np.concatenate([*away, shared]), 95))
+    return np.concatenate([*away, shared])
 
 
 def _border(mask: Mask) -> Mask:
