@@ -188,7 +188,9 @@ def sliced_wasserstein_distance(
     # Both sides have as many bars in each segment: their own, and the other's on the diagonal.
     points1, points2 = (torch.stack([d.births, d.deaths], 1) for d in (d1, d2))
     flat1, flat2 = (p.mean(1, keepdim=True).expand_as(p) for p in (points1, points2))
-    angles = torch.linspace(-math.pi / 2, math.pi / 2, n_directions + 1, dtype=torch.float64)[:-1]
+    angles = torch.linspace(-math.pi / 2, math.pi / 2, n_directions + 1, dtype=torch.float64, device="cpu")[
+        :-1
+    ]
     directions = torch.stack([angles.cos(), angles.sin()], 1).to(d1.device, d1.dtype)
     with full_precision(points1):
         lines1 = directions @ torch.cat([points1, flat2]).T

@@ -179,7 +179,7 @@ def loop_edges(maps: Maps, lower_bound: float) -> tuple[torch.Tensor, torch.Tens
     Three int64 tensors (P,): births, deaths, and the map of each loop, in the order of the maps.
     """
     if maps.sums.shape[1] < 4:  # a loop has at least four vertices
-        births, deaths, which = torch.empty(3, 0, dtype=torch.int64)
+        births, deaths, which = torch.empty(3, 0, dtype=torch.int64, device="cpu")
         return births, deaths, which
     chunks = maps.chunks()
     parts = map_batch(lambda part: map_loop_edges(*part, lower_bound, *_room(part.values)), chunks)

@@ -106,7 +106,7 @@ class SyntheticMortar(Dataset[Item]):
             "label": torch.from_numpy(label[None].astype(np.int64)),
             "id": f"{index:03d}",
             "group": group,
-            "betti": torch.tensor(betti, dtype=torch.int64),
+            "betti": torch.tensor(betti, dtype=torch.int64, device="cpu"),
         }
         return item if self.transform is None else self.transform(item)
 

@@ -128,10 +128,10 @@ class CurveLayer(DiagramLayer):
         if not self._uses_grid or self.value_range is not None:
             return
         ends = [self._ends(d.dim(k).finite()) for k in self._dims(d)]
-        ranges = torch.tensor(ends, dtype=torch.float64).reshape(-1, 2)
+        ranges = torch.tensor(ends, dtype=torch.float64, device="cpu").reshape(-1, 2)
         # Strictly inside, as the curves are 0 at the ends by construction.
         step = (ranges[:, 1:] - ranges[:, :1]) / (self.resolution + 1)
-        self.ranges_ = (ranges + step * torch.tensor([1.0, -1.0])).to(self._device())
+        self.ranges_ = (ranges + step * torch.tensor([1.0, -1.0], device="cpu")).to(self._device())
 
     def _ends(self, d: Diagrams) -> tuple[float, float]:
         low, high = oriented(d)

@@ -120,7 +120,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         """Forget learnt directions and the radius found by `fit`."""
         self._buffers.pop("directions", None)
         old = self._parameters.pop("directions", None)
-        self.register_buffer("radius_", torch.tensor(_UNIT_BALL))
+        self.register_buffer("radius_", torch.tensor(_UNIT_BALL, device="cpu"))
         if self._is_learnable():
             device = None if old is None else old.device
             self.directions = UninitializedParameter(device=device)  # type: ignore[call-arg]
@@ -214,7 +214,9 @@ class EulerCharacteristicTransform(FeatureLayer):
         if self._is_learnable():
             directions = nn.functional.normalize(directions, dim=0)
         radius = float(self.radius_ if self.radius is None else self.radius)
-        thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64).to(points)
+        thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64, device="cpu").to(
+            points
+        )
         step = 2 * radius / (self.n_thresholds - 1)
         scale = _PER_STEP / step if self.scale is None else float(self.scale)
         with full_precision(points):
@@ -264,7 +266,7 @@ def _read_weights(name: str, weights: Any, n: int, order: torch.Tensor | None) -
 
 def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
     """Return (ambient_dim, n) unit vectors: even where that is easy, random in four dimensions and above."""
-    index = torch.arange(n, dtype=torch.float64)
+    index = torch.arange(n, dtype=torch.float64, device="cpu")
     if ambient_dim == 1:
         vectors = (1 - 2 * (index % 2))[None]
     elif ambient_dim == 2:
@@ -277,7 +279,7 @@ def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
         vectors = torch.stack([ring * angle.cos(), ring * angle.sin(), height])
     else:
         generator = torch.Generator().manual_seed(int(seed))
-        vectors = torch.randn(ambient_dim, n, dtype=torch.float64, generator=generator)
+        vectors = torch.randn(ambient_dim, n, dtype=torch.float64, generator=generator, device="cpu")
         vectors = nn.functional.normalize(vectors, dim=0)
     return vectors.to(torch.get_default_dtype())
 

@@ -187,7 +187,11 @@ class EulerCurve(FeatureLayer):
         d = samples.finite() if isinstance(samples, Diagrams) else None
         values = _all_values(samples) if d is None else torch.cat([d.births, d.deaths])
         values = values[torch.isfinite(values)].double()
-        ends = [values.min(), values.max()] if values.numel() else [torch.tensor(0.0), torch.tensor(1.0)]
+        ends = (
+            [values.min(), values.max()]
+            if values.numel()
+            else [torch.tensor(0.0, device="cpu"), torch.tensor(1.0, device="cpu")]
+        )
         self.range_ = torch.stack(ends).to(self._place()[0], torch.float64)
 
     def _feature_names(self) -> list[str]:

@@ -126,7 +126,7 @@ class PersistenceImage(CurveLayer):
             bars = d.dim(k).with_essential(self.essential)
             for values in (bars.births, bars.persistence()):
                 axes.append((float(values.min()), float(values.max())) if bars.n_bars else (0.0, 1.0))
-        self.ranges_ = torch.tensor(axes, dtype=torch.float64).view(-1, 2, 2).to(self._device())
+        self.ranges_ = torch.tensor(axes, dtype=torch.float64, device="cpu").view(-1, 2, 2).to(self._device())
 
     def _grids(self, d: Diagrams, dims: tuple[int, ...]) -> list[Any]:
         """Return the ranges of birth and persistence of each dimension."""

@@ -150,9 +150,11 @@ class PersLay(DiagramLayer):
         shapes = {**_TRANSFORMS[self.point_transform](n_dims, q), **_WEIGHTS[self.weight](n_dims)}
         for name, (shape, start) in shapes.items():
             if start is None:  # a place in the range
-                value = low + (high - low) * torch.rand(shape, generator=generator)
+                value = low + (high - low) * torch.rand(shape, generator=generator, device="cpu")
             else:
-                value = torch.full(shape, start[0]) + start[1] * torch.randn(shape, generator=generator)
+                value = torch.full(shape, start[0], device="cpu") + start[1] * torch.randn(
+                    shape, generator=generator, device="cpu"
+                )
             if name in ("sigma", "spread", "radius"):
                 value = value * (high - low)
             self.register_parameter(name, nn.Parameter(value.to(device, dtype)))

@@ -113,7 +113,7 @@ def label_betti(
     label: NDArray[np.int16], *, connectivity: int, window: int | None = None, border: Border = "open"
 ) -> dict[str, NDArray[Any]]:
     """Return the Betti numbers of each class of a label (*S), (classes, windows, dimensions)."""
-    classes = torch.arange(max(int(label.max()), 1) + 1, dtype=torch.int16)
+    classes = torch.arange(max(int(label.max()), 1) + 1, dtype=torch.int16, device="cpu")
     masks = torch.from_numpy(label)[None] == classes.view(-1, *[1] * label.ndim)
     counts = []
     for windows in split_windows(masks.float(), window):

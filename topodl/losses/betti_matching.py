@@ -163,11 +163,11 @@ class _Gather:
 
     def __init__(self, values: torch.Tensor) -> None:
         self.values = values
-        self.image = torch.empty(0)
+        self.image = torch.empty(0, device="cpu")
 
     def __call__(self, pixels: list[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
-        counts = torch.tensor([len(p) for p in pixels])
-        image = torch.repeat_interleave(torch.arange(len(pixels)), counts)
+        counts = torch.tensor([len(p) for p in pixels], device="cpu")
+        image = torch.repeat_interleave(torch.arange(len(pixels), device="cpu"), counts)
         self.image = image.to(self.values.device)
         where = torch.from_numpy(np.concatenate(pixels)).to(self.values.device)
         flat = (self.image * self.values.shape[1])[:, None] + where

@@ -195,7 +195,7 @@ def _skeletonize(mask: Mask, options: _Options) -> Mask:
         return thin(mask, options.iterations, options.corner)
     steps = max(1, cross_radius(mask)) if options.iterations is None else options.iterations
     image = torch.from_numpy(mask).float()[None]
-    line: Mask = (soft_skeleton(image, torch.tensor([steps]))[0] > 0.5).numpy()
+    line: Mask = (soft_skeleton(image, torch.tensor([steps], device="cpu"))[0] > 0.5).numpy()
     return line
 
 

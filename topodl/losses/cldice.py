@@ -156,7 +156,7 @@ def label_skeleton(
         radius = max((cross_radius(labels == c) for c in classes), default=0)
         iterations = 3 if variant == "topomortar" else max(1, radius)
     masks = torch.from_numpy(np.stack([labels == c for c in classes] or [np.zeros_like(labels)])).float()
-    skeletons = soft_skeleton(masks, torch.full((len(masks),), iterations))
+    skeletons = soft_skeleton(masks, torch.full((len(masks),), iterations, device="cpu"))
     return {"skeleton": skeletons.sum(0).numpy(), "iterations": np.asarray(iterations)}
 
 

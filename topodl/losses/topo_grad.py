@@ -141,7 +141,7 @@ def _read_betti(
     n_dims = batch.logits.ndim - 2
     expected = f"{n_dims} integers of at least 0, or so many for each of {len(channels)} classes"
     try:
-        table = torch.tensor(betti_numbers)
+        table = torch.tensor(betti_numbers, device="cpu")
     except (TypeError, ValueError) as error:
         raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected) from error
     whole = not table.is_floating_point() and table.dtype != torch.bool

@@ -114,7 +114,9 @@ def _critical_sum(
     pixels, region, n_regions = _critical_pixels(batch, channels, eight)
     values = _confidence(batch, pixels)
     per_region = _aggregate(values, region, int(n_regions.sum()), aggregation)
-    instance = torch.repeat_interleave(torch.arange(len(n_regions)), n_regions).to(values.device)
+    instance = torch.repeat_interleave(torch.arange(len(n_regions), device="cpu"), n_regions).to(
+        values.device
+    )
     sums = segment_sum(per_region, instance, len(n_regions))
     return batch.weigh_classes(sums.view(-1, len(channels)), channels)
 

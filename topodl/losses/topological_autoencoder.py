@@ -124,7 +124,7 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
         check_number(_NAME, "latent_norm", latent_norm, low=torch.finfo(torch.float32).tiny)
         check_number(_NAME, "cache_bytes", cache_bytes, low=0, integer=True)
         self.dims, self.normalisation, self.metric, self.scaling = dims, normalisation, metric, scaling
-        scale = torch.tensor([float(latent_norm)])
+        scale = torch.tensor([float(latent_norm)], device="cpu")
         if learn_latent_norm:
             self.latent_norm = torch.nn.Parameter(scale)
         else:

@@ -202,7 +202,7 @@ def _weights(
     if batch.valid is not None:
         outside = outside * batch.valid[:, None]
     values = outside.cpu().numpy()
-    weights = torch.empty(*p.shape[:2], 2, *shape)
+    weights = torch.empty(*p.shape[:2], 2, *shape, device="cpu")
     out = weights.numpy()
 
     def weigh(job: tuple[int, int]) -> None:

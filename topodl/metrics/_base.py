@@ -73,8 +73,8 @@ class ImageMetric(Metric):
         if reduction == "none":
             self._add("values", [], "cat")
         else:
-            self._add("total", torch.zeros(self._total_shape(), dtype=torch.float64), "sum")
-            self._add("count", torch.zeros((), dtype=torch.int64), "sum")
+            self._add("total", torch.zeros(self._total_shape(), dtype=torch.float64, device="cpu"), "sum")
+            self._add("count", torch.zeros((), dtype=torch.int64, device="cpu"), "sum")
 
     def _total_shape(self) -> tuple[int, ...]:
         """Return the shape of the sum; processes need it before they have seen an image."""

@@ -227,7 +227,7 @@ class BettiError(ImageMetric, function=betti_error):
         if self.dims is not None:
             _chosen_dims(type(self).__name__, self.dims, 3)
         if self.reduction == "mean":
-            self._add("n_dims", torch.zeros((), dtype=torch.int64), "max")
+            self._add("n_dims", torch.zeros((), dtype=torch.int64, device="cpu"), "max")
 
     def _total_shape(self) -> tuple[int, ...]:
         return (3 if self.dims is None else len(self.dims),)

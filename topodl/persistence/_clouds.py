@@ -35,7 +35,7 @@ def as_clouds(
             f"{function}: x is a {type(x).__name__}; expected a torch.Tensor or a sequence of them"
         )
     if not x:
-        return torch.empty(0 if square else (0, 2)), []
+        return torch.empty(0 if square else (0, 2), device="cpu"), []
     clouds = [as_real(function, f"x[{k}]", cloud) for k, cloud in enumerate(x)]
     for k, cloud in enumerate(clouds):
         alike = cloud.ndim == 2 and 0 not in cloud.shape and cloud.dtype == clouds[0].dtype

@@ -143,7 +143,7 @@ def _evaluate(
         check_number(_NAME, "threshold", threshold)
     shape, points_of = _read_grid(grid)
     classify, n_classes = _as_classifier(model, threshold)
-    labels = torch.empty(shape.numel(), dtype=torch.int64)
+    labels = torch.empty(shape.numel(), dtype=torch.int64, device="cpu")
     mode = evaluation_mode(model) if isinstance(model, torch.nn.Module) else contextlib.nullcontext()
     with mode, torch.no_grad():
         for start in range(0, len(labels), batch_size):
@@ -167,11 +167,11 @@ def _read_grid(grid: Grid) -> tuple[torch.Size, Callable[[int, int], torch.Tenso
         check_number(_NAME, f"grid[{k}], low", low)
         check_number(_NAME, f"grid[{k}], high", high)
         check_number(_NAME, f"grid[{k}], n", n, low=1, integer=True)
-    axes = [torch.linspace(low, high, n) for low, high, n in grid]
+    axes = [torch.linspace(low, high, n, device="cpu") for low, high, n in grid]
     shape = torch.Size([n for _, _, n in grid])
 
     def points_of(start: int, stop: int) -> torch.Tensor:
-        indices = torch.unravel_index(torch.arange(start, stop), shape)
+        indices = torch.unravel_index(torch.arange(start, stop, device="cpu"), shape)
         return torch.stack([axis[index] for axis, index in zip(axes, indices, strict=True)], 1)
 
     return shape, points_of
