@@ -411,7 +411,7 @@ def test_spacing_of_pixels(name):
 
 
 def test_losses_that_measure_distances_take_a_spacing():
-    assert set(WITH_SPACING) == {"cbdice", "region_wise", "warping", "windowed_topo"}
+    assert set(WITH_SPACING) == {"cbdice", "region_wise", "skeleton_recall", "warping", "windowed_topo"}
 
 
 @pytest.mark.parametrize("name", NAMES)
