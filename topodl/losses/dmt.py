@@ -128,7 +128,7 @@ def morse_ridges(
     Pixels are ordered by (falling value, index), edges by their later pixel and then the earlier one.
     """
     maps = maps.detach()
-    found = torch.zeros(maps.shape, dtype=torch.bool)
+    found = torch.zeros(maps.shape, dtype=torch.bool, device="cpu")
     sides = [window or side for side in maps.shape[1:]]
     starts = [range(0, size, side) for size, side in zip(maps.shape[1:], sides, strict=True)]
     for corner in itertools.product(*starts):
@@ -140,7 +140,7 @@ def morse_ridges(
 def _ridges_of_whole(maps: torch.Tensor, min_persistence: float, eight: bool) -> torch.Tensor:
     loops = cubical_persistence(maps, dims=1, superlevel=True, construction="cell" if eight else "vertex")
     lasts = loops.births.double() - loops.deaths.double() > min_persistence
-    closes = torch.zeros(maps.shape, dtype=torch.bool).flatten(1)
+    closes = torch.zeros(maps.shape, dtype=torch.bool, device="cpu").flatten(1)
     assert loops.birth_cells is not None
     closes[loops.samples[lasts], loops.birth_cells[lasts, 0]] = True
     places, steps = _grid(tuple(maps.shape[1:]), eight)
