@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
@@ -20,7 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 import topodl
-from tests.strategies import make_diagrams
+from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
 from topodl.layers import (
     AlphaPersistence,
@@ -311,11 +313,33 @@ def test_dimensions_are_integers_of_any_kind():
 
 
 def test_other_dimensions_than_in_fit_are_refused():
-    layer = BettiCurve().fit(make_diagrams(0, [[2, 2]]))
-    with pytest.raises(InputError, match=r"X has dimensions \(0,\); expected \(0, 1\), as in fit"):
-        layer.transform(make_diagrams(0, [[2, 2]]).dim(0))
+    layer = BettiCurve().fit(make_diagrams(0, [[2, 2]]).dim(0))
+    with pytest.raises(InputError, match=r"X has dimensions \(0, 1\); expected \(0,\), as in fit"):
+        layer.transform(make_diagrams(0, [[2, 2]]))
     with pytest.raises(InputError, match="dims ask for 2"):
         BettiCurve(dims=2, value_range=(0, 1))(make_diagrams(0, [[2, 2]]))
+
+
+@pytest.mark.parametrize("layer", [x for x in VECTORISERS if "dims" in x.get_params()], ids=repr)
+@given(
+    batch=diagrams(max_samples=3),
+    k=st.integers(0, 1),
+    options=st.sampled_from([{}, {"dims": (0, 1)}, {"dims": 1}]),
+)
+@settings(max_examples=15)
+def test_a_dimension_that_fit_saw_is_empty_where_it_is_missing(layer, batch, k, options):
+    layer = clone(layer).set_params(**options)
+    layer.fit(make_diagrams(0, [[3, 2], [2, 3]]))
+    lacking = batch.dim(k)
+    empty = lacking._with(homology_dims=(0, 1))
+    np.testing.assert_array_equal(layer.transform(lacking), layer.transform(empty))
+    assert torch.equal(layer(lacking), layer(empty))
+
+
+def test_a_single_sample_of_pairs_may_lack_a_dimension():
+    train = [[(0, (0.0, 1.0)), (1, (1.0, 2.0))], [(0, (0.0, 2.0))]]
+    features = PersistenceImage(2).fit(train).transform([[(0, (0.0, 2.0))]])
+    np.testing.assert_array_equal(features, PersistenceImage(2).fit_transform(train)[1:])
 
 
 def test_inputs_of_other_kinds_are_refused_or_read():

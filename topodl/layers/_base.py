@@ -228,13 +228,23 @@ class DiagramLayer(FeatureLayer):
         d = _inputs.as_diagrams(type(self).__name__, X)
         if reset:
             self.homology_dims_ = self._dims(d)
-        elif self._dims(d) != getattr(self, "homology_dims_", self._dims(d)):
+            return d
+        d = self._with_fitted_dims(d)
+        if self._dims(d) != getattr(self, "homology_dims_", self._dims(d)):
             came = f"has dimensions {self._dims(d)}"
             raise fail(type(self).__name__, "X", came, f"{self.homology_dims_}, as in fit")
         return d
 
     def _as_input(self, chunk: Diagrams) -> Diagrams:
         return chunk
+
+    def _with_fitted_dims(self, d: Diagrams) -> Diagrams:
+        """Return the diagrams with a dimension that `fit` saw and they lack as one without bars.
+
+        A fold or a single sample need not have a bar in every dimension that the training data had.
+        """
+        dims = {*d.homology_dims, *getattr(self, "homology_dims_", ())}
+        return d if len(dims) == len(d.homology_dims) else d._with(homology_dims=tuple(sorted(dims)))
 
     def _dims(self, d: Diagrams) -> tuple[int, ...]:
         """Return the homology dimensions that the layer looks at."""

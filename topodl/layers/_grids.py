@@ -173,12 +173,14 @@ class CurveLayer(DiagramLayer):
         NotFittedError
             If a range was neither given nor learnt.
         InputError
-            If a setting is unusable, the diagrams lack a dimension, or a feature is too large for its dtype.
+            If a setting is unusable, the diagrams lack a dimension that `fit` did not see, or a feature is
+            too large for its dtype.
         """
         self._check_settings()
         name = type(self).__name__
         if not isinstance(d, Diagrams):
             raise TypeError(f"{name}: d is a {type(d).__name__}; expected Diagrams")
+        d = self._with_fitted_dims(d)
         dims, dtype = self._dims(d), d.dtype
         kept = d.with_essential(self.essential).at_least_single()
         grids = self._grids(kept, dims) if self._uses_grid else [None] * len(dims)

@@ -174,10 +174,11 @@ class PersLay(DiagramLayer):
         Raises
         ------
         InputError
-            If the diagrams lack a dimension.
+            If the diagrams lack a dimension that `fit` did not see.
         """
         if not isinstance(d, Diagrams):
             raise TypeError(f"PersLay: d is a {type(d).__name__}; expected Diagrams")
+        d = self._with_fitted_dims(d)
         kept = d.with_essential(self.essential)
         features = [self._of_dimension(kept.dim(k), i) for i, k in enumerate(self._dims(d))]
         return torch.stack(features, 1)
