@@ -12,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_number
+from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._base_terms import dice_score, reduce_over_batch
+from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
 from topodl.losses._targets import TargetCache, TargetParts, take_part
 
 __all__ = ["ClDiceLoss", "cldice_loss"]
+
+_FEWEST, _MOST = 3, 32  # iterations for a prediction
 
 
 @loss_function
@@ -29,13 +32,14 @@ def cldice_loss(
     iterations: int | None = None,
     smooth: float = 1.0,
     base_weight: float = 0.5,
+    ce_weight: float = 1.0,
     topology_weight: float = 0.5,
     include_background: bool = False,
     variant: Literal["paper", "topomortar"] = "paper",
     precomputed: TargetParts | TargetCache | None = None,
     **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
-    r"""Return ``base_weight`` times the Dice loss plus ``topology_weight`` times the clDice loss.
+    r"""Return ``base_weight`` times (CE + Dice loss) plus ``topology_weight`` times the clDice loss.
 
     .. math:: L_{cl} = 1 - \frac{2 T_p T_s}{T_p + T_s}, \quad
               T_p = \frac{\sum S(p)\, y + s}{\sum S(p) + s}, \quad
@@ -50,17 +54,23 @@ def cldice_loss(
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     iterations : int, optional
-        Iterations of the soft skeleton. By default what the label needs: its largest radius in pixels,
-        measured along the axes as the erosion goes; fewer leave wide structures without a skeleton.
+        Iterations of the soft skeleton. By default what each side needs, class by class: the largest radius
+        in pixels, measured along the axes as the erosion goes, of the label, and of the region where the
+        prediction has this class (3 at least, and 32 at most unless the label is wider); fewer leave wide
+        structures without a skeleton, so that false blobs and lines that are run together cost nothing.
     smooth : float, default=1
         The s above; the Dice term uses it too.
     base_weight, topology_weight : float, default=0.5
-        Weights of the Dice term and of the clDice term.
+        Weights of the base loss and of the clDice term.
+    ce_weight : float, default=1
+        Weight of the cross-entropy beside the Dice term. 0 is the loss of the paper, which ends in
+        foreground everywhere where structures are thin: both of its terms are content with that at first.
     include_background : bool, default=False
         Whether class 0 counts.
     variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: 3 iterations unless given, sums over the whole
-        batch, clDice of class 1 alone, the negative Dice score of all classes with smoothing 1e-5.
+        batch, clDice of class 1 alone, the negative Dice score of all classes with smoothing 1e-5, and
+        no cross-entropy.
     precomputed : mapping of str to Tensor of shape (B, …), optional
         What ``ClDiceLoss.precompute`` returned for `target`.
     **common
@@ -100,19 +110,21 @@ def cldice_loss(
     batch = SegmentationBatch.read(name, logits, target, **common)
     study = variant == "topomortar"
     if study:
-        dice = -dice_score(batch, include_background=True)
+        base = -dice_score(batch, include_background=True)
     else:
-        dice = 1 - dice_score(batch, include_background, smooth=smooth)
+        base = 1 - dice_score(batch, include_background, smooth=smooth)
+        if ce_weight:
+            base = base + ce_weight * cross_entropy(batch)
     if topology_weight == 0:
-        return batch.reduce(base_weight * dice)
+        return batch.reduce(base_weight * base)
     channels = batch.channels(include_background and not study)[: 1 if study else None]
     sums = skeleton_sums(batch, channels, precomputed, iterations, include_background, variant)
     if study:
         sums = [s.sum(0, keepdim=True) for s in sums]
         cldice = 1 - batch.weigh_classes(_harmonic_mean(sums, smooth), channels)
-        return base_weight * batch.reduce(dice) + topology_weight * reduce_over_batch(batch, cldice)
+        return base_weight * batch.reduce(base) + topology_weight * reduce_over_batch(batch, cldice)
     cldice = 1 - batch.weigh_classes(_harmonic_mean(sums, smooth), channels)
-    return batch.reduce(base_weight * dice + topology_weight * cldice)
+    return batch.reduce(base_weight * base + topology_weight * cldice)
 
 
 def skeleton_sums(
@@ -129,15 +141,31 @@ def skeleton_sums(
         return label_skeleton(labels, iterations, include_background, variant)
 
     parts = batch.target_parts(precomputed, prepare)
-    steps = take_part(batch.function, parts, "iterations", (len(batch.labels),), batch.logits)
+    least = take_part(batch.function, parts, "iterations", (len(batch.labels),), batch.logits)
     label_map = batch.take_map(parts, "skeleton")
     p = batch.probabilities[:, channels.start : channels.stop]
     if batch.valid is not None:
         p = p * batch.valid[:, None]  # what is ignored is background, in the label too
-    predicted = soft_skeleton(p.flatten(0, 1), steps.repeat_interleave(len(channels))).view_as(p)
+    steps = least[:, None].expand(-1, len(channels))
+    if iterations is None and variant == "paper":
+        steps = _steps_of_prediction(batch, channels, steps)
+    predicted = soft_skeleton(p.flatten(0, 1), steps.flatten()).view_as(p)
     y = batch.one_hot(channels)
     labelled = label_map[:, None] * y
     return [_dot(predicted, y), predicted.flatten(2).sum(2), _dot(labelled, p), labelled.flatten(2).sum(2)]
+
+
+def _steps_of_prediction(batch: SegmentationBatch, channels: range, labelled: torch.Tensor) -> torch.Tensor:
+    """Return the iterations that the prediction of each sample and class needs, (B, len(channels)).
+
+    No fewer than _FEWEST, because what is improbable has a skeleton too, and no more than the iterations of
+    the label or _MOST: time and memory grow with them.
+    """
+    winners = batch.winners if batch.valid is None else batch.winners.masked_fill(~batch.valid, -1)
+    masks = [(winners == batch.label_of(c)).cpu().numpy() for c in channels]
+    jobs = [mask[i] for i in range(len(winners)) for mask in masks]
+    radii = torch.tensor(map_batch(cross_radius, jobs), device="cpu").view(len(winners), -1).to(labelled)
+    return radii.clamp(labelled.new_tensor(_FEWEST), labelled.clamp_min(_MOST))
 
 
 def label_skeleton(
@@ -146,18 +174,20 @@ def label_skeleton(
     include_background: bool = False,
     variant: str = "paper",
 ) -> dict[str, NDArray[Any]]:
-    """Return the soft skeletons of the classes of one label (*S) in one map, and the iterations.
+    """Return the soft skeletons of the classes of one label (*S) in one map, and the most iterations.
 
     The skeleton of a class lies inside the class, so that one map holds all of them.
     """
     classes = np.unique(labels)
     classes = classes[classes >= (0 if include_background and variant == "paper" else 1)]
-    if iterations is None:
-        radius = max((cross_radius(labels == c) for c in classes), default=0)
-        iterations = 3 if variant == "topomortar" else max(1, radius)
-    masks = torch.from_numpy(np.stack([labels == c for c in classes] or [np.zeros_like(labels)])).float()
-    skeletons = soft_skeleton(masks, torch.full((len(masks),), iterations, device="cpu"))
-    return {"skeleton": skeletons.sum(0).numpy(), "iterations": np.asarray(iterations)}
+    masks = [labels == c for c in classes] or [np.zeros(labels.shape, bool)]
+    if iterations is not None or variant == "topomortar":
+        steps = [3 if iterations is None else iterations] * len(masks)
+    else:
+        steps = [max(1, cross_radius(mask)) for mask in masks]
+    images = torch.from_numpy(np.stack(masks)).float()
+    skeletons = soft_skeleton(images, torch.tensor(steps, device="cpu"))
+    return {"skeleton": skeletons.sum(0).numpy(), "iterations": np.asarray(max(steps))}
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

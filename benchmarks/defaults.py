@@ -1,0 +1,209 @@
+"""What networks learn with the default options of each loss: Dice and Betti errors on thin and thick lines.
+
+python benchmarks/defaults.py TABLE.csv [--losses NAME …] [--data NAME …] [--steps N] [--size N] [--seeds N …]
+
+One row of TABLE.csv a training, written when it ends; trainings that have a row are not run again, so that a
+stopped table goes on. Network, optimiser and batch are those of `topodl evaluate`. A loss is a name of the
+registry, with options after a colon: "cldice:iterations=3,include_background=True".
+
+"retina": tiles of scikit-image's fundus picture at half its size. The label is the 13 % of the field of view
+with the highest response of a Sato filter (sigma 1.5 to 3) on the green channel divided by its surroundings;
+test tiles come from the lower third. "walls1", "walls2", "walls6": walls with mortar of that many pixels.
+"topomortar": training and validation pictures, resized, in the folder that TOPODL_SHARED names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from topodl.datasets import SyntheticMortar, TopoMortar
+from topodl.evaluation.networks import build_network
+from topodl.kernels.masks.thinning import thin
+from topodl.losses import SegmentationLoss, registry
+from topodl.metrics import betti_error, dice_score
+
+Pictures = tuple[torch.Tensor, torch.Tensor]  # images (N, 3, H, W) in [0, 1], labels (N, H, W)
+COLUMNS = ("data", "loss", "seed", "steps", "size", "batch", "share", "dice", "betti0", "betti1", "seconds")
+LOSSES = (
+    "ce_dice",
+    "cldice",
+    "skeleton_recall",
+    "cbdice",
+    "betti_matching",
+    "topo_loss",
+    "topograph",
+    "warping",
+)
+DATA = ("retina", "walls1", "walls2", "walls6", "topomortar")
+TRAINING, TEST = 32, 12
+
+
+def retina(size: int) -> tuple[Pictures, Pictures]:
+    """Return tiles at random places: of the upper two thirds to train with, of the rest to test."""
+    from skimage.data import retina as fundus
+    from skimage.filters import sato
+
+    picture = fundus()[:1410, :1410].reshape(705, 2, 705, 2, 3).mean((1, 3)) / 255
+    green = picture[..., 1]
+    surroundings = ndimage.gaussian_filter(green, 15)
+    field = ndimage.binary_erosion(surroundings > 0.1, iterations=15)
+    response = sato(green / surroundings.clip(0.05), sigmas=(1.5, 2, 2.5, 3), black_ridges=True)
+    label = (response > np.quantile(response[field], 0.87)) & field
+    border = len(picture) * 2 // 3
+    rng = np.random.default_rng(0)
+
+    def tiles(n: int, top: int, bottom: int) -> Pictures:
+        corners: list[tuple[int, int]] = []
+        while len(corners) < n:
+            y = int(rng.integers(top, max(top, bottom - size) + 1))
+            x = int(rng.integers(len(picture) - size + 1))
+            y = min(y, len(picture) - size)
+            if field[y : y + size, x : x + size].mean() > 0.75:
+                corners.append((y, x))
+        images = np.stack([picture[y : y + size, x : x + size] for y, x in corners])
+        labels = np.stack([label[y : y + size, x : x + size] for y, x in corners])
+        return torch.from_numpy(images).float().movedim(-1, 1), torch.from_numpy(labels).long()
+
+    return tiles(TRAINING, 0, border), tiles(TEST, border, len(picture))
+
+
+def walls(size: int, width: int) -> tuple[Pictures, Pictures]:
+    """Return the walls of `SyntheticMortar` with mortar of `width` pixels around its centre lines."""
+
+    def draw(n: int, split: str) -> Pictures:
+        items = [SyntheticMortar(n, size=size, seed=0, split=split)[i] for i in range(n)]
+        pairs = [_redraw(item["image"].numpy(), item["label"][0].numpy() > 0, width) for item in items]
+        return torch.stack([p for p, _ in pairs]), torch.stack([q for _, q in pairs])
+
+    return draw(TRAINING, "train"), draw(TEST, "test")
+
+
+def _redraw(
+    image: NDArray[np.float32], mortar: NDArray[np.bool_], width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the wall mortar of another width; each pixel takes the colour of the nearest of its kind."""
+    line = thin(mortar)
+    narrow = ndimage.binary_dilation(line, np.ones((width, width), bool)) if width > 1 else line
+    redrawn = np.empty_like(image)
+    for kind in (True, False):
+        nearest = ndimage.distance_transform_edt(mortar != kind, return_distances=False, return_indices=True)
+        redrawn[:, narrow == kind] = image[:, nearest[0], nearest[1]][:, narrow == kind]
+    return torch.from_numpy(redrawn), torch.from_numpy(narrow).long()
+
+
+def topomortar(size: int) -> tuple[Pictures, Pictures]:
+    """Return training and in-distribution test images of TopoMortar, resized."""
+    root = Path(os.environ["TOPODL_SHARED"]) / "data" / "topomortar"
+
+    def read(split: str, n: int) -> Pictures:
+        items = [TopoMortar(root, split=split)[i] for i in range(n)]
+        images = F.interpolate(torch.stack([i["image"] for i in items]), (size, size), mode="area")
+        labels = F.interpolate(torch.stack([i["label"] for i in items]).float(), (size, size), mode="area")
+        return images, (labels[:, 0] > 0.5).long()
+
+    return read("train", TRAINING), read("val", TEST)
+
+
+def pictures(name: str, size: int) -> tuple[Pictures, Pictures]:
+    """Return what to train and to test with."""
+    if name.startswith("walls"):
+        return walls(size, int(name.removeprefix("walls")))
+    return {"retina": retina, "topomortar": topomortar}[name](size)
+
+
+def build_loss(text: str) -> SegmentationLoss:
+    """Return the loss that `text` names, with the options after its colon."""
+    name, _, options = text.partition(":")
+    pairs = [option.split("=") for option in options.split(",") if option]
+    return registry[name](**{key: ast.literal_eval(value) for key, value in pairs})
+
+
+def standardise(images: torch.Tensor) -> torch.Tensor:
+    """Give each channel of each image mean 0 and deviation 1."""
+    return (images - images.mean((2, 3), keepdim=True)) / images.std((2, 3), keepdim=True).clamp_min(1e-6)
+
+
+def train(loss: SegmentationLoss, data: Pictures, seed: int, steps: int, batch: int) -> torch.nn.Module:
+    """Train the small U-Net as the quick protocol of `topodl evaluate` does."""
+    torch.manual_seed(seed)
+    network = build_network("unet")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.006, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 0.9)
+    generator = torch.Generator().manual_seed(seed)
+    images, labels = standardise(data[0]), data[1]
+    for step in range(steps):
+        chosen = torch.randint(len(images), (batch,), generator=generator)
+        flips = [d for d in (-2, -1) if torch.rand((), generator=generator) < 0.5]
+        loss.set_progress(step / steps)
+        value = loss(network(images[chosen].flip(flips)), labels[chosen].flip(flips))
+        optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+    return network
+
+
+def measure(network: torch.nn.Module, data: Pictures) -> list[float]:
+    """Return the means of Dice and of the errors in components and holes."""
+    with torch.no_grad():
+        found = torch.cat([network(standardise(image[None])) for image in data[0]]).argmax(1)
+    betti = betti_error(found, data[1])
+    return [float(dice_score(found, data[1]).mean()), *betti.double().mean(0).tolist()[:2]]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run every training that has no row yet."""
+    known = set()
+    if arguments.results.exists():
+        with arguments.results.open() as file:
+            known = {tuple(row[name] for name in COLUMNS[:6]) for row in csv.DictReader(file)}
+    else:
+        arguments.results.write_text(",".join(COLUMNS) + "\n")
+    for data in arguments.data:
+        training, test = pictures(data, arguments.size)
+        for seed in arguments.seeds:
+            for loss in arguments.losses:
+                key = (data, loss, seed, arguments.steps, arguments.size, arguments.batch)
+                if tuple(map(str, key)) in known:
+                    continue
+                start = time.perf_counter()
+                network = train(build_loss(loss), training, seed, arguments.steps, arguments.batch)
+                values = [
+                    float(test[1].double().mean()),
+                    *measure(network, test),
+                    time.perf_counter() - start,
+                ]
+                with arguments.results.open("a", newline="") as file:
+                    csv.writer(file).writerow([*key, *(f"{value:.4f}" for value in values)])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--losses", nargs="+", default=LOSSES)
+    parser.add_argument("--data", nargs="+", default=DATA)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
+    run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()
