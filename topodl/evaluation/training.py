@@ -327,7 +327,7 @@ def _read_checkpoint(path: Path, note: Callable[[str], None]) -> dict[str, Any] 
 def _build_loss(name: str, settings: StudySettings) -> DeepSupervisionLoss:
     """Return the loss over all heads, in the variant that the settings ask for."""
     kind = registry[name]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"non_finite": "raise"}  # without a scaler a step of NaN ends the training
     if "variant" in inspect.signature(kind).parameters:
         options["variant"] = settings.loss_variant
     delayed = settings.loss_variant == "topomortar" and kind.__name__ in _PUBLISHED_DELAYED

@@ -125,7 +125,7 @@ class SurfaceDice(ImageMetric, function=surface_dice):
     >>> import torch
     >>> from topodl.metrics import SurfaceDice
     >>> mask = torch.eye(8, dtype=torch.bool)[None]
-    >>> SurfaceDice(tolerance=2)(mask, mask)
+    >>> SurfaceDice(tolerance=2)(mask, mask).round(decimals=4)
     tensor(1., dtype=torch.float64)
     """
 
@@ -140,7 +140,7 @@ class AverageSurfaceDistance(ImageMetric, function=average_surface_distance):
     >>> import torch
     >>> from topodl.metrics import AverageSurfaceDistance
     >>> mask = torch.eye(8, dtype=torch.bool)[None]
-    >>> AverageSurfaceDistance()(mask, mask)
+    >>> AverageSurfaceDistance()(mask, mask).round(decimals=4)
     tensor(0., dtype=torch.float64)
     """
 
