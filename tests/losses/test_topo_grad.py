@@ -74,3 +74,47 @@ def test_unusable_betti_numbers_are_named(betti):
         ValueError, match=r"topo_grad_loss: betti_numbers is .*; expected 2 integers of at least 0"
     ):
         topo_grad_loss(torch.randn(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long), betti_numbers=betti)
+
+
+def test_each_sample_has_betti_numbers_of_its_own():
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(3, 3, 8, 9, generator=generator)
+    table = torch.randint(4, (3, 2, 2), generator=generator)
+    loss = TopoGradLoss(**TOPOLOGY_ONLY, reduction="none")
+
+    def one_by_one(numbers):
+        return torch.cat([loss(logits[i : i + 1], betti_numbers=numbers[i]) for i in range(3)])
+
+    torch.testing.assert_close(loss(logits, betti_numbers=table), one_by_one(table))
+    torch.testing.assert_close(loss(logits, betti_numbers=table.tolist()), one_by_one(table))
+    torch.testing.assert_close(loss(logits, betti_numbers=table[:, :1]), one_by_one(table[:, 0]))
+    torch.testing.assert_close(loss(logits, betti_numbers=table[0]), one_by_one([table[0]] * 3))
+    for wrong in (
+        table[:2],
+        table[:, :, :1],
+        table[:, 0],
+    ):  # which may be a row a class, and is for none here
+        with pytest.raises(ValueError, match=r"betti_numbers is .* each of 3 samples, \(3, 2, 2\)"):
+            loss(logits, betti_numbers=wrong)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_label_is_needed_where_betti_numbers_are_given(channels):
+    logits = torch.randn(2, channels, 8, 9, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    label = torch.zeros(2, 8, 9, dtype=torch.long)
+    mask = torch.ones(2, 8, 9)
+    mask[..., :3] = 0
+    loss = TopoGradLoss(betti_numbers=(2, 1), **TOPOLOGY_ONLY)
+    assert loss(logits) == loss(logits, None) == loss(logits, label)
+    assert loss(logits, mask=mask) == loss(logits, label, mask=mask)
+    (gradient,) = torch.autograd.grad(loss(logits), logits)
+    assert gradient.abs().sum() > 0
+    for unfit in (TopoGradLoss(betti_numbers=(2, 1)), TopoGradLoss(**TOPOLOGY_ONLY)):
+        with pytest.raises(
+            ValueError, match="target is None; expected labels, or betti_numbers and base_weight"
+        ):
+            unfit(logits)
+    with pytest.raises(ValueError, match="logits has shape"):
+        loss(logits[0])
+    with pytest.raises(TypeError, match="logits is a ndarray"):
+        loss(logits.detach().numpy())

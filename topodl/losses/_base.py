@@ -15,7 +15,7 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_spacing, fail
 from topodl._docs import module_docstring
-from topodl.losses._input import Activation, CommonOptions, read_labels
+from topodl.losses._input import CommonOptions, read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
 __all__ = ["SegmentationLoss", "registry"]
@@ -144,19 +144,19 @@ class SegmentationLoss(torch.nn.Module):
         Tensor
             A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
         """
-        return self._evaluate(logits, target, mask, precomputed, topology, self.options["activation"])
+        return self._evaluate(logits, target, mask, precomputed, topology)
 
     def _evaluate(
         self,
         logits: torch.Tensor,
-        target: torch.Tensor,
+        target: torch.Tensor | None,
         mask: torch.Tensor | None,
         precomputed: TargetParts | None,
         topology: bool,
-        activation: Activation,
+        **others: Any,
     ) -> torch.Tensor:
-        """Return the loss with another `activation` than the options have."""
-        options = self.options | {"activation": activation}
+        """Return the loss with `others` in place of the options of the same names."""
+        options = self.options | others
         if "topology_weight" in options:
             options["topology_weight"] *= self.topology_scale if topology else 0.0
         if type(self).prepare is not None:

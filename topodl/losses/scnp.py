@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, check_tensor, fail
 from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
@@ -166,13 +166,15 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     def _evaluate(
         self,
         logits: torch.Tensor,
-        target: torch.Tensor,
+        target: torch.Tensor | None,
         mask: torch.Tensor | None,
         precomputed: TargetParts | None,
         topology: bool,
-        activation: Activation,
+        **others: Any,
     ) -> torch.Tensor:
-        options = {
+        target = check_tensor("SCNP", "target", target)
+        activation: Activation = others.get("activation", self.options["activation"])
+        options: dict[str, Any] = {
             "neighbourhood": self.neighbourhood,
             "activation": activation,
             "ignore_index": self.options["ignore_index"],
@@ -185,7 +187,8 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
             worst = worst.index_copy(0, error.samples, logits[error.samples].to(worst.dtype))
         if activation == "auto":  # the worst logits of one channel may all lie in [0, 1]
             activation = "sigmoid" if logits.shape[1] == 1 else "softmax"
-        return self.loss._evaluate(worst, target, mask, precomputed, topology, activation)
+        others["activation"] = activation
+        return self.loss._evaluate(worst, target, mask, precomputed, topology, **others)
 
     def precompute(
         self, target: torch.Tensor, *, mask: torch.Tensor | None = None

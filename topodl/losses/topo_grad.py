@@ -12,7 +12,7 @@ from typing import Literal, Unpack
 
 import torch
 
-from topodl._checks import check_choice, check_connectivity, fail
+from topodl._checks import check_choice, check_connectivity, check_tensor, fail
 from topodl.losses._bars import (
     BORDERS,
     Border,
@@ -30,13 +30,15 @@ from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["TopoGradLoss", "topo_grad_loss"]
 
+BettiNumbers = torch.Tensor | Sequence[int] | Sequence[Sequence[int]] | Sequence[Sequence[Sequence[int]]]
+
 
 @loss_function
 def topo_grad_loss(
     logits: torch.Tensor,
-    target: torch.Tensor,
+    target: torch.Tensor | None = None,
     *,
-    betti_numbers: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    betti_numbers: BettiNumbers | None = None,
     base_weight: float = 1.0,
     topology_weight: float = 0.002,
     power: Literal[1, 2] = 2,
@@ -59,12 +61,11 @@ def topo_grad_loss(
     ----------
     logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
-    target : Tensor of shape (B, 1, *S) or (B, *S), integers
-        Labels in [0, C), in {0, 1} for one channel. With `betti_numbers` and ``base_weight=0`` its values
-        do not matter.
-    betti_numbers : sequence of ints, optional
-        Components and holes; in 3D components, tunnels and cavities. One sequence for all classes that
-        count, or one for each. By default those of the label.
+    target : Tensor of shape (B, 1, *S) or (B, *S), integers, optional
+        Labels in [0, C), in {0, 1} for one channel; not needed with `betti_numbers` and ``base_weight=0``.
+    betti_numbers : ints of shape (D,), (K, D), (B, K, D) or (B, 1, D), optional
+        Components and holes (D = 2); in volumes components, tunnels and cavities (D = 3). One row for all
+        of the K classes that count, one for each, or such for each sample. By default those of the label.
     base_weight, topology_weight : float, default=(1, 0.002)
         Weights of CE + Dice and of the bars.
     power : {2, 1}, default=2
@@ -90,7 +91,8 @@ def topo_grad_loss(
     Raises
     ------
     InputError
-        If shapes do not fit, a logit is not finite, a label is out of range, or an option is unusable.
+        If shapes do not fit, a logit is not finite, a label is out of range or missing, or an option is
+        unusable.
 
     References
     ----------
@@ -114,6 +116,11 @@ def topo_grad_loss(
     check_choice(name, "essential", essential, ("clamp", "drop"))
     check_choice(name, "border", border, BORDERS)
     eight = check_connectivity(name, connectivity)
+    if target is None:
+        if base_weight or betti_numbers is None:
+            raise fail(name, "target", "is None", "labels, or betti_numbers and base_weight=0")
+        shape = check_tensor(name, "logits", logits).shape
+        target = torch.zeros(shape[:1] + shape[2:], dtype=torch.uint8, device=logits.device)
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
     loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else 0.0
@@ -134,20 +141,22 @@ def topo_grad_loss(
     return batch.reduce(torch.as_tensor(loss))
 
 
-def _read_betti(
-    batch: SegmentationBatch, betti_numbers: Sequence[int] | Sequence[Sequence[int]], channels: range
-) -> torch.Tensor:
+def _read_betti(batch: SegmentationBatch, betti_numbers: BettiNumbers, channels: range) -> torch.Tensor:
     """Return the prescribed numbers as (B, C, dimensions)."""
-    n_dims = batch.logits.ndim - 2
-    expected = f"{n_dims} integers of at least 0, or so many for each of {len(channels)} classes"
+    n_samples, n_classes, n_dims = len(batch.labels), len(channels), batch.logits.ndim - 2
+    expected = (
+        f"{n_dims} integers of at least 0, or so many for each of {n_classes} classes, or such for each of "
+        f"{n_samples} samples, ({n_samples}, {n_classes}, {n_dims})"
+    )
     try:
-        table = torch.tensor(betti_numbers, device="cpu")
+        table = torch.as_tensor(betti_numbers).cpu()
     except (TypeError, ValueError) as error:
         raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected) from error
+    shapes = [(n_dims,), (n_classes, n_dims), (n_samples, n_classes, n_dims), (n_samples, 1, n_dims)]
     whole = not table.is_floating_point() and table.dtype != torch.bool
-    if not whole or table.shape not in ((n_dims,), (len(channels), n_dims)) or bool((table < 0).any()):
-        raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected)
-    table = table.expand(len(batch.labels), len(channels), n_dims)
+    if not whole or tuple(table.shape) not in shapes or bool((table.long() < 0).any()):
+        raise fail(batch.function, "betti_numbers", f"is {table.tolist()}", expected)
+    table = table.long().expand(n_samples, n_classes, n_dims)
     return table.to(batch.logits.device, copy=True)
 
 
@@ -160,4 +169,45 @@ class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, 
     >>> loss = TopoGradLoss(betti_numbers=[(1, 0), (2, 1)])
     >>> loss(torch.randn(2, 3, 16, 16), torch.randint(3, (2, 16, 16))).shape
     torch.Size([])
+
+    Without a label, where it is known how many there are in each image:
+
+    >>> loss = TopoGradLoss(base_weight=0.0)
+    >>> loss(torch.randn(2, 1, 16, 16), betti_numbers=[[(1, 0)], [(3, 2)]]).shape
+    torch.Size([])
     """
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor | None = None,
+        *,
+        betti_numbers: BettiNumbers | None = None,
+        mask: torch.Tensor | None = None,
+        precomputed: TargetParts | None = None,
+        topology: bool = True,
+    ) -> torch.Tensor:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
+            One channel for the foreground alone, or one a class; probabilities with activation="none".
+        target : Tensor of shape (B, 1, *S) or (B, *S), integers, optional
+            Labels in [0, C), in {0, 1} for one channel; none with Betti numbers and ``base_weight=0``.
+        betti_numbers : ints of shape (D,), (K, D), (B, K, D) or (B, 1, D), optional
+            Those of this batch, in place of the option's.
+        mask : Tensor of shape (B, 1, *S) or (B, *S), optional
+            Nonzero where pixels count.
+        precomputed : mapping of str to Tensor of shape (B, …), optional
+            What `precompute` returned for this target; else it is computed or taken from the cache.
+        topology : bool, default=True
+            False leaves the topology term out (for the lower heads of deep supervision).
+
+        Returns
+        -------
+        Tensor
+            A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
+        """
+        own = {} if betti_numbers is None else {"betti_numbers": betti_numbers}
+        return self._evaluate(logits, target, mask, precomputed, topology, **own)
