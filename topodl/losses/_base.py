@@ -7,7 +7,7 @@ the cache of what depends on the label alone, and the progress of the training.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ _COMMON_DEFAULTS = {
     "reduction": "mean",
     "ignore_index": None,
     "non_finite": "nan",
+    "label_smoothing": 0.0,
 }
 
 
@@ -121,7 +122,7 @@ class SegmentationLoss(torch.nn.Module):
         target: torch.Tensor,
         *,
         mask: torch.Tensor | None = None,
-        precomputed: TargetParts | None = None,
+        precomputed: TargetParts | Sequence[TargetParts] | None = None,
         topology: bool = True,
     ) -> torch.Tensor:
         """Return the loss.
@@ -131,11 +132,13 @@ class SegmentationLoss(torch.nn.Module):
         logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
             One channel for the foreground alone, or one a class; probabilities with activation="none".
         target : Tensor of shape (B, 1, *S) or (B, *S), integers
-            Labels in [0, C), in {0, 1} for one channel.
+            Labels in [0, C), in {0, 1} for one channel. (B, C, *S) are regions that overlap for
+            activation="sigmoid", and shares of the classes for "softmax", see the guide.
         mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
         precomputed : mapping of str to Tensor of shape (B, …), optional
-            What `precompute` returned for this target; else it is computed or taken from the cache.
+            What `precompute` returned for this target, or a list of it for each region; else it is computed
+            or taken from the cache.
         topology : bool, default=True
             False leaves the topology term out (for the lower heads of deep supervision).
 
@@ -151,7 +154,7 @@ class SegmentationLoss(torch.nn.Module):
         logits: torch.Tensor,
         target: torch.Tensor | None,
         mask: torch.Tensor | None,
-        precomputed: TargetParts | None,
+        precomputed: TargetParts | Sequence[TargetParts] | None,
         topology: bool,
         **others: Any,
     ) -> torch.Tensor:
@@ -274,6 +277,7 @@ def _bind_options(
     check_choice(name, "activation", bound["activation"], ("auto", "softmax", "sigmoid", "none"))
     check_choice(name, "reduction", bound["reduction"], ("mean", "sum", "none"))
     check_choice(name, "non_finite", bound["non_finite"], ("nan", "raise"))
+    check_number(name, "label_smoothing", bound["label_smoothing"], low=0.0, high=1.0)
     size = bound.get("spacing")
     if size is not None:
         check_spacing(name, size, 1 if isinstance(size, int | float) else len(size))

@@ -27,7 +27,7 @@ def cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
         sums = _binary_cross_entropy(batch).flatten(1).sum(1)
     else:
         # an ignored pixel is 0 in every class
-        by_class = (batch.log_probabilities * batch.one_hot(batch.channels(True))).flatten(2).sum(2)
+        by_class = (batch.log_probabilities * batch.smoothed_one_hot()).flatten(2).sum(2)
         weighted = by_class if batch.class_weights is None else by_class * batch.class_weights
         sums = -weighted.sum(1)
     if batch.valid is None:
@@ -69,6 +69,8 @@ def reduce_over_batch(batch: SegmentationBatch, value: torch.Tensor) -> torch.Te
 
 
 def _binary_cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
+    if batch.shares is not None or batch.label_smoothing:
+        return _soft_binary_cross_entropy(batch)
     positive = batch.class_mask(0)
     if batch.activation == "none":
         p = batch.logits[:, 0]
@@ -78,4 +80,16 @@ def _binary_cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
         loss = F.binary_cross_entropy_with_logits(batch.logits[:, 0], target, reduction="none")
     if batch.class_weights is not None:
         loss = torch.where(positive, loss * batch.class_weights[0], loss)
+    return loss if batch.valid is None else loss * batch.valid
+
+
+def _soft_binary_cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
+    z, y = batch.logits[:, 0], batch.smoothed_one_hot()[:, 0]
+    if batch.activation == "none":
+        inside, outside = -z.clamp_min(1e-12).log(), -(1 - z).clamp_min(1e-12).log()
+    else:
+        inside, outside = -F.logsigmoid(z), -F.logsigmoid(-z)
+    if batch.class_weights is not None:
+        inside = inside * batch.class_weights[0]
+    loss = y * inside + (1 - y) * outside
     return loss if batch.valid is None else loss * batch.valid

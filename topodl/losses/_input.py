@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Concatenate, Literal, ParamSpec, Protocol, TypedDict
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,14 @@ import torch.nn.functional as F
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
 from topodl._precision import at_least_single
 from topodl.errors import InputError
+from topodl.losses._channel_targets import (
+    are_regions,
+    check_shares,
+    class_of_each_pixel,
+    naming_region,
+    options_of_region,
+    refuse_class_shares,
+)
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "NonFiniteLogitsError",
     "Reduction",
     "SegmentationBatch",
+    "check_finite",
     "loss_function",
     "read_labels",
 ]
@@ -34,11 +43,18 @@ Activation = Literal["auto", "softmax", "sigmoid", "none"]
 Reduction = Literal["mean", "sum", "none"]
 NonFinite = Literal["nan", "raise"]
 
+_INTEGERS = "integer labels; soft ones are defined for CEDiceLoss and MosinLoss alone"
+
 _P = ParamSpec("_P")
 
 
-class _Loss(Protocol[_P]):
-    def __call__(self, logits: torch.Tensor, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor: ...
+_T = TypeVar("_T", contravariant=True)  # a target, or None where a loss needs none
+
+
+class _Loss(Protocol[_T, _P]):
+    def __call__(
+        self, logits: torch.Tensor, target: _T, *args: _P.args, **kwargs: _P.kwargs
+    ) -> torch.Tensor: ...
 
 
 class CommonOptions(TypedDict, total=False):
@@ -48,9 +64,14 @@ class CommonOptions(TypedDict, total=False):
     ----------
     activation : {"auto", "softmax", "sigmoid", "none"}, default="auto"
         What turns `logits` into probabilities: "auto" is the sigmoid for one channel and softmax for more;
-        "none" says that probabilities come in.
+        "none" says that probabilities come in. With a target (B, C, *S) "sigmoid" and "none" take each
+        channel for a region by itself, and the loss is the mean of theirs; with "softmax" the target has
+        the shares of the classes, 0 and 1 or soft.
     class_weights : sequence of C floats, optional
-        Weight of each class in every term that is a mean over classes.
+        Weight of each class, or region, in every term that is a mean over classes.
+    label_smoothing : float, default=0
+        Share of the cross-entropy's target that is spread evenly over all classes (over foreground and
+        background for one channel). An error for a loss without cross-entropy.
     reduction : {"mean", "sum", "none"}, default="mean"
         Over the samples of the batch; "none" returns (B,).
     ignore_index : int, optional
@@ -68,6 +89,7 @@ class CommonOptions(TypedDict, total=False):
     ignore_index: int | None
     mask: torch.Tensor | None
     non_finite: NonFinite
+    label_smoothing: float
 
 
 class NonFiniteLogitsError(InputError):
@@ -78,29 +100,53 @@ class NonFiniteLogitsError(InputError):
         self.samples = samples
 
 
-def loss_function(function: Callable[Concatenate[torch.Tensor, _P], torch.Tensor]) -> _Loss[_P]:
+def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Tensor]) -> _Loss[_T, _P]:
     """Guard a loss: sums over images never run in half precision, and logits that overflowed make it NaN.
 
-    Under mixed precision an overflow is ordinary: the scaler of gradients sees it, and skips the step.
+    Under mixed precision an overflow is ordinary: the scaler of gradients sees it, and skips the step. Where
+    the channels are regions, the loss is the mean of that of each.
     """
 
     @functools.wraps(function)
-    def guarded(logits: torch.Tensor, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor:
+    def guarded(logits: torch.Tensor, target: _T, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor:
         device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
+
+        def evaluate(logits: torch.Tensor) -> torch.Tensor:
+            if are_regions(logits, target, str(kwargs.get("activation", "auto"))):
+                return _mean_over_regions(function, logits, target, kwargs)
+            return function(logits, target, *args, **kwargs)
+
         with torch.autocast(device, enabled=False):
             try:
-                return function(logits, *args, **kwargs)
+                return evaluate(logits)
             except NonFiniteLogitsError as error:
                 if kwargs.get("non_finite", "nan") == "raise":
                     raise
                 warnings.warn(f"{error}; the loss is NaN", RuntimeWarning, stacklevel=2)
-                finite = logits.index_fill(0, error.samples, 0.0)
-                value = function(finite, *args, **kwargs)
+                value = evaluate(logits.index_fill(0, error.samples, 0.0))
                 # The product has a gradient of NaN for all logits of these samples, and for no others.
                 sums = logits.index_select(0, error.samples).flatten(1).sum(1).to(value.dtype) * math.nan
                 return value.index_add(0, error.samples, sums) if value.ndim else value + sums.sum()
 
     return guarded
+
+
+def _mean_over_regions(
+    function: Callable[..., torch.Tensor], logits: torch.Tensor, target: Any, options: Mapping[str, Any]
+) -> torch.Tensor:
+    """Return the weighted mean of the loss of each channel of `logits` and `target` (B, C, *S)."""
+    name, n_regions = function.__name__, logits.shape[1]
+    check_finite(name, logits)
+    if options.get("activation") == "none":
+        refuse_class_shares(name, logits)
+    weights = _read_class_weights(name, options.get("class_weights"), at_least_single(logits))
+    values = []
+    for region in range(n_regions):
+        own = options_of_region(name, options, region, n_regions)
+        with naming_region(region):
+            values.append(function(logits[:, region : region + 1], target[:, region], **own))
+    stacked = torch.stack(values, -1)
+    return (stacked if weights is None else stacked * weights).mean(-1)
 
 
 @dataclass(eq=False)
@@ -114,6 +160,9 @@ class SegmentationBatch:
     class_weights: torch.Tensor | None
     reduction: Reduction
     any_ignored: bool
+    shares: torch.Tensor | None = None  # of the classes in each pixel (B, C, *S), where labels are soft
+    label_smoothing: float = 0.0
+    smoothed: bool = False  # whether a cross-entropy asked for the smoothed labels
 
     @classmethod
     def read(
@@ -129,11 +178,14 @@ class SegmentationBatch:
         ignore_index: int | None = None,
         mask: torch.Tensor | None = None,
         non_finite: NonFinite = "nan",
+        label_smoothing: float = 0.0,
+        takes_soft: bool = False,
     ) -> SegmentationBatch:
         """Check everything and return the batch; `dims` lists the spatial dimensions that are supported."""
         check_choice(function, "activation", activation, ("auto", "softmax", "sigmoid", "none"))
         check_choice(function, "reduction", reduction, ("mean", "sum", "none"))
         check_choice(function, "non_finite", non_finite, ("nan", "raise"))
+        check_number(function, "label_smoothing", label_smoothing, low=0.0, high=1.0)
         _check_logits_shape(function, logits, dims)
         n_classes = logits.shape[1]
         stated = activation != "auto"
@@ -141,8 +193,15 @@ class SegmentationBatch:
             activation = "sigmoid" if n_classes == 1 else "softmax"
         elif activation == "softmax" and n_classes == 1:
             raise fail(function, "activation", "is 'softmax' for one channel", "'sigmoid', 'none' or 'auto'")
-        labels = read_labels(function, target, ignore_index, mask, like=logits).to(logits.device)
+        named = activation if stated else "auto"
+        classes, shares = _split_shares(function, logits, target, ignore_index, named, takes_soft)
+        labels = read_labels(function, classes, ignore_index, mask, like=logits).to(logits.device)
         logits = at_least_single(logits)
+        if shares is not None:
+            soft = check_shares(function, shares, labels, ignore_index)
+            if soft and not takes_soft:
+                raise fail(function, "target", "has soft labels", _INTEGERS)
+            shares = torch.where(labels[:, None] >= 0, shares.to(logits), 0.0) if soft else None
         low, high, lowest, highest = _extremes(logits, labels)
         _check_values(function, logits, low, high)
         if activation == "none":
@@ -155,7 +214,17 @@ class SegmentationBatch:
                 function, labels.masked_fill(labels == -1, 0 if may_ignore else -1), max(n_classes, 2)
             )
         weights = _read_class_weights(function, class_weights, logits)
-        return cls(function, logits, labels, activation, weights, reduction, lowest < 0)
+        return cls(
+            function,
+            logits,
+            labels,
+            activation,
+            weights,
+            reduction,
+            lowest < 0,
+            shares,
+            float(label_smoothing),
+        )
 
     @functools.cached_property
     def log_probabilities(self) -> torch.Tensor:
@@ -206,11 +275,22 @@ class SegmentationBatch:
         return self.labels == self.label_of(channel)
 
     def one_hot(self, channels: range) -> torch.Tensor:
-        """Return the labels as 0 and 1, (B, len(channels), *S), in the logits' dtype."""
+        """Return the labels as 0 and 1, or as shares, (B, len(channels), *S), in the logits' dtype."""
         return self._one_hot[:, channels.start : channels.stop]
+
+    def smoothed_one_hot(self) -> torch.Tensor:
+        """Return what a cross-entropy compares with, (B, C, *S): the labels as 0 and 1, smoothed."""
+        self.smoothed = True
+        if not self.label_smoothing:
+            return self._one_hot
+        share = self.label_smoothing / max(self.logits.shape[1], 2)
+        smoothed = self._one_hot * (1 - self.label_smoothing) + share
+        return smoothed if self.valid is None else smoothed * self.valid[:, None]
 
     @functools.cached_property
     def _one_hot(self) -> torch.Tensor:
+        if self.shares is not None:
+            return self.shares
         one_hot = torch.empty(self.logits.shape, dtype=self.logits.dtype, device=self.logits.device)
         for channel in range(self.logits.shape[1]):
             torch.eq(self.labels, self.label_of(channel), out=one_hot[:, channel])
@@ -224,6 +304,9 @@ class SegmentationBatch:
 
     def reduce(self, values: torch.Tensor) -> torch.Tensor:
         """Reduce one value a sample, (B,), as the caller asked."""
+        if self.label_smoothing and not self.smoothed:
+            expected = "0, as there is no cross-entropy in this loss with these options"
+            raise fail(self.function, "label_smoothing", f"is {self.label_smoothing}", expected)
         if self.reduction == "none":
             return values
         return values.mean() if self.reduction == "mean" else values.sum()
@@ -268,6 +351,34 @@ def read_labels(
     return labels if nothing_ignored else labels.masked_fill(ignored, -1)
 
 
+def _split_shares(
+    function: str,
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    ignore_index: int | None,
+    activation: Activation,
+    takes_soft: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return labels (B, *S) as `read_labels` takes them, and the shares of classes that they come from."""
+    if not isinstance(target, torch.Tensor):
+        return target, None  # which is refused next
+    if logits.shape[1] > 1:
+        if target.shape != logits.shape:
+            return target, None
+        if activation != "softmax":
+            came = f"has shape {tuple(target.shape)}, that of the logits, with activation={activation!r}"
+            expected = 'labels (B, 1, *S) or (B, *S); "softmax" for classes or "sigmoid" for regions'
+            raise fail(function, "target", came, expected)
+        return class_of_each_pixel(target, ignore_index), target
+    if not takes_soft or not target.is_floating_point() or torch.equal(target, target.round()):
+        return target, None
+    shares = _drop_channel(function, "target", target, logits)
+    labels = (shares > 0.5).long()
+    if ignore_index is not None:
+        labels.masked_fill_(shares == ignore_index, ignore_index)
+    return labels, shares[:, None]
+
+
 def _check_logits_shape(function: str, logits: torch.Tensor, dims: tuple[int, ...]) -> None:
     check_tensor(function, "logits", logits)
     shapes = " or ".join({2: "(B, C, H, W)", 3: "(B, C, D, H, W)"}[d] for d in dims)
@@ -305,7 +416,7 @@ def _to_integers(function: str, labels: torch.Tensor) -> torch.Tensor:
     if labels.is_floating_point():
         reject_nan(function, "target", labels, "integer labels")
         if not torch.equal(labels, labels.round()):
-            raise fail(function, "target", "has fractional values", "integer labels")
+            raise fail(function, "target", "has fractional values", _INTEGERS)
     return labels.to(torch.int64)
 
 
@@ -317,6 +428,12 @@ def _extremes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float,
         return float(low), float(high), int(lowest), int(highest)
     four = torch.stack([v.to(logits.device, torch.float64) for v in (low, high, lowest, highest)]).tolist()
     return four[0], four[1], int(four[2]), int(four[3])
+
+
+def check_finite(function: str, logits: torch.Tensor) -> None:
+    """Raise a `NonFiniteLogitsError` that names the first NaN or infinite logit."""
+    low, high = torch.aminmax(logits.detach())
+    _check_values(function, logits, float(low), float(high))
 
 
 def _check_values(function: str, logits: torch.Tensor, low: float, high: float) -> None:

@@ -38,7 +38,8 @@ def ce_dice_loss(
     logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
-        Labels in [0, C), in {0, 1} for one channel.
+        Labels in [0, C), in {0, 1} for one channel; soft ones, in [0, 1], for one channel, and of shape
+        (B, C, *S) with activation="softmax".
     ce_weight, dice_weight : float, default=1
         Weights of the two terms.
     include_background : bool, default=True
@@ -72,7 +73,7 @@ def ce_dice_loss(
     >>> bool(ce_dice_loss(good, target) < ce_dice_loss(-good, target))
     True
     """
-    batch = SegmentationBatch.read("ce_dice_loss", logits, target, **common)
+    batch = SegmentationBatch.read("ce_dice_loss", logits, target, takes_soft=True, **common)
     return batch.reduce(ce_dice(batch, ce_weight, dice_weight, include_background))
 
 

@@ -44,7 +44,8 @@ def mosin_loss(
     logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
-        Labels in [0, C), in {0, 1} for one channel.
+        Labels in [0, C), in {0, 1} for one channel; soft ones, in [0, 1], for one channel, and of shape
+        (B, C, *S) with activation="softmax".
     features : callable or torch.nn.Module
         Images (B, input_channels, *S) in [0, 1] to one or more feature maps (B, M_n, …). The paper takes
         conv1_2, conv2_2 and conv3_4 of a VGG19 trained on ImageNet. Its parameters are left alone.
@@ -85,7 +86,7 @@ def mosin_loss(
     check_number(name, "input_channels", input_channels, low=1, integer=True)
     if not callable(features):
         raise fail(name, "features", f"is {features!r}", "a network or another callable")
-    batch = SegmentationBatch.read(name, logits, target, **common)
+    batch = SegmentationBatch.read(name, logits, target, takes_soft=True, **common)
     total = base_weight * cross_entropy(batch)
     if topology_weight == 0:
         return batch.reduce(total)

@@ -5,6 +5,7 @@ Cost: one windowed minimum and maximum of the logits a class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._input import Activation, NonFiniteLogitsError, SegmentationBatch
+from topodl.losses._channel_targets import are_regions, naming_region
+from topodl.losses._input import Activation, NonFiniteLogitsError, SegmentationBatch, check_finite
 from topodl.losses._targets import TargetParts
 from topodl.losses.ce_dice import CEDiceLoss
 
@@ -42,7 +44,7 @@ def scnp_logits(
     logits : Tensor of shape (B, C, H, W) or (B, C, D, H, W)
         One channel for the foreground alone, or one a class.
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
-        Labels in [0, C), in {0, 1} for one channel.
+        Labels in [0, C), in {0, 1} for one channel; (B, C, *S) are regions, with activation="sigmoid".
     neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
     activation : {"auto", "softmax", "sigmoid"}, default="auto"
@@ -78,6 +80,13 @@ def scnp_logits(
     if neighbourhood % 2 == 0:
         raise fail(name, "neighbourhood", f"is {neighbourhood}", "an odd integer")
     check_choice(name, "activation", activation, ("auto", "softmax", "sigmoid"))
+    if are_regions(logits, target, activation):
+        check_finite(name, logits)
+        options: dict[str, Any] = {"neighbourhood": neighbourhood, "activation": activation}
+        options |= {"ignore_index": ignore_index, "mask": mask}
+        return torch.cat(
+            [_of_region(logits, target, region, options) for region in range(logits.shape[1])], 1
+        )
     batch = SegmentationBatch.read(
         name, logits, target, activation=activation, ignore_index=ignore_index, mask=mask
     )
@@ -85,6 +94,13 @@ def scnp_logits(
         if batch.logits.device.type == "cpu":
             return _gather_worst(batch, neighbourhood // 2)
         return _pool_worst(batch, neighbourhood)
+
+
+def _of_region(
+    logits: torch.Tensor, target: torch.Tensor, region: int, options: dict[str, Any]
+) -> torch.Tensor:
+    with naming_region(region):
+        return scnp_logits(logits[:, region : region + 1], target[:, region], **options)
 
 
 def _gather_worst(batch: SegmentationBatch, reach: int) -> torch.Tensor:
@@ -168,7 +184,7 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         logits: torch.Tensor,
         target: torch.Tensor | None,
         mask: torch.Tensor | None,
-        precomputed: TargetParts | None,
+        precomputed: TargetParts | Sequence[TargetParts] | None,
         topology: bool,
         **others: Any,
     ) -> torch.Tensor:

@@ -184,7 +184,7 @@ class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, 
         *,
         betti_numbers: BettiNumbers | None = None,
         mask: torch.Tensor | None = None,
-        precomputed: TargetParts | None = None,
+        precomputed: TargetParts | Sequence[TargetParts] | None = None,
         topology: bool = True,
     ) -> torch.Tensor:
         """Return the loss.
