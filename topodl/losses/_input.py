@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
 
@@ -36,6 +38,7 @@ __all__ = [
     "SegmentationBatch",
     "check_finite",
     "loss_function",
+    "one_warning",
     "read_labels",
 ]
 
@@ -122,13 +125,34 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
             except NonFiniteLogitsError as error:
                 if kwargs.get("non_finite", "nan") == "raise":
                     raise
-                warnings.warn(f"{error}; the loss is NaN", RuntimeWarning, stacklevel=2)
+                _warn_of_overflow(f"{error}; the loss is NaN")
                 value = evaluate(logits.index_fill(0, error.samples, 0.0))
                 # The product has a gradient of NaN for all logits of these samples, and for no others.
                 sums = logits.index_select(0, error.samples).flatten(1).sum(1).to(value.dtype) * math.nan
                 return value.index_add(0, error.samples, sums) if value.ndim else value + sums.sum()
 
     return guarded
+
+
+_warned: ContextVar[list[str] | None] = ContextVar("_warned", default=None)
+
+
+@contextmanager
+def one_warning() -> Iterator[None]:
+    """Let the losses of one step, of several heads, warn once of logits that overflowed."""
+    token = _warned.set([])
+    try:
+        yield
+    finally:
+        _warned.reset(token)
+
+
+def _warn_of_overflow(message: str) -> None:
+    said = _warned.get()
+    if not said:
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    if said is not None:
+        said.append(message)
 
 
 def _mean_over_regions(

@@ -5,16 +5,22 @@ Cost: the loss times the number of heads; skeletons, distances and diagrams of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, check_tensor, fail
 from topodl.losses._base import SegmentationLoss
+from topodl.losses._input import one_warning
+from topodl.losses._shrinking import SHRINKING, Shrinking, shrink_labels
+from topodl.losses._targets import TargetParts
 
 __all__ = ["DeepSupervisionLoss", "topomortar_head_weights"]
+
+Masks = torch.Tensor | Sequence[torch.Tensor]
+Parts = TargetParts | Sequence[TargetParts]
+_Job = tuple[torch.Tensor, torch.Tensor | None, Parts | None]  # labels, mask and what was computed of them
 
 
 def topomortar_head_weights(n_heads: int = 7) -> list[float]:
@@ -66,11 +72,15 @@ class DeepSupervisionLoss(torch.nn.Module):
         One a head; by default they halve from head to head and sum to 1, as in nnU-Net.
     topology_heads : {"all", "first"}, default="all"
         Which heads get the topology term; "first" saves its cost on the others.
+    shrink : {"nearest", "max", "skeleton"}, default="nearest"
+        What a head smaller than the target is compared with: the nearest pixels, as in nnU-Net, in which thin
+        lines fall to pieces; the greatest label in each pixel, which keeps them whole and widens everything;
+        or the nearest pixels, and the skeletons of the classes over them, which keeps lines and widths.
 
     Raises
     ------
     InputError
-        If a weight is negative, or `topology_heads` is none of these.
+        If a weight is negative, or `topology_heads` or `shrink` is none of these.
 
     References
     ----------
@@ -92,35 +102,38 @@ class DeepSupervisionLoss(torch.nn.Module):
         loss: SegmentationLoss,
         weights: Sequence[float] | None = None,
         topology_heads: Literal["all", "first"] = "all",
+        shrink: Shrinking = "nearest",
     ) -> None:
         super().__init__()
         check_choice("DeepSupervisionLoss", "topology_heads", topology_heads, ("all", "first"))
+        check_choice("DeepSupervisionLoss", "shrink", shrink, SHRINKING)
         for i, weight in enumerate(weights or ()):
             check_number("DeepSupervisionLoss", f"weights[{i}]", weight, low=0.0)
         self.loss = loss
         self.weights = None if weights is None else [float(w) for w in weights]
         self.topology_heads = topology_heads
+        self.shrink: Shrinking = shrink
 
     def forward(
         self,
         heads: torch.Tensor | Sequence[torch.Tensor],
-        target: torch.Tensor,
+        target: torch.Tensor | Sequence[torch.Tensor],
         *,
-        mask: torch.Tensor | None = None,
-        precomputed: Mapping[str, torch.Tensor] | None = None,
+        mask: Masks | None = None,
+        precomputed: Parts | None = None,
     ) -> torch.Tensor:
         """Return the weighted sum of the losses of all heads.
 
         Parameters
         ----------
         heads : Tensor of shape (B, heads, C, *S), or sequence of Tensor (B, C, *S_i)
-            A head that is smaller than the target gets the target's nearest pixels.
-        target : Tensor of shape (B, 1, *S) or (B, *S), integers
-            Labels, as for the loss itself.
-        mask : Tensor of shape (B, 1, *S) or (B, *S), optional
-            Nonzero where pixels count.
-        precomputed : mapping of str to Tensor of shape (B, …), optional
-            What the loss's ``precompute`` returned for `target`.
+            The outputs, the finest first.
+        target : Tensor of shape (B, 1, *S) or (B, *S), integers, or sequence of Tensor (B, 1, *S_i)
+            Labels, as for the loss itself: one, which is shrunk for smaller heads, or one a head.
+        mask : Tensor of shape (B, 1, *S) or (B, *S), or sequence of Tensor, optional
+            Nonzero where pixels count; one a head where the targets are.
+        precomputed : mapping of str to Tensor of shape (B, …), or sequence of them, optional
+            What the loss's ``precompute`` returned for `target`; one a head where the targets are.
 
         Returns
         -------
@@ -130,30 +143,58 @@ class DeepSupervisionLoss(torch.nn.Module):
         Raises
         ------
         InputError
-            If there is no weight for a head, a head is larger than the target, or the loss refuses a head.
+            If there is no weight or target for a head, a head is larger than the target, or the loss refuses
+            a head.
         """
         outputs = _split_heads(heads)
         weights = self._weights_of(len(outputs))
-        target = _with_channel("target", target, outputs[0])
-        mask = None if mask is None else _with_channel("mask", mask, outputs[0])
-        size = tuple(target.shape[2:])
-        _check_sizes(outputs, size)
+        if isinstance(target, torch.Tensor):
+            job_of = self._shared_target(outputs, target, mask, precomputed)
+        else:
+            job_of = _listed_targets(outputs, target, mask, precomputed)
         total: torch.Tensor | None = None
-        for i, (weight, output) in enumerate(zip(weights, outputs, strict=True)):
-            if weight == 0:
-                continue
-            same = tuple(output.shape[2:]) == size
-            if same and precomputed is None and isinstance(self.loss, SegmentationLoss):
-                precomputed = self.loss.precompute(target, mask=mask)
-            value = weight * self.loss(
-                output,
-                target if same else _shrink(target, output),
-                mask=mask if same or mask is None else _shrink(mask, output),
-                precomputed=precomputed if same else None,
-                topology=i == 0 or self.topology_heads == "all",
-            )
-            total = value if total is None else total + value
+        with one_warning():
+            for i, weight in enumerate(weights):
+                if weight == 0:
+                    continue
+                labels, counted, parts = job_of(i)
+                topology = i == 0 or self.topology_heads == "all"
+                value = self.loss(outputs[i], labels, mask=counted, precomputed=parts, topology=topology)
+                total = weight * value if total is None else total + weight * value
         return outputs[0].sum() * 0 if total is None else total
+
+    def _shared_target(
+        self,
+        outputs: list[torch.Tensor],
+        target: torch.Tensor,
+        mask: Masks | None,
+        precomputed: Parts | None,
+    ) -> Callable[[int], _Job]:
+        """Return what gives for each head the one target, shrunk to its size."""
+        name, options = "DeepSupervisionLoss", getattr(self.loss, "options", {})
+        activation, ignore_index = options.get("activation", "auto"), options.get("ignore_index")
+        labels = _with_channel(
+            "target", target, outputs[0], 1 if activation == "auto" else outputs[0].shape[1]
+        )
+        counted = None if mask is None else _with_channel("mask", mask, outputs[0], 1)
+        size = labels.shape[2:]
+        _check_sizes(outputs, tuple(size))
+        several = labels.shape[1] > 1
+        if self.shrink != "nearest" and several and activation == "softmax":
+            expected = f"labels (B, 1, *S) with shrink={self.shrink!r}"
+            raise fail(name, "target", "has a channel for each class", expected)
+        shared: list[Parts | None] = [precomputed]
+
+        def job_of(i: int) -> _Job:
+            if outputs[i].shape[2:] != size:
+                small = outputs[i].shape[2:]
+                return *shrink_labels(name, labels, counted, small, self.shrink, ignore_index), None
+            plain = not several and not labels.is_floating_point()
+            if shared[0] is None and plain and isinstance(self.loss, SegmentationLoss):
+                shared[0] = self.loss.precompute(labels, mask=counted)
+            return labels, counted, shared[0]
+
+        return job_of
 
     def _weights_of(self, n_heads: int) -> list[float]:
         if self.weights is None:
@@ -182,11 +223,11 @@ def _split_heads(heads: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Ten
     return [check_tensor("DeepSupervisionLoss", f"heads[{i}]", head) for i, head in enumerate(heads)]
 
 
-def _with_channel(argument: str, values: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+def _with_channel(argument: str, values: object, output: torch.Tensor, n_channels: int) -> torch.Tensor:
     """Return labels (B, *S) as (B, 1, *S); for volumes of one layer, only the heads tell which they are."""
-    check_tensor("DeepSupervisionLoss", argument, values)
+    values = check_tensor("DeepSupervisionLoss", argument, values)
     with_channel = values[:, None] if values.ndim == output.ndim - 1 else values
-    if with_channel.ndim != output.ndim or with_channel.shape[1] != 1:
+    if with_channel.ndim != output.ndim or with_channel.shape[1] not in (1, n_channels):
         raise fail(
             "DeepSupervisionLoss",
             argument,
@@ -194,6 +235,33 @@ def _with_channel(argument: str, values: torch.Tensor, output: torch.Tensor) -> 
             f"shape (B, 1, *S) or (B, *S) for heads of shape {tuple(output.shape)}",
         )
     return with_channel
+
+
+def _listed_targets(
+    outputs: list[torch.Tensor],
+    targets: Sequence[torch.Tensor],
+    masks: Masks | None,
+    precomputed: Parts | None,
+) -> Callable[[int], _Job]:
+    """Return what gives for each head the target that was made for it."""
+    n_heads = len(outputs)
+    labels = _one_a_head("target", targets, n_heads)
+    counted = [None] * n_heads if masks is None else _one_a_head("mask", masks, n_heads)
+    parts = [None] * n_heads if precomputed is None else _one_a_head("precomputed", precomputed, n_heads)
+    for i, (label, output) in enumerate(zip(labels, outputs, strict=True)):
+        check_tensor("DeepSupervisionLoss", f"target[{i}]", label)
+        size, batch = tuple(output.shape[2:]), len(output)
+        if tuple(label.shape) not in ((batch, *size), (batch, 1, *size), tuple(output.shape)):
+            expected = f"shape {(batch, 1, *size)} or {(batch, *size)}, that of its head"
+            raise fail("DeepSupervisionLoss", f"target[{i}]", f"has shape {tuple(label.shape)}", expected)
+    return lambda i: (labels[i], counted[i], parts[i])
+
+
+def _one_a_head(argument: str, values: object, n_heads: int) -> Sequence[Any]:
+    if not isinstance(values, Sequence) or len(values) != n_heads:
+        came = f"has {len(values)}" if isinstance(values, Sequence) else f"is a {type(values).__name__}"
+        raise fail("DeepSupervisionLoss", argument, came, f"a sequence of {n_heads}, one a head")
+    return values
 
 
 def _check_sizes(outputs: list[torch.Tensor], size: tuple[int, ...]) -> None:
@@ -206,9 +274,3 @@ def _check_sizes(outputs: list[torch.Tensor], size: tuple[int, ...]) -> None:
                 f"has shape {tuple(output.shape)}",
                 f"shape (B, C, *S), S at most the target's {size}",
             )
-
-
-def _shrink(values: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return the pixels of `values` nearest to those of `output`, (B, 1, *S_i)."""
-    size = output.shape[2:]
-    return F.interpolate(values.to(torch.float64), size=size, mode="nearest-exact").to(values.dtype)
