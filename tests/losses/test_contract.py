@@ -468,3 +468,26 @@ def test_a_scaler_of_gradients_skips_the_step_that_overflowed():
     step(1.0)
     assert all(p.isfinite().all() for p in network.parameters())
     assert not all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"])
+def test_labels_and_masks_of_any_integer_type(name, dtype):
+    dtype = getattr(torch, dtype)
+    logits, labels = sample(2, size_for(name))
+    mask = torch.ones_like(labels)
+    mask[..., :4] = 0
+    for options in ({}, {"ignore_index": 1}):
+        loss = make(name, **options)
+        narrow, counted = labels.to(dtype), mask.to(dtype)
+        torch.testing.assert_close(loss(logits, narrow, mask=counted), loss(logits, labels, mask=mask))
+        torch.testing.assert_close(loss(logits, narrow[:, None]), loss(logits, labels))
+        parts = loss.precompute(narrow, mask=counted)
+        torch.testing.assert_close(
+            loss(logits, narrow, mask=counted, precomputed=parts), loss(logits, labels, mask=mask)
+        )
+    if dtype != torch.bool:
+        wrong = labels.clone()
+        wrong[(1, *[3] * (labels.ndim - 1))] = 100
+        with pytest.raises(InputError, match=r"target\[1\] has the label 100 at \(3, 3"):
+            make(name)(logits, wrong.to(dtype))

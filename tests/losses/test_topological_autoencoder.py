@@ -202,7 +202,10 @@ def test_unusable_input_is_named(x, z, message):
     with pytest.raises(InputError, match=message):
         topological_autoencoder_loss(x, z)
     with pytest.raises(InputError, match=message):
-        TopologicalAutoencoderLoss()(x, z)
+        TopologicalAutoencoderLoss(non_finite="raise")(x, z)
+    if not x.isfinite().all():  # of the data, and no overflow
+        with pytest.raises(InputError, match=message):
+            TopologicalAutoencoderLoss()(x, z)
 
 
 def test_unusable_options_and_types_are_named():

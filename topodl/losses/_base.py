@@ -16,6 +16,7 @@ import torch
 from topodl._checks import check_choice, check_number, check_spacing, fail
 from topodl._docs import module_docstring
 from topodl.losses._input import CommonOptions, read_labels
+from topodl.losses._overflow import NON_FINITE
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
 __all__ = ["SegmentationLoss", "registry"]
@@ -276,7 +277,7 @@ def _bind_options(
         raise TypeError(f"{name} needs the option {missing[0]!r}")
     check_choice(name, "activation", bound["activation"], ("auto", "softmax", "sigmoid", "none"))
     check_choice(name, "reduction", bound["reduction"], ("mean", "sum", "none"))
-    check_choice(name, "non_finite", bound["non_finite"], ("nan", "raise"))
+    check_choice(name, "non_finite", bound["non_finite"], NON_FINITE)
     check_number(name, "label_smoothing", bound["label_smoothing"], low=0.0, high=1.0)
     size = bound.get("spacing")
     if size is not None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
 
@@ -19,7 +17,6 @@ import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
 from topodl._precision import at_least_single
-from topodl.errors import InputError
 from topodl.losses._channel_targets import (
     are_regions,
     check_shares,
@@ -28,23 +25,26 @@ from topodl.losses._channel_targets import (
     options_of_region,
     refuse_class_shares,
 )
+from topodl.losses._overflow import (
+    NON_FINITE,
+    NonFinite,
+    NonFiniteLogitsError,
+    check_finite,
+    warn_of_overflow,
+)
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
 
 __all__ = [
     "Activation",
     "CommonOptions",
-    "NonFiniteLogitsError",
     "Reduction",
     "SegmentationBatch",
-    "check_finite",
     "loss_function",
-    "one_warning",
     "read_labels",
 ]
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
 Reduction = Literal["mean", "sum", "none"]
-NonFinite = Literal["nan", "raise"]
 
 _INTEGERS = "integer labels; soft ones are defined for CEDiceLoss and MosinLoss alone"
 
@@ -95,14 +95,6 @@ class CommonOptions(TypedDict, total=False):
     label_smoothing: float
 
 
-class NonFiniteLogitsError(InputError):
-    """A logit is NaN or infinite, and the other logits of `samples` (M,) are of no use either."""
-
-    def __init__(self, message: str, samples: torch.Tensor) -> None:
-        super().__init__(message)
-        self.samples = samples
-
-
 def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Tensor]) -> _Loss[_T, _P]:
     """Guard a loss: sums over images never run in half precision, and logits that overflowed make it NaN.
 
@@ -125,34 +117,13 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
             except NonFiniteLogitsError as error:
                 if kwargs.get("non_finite", "nan") == "raise":
                     raise
-                _warn_of_overflow(f"{error}; the loss is NaN")
+                warn_of_overflow(f"{error}; the loss is NaN")
                 value = evaluate(logits.index_fill(0, error.samples, 0.0))
                 # The product has a gradient of NaN for all logits of these samples, and for no others.
                 sums = logits.index_select(0, error.samples).flatten(1).sum(1).to(value.dtype) * math.nan
                 return value.index_add(0, error.samples, sums) if value.ndim else value + sums.sum()
 
     return guarded
-
-
-_warned: ContextVar[list[str] | None] = ContextVar("_warned", default=None)
-
-
-@contextmanager
-def one_warning() -> Iterator[None]:
-    """Let the losses of one step, of several heads, warn once of logits that overflowed."""
-    token = _warned.set([])
-    try:
-        yield
-    finally:
-        _warned.reset(token)
-
-
-def _warn_of_overflow(message: str) -> None:
-    said = _warned.get()
-    if not said:
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-    if said is not None:
-        said.append(message)
 
 
 def _mean_over_regions(
@@ -208,7 +179,7 @@ class SegmentationBatch:
         """Check everything and return the batch; `dims` lists the spatial dimensions that are supported."""
         check_choice(function, "activation", activation, ("auto", "softmax", "sigmoid", "none"))
         check_choice(function, "reduction", reduction, ("mean", "sum", "none"))
-        check_choice(function, "non_finite", non_finite, ("nan", "raise"))
+        check_choice(function, "non_finite", non_finite, NON_FINITE)
         check_number(function, "label_smoothing", label_smoothing, low=0.0, high=1.0)
         _check_logits_shape(function, logits, dims)
         n_classes = logits.shape[1]
@@ -227,7 +198,7 @@ class SegmentationBatch:
                 raise fail(function, "target", "has soft labels", _INTEGERS)
             shares = torch.where(labels[:, None] >= 0, shares.to(logits), 0.0) if soft else None
         low, high, lowest, highest = _extremes(logits, labels)
-        _check_values(function, logits, low, high)
+        check_finite(function, logits, low, high)
         if activation == "none":
             _check_probabilities(function, low, high)
         else:
@@ -452,23 +423,6 @@ def _extremes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float,
         return float(low), float(high), int(lowest), int(highest)
     four = torch.stack([v.to(logits.device, torch.float64) for v in (low, high, lowest, highest)]).tolist()
     return four[0], four[1], int(four[2]), int(four[3])
-
-
-def check_finite(function: str, logits: torch.Tensor) -> None:
-    """Raise a `NonFiniteLogitsError` that names the first NaN or infinite logit."""
-    low, high = torch.aminmax(logits.detach())
-    _check_values(function, logits, float(low), float(high))
-
-
-def _check_values(function: str, logits: torch.Tensor, low: float, high: float) -> None:
-    if math.isfinite(low) and math.isfinite(high):
-        return
-    wrong = ~torch.isfinite(logits.detach())
-    sample, *position = wrong.nonzero()[0].tolist()
-    kind = "has NaN" if torch.isnan(logits[(sample, *position)]) else "is infinite"
-    came = f"{kind} at ({', '.join(map(str, position))})"
-    error = fail(function, f"logits[{sample}]", came, "finite values of shape (B, C, *S)")
-    raise NonFiniteLogitsError(str(error), wrong.flatten(1).any(1).nonzero()[:, 0])
 
 
 def _check_probabilities(function: str, low: float, high: float) -> None:

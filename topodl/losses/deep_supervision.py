@@ -12,7 +12,7 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._input import one_warning
+from topodl.losses._overflow import one_warning
 from topodl.losses._shrinking import SHRINKING, Shrinking, shrink_labels
 from topodl.losses._targets import TargetParts
 

@@ -13,6 +13,7 @@ import torch
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
+from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 
 __all__ = ["CKALoss", "MinibatchCKA", "cka", "cka_loss"]
 
@@ -117,6 +118,12 @@ def cka_loss(
 class CKALoss(torch.nn.Module):
     """`cka_loss` as a module, ``loss(x, y)``.
 
+    Parameters
+    ----------
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite values: "nan" makes the loss and its gradient NaN, with a warning
+        that says where, so that a scaler of gradients skips the step; "raise" is an error.
+
     Raises
     ------
     InputError
@@ -131,8 +138,17 @@ class CKALoss(torch.nn.Module):
     0.0
     """
 
-    def __init__(self, *, kernel: Kernel = "linear", unbiased: bool = False, bandwidth: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        kernel: Kernel = "linear",
+        unbiased: bool = False,
+        bandwidth: float = 1.0,
+        non_finite: NonFinite = "nan",
+    ) -> None:
         super().__init__()
+        check_choice("CKALoss", "non_finite", non_finite, NON_FINITE)
+        self.non_finite: NonFinite = non_finite
         check_choice("CKALoss", "kernel", kernel, ("linear", "rbf"))
         check_number("CKALoss", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
         self.kernel: Kernel = kernel
@@ -151,6 +167,9 @@ class CKALoss(torch.nn.Module):
         Tensor
             A scalar.
         """
+        return or_nan(lambda: self._loss(x, y), (x, y), self.non_finite)
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return cka_loss(x, y, kernel=self.kernel, unbiased=self.unbiased, bandwidth=self.bandwidth)
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ from topodl._checks import as_dims, check_choice, check_number, check_tensor, fa
 from topodl._docs import shares_documentation
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams
+from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 
 __all__ = ["BettiTargetLoss", "DiagramTargetLoss", "FeatureCountLoss", "TotalPersistenceLoss"]
 
@@ -24,8 +25,16 @@ Filtration = Literal["auto", "rips", "cubical"] | Callable[[torch.Tensor], Diagr
 class _Regulariser(torch.nn.Module):
     """A penalty on diagrams: the mean over samples of what a subclass makes of them."""
 
-    def __init__(self, filtration: Filtration, dims: int | Iterable[int], superlevel: bool) -> None:
+    def __init__(
+        self,
+        filtration: Filtration,
+        dims: int | Iterable[int],
+        superlevel: bool,
+        non_finite: NonFinite,
+    ) -> None:
         super().__init__()
+        check_choice(type(self).__name__, "non_finite", non_finite, NON_FINITE)
+        self.non_finite: NonFinite = non_finite
         if not callable(filtration):
             check_choice(type(self).__name__, "filtration", filtration, ("auto", "rips", "cubical"))
         self.filtration, self.superlevel = filtration, superlevel
@@ -51,6 +60,9 @@ class _Regulariser(torch.nn.Module):
         InputError
             If the filtration does not take such a tensor, or its diagrams lack a dimension.
         """
+        return or_nan(lambda: self._mean_penalty(x), (x,), self.non_finite)
+
+    def _mean_penalty(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
         diagrams = (x if isinstance(x, Diagrams) else self._diagrams(x)).at_least_single()
         missing = [k for k in self.dims if k not in diagrams.homology_dims]
         if missing:
@@ -93,6 +105,10 @@ class TotalPersistenceLoss(_Regulariser):
         What turns a tensor into `Diagrams`.
     superlevel : bool, default=False
         Of images: superlevel sets.
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of values that the filtration refuses, NaN and in clouds infinite ones: "nan" makes the
+        penalty and its gradient NaN, with a warning that names the sample, so that a scaler of gradients
+        skips the step; "raise" is an error.
 
     Raises
     ------
@@ -119,8 +135,9 @@ class TotalPersistenceLoss(_Regulariser):
         power: float = 1.0,
         filtration: Filtration = "auto",
         superlevel: bool = False,
+        non_finite: NonFinite = "nan",
     ) -> None:
-        super().__init__(filtration, dims, superlevel)
+        super().__init__(filtration, dims, superlevel, non_finite)
         check_number("TotalPersistenceLoss", "power", power, low=0.0)
         self.power = power
 
@@ -163,8 +180,9 @@ class FeatureCountLoss(_Regulariser):
         temperature: float = 0.1,
         filtration: Filtration = "auto",
         superlevel: bool = False,
+        non_finite: NonFinite = "nan",
     ) -> None:
-        super().__init__(filtration, dims, superlevel)
+        super().__init__(filtration, dims, superlevel, non_finite)
         check_number("FeatureCountLoss", "length", length, low=1e-12)
         check_number("FeatureCountLoss", "temperature", temperature, low=1e-12)
         self.length, self.temperature = length, temperature
@@ -214,8 +232,9 @@ class BettiTargetLoss(_Regulariser):
         length: float = 1.0,
         filtration: Filtration = "auto",
         superlevel: bool = False,
+        non_finite: NonFinite = "nan",
     ) -> None:
-        super().__init__(filtration, sorted(betti), superlevel)
+        super().__init__(filtration, sorted(betti), superlevel, non_finite)
         for dim, number in betti.items():
             check_number("BettiTargetLoss", f"betti[{dim}]", number, low=0, integer=True)
         check_number("BettiTargetLoss", "length", length, low=0.0)
@@ -280,10 +299,11 @@ class DiagramTargetLoss(_Regulariser):
         order: float = 2.0,
         filtration: Filtration = "auto",
         superlevel: bool = False,
+        non_finite: NonFinite = "nan",
     ) -> None:
         if not isinstance(target, Diagrams):
             raise TypeError(f"DiagramTargetLoss: target is a {type(target).__name__}; expected Diagrams")
-        super().__init__(filtration, target.homology_dims, superlevel)
+        super().__init__(filtration, target.homology_dims, superlevel, non_finite)
         check_number("DiagramTargetLoss", "order", order, low=1.0)
         self.target, self.order = target.detach().finite(), order
 

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from topodl._checks import check_choice, check_number
+from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 from topodl.persistence.rtd import rtd
 
 __all__ = ["RTDLoss"]
@@ -31,6 +32,9 @@ class RTDLoss(torch.nn.Module):
         Average of both directions.
     quantile : float or None, default=0.9
         Divide each distance matrix by this quantile of its entries, so that scales do not matter.
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite values: "nan" makes the loss and its gradient NaN, with a warning
+        that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Raises
     ------
@@ -60,8 +64,10 @@ class RTDLoss(torch.nn.Module):
         reduction: Literal["sum", "mean"] = "sum",
         symmetric: bool = True,
         quantile: float | None = 0.9,
+        non_finite: NonFinite = "nan",
     ) -> None:
         super().__init__()
+        check_choice("RTDLoss", "non_finite", non_finite, NON_FINITE)
         check_choice("RTDLoss", "metric", metric, ("euclidean", "precomputed"))
         check_choice("RTDLoss", "variant", variant, ("min", "max"))
         check_choice("RTDLoss", "reduction", reduction, ("sum", "mean"))
@@ -71,6 +77,7 @@ class RTDLoss(torch.nn.Module):
         self.variant: Literal["min", "max"] = variant
         self.reduction: Literal["sum", "mean"] = reduction
         self.symmetric, self.quantile = symmetric, quantile
+        self.non_finite: NonFinite = non_finite
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Return the divergence, the mean over a batch.
@@ -86,6 +93,9 @@ class RTDLoss(torch.nn.Module):
         Tensor
             A scalar.
         """
+        return or_nan(lambda: self._divergence(x, z), (x, z), self.non_finite)
+
+    def _divergence(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         first, second = (t.flatten(1) if isinstance(t, torch.Tensor) and t.ndim > 3 else t for t in (x, z))
         return rtd(
             first,

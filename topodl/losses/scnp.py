@@ -18,7 +18,8 @@ from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._channel_targets import are_regions, naming_region
-from topodl.losses._input import Activation, NonFiniteLogitsError, SegmentationBatch, check_finite
+from topodl.losses._input import Activation, SegmentationBatch
+from topodl.losses._overflow import NonFiniteLogitsError, check_finite
 from topodl.losses._targets import TargetParts
 from topodl.losses.ce_dice import CEDiceLoss
 

@@ -14,6 +14,7 @@ import torch
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single, full_precision
+from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 from topodl.losses._targets import TargetCache
 from topodl.persistence._distances import as_distances
 
@@ -74,6 +75,9 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
     cache_bytes : int, default=2**26
         Memory for the distances and trees of the last inputs: of a batch that comes again, in the same order,
         only the latent side is computed. 0 keeps nothing. Inputs that require a gradient are never kept.
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite latent codes: "nan" makes the loss and its gradient NaN, with a
+        warning that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Attributes
     ----------
@@ -118,8 +122,11 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
         latent_norm: float = 1.0,
         learn_latent_norm: bool = True,
         cache_bytes: int = 2**26,
+        non_finite: NonFinite = "nan",
     ) -> None:
         super().__init__()
+        check_choice(_NAME, "non_finite", non_finite, NON_FINITE)
+        self.non_finite: NonFinite = non_finite
         _check_options(dims, normalisation, metric, scaling)
         check_number(_NAME, "latent_norm", latent_norm, low=torch.finfo(torch.float32).tiny)
         check_number(_NAME, "cache_bytes", cache_bytes, low=0, integer=True)
@@ -151,6 +158,11 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
         Tensor
             A scalar of the dtype of `z`, float32 for half types.
         """
+        return or_nan(lambda: self._compared(x, z, precomputed), (z,), self.non_finite)
+
+    def _compared(
+        self, x: torch.Tensor | None, z: torch.Tensor, precomputed: InputPairing | None
+    ) -> torch.Tensor:
         z = _as_points("z", z)
         if precomputed is None:
             precomputed = self._pairing(_check_input(x, self.metric))

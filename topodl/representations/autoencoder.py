@@ -306,9 +306,9 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
             widths = [x.shape[1], *self.hidden, self.n_components]
             self.encoder_, self.decoder_ = _perceptron(widths), _perceptron(widths[::-1])
             self._code_shape = (self.n_components,)
-        # Batches are shuffled, so that none comes again.
+        # Batches are shuffled, so that none comes again. Without a scaler a step of NaN ends the training.
         self.topology_ = TopologicalAutoencoderLoss(
-            dims=self.dims, normalisation=self.normalisation, cache_bytes=0
+            dims=self.dims, normalisation=self.normalisation, cache_bytes=0, non_finite="raise"
         )
         self.to(x.device)
 
