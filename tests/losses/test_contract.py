@@ -19,7 +19,7 @@ from topodl.losses import (
     registry,
     topomortar_head_weights,
 )
-from topodl.losses._input import _warn_of_double_activation
+from topodl.losses._reading import warn_of_double_activation
 from topodl.losses._targets import TargetCache
 
 # options without which a loss cannot be made, or is slow on tiny input
@@ -188,7 +188,7 @@ def test_double_activation_is_refused(name):
     logits, labels = sample(2, size_for(name))
     with pytest.raises(InputError, match="looks like probabilities"):
         make(name)(logits.softmax(1), labels)
-    _warn_of_double_activation.cache_clear()
+    warn_of_double_activation.cache_clear()
     with pytest.warns(UserWarning, match=r"all logits lie in \[0, 1\]; if they are probabilities"):
         make(name)(logits[:, :1].sigmoid(), labels)
     make(name)(logits[:, :1].sigmoid(), labels)  # said once

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.losses import golden
 from topodl.errors import InputError
 from topodl.losses import SCNP, CEDiceLoss, scnp_logits
-from topodl.losses._input import SegmentationBatch, _warn_of_double_activation
+from topodl.losses._input import SegmentationBatch
+from topodl.losses._reading import warn_of_double_activation
 from topodl.losses.scnp import _gather_worst, _pool_worst
 
 
@@ -66,7 +67,7 @@ def test_small_logits_of_one_channel():
     logits[..., ::2] = 0.5  # the worst logit is 0.5 everywhere
     torch.testing.assert_close(SCNP()(logits, labels), CEDiceLoss()(torch.full_like(logits, 0.5), labels))
     logits[..., 1::2] = 0.25
-    _warn_of_double_activation.cache_clear()
+    warn_of_double_activation.cache_clear()
     with pytest.warns(UserWarning, match="if they are probabilities"):
         SCNP()(logits, labels)
     expected = CEDiceLoss(activation="sigmoid")(torch.full_like(logits, 0.5), labels)

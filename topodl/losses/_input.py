@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
@@ -15,12 +14,11 @@ from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, Ty
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, fail
 from topodl._precision import at_least_single
 from topodl.losses._channel_targets import (
     are_regions,
     check_shares,
-    class_of_each_pixel,
     naming_region,
     options_of_region,
     refuse_class_shares,
@@ -32,6 +30,17 @@ from topodl.losses._overflow import (
     check_finite,
     warn_of_overflow,
 )
+from topodl.losses._reading import (
+    INTEGERS,
+    check_logits_shape,
+    check_probabilities,
+    extremes,
+    label_out_of_range,
+    notice_double_activation,
+    read_class_weights,
+    read_labels,
+    split_shares,
+)
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
 
 __all__ = [
@@ -40,17 +49,12 @@ __all__ = [
     "Reduction",
     "SegmentationBatch",
     "loss_function",
-    "read_labels",
 ]
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
 Reduction = Literal["mean", "sum", "none"]
 
-_INTEGERS = "integer labels; soft ones are defined for CEDiceLoss and MosinLoss alone"
-
 _P = ParamSpec("_P")
-
-
 _T = TypeVar("_T", contravariant=True)  # a target, or None where a loss needs none
 
 
@@ -134,7 +138,7 @@ def _mean_over_regions(
     check_finite(name, logits)
     if options.get("activation") == "none":
         refuse_class_shares(name, logits)
-    weights = _read_class_weights(name, options.get("class_weights"), at_least_single(logits))
+    weights = read_class_weights(name, options.get("class_weights"), at_least_single(logits))
     values = []
     for region in range(n_regions):
         own = options_of_region(name, options, region, n_regions)
@@ -181,7 +185,7 @@ class SegmentationBatch:
         check_choice(function, "reduction", reduction, ("mean", "sum", "none"))
         check_choice(function, "non_finite", non_finite, NON_FINITE)
         check_number(function, "label_smoothing", label_smoothing, low=0.0, high=1.0)
-        _check_logits_shape(function, logits, dims)
+        check_logits_shape(function, logits, dims)
         n_classes = logits.shape[1]
         stated = activation != "auto"
         if activation == "auto":
@@ -189,26 +193,26 @@ class SegmentationBatch:
         elif activation == "softmax" and n_classes == 1:
             raise fail(function, "activation", "is 'softmax' for one channel", "'sigmoid', 'none' or 'auto'")
         named = activation if stated else "auto"
-        classes, shares = _split_shares(function, logits, target, ignore_index, named, takes_soft)
+        classes, shares = split_shares(function, logits, target, ignore_index, named, takes_soft)
         labels = read_labels(function, classes, ignore_index, mask, like=logits).to(logits.device)
         logits = at_least_single(logits)
         if shares is not None:
             soft = check_shares(function, shares, labels, ignore_index)
             if soft and not takes_soft:
-                raise fail(function, "target", "has soft labels", _INTEGERS)
+                raise fail(function, "target", "has soft labels", INTEGERS)
             shares = torch.where(labels[:, None] >= 0, shares.to(logits), 0.0) if soft else None
-        low, high, lowest, highest = _extremes(logits, labels)
+        low, high, lowest, highest = extremes(logits, labels)
         check_finite(function, logits, low, high)
         if activation == "none":
-            _check_probabilities(function, low, high)
+            check_probabilities(function, low, high)
         else:
-            _notice_double_activation(function, logits, low, high, activation, stated)
+            notice_double_activation(function, logits, low, high, activation, stated)
         may_ignore = ignore_index is not None or mask is not None
         if highest >= max(n_classes, 2) or lowest < (-1 if may_ignore else 0):
-            raise _label_out_of_range(
+            raise label_out_of_range(
                 function, labels.masked_fill(labels == -1, 0 if may_ignore else -1), max(n_classes, 2)
             )
-        weights = _read_class_weights(function, class_weights, logits)
+        weights = read_class_weights(function, class_weights, logits)
         return cls(
             function,
             logits,
@@ -316,178 +320,3 @@ class SegmentationBatch:
         """Return the map `name` of the labels, (B, *S), in the logits' dtype."""
         part = take_part(self.function, parts, name, tuple(self.labels.shape), self.logits)
         return part.to(self.logits.dtype)
-
-
-def read_labels(
-    function: str,
-    target: torch.Tensor,
-    ignore_index: int | None = None,
-    mask: torch.Tensor | None = None,
-    like: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return `target` (B, 1, *S) or (B, *S) as labels (B, *S) of type int64, -1 where they are ignored.
-
-    `like` are the logits (B, C, *S) whose size and device the labels must have.
-    """
-    labels = _drop_channel(function, "target", check_tensor(function, "target", target), like)
-    labels = _to_integers(function, labels)
-    ignored = torch.zeros((), dtype=torch.bool, device=labels.device)
-    if ignore_index is not None:
-        check_number(function, "ignore_index", ignore_index, integer=True)
-        ignored = labels == ignore_index
-    if mask is not None:
-        counted = _drop_channel(function, "mask", check_tensor(function, "mask", mask), like)
-        if counted.shape != labels.shape:
-            raise fail(function, "mask", f"has shape {tuple(counted.shape)}", f"shape {tuple(labels.shape)}")
-        ignored = ignored | ~counted.to(labels.device, torch.bool)
-    nothing_ignored = ignored.ndim == 0
-    if (like is None or not nothing_ignored) and bool(((labels < 0) & ~ignored).any()):
-        raise _label_out_of_range(function, labels.masked_fill(ignored, 0), None)
-    return labels if nothing_ignored else labels.masked_fill(ignored, -1)
-
-
-def _split_shares(
-    function: str,
-    logits: torch.Tensor,
-    target: torch.Tensor,
-    ignore_index: int | None,
-    activation: Activation,
-    takes_soft: bool,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return labels (B, *S) as `read_labels` takes them, and the shares of classes that they come from."""
-    if not isinstance(target, torch.Tensor):
-        return target, None  # which is refused next
-    if logits.shape[1] > 1:
-        if target.shape != logits.shape:
-            return target, None
-        if activation != "softmax":
-            came = f"has shape {tuple(target.shape)}, that of the logits, with activation={activation!r}"
-            expected = 'labels (B, 1, *S) or (B, *S); "softmax" for classes or "sigmoid" for regions'
-            raise fail(function, "target", came, expected)
-        return class_of_each_pixel(target, ignore_index), target
-    if not takes_soft or not target.is_floating_point() or torch.equal(target, target.round()):
-        return target, None
-    shares = _drop_channel(function, "target", target, logits)
-    labels = (shares > 0.5).long()
-    if ignore_index is not None:
-        labels.masked_fill_(shares == ignore_index, ignore_index)
-    return labels, shares[:, None]
-
-
-def _check_logits_shape(function: str, logits: torch.Tensor, dims: tuple[int, ...]) -> None:
-    check_tensor(function, "logits", logits)
-    shapes = " or ".join({2: "(B, C, H, W)", 3: "(B, C, D, H, W)"}[d] for d in dims)
-    if logits.ndim - 2 not in dims or 0 in logits.shape:
-        raise fail(function, "logits", f"has shape {tuple(logits.shape)}", f"shape {shapes}, no side empty")
-    if not logits.is_floating_point():
-        raise fail(function, "logits", f"has dtype {logits.dtype}", "a floating-point dtype")
-
-
-def _drop_channel(
-    function: str, argument: str, value: torch.Tensor, like: torch.Tensor | None
-) -> torch.Tensor:
-    if like is None:
-        if value.ndim not in (2, 3, 4, 5) or value.numel() == 0:
-            raise fail(function, argument, f"has shape {tuple(value.shape)}", "shape (B, 1, *S) or (B, *S)")
-        if value.ndim == 2:
-            return value[None]
-        return value[:, 0] if value.ndim >= 4 and value.shape[1] == 1 else value
-    batch, _, *size = like.shape
-    if tuple(value.shape) == (batch, 1, *size):
-        return value[:, 0]
-    if tuple(value.shape) == (batch, *size):
-        return value
-    raise fail(
-        function,
-        argument,
-        f"has shape {tuple(value.shape)}",
-        f"shape {(batch, 1, *size)} or {(batch, *size)} for logits of shape {tuple(like.shape)}",
-    )
-
-
-def _to_integers(function: str, labels: torch.Tensor) -> torch.Tensor:
-    if labels.is_complex():
-        raise fail(function, "target", f"has dtype {labels.dtype}", "an integer dtype")
-    if labels.is_floating_point():
-        reject_nan(function, "target", labels, "integer labels")
-        if not torch.equal(labels, labels.round()):
-            raise fail(function, "target", "has fractional values", _INTEGERS)
-    return labels.to(torch.int64)
-
-
-def _extremes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float, int, int]:
-    """Return lowest and highest logit and label; one copy from the device brings all four."""
-    low, high = torch.aminmax(logits.detach())
-    lowest, highest = torch.aminmax(labels)
-    if logits.device.type == "cpu" and labels.device.type == "cpu":
-        return float(low), float(high), int(lowest), int(highest)
-    four = torch.stack([v.to(logits.device, torch.float64) for v in (low, high, lowest, highest)]).tolist()
-    return four[0], four[1], int(four[2]), int(four[3])
-
-
-def _check_probabilities(function: str, low: float, high: float) -> None:
-    if low < -1e-6 or high > 1 + 1e-6:
-        raise fail(
-            function,
-            "logits",
-            f"has values in [{low:g}, {high:g}] with activation='none'",
-            'probabilities in [0, 1]; pass activation="auto" for logits',
-        )
-
-
-def _notice_double_activation(
-    function: str, logits: torch.Tensor, low: float, high: float, activation: str, stated: bool
-) -> None:
-    """Refuse several channels in [0, 1] that sum to 1 in each pixel: they are probabilities.
-
-    One channel cannot be told from logits that happen to be small, as those of a fresh network are: it is
-    warned of, unless "sigmoid" was named.
-    """
-    if low < 0 or high > 1 or low == high:
-        return
-    if activation == "sigmoid":
-        if not stated:
-            _warn_of_double_activation(function)
-        return
-    tolerance = 1e-3 if logits.dtype == torch.float32 else 1e-6
-    if bool(((logits.detach().sum(1) - 1).abs() <= tolerance).all()):
-        came = "looks like probabilities, which would be activated twice"
-        raise fail(function, "logits", came, 'logits, or activation="none"')
-
-
-@functools.cache
-def _warn_of_double_activation(function: str) -> None:
-    warnings.warn(
-        f"{function}: all logits lie in [0, 1]; if they are probabilities, they are activated twice: pass "
-        'activation="none". For logits, activation="sigmoid" silences this',
-        UserWarning,
-        stacklevel=2,
-    )
-
-
-def _label_out_of_range(function: str, labels: torch.Tensor, n_classes: int | None) -> Exception:
-    wrong = labels < 0 if n_classes is None else (labels < 0) | (labels >= n_classes)
-    sample, *position = wrong.nonzero()[0].tolist()
-    value = int(labels[(sample, *position)])
-    upper = "C" if n_classes is None else n_classes
-    return fail(
-        function,
-        f"target[{sample}]",
-        f"has the label {value} at {tuple(position)}",
-        f"labels in [0, {upper}) or ignore_index",
-    )
-
-
-def _read_class_weights(
-    function: str, class_weights: Sequence[float] | None, logits: torch.Tensor
-) -> torch.Tensor | None:
-    if class_weights is None:
-        return None
-    expected = f"{logits.shape[1]} finite weights of at least 0"
-    try:
-        weights = torch.as_tensor(class_weights, dtype=logits.dtype, device=logits.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise fail(function, "class_weights", f"is {class_weights!r}", expected) from error
-    if weights.shape != (logits.shape[1],) or not bool(((weights >= 0) & weights.isfinite()).all()):
-        raise fail(function, "class_weights", f"is {class_weights!r}", expected)
-    return weights

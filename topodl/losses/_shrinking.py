@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
-from topodl.losses._input import read_labels
+from topodl.losses._reading import read_labels
 
 __all__ = ["SHRINKING", "Shrinking", "nearest_pixels", "shrink_labels"]
 
