@@ -15,6 +15,7 @@ __all__ = [
     "as_dims",
     "check_choice",
     "check_connectivity",
+    "check_dense",
     "check_number",
     "check_spacing",
     "check_tensor",
@@ -44,6 +45,23 @@ def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected a torch.Tensor")
     return value if torch.compiler.is_compiling() or not value.is_neg() else value.resolve_neg()
+
+
+def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
+    """Return `value` if it is a tensor of plain entries, or raise the `TypeError` that says what it is.
+
+    Sparse, nested, quantised and meta tensors and those of 8-bit floats lack most of PyTorch's operations.
+    """
+    x = check_tensor(function, argument, value)
+    expected = "expected a dense tensor with data"
+    if x.is_nested or x.is_quantized:
+        kind = "nested" if x.is_nested else f"quantised ({x.dtype})"
+        raise TypeError(f"{function}: {argument} is {kind}; {expected}")
+    if x.layout is not torch.strided or x.is_meta:
+        raise TypeError(f"{function}: {argument} has layout {x.layout} on {x.device}; {expected}")
+    if x.is_floating_point() and x.dtype.itemsize < 2:
+        raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected floats of at least 16 bits")
+    return x
 
 
 def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str) -> None:

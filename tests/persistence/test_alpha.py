@@ -205,3 +205,9 @@ def test_the_operator_traces_as_one_graph():
 
     total(x.requires_grad_()).backward()
     assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("n_samples", [0, 1])
+def test_points_in_four_dimensions_are_refused_also_where_there_are_none(n_samples):
+    with pytest.raises(InputError, match="x has points in 4 dimensions"):
+        alpha_persistence(torch.zeros(n_samples, 5, 4))

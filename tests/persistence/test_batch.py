@@ -10,6 +10,7 @@ from topodl import (
     cubical_persistence,
     graph_persistence,
     rips_persistence,
+    rtd,
 )
 
 # PyTorch's own forward mode compiles with what it has deprecated, and its gradcheck, in 2.6, calls it.
@@ -116,6 +117,23 @@ def test_tensors_without_plain_data_are_type_errors():
                 function(bad)
         with pytest.raises(TypeError, match="graph_persistence: vertex_values has"):
             graph_persistence(bad, EDGES)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("function", [cubical_persistence, rips_persistence, alpha_persistence, rtd])
+def test_tensors_that_store_no_plain_floats_are_named(function):
+    x = torch.rand(1, 4, 4)
+    nested = torch.nested.nested_tensor([torch.rand(3, 2), torch.rand(4, 2)])
+    for bad, came in (
+        (nested, "is nested"),
+        (torch.quantize_per_tensor(x, 0.1, 0, torch.quint8), "is quantised"),
+        (x.to(torch.float8_e4m3fn), "has dtype torch.float8_e4m3fn"),
+        (x.to_sparse(), "has layout torch.sparse_coo"),
+        (x.to("meta"), "has layout torch.strided on meta"),
+    ):
+        arguments = (bad, bad) if function is rtd else (bad,)
+        with pytest.raises(TypeError, match=rf"{function.__name__}: (x|a) {came}"):
+            function(*arguments)
 
 
 def test_a_lazily_negated_view_is_read_as_what_it_stands_for():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import ripser
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -331,11 +331,12 @@ def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
 
 
 def test_the_guard_looks_at_every_dimension_up_to_the_highest():
-    # no point has 50 neighbours within the enclosing radius, but subsets of 20 neighbours are far too many
-    x = torch.rand(1, 60, 3, generator=torch.Generator().manual_seed(0))
+    # no point has 59 neighbours at this length, but subsets of 20 neighbours are far too many
+    x = torch.rand(1, 120, 3, generator=torch.Generator().manual_seed(0))
+    assert int((torch.cdist(x, x) <= 0.45).sum(2).max()) < 59
     with pytest.raises(MemoryLimitError, match="simplices of dimension"):
-        rips_persistence(x, dims=(0, 50))
-    assert rips_persistence(x[:, :8], dims=(0, 50)).dim(50).n_bars == 0
+        rips_persistence(x, dims=(0, 59), max_edge_length=0.45)
+    assert rips_persistence(x[:, :8], dims=(0, 59)).dim(59).n_bars == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -395,3 +396,25 @@ def test_the_operator_traces_as_one_graph_and_does_not_recompile():
         rips_persistence(z).finite().persistence().sum().backward()
         torch.testing.assert_close(y.grad, z.grad)
     assert len(calls) == 1
+
+
+@given(st.integers(1, 7), st.integers(0, 2**31 - 1))
+@settings(max_examples=20)
+def test_dimensions_without_room_for_a_cycle_are_empty(n, dim):
+    x = torch.rand(1, n, 3, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+    d = rips_persistence(x, dims=(0, dim) if dim > 2 else dim)
+    assert d.homology_dims == ((0, dim) if dim > 2 else (dim,))
+    assert dim < 3 or d.n_bars == n == int(d.dims.eq(0).sum())
+
+
+def test_eight_points_hold_a_cavity_of_dimension_3_and_seven_none():
+    axes = torch.cat((torch.eye(4, dtype=torch.float64), -torch.eye(4, dtype=torch.float64)))
+    d = rips_persistence([axes, axes[:7]], dims=3)
+    torch.testing.assert_close(d.births, torch.tensor([2**0.5], dtype=torch.float64))
+    torch.testing.assert_close(d.deaths, torch.tensor([2.0], dtype=torch.float64))
+    assert d.samples.tolist() == [0]
+
+
+def test_dimensions_are_refused_where_no_integer_holds_them():
+    with pytest.raises(InputError, match="dims has 1180591620717411303424; expected integers from 0 to"):
+        rips_persistence(torch.rand(1, 3, 2), dims=(2**70,))

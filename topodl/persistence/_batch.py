@@ -6,7 +6,6 @@ The pairing is a `torch.library.custom_op` that returns cells alone; all gradien
 from __future__ import annotations
 
 import functools
-import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl._host import is_traced, is_vmapped
 from topodl.diagrams import Diagrams
 
@@ -33,6 +32,7 @@ __all__ = [
     "to_host",
 ]
 
+_HIGHEST = 2**31 - 1  # a dimension that any integer type of a device holds
 Cells = npt.NDArray[np.integer[Any]]
 # Of one sample: homology dimension, birth cells (n,) or (n, k), death cells of the same shape.
 BarCells = Sequence[tuple[int, Cells, Cells]]
@@ -40,12 +40,9 @@ BarCells = Sequence[tuple[int, Cells, Cells]]
 
 def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
     """Return `value` as a tensor of floating-point numbers, or raise the error that says why it is none."""
-    x = check_tensor(function, argument, value)
+    x = check_dense(function, argument, value)
     if x.is_complex():
         raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected real values")
-    if x.layout is not torch.strided or x.is_meta:
-        came = f"has layout {x.layout} on {x.device}"
-        raise TypeError(f"{function}: {argument} {came}; expected a dense tensor with data")
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
@@ -53,11 +50,11 @@ def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | No
     """Return the sorted homology dimensions, or raise the error that says which are possible."""
     # isinstance would take ten times as long
     wanted: list[Any] = list(dims) if hasattr(dims, "__iter__") else [dims]
-    top = math.inf if highest is None else highest
+    top = _HIGHEST if highest is None else highest
     for k in wanted:
         right_type = type(k) is int or (isinstance(k, numbers.Integral) and not isinstance(k, bool))
         if not right_type or not 0 <= k <= top:
-            limits = "of at least 0" if highest is None else f"from 0 to {highest} for {highest + 1}D samples"
+            limits = f"from 0 to {top}" + ("" if highest is None else f" for {highest + 1}D samples")
             raise fail(function, "dims", f"has {k!r}", f"integers {limits}")
     if not wanted:
         raise fail(function, "dims", "is empty", "at least one homology dimension")

@@ -59,6 +59,10 @@ def _joined(arrays: list[_Array]) -> _Array:
 def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: float) -> BarCells:
     """Return the bars of positive length of one cloud (n, d) or matrix (n, n), of dimensions above 0, too."""
     n = len(cloud)
+    # A cycle of dimension k that a flag complex does not fill has two vertices for each of k + 1 axes.
+    dims = [k for k in dims if 2 * k + 2 <= max(n, 2)]
+    if not dims:
+        return []
     _guard(n, 30 * n * n + 10**6, "points have a matrix of distances", "fewer points, or dims=(0,)")
     if n > _MOST_POINTS:
         raise MemoryLimitError(

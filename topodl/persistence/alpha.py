@@ -79,7 +79,7 @@ def alpha_persistence(
     """
     points, sizes = as_clouds(_NAME, x, _EXPECTED)
     flat = points.reshape(-1, points.shape[-1])
-    if flat.shape[1] not in (2, 3) and len(sizes):
+    if flat.shape[1] not in (2, 3):
         raise fail(_NAME, "x", f"has points in {flat.shape[1]} dimensions", _EXPECTED)
     homology_dims = homology_dims_of(_NAME, dims, highest=flat.shape[1] - 1 if len(sizes) else 2)
     bars = _alpha_bars(flat.detach(), list(sizes), homology_dims)

@@ -60,7 +60,8 @@ def rips_persistence(
         those of the entries above the diagonal; their mirror images may differ by a thousandth of the largest
         distance (a millionth in float64), since matrix products in `torch.cdist` are that inexact.
     dims : int or iterable of int
-        Homology dimensions, of any size; cost and memory grow steeply from dimension 2 on.
+        Homology dimensions, of any size below 2³¹; cost and memory grow steeply from dimension 2 on.
+        Dimension k is empty, at no cost, where there are fewer than 2k + 2 points.
     metric : {"euclidean", "precomputed"}
         What `x` holds.
     max_edge_length : float

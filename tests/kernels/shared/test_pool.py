@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -103,3 +105,44 @@ def test_a_forked_child_starts_its_own_pool():
     assert queue.get(timeout=60) == [i * i for i in range(10)]
     child.join(timeout=60)
     assert child.exitcode == 0
+
+
+def test_a_batch_at_the_exit_of_the_interpreter_runs_serially():
+    code = (
+        "import atexit, topodl\n"
+        "from topodl.kernels.shared.pool import map_batch\n"
+        "topodl.set_num_threads(2)\n"
+        "map_batch(abs, [-1, -2])\n"
+        "atexit.register(lambda: print(map_batch(abs, [-3, -4])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[3, 4]", "")
+
+
+def test_where_no_more_threads_start_items_run_serially_and_queued_ones_are_cancelled(monkeypatch):
+    topodl.set_num_threads(2)
+    hold, count, started = threading.Event(), [0], threading.Thread.start
+
+    def start(thread):
+        count[0] += 1
+        if count[0] > 1:
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    def work(i):
+        if threading.current_thread() is not threading.main_thread():
+            hold.wait(30)
+        return i * i
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert map_batch(work, range(20)) == [i * i for i in range(20)]
+    hold.set()
+
+
+def test_a_pool_has_a_sane_number_of_threads():
+    topodl.set_num_threads(10**6)
+    assert map_batch(lambda i: i, range(3000)) == list(range(3000))
+    assert topodl.get_num_threads() == 10**6
+    assert threading.active_count() < 1000

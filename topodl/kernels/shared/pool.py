@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from topodl.errors import InputError
@@ -14,6 +14,8 @@ __all__ = ["get_num_threads", "map_batch", "set_num_threads"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+_MOST_THREADS = 256  # unless there are more CPUs
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -45,7 +47,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. One thread runs everything in the caller's own thread.
+        At least 1. One thread runs everything in the caller's own thread. More than 256 are never started,
+        unless there are as many CPUs.
 
     Raises
     ------
@@ -73,24 +76,45 @@ def set_num_threads(n: int) -> None:
 def map_batch(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
     """Apply `function` to every item, on the pool where that helps, and return the results in order.
 
-    A call from inside a pool thread runs serially, so that nested batches cannot wait for each other.
+    A call from inside a pool thread runs serially, so that nested batches cannot wait for each other; so does
+    one whose threads cannot start.
     """
     if len(items) < 2 or get_num_threads() == 1 or getattr(_inside, "pool", False):
         return [function(item) for item in items]
-    with _lock:  # submitting under the lock keeps set_num_threads from closing the pool in between
-        futures = [_current_pool().submit(function, item) for item in items]
+    futures: list[Future[_Result]] = []
     try:
-        return [future.result() for future in futures]
+        _submit(function, items, futures)
+        if len(futures) == len(items):
+            return [future.result() for future in futures]
     except BaseException:  # of a bad sample or an interrupt: nobody waits for the rest
-        for future in futures:
-            future.cancel()
+        _cancel(futures)
         raise
+    _cancel(futures)
+    return [function(item) for item in items]
+
+
+def _submit(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], futures: list[Future[_Result]]
+) -> None:
+    """Append the future of every item, of fewer where a thread cannot start: at exit, or under a limit."""
+    with _lock:  # submitting under the lock keeps set_num_threads from closing the pool in between
+        for item in items:
+            try:
+                futures.append(_current_pool().submit(function, item))
+            except RuntimeError:
+                return
+
+
+def _cancel(futures: Sequence[Future[_Result]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _current_pool() -> ThreadPoolExecutor:
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(get_num_threads(), "topodl", initializer=_mark_pool_thread)
+        n_threads = min(get_num_threads(), max(_MOST_THREADS, _usable_cpus()))
+        _pool = ThreadPoolExecutor(n_threads, "topodl", initializer=_mark_pool_thread)
     return _pool
 
 
