@@ -43,6 +43,11 @@ class MaskArguments:
     num_classes : int
         Classes with the background, which is not measured.
 
+    Returns
+    -------
+    Tensor
+        float64 (B,), or (B, num_classes - 1) for more than two classes.
+
     Raises
     ------
     InputError

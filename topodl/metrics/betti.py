@@ -72,7 +72,7 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     return torch.from_numpy(table).to(mask.device)
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def betti_error(
     preds: torch.Tensor,
     target: torch.Tensor,

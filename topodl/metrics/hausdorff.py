@@ -23,7 +23,7 @@ from topodl.metrics._input import CONVENTIONS, Mask, MaskArguments, measure_pair
 __all__ = ["HausdorffDistance95", "border_distances", "diagonal", "hausdorff_distance_95"]
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def hausdorff_distance_95(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -46,11 +46,6 @@ def hausdorff_distance_95(
         Both give the image's diagonal (between the centres of opposite corner pixels) where one mask is
         empty. Where both are, ``"standard"`` gives 0, ``"topomortar"`` the diagonal, as for every empty
         prediction.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------

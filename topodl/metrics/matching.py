@@ -20,7 +20,7 @@ from topodl.metrics._input import Mask, MaskArguments, measure_pairs, neighbourh
 __all__ = ["DIU", "BettiMatchingError", "betti_matching_error", "diu"]
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def betti_matching_error(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -71,7 +71,7 @@ def betti_matching_error(
     return measure_pairs("betti_matching_error", preds, target, num_classes, measure, (ndim,))
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def diu(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -89,11 +89,6 @@ def diu(
         Masks or label maps, (B, H, W) or (B, 1, H, W).
     connectivity : {8, 4}
         Of the foreground; the background has the other one.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------

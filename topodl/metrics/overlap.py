@@ -19,7 +19,7 @@ from topodl.metrics._input import CONVENTIONS, SKELETONS, Mask, MaskArguments, m
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def dice_score(
     preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
 ) -> torch.Tensor:
@@ -29,11 +29,6 @@ def dice_score(
     ----------
     convention : {"standard", "topomortar"}
         The value where both masks are empty: 1, or 0 as in TopoMortar's study. Where one is, it is 0.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------
@@ -56,7 +51,7 @@ def dice_score(
     return measure_pairs("dice_score", preds, target, num_classes, measure)
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def cldice_score(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -79,11 +74,6 @@ def cldice_score(
         "thinned", the default, has the components, holes and cavities of its mask. "scikit-image", the
         default with convention="topomortar", is `skimage.morphology.skeletonize` as in the study's code,
         which deletes straight tubes of even width in volumes, and some slanted lines in the plane.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------

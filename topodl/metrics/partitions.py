@@ -18,7 +18,7 @@ from topodl.metrics._input import Mask, MaskArguments, measure_pairs, neighbourh
 __all__ = ["AdjustedRandIndex", "VariationOfInformation", "adjusted_rand_index", "variation_of_information"]
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def adjusted_rand_index(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:
@@ -26,11 +26,6 @@ def adjusted_rand_index(
 
     The pieces are the components of the foreground and of the background; 1 says that they agree, 0 is
     what chance gives.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------
@@ -54,7 +49,7 @@ def adjusted_rand_index(
     return measure_pairs("adjusted_rand_index", preds, target, num_classes, measure)
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def variation_of_information(
     preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
 ) -> torch.Tensor:

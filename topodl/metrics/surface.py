@@ -19,7 +19,7 @@ from topodl.metrics.hausdorff import border_distances, diagonal
 __all__ = ["AverageSurfaceDistance", "SurfaceDice", "average_surface_distance", "surface_dice"]
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def surface_dice(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -39,11 +39,6 @@ def surface_dice(
         Largest distance that counts as near, in the unit of `spacing`.
     spacing : float or sequence of floats
         Size of a pixel along each spatial axis.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------
@@ -70,7 +65,7 @@ def surface_dice(
     return measure_pairs("surface_dice", preds, target, num_classes, measure)
 
 
-@shares_documentation(MaskArguments, sections=("Raises",))
+@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
 def average_surface_distance(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -87,11 +82,6 @@ def average_surface_distance(
     ----------
     spacing : float or sequence of floats
         Size of a pixel along each spatial axis; the distance has its unit.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
 
     References
     ----------
