@@ -161,14 +161,16 @@ class PersistenceStatistics(CurveLayer):
 
 
 def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
-    """Return (B,) entropies −Σ p log p of the shares p."""
-    share = _shares(d)
-    logs = share.clamp(min=torch.finfo(share.dtype).tiny).log()
-    entropy = -contiguous_sum(share * logs, d.sample_offsets)
+    """Return (B,) entropies −Σ p log p with p = length / total: log total − Σ length log length / total."""
+    lengths = d.persistence()
+    total = contiguous_sum(lengths, d.sample_offsets)
+    total = torch.where(total == 0, 1.0, total)  # an infinite one makes NaN, which is refused
+    logs = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log()
+    entropy = total.log() - contiguous_sum(lengths * logs, d.sample_offsets) / total
     entropy = entropy.clamp(min=0.0)  # a single bar has 0, up to rounding
     if not normalize:
         return entropy
-    count = contiguous_sum((share.detach() > 0).to(entropy.dtype), d.sample_offsets)
+    count = contiguous_sum((lengths.detach() > 0).to(entropy.dtype), d.sample_offsets)
     return entropy / torch.where(count > 1, count.clamp(min=2).log(), 1.0)
 
 
