@@ -3,12 +3,14 @@
 python benchmarks/defaults.py TABLE.csv [--losses NAME …] [--data NAME …] [--steps N] [--size N] [--seeds N …]
 
 One row of TABLE.csv a training, written when it ends; trainings that have a row are not run again, so that a
-stopped table goes on. Network, optimiser and batch are those of `topodl evaluate`. A loss is a name of the
-registry, with options after a colon: "cldice:iterations=3,include_background=True".
+stopped table goes on. Without --size drawn walls and tiles have 128 pixels a side, TopoMortar's pictures 256.
+Network, optimiser and batch are those of `topodl evaluate`. A loss is a name of the registry, with options
+after a colon: "cldice:iterations=3,include_background=True".
 
 "retina": tiles of scikit-image's fundus picture at half its size. The label is the 13 % of the field of view
 with the highest response of a Sato filter (sigma 1.5 to 3) on the green channel divided by its surroundings;
-test tiles come from the lower third. "walls1", "walls2", "walls6": walls with mortar of that many pixels.
+test tiles come from the rows that no training tile has. "walls1", "walls2", "walls6": walls with mortar of
+that many pixels.
 "topomortar": training and validation pictures, resized, in the folder that TOPODL_SHARED names.
 """
 
@@ -20,6 +22,7 @@ import csv
 import os
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -48,7 +51,7 @@ LOSSES = (
     "topograph",
     "warping",
 )
-DATA = ("retina", "walls1", "walls2", "walls6", "topomortar")
+SIZES = {"walls1": 128, "walls2": 128, "walls6": 128, "retina": 128, "topomortar": 256}
 TRAINING, TEST = 32, 12
 
 
@@ -63,15 +66,14 @@ def retina(size: int) -> tuple[Pictures, Pictures]:
     field = ndimage.binary_erosion(surroundings > 0.1, iterations=15)
     response = sato(green / surroundings.clip(0.05), sigmas=(1.5, 2, 2.5, 3), black_ridges=True)
     label = (response > np.quantile(response[field], 0.87)) & field
-    border = len(picture) * 2 // 3
+    border = min(len(picture) * 2 // 3, len(picture) - size)
     rng = np.random.default_rng(0)
 
     def tiles(n: int, top: int, bottom: int) -> Pictures:
         corners: list[tuple[int, int]] = []
         while len(corners) < n:
-            y = int(rng.integers(top, max(top, bottom - size) + 1))
+            y = int(rng.integers(top, bottom - size + 1))
             x = int(rng.integers(len(picture) - size + 1))
-            y = min(y, len(picture) - size)
             if field[y : y + size, x : x + size].mean() > 0.75:
                 corners.append((y, x))
         images = np.stack([picture[y : y + size, x : x + size] for y, x in corners])
@@ -174,22 +176,18 @@ def run(arguments: argparse.Namespace) -> None:
             known = {tuple(row[name] for name in COLUMNS[:6]) for row in csv.DictReader(file)}
     else:
         arguments.results.write_text(",".join(COLUMNS) + "\n")
-    for data in arguments.data:
-        training, test = pictures(data, arguments.size)
-        for seed in arguments.seeds:
-            for loss in arguments.losses:
-                key = (data, loss, seed, arguments.steps, arguments.size, arguments.batch)
-                if tuple(map(str, key)) in known:
-                    continue
-                start = time.perf_counter()
-                network = train(build_loss(loss), training, seed, arguments.steps, arguments.batch)
-                values = [
-                    float(test[1].double().mean()),
-                    *measure(network, test),
-                    time.perf_counter() - start,
-                ]
-                with arguments.results.open("a", newline="") as file:
-                    csv.writer(file).writerow([*key, *(f"{value:.4f}" for value in values)])
+    for seed, data in product(arguments.seeds, arguments.data):
+        size = arguments.size or SIZES[data]
+        training, test = pictures(data, size)
+        for loss in arguments.losses:
+            key = (data, loss, seed, arguments.steps, size, arguments.batch)
+            if tuple(map(str, key)) in known:
+                continue
+            start = time.perf_counter()
+            network = train(build_loss(loss), training, seed, arguments.steps, arguments.batch)
+            values = [float(test[1].double().mean()), *measure(network, test), time.perf_counter() - start]
+            with arguments.results.open("a", newline="") as file:
+                csv.writer(file).writerow([*key, *(f"{value:.4f}" for value in values)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -197,9 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--losses", nargs="+", default=LOSSES)
-    parser.add_argument("--data", nargs="+", default=DATA)
+    parser.add_argument("--data", nargs="+", default=tuple(SIZES))
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     run(parser.parse_args(arguments))
