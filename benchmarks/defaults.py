@@ -9,6 +9,7 @@ registry, with options after a colon: "cldice:iterations=3,include_background=Tr
 "retina": tiles of scikit-image's fundus picture at half its size. The label is the 13 % of the field of view
 with the highest response of a Sato filter (sigma 1.5 to 3) on the green channel divided by its surroundings;
 test tiles come from the lower third. "walls1", "walls2", "walls6": walls with mortar of that many pixels.
+"lines2", "lines10", "lines50": drawn lines that cover that many percent; not by default.
 "topomortar": training and validation pictures, resized, in the folder that TOPODL_SHARED names.
 """
 
@@ -105,6 +106,26 @@ def _redraw(
     return torch.from_numpy(redrawn), torch.from_numpy(narrow).long()
 
 
+def lines(size: int, percent: int) -> tuple[Pictures, Pictures]:
+    """Return noisy pictures of straight lines, drawn until they cover `percent` of the picture."""
+    width = {2: 1, 10: 2}.get(percent, 6)
+
+    def draw(n: int, seed: int) -> Pictures:
+        rng = np.random.default_rng(seed)
+        labels = np.zeros((n, size, size), bool)
+        for label in labels:
+            while label.mean() < percent / 100:
+                ends = rng.integers(0, size, (2, 2))
+                points = np.linspace(*ends, 4 * size).round().astype(int)
+                line = np.zeros_like(label)
+                line[tuple(points.T)] = True
+                label |= ndimage.binary_dilation(line, np.ones((width, width), bool)) if width > 1 else line
+        images = np.repeat(labels[:, None] * 0.5, 3, 1) + rng.normal(0.25, 0.08, (n, 3, size, size))
+        return torch.from_numpy(images.clip(0, 1)).float(), torch.from_numpy(labels).long()
+
+    return draw(TRAINING, 0), draw(TEST, 1)
+
+
 def topomortar(size: int) -> tuple[Pictures, Pictures]:
     """Return training and in-distribution test images of TopoMortar, resized."""
     root = Path(os.environ["TOPODL_SHARED"]) / "data" / "topomortar"
@@ -122,6 +143,8 @@ def pictures(name: str, size: int) -> tuple[Pictures, Pictures]:
     """Return what to train and to test with."""
     if name.startswith("walls"):
         return walls(size, int(name.removeprefix("walls")))
+    if name.startswith("lines"):
+        return lines(size, int(name.removeprefix("lines")))
     return {"retina": retina, "topomortar": topomortar}[name](size)
 
 
