@@ -491,3 +491,14 @@ def test_labels_and_masks_of_any_integer_type(name, dtype):
         wrong[(1, *[3] * (labels.ndim - 1))] = 100
         with pytest.raises(InputError, match=r"target\[1\] has the label 100 at \(3, 3"):
             make(name)(logits, wrong.to(dtype))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_that_are_switched_off_leave_a_graph_and_a_value_a_sample(name):
+    logits, labels = sample(2, size_for(name))
+    logits.requires_grad_()
+    weights = {"base_weight", "topology_weight", "ce_weight", "dice_weight"} & set(make(name).options)
+    each = make(name, reduction="none", **dict.fromkeys(weights, 0.0))(logits, labels)
+    assert each.tolist() == [0, 0]
+    each.sum().backward()
+    assert not logits.grad.any()

@@ -260,6 +260,10 @@ class SegmentationBatch:
         """Booleans (B, *S), False where a pixel is ignored; None if all count."""
         return self.labels >= 0 if self.any_ignored else None
 
+    def zeros(self) -> torch.Tensor:
+        """Return a loss of 0 for each sample, (B,), of which the logits get a gradient of 0."""
+        return self.logits.flatten(1)[:, :0].sum(1)
+
     def channels(self, include_background: bool) -> range:
         """Return the channels that count: all, or all but the first of several."""
         n_channels = self.logits.shape[1]
