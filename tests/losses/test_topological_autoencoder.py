@@ -200,7 +200,7 @@ NAN = torch.tensor([[0.0, 1.0], [math.nan, 2.0]])
 )
 def test_unusable_input_is_named(x, z, message):
     with pytest.raises(InputError, match=message):
-        topological_autoencoder_loss(x, z)
+        topological_autoencoder_loss(x, z, non_finite="raise")
     with pytest.raises(InputError, match=message):
         TopologicalAutoencoderLoss(non_finite="raise")(x, z)
     if not x.isfinite().all():  # of the data, and no overflow

@@ -12,8 +12,8 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
+from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 
 __all__ = ["CKALoss", "MinibatchCKA", "cka", "cka_loss"]
 
@@ -88,10 +88,17 @@ def cka_loss(
     kernel: Kernel = "linear",
     unbiased: bool = False,
     bandwidth: float = 1.0,
+    non_finite: NonFinite = "nan",
 ) -> torch.Tensor:
     """Return 1 − `cka` (x, y, …): the loss that aligns one representation with another.
 
     Hand in ``y.detach()`` where it is a teacher's.
+
+    Parameters
+    ----------
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite values: "nan" makes the loss and its gradient NaN, with a warning
+        that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def cka_loss(
     Raises
     ------
     InputError
-        As `cka` does.
+        As `cka` does, for values that are not finite with ``non_finite="raise"``.
 
     Examples
     --------
@@ -111,23 +118,22 @@ def cka_loss(
     >>> round(cka_loss(x, x).item(), 6) + 0.0
     0.0
     """
-    return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
+    check_choice("cka_loss", "non_finite", non_finite, NON_FINITE)
+
+    def loss() -> torch.Tensor:
+        return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
+
+    return or_nan(loss, (x, y), non_finite)
 
 
-@shares_documentation(cka, sections=["References"])
+@shares_documentation(cka_loss, sections=["References"])
 class CKALoss(torch.nn.Module):
     """`cka_loss` as a module, ``loss(x, y)``.
-
-    Parameters
-    ----------
-    non_finite : {"nan", "raise"}, default="nan"
-        What becomes of NaN and infinite values: "nan" makes the loss and its gradient NaN, with a warning
-        that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Raises
     ------
     InputError
-        If an option is unusable; at the call, as `cka` does.
+        If an option is unusable; at the call, as `cka_loss` does.
 
     Examples
     --------
@@ -167,10 +173,14 @@ class CKALoss(torch.nn.Module):
         Tensor
             A scalar.
         """
-        return or_nan(lambda: self._loss(x, y), (x, y), self.non_finite)
-
-    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return cka_loss(x, y, kernel=self.kernel, unbiased=self.unbiased, bandwidth=self.bandwidth)
+        return cka_loss(
+            x,
+            y,
+            kernel=self.kernel,
+            unbiased=self.unbiased,
+            bandwidth=self.bandwidth,
+            non_finite=self.non_finite,
+        )
 
     def extra_repr(self) -> str:
         """Return the options."""

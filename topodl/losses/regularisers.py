@@ -13,9 +13,9 @@ import torch
 
 from topodl._checks import as_dims, check_choice, check_number, check_tensor, fail
 from topodl._docs import shares_documentation
+from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 
 __all__ = ["BettiTargetLoss", "DiagramTargetLoss", "FeatureCountLoss", "TotalPersistenceLoss"]
 

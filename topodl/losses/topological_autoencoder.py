@@ -13,8 +13,8 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
+from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, full_precision
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 from topodl.losses._targets import TargetCache
 from topodl.persistence._distances import as_distances
 
@@ -163,12 +163,8 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
     def _compared(
         self, x: torch.Tensor | None, z: torch.Tensor, precomputed: InputPairing | None
     ) -> torch.Tensor:
-        z = _as_points("z", z)
         if precomputed is None:
             precomputed = self._pairing(_check_input(x, self.metric))
-        if len(precomputed.distances) != len(z):
-            expected = f"one latent code for each of the {len(precomputed.distances)} inputs"
-            raise fail(_NAME, "z", f"has shape {tuple(z.shape)}", expected)
         return _compare(precomputed, z, self.latent_norm, self.dims, self.scaling)
 
     def precompute(self, x: torch.Tensor) -> InputPairing:
@@ -212,6 +208,7 @@ def topological_autoencoder_loss(
     normalisation: Normalisation = "auto",
     metric: Literal["euclidean", "precomputed"] = "euclidean",
     scaling: Scaling = "released",
+    non_finite: NonFinite = "nan",
 ) -> torch.Tensor:
     """Return the topological autoencoder loss of inputs `x` and latent codes `z`, both (B, …).
 
@@ -230,8 +227,8 @@ def topological_autoencoder_loss(
     Raises
     ------
     InputError
-        If an option is unusable, batch sizes differ or are 0, a value is NaN or infinite, or distances of
-        inputs overflow.
+        If an option is unusable, batch sizes differ or are 0, an input, or with ``non_finite="raise"`` a
+        latent code, is NaN or infinite, or distances overflow.
 
     Examples
     --------
@@ -243,15 +240,9 @@ def topological_autoencoder_loss(
     tensor(0.)
     """
     _check_options(dims, normalisation, metric, scaling)
-    x, z = _check_input(x, metric), _as_points("z", z)
-    if len(x) != len(z):
-        raise fail(
-            _NAME,
-            "z",
-            f"has shape {tuple(z.shape)}",
-            f"one latent code for each of the {len(x)} inputs",
-        )
-    return _compare(_pair_input(x, dims, normalisation, metric), z, latent_norm, dims, scaling)
+    check_choice(_NAME, "non_finite", non_finite, NON_FINITE)
+    pairing = _pair_input(_check_input(x, metric), dims, normalisation, metric)
+    return or_nan(lambda: _compare(pairing, z, latent_norm, dims, scaling), (z,), non_finite)
 
 
 def _check_options(dims: int, normalisation: str, metric: str, scaling: str) -> None:
@@ -313,6 +304,10 @@ def _compare(
     pairing: InputPairing, z: torch.Tensor, latent_norm: float | torch.Tensor, dims: int, scaling: str
 ) -> torch.Tensor:
     """Return the loss: both signatures at the edges of both pairings."""
+    z = _as_points("z", z)
+    if len(pairing.distances) != len(z):
+        expected = f"one latent code for each of the {len(pairing.distances)} inputs"
+        raise fail(_NAME, "z", f"has shape {tuple(z.shape)}", expected)
     with full_precision(z):
         with torch.no_grad():
             latent_edges, latent_cycles = _pairing_of_points(z.detach(), dims)
