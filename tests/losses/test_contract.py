@@ -410,6 +410,14 @@ def test_spacing_of_pixels(name):
         make(name, spacing=(1.0, -2.0))
 
 
+@pytest.mark.parametrize("name", WITH_SPACING)
+def test_the_unit_of_spacing_changes_nothing(name):
+    logits, labels = sample(2, (40, 46))
+    labels[:, 12:18, 3:40] = 1
+    values = [make(name, spacing=(2.0 * unit, 3.0 * unit))(logits, labels) for unit in (1.0, 2**-20, 2**20)]
+    torch.testing.assert_close(values[1:], values[:1] * 2, rtol=1e-6, atol=0)
+
+
 def test_losses_that_measure_distances_take_a_spacing():
     assert set(WITH_SPACING) == {"cbdice", "region_wise", "skeleton_recall", "warping", "windowed_topo"}
 

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
+from topodl._checks import check_choice, check_connectivity, check_number
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
+from topodl.losses._reading import sides_in_pixels
 from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
 from topodl.losses._targets import Classes, TargetCache, TargetParts, class_masks, take_part
 
@@ -121,7 +122,7 @@ def cbdice_loss(
         check_number(name, "iterations", iterations, low=0, integer=True)
     corner = check_connectivity(name, connectivity)
     batch = SegmentationBatch.read(name, logits, target, **common)
-    size = _in_pixels(spacing, batch.labels.ndim - 1)
+    size = sides_in_pixels(name, spacing, batch.labels.ndim - 1)
     study = variant == "topomortar"
     if study:
         base = 0.5 * cross_entropy(batch) - 0.25 * dice_score(batch, include_background=True)
@@ -199,7 +200,7 @@ def centreline(
     """Return the skeletons of the classes of one label (*S) in one map, and the depth of each pixel."""
     study = variant == "topomortar"
     corner = check_connectivity("cbdice_loss", connectivity)
-    size = _in_pixels(spacing, labels.ndim)
+    size = sides_in_pixels("cbdice_loss", spacing, labels.ndim)
     steps = 5 if study and iterations is None else iterations
     options = _Options(steps, skeleton, corner, size, study)
     lines, depth = np.zeros(labels.shape, bool), np.zeros(labels.size, np.float32)
@@ -208,14 +209,6 @@ def centreline(
         inside = np.flatnonzero(mask)
         depth[inside] = _depth(mask, inside, size)
     return {"skeleton": lines, "depth": depth.reshape(labels.shape)}
-
-
-def _in_pixels(spacing: float | Sequence[float] | None, dims: int) -> tuple[float, ...] | None:
-    """Return the sides of a pixel as multiples of the smallest: no unit of length may change the loss."""
-    if spacing is None:
-        return None
-    sides = check_spacing("cbdice_loss", spacing, dims)
-    return tuple(side / min(sides) for side in sides)
 
 
 def _regions(batch: SegmentationBatch, channels: range, classes: Classes) -> list[_Region]:

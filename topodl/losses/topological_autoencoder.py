@@ -14,7 +14,7 @@ import torch
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
-from topodl._precision import at_least_single, full_precision
+from topodl._precision import at_least_single, full_precision, unit_of
 from topodl.losses._targets import TargetCache
 from topodl.persistence._distances import as_distances
 
@@ -330,11 +330,26 @@ def _compare(
             bars = difference[first + n :] - difference[first : first + n]
             difference = torch.cat((difference[:first], bars))
         total = difference.square().sum()
+        if not math.isfinite(total.detach()):
+            largest = float(difference.detach().abs().max())
+            came = f"has distances that are wrong by up to {largest:g}, whose squares overflow {z.dtype}"
+            raise fail(_NAME, "z", came, "distances of the order of those of x; see latent_norm")
         return total / len(z) if scaling == "released" else total / 2
 
 
 def _distances(points: torch.Tensor) -> torch.Tensor:
     """Return the distances between all `points` (B, d), 0 on the diagonal."""
+    unit = _unit_of_points(points)  # squares neither overflow nor vanish
+    return _distances_in_unit(points / unit).mul_(unit)
+
+
+def _unit_of_points(points: torch.Tensor) -> torch.Tensor:
+    """Return a power of two of the order of the extent of `points` (B, d)."""
+    points = points.detach()
+    return unit_of((points / 2 - points[:1] / 2).abs().amax())  # the difference itself may overflow
+
+
+def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
     if points.shape[1] <= _EXACT_SIZE:
         return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     # Products of points far from the origin would cancel.
@@ -348,8 +363,9 @@ def _distances(points: torch.Tensor) -> torch.Tensor:
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     """Return the lengths of `edges` (2, E); the gradient of a length 0 is 0."""
-    starts, ends = points.index_select(0, edges.reshape(-1)).view(2, -1, points.shape[1]).unbind()
-    return torch.linalg.vector_norm(starts - ends, dim=1)
+    unit = _unit_of_points(points)
+    starts, ends = (points.index_select(0, edges.reshape(-1)) / unit).view(2, -1, points.shape[1]).unbind()
+    return torch.linalg.vector_norm(starts - ends, dim=1) * unit
 
 
 def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -358,7 +374,7 @@ def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, t
         return _pairing(_distances(points), dims)
     from topodl.kernels.points.spanning_tree import spanning_tree_of_points
 
-    tree, _ = spanning_tree_of_points(points.cpu().contiguous().numpy())
+    tree, _ = spanning_tree_of_points((points / _unit_of_points(points)).cpu().contiguous().numpy())
     edges = torch.from_numpy(tree.T).to(points.device)
     return edges, edges.new_empty((4, 0))
 
