@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.kernels.masks.test_thinning import betti_numbers, blobs
 from tests.losses import golden
 from topodl.losses import CbDiceLoss, cbdice_loss
+from topodl.losses.cbdice import centreline
 
 
 def test_equals_the_code_of_the_study(shared):
@@ -33,8 +37,8 @@ def test_equals_its_authors_code(shared, name, skeleton, iterations, classes):
 @pytest.mark.parametrize("options", [{}, {"classes": "union"}, {"include_background": True}])
 def test_gradcheck(options):
     torch.manual_seed(0)
-    logits = torch.randn(2, 3, 8, 7, dtype=torch.float64, requires_grad=True)
-    labels = torch.randint(3, (2, 8, 7))
+    logits = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(3, (2, 5, 6))
     assert torch.autograd.gradcheck(lambda z: cbdice_loss(z, labels, reduction="none", **options), logits)
 
 
@@ -101,3 +105,38 @@ def test_background_has_a_skeleton_of_its_own():
 def test_unusable_options(options, message):
     with pytest.raises(ValueError, match=message):
         cbdice_loss(torch.randn(1, 2, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long), **options)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([8, 4]),
+    st.sampled_from([(13, 17), (7, 8, 9)]),
+    st.sampled_from([None, 2]),
+)
+def test_skeletons_have_the_homotopy_type_of_their_classes(seed, connectivity, shape, iterations):
+    labels = np.where(blobs(seed, shape, 1.2), 1 + blobs(seed + 3, shape, 1.2), 0).astype(np.int16)
+    options = {"include_background": True, "connectivity": connectivity, "iterations": iterations}
+    lines = centreline(labels, **options)["skeleton"]
+    for c in range(3):
+        mask, line = labels == c, lines & (labels == c)
+        assert betti_numbers(line, connectivity == 8) == betti_numbers(mask, connectivity == 8)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([(13, 17), (7, 8, 9)]), st.floats(0.4, 3.0))
+def test_what_is_there_has_a_skeleton_by_openings(seed, shape, sigma):
+    mask = blobs(seed, shape, sigma)
+    line = centreline(mask.astype(np.int16), skeleton="morphological")["skeleton"]
+    assert line.any() == mask.any()
+    assert (line <= mask).all()
+
+
+@pytest.mark.parametrize("skeleton", ["thinned", "morphological"])
+def test_foreground_everywhere_is_not_free(skeleton):
+    labels = torch.zeros(1, 60, 60, dtype=torch.long)
+    labels[:, [20, 40], 4:56] = 1
+    values = [
+        float(cbdice_loss(confident(z, 2), labels, base_weight=0.0, skeleton=skeleton))
+        for z in (labels, torch.ones_like(labels))
+    ]
+    assert values[0] == pytest.approx(-1)
+    assert values[1] > -0.8

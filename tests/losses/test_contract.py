@@ -419,7 +419,14 @@ def test_the_unit_of_spacing_changes_nothing(name):
 
 
 def test_losses_that_measure_distances_take_a_spacing():
-    assert set(WITH_SPACING) == {"cbdice", "region_wise", "skeleton_recall", "warping", "windowed_topo"}
+    assert set(WITH_SPACING) == {
+        "cbdice",
+        "cldice",
+        "region_wise",
+        "skeleton_recall",
+        "warping",
+        "windowed_topo",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

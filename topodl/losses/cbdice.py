@@ -66,7 +66,9 @@ def cbdice_loss(
     iterations : int, optional
         Iterations of the skeleton; by default until it no longer changes.
     skeleton : {"thinned", "morphological"}, default="thinned"
-        Thinning by simple points keeps the topology; openings do not.
+        Thinning by simple points keeps the topology. Openings, the code of the authors, do not: they break
+        lines, and where `iterations` are too few, a wide region has no skeleton. Given no iterations, every
+        region has one; one that fills the image is its own.
     base_weight, topology_weight : float, default=1
         Weights of the base loss and of the cbDice term.
     include_background : bool, default=False
@@ -229,6 +231,8 @@ def _regions(batch: SegmentationBatch, channels: range, classes: Classes) -> lis
 def _skeletonize(mask: Mask, options: _Options) -> Mask:
     if options.skeleton == "thinned":
         return thin(mask, options.iterations, options.corner)
+    if mask.all():  # no opening changes it
+        return mask
     steps = max(1, cross_radius(mask)) if options.iterations is None else options.iterations
     image = torch.from_numpy(mask).float()[None]
     line: Mask = (soft_skeleton(image, torch.tensor([steps], device="cpu"))[0] > 0.5).numpy()
