@@ -10,7 +10,7 @@ after a colon: "cldice:iterations=3,include_background=True".
 "retina": tiles of scikit-image's fundus picture at half its size. The label is the 13 % of the field of view
 with the highest response of a Sato filter (sigma 1.5 to 3) on the green channel divided by its surroundings;
 test tiles come from the rows that no training tile has. "walls1", "walls2", "walls6": walls with mortar of
-that many pixels.
+that many pixels. "lines2", "lines10", "lines50": drawn lines that cover that many percent; not by default.
 "topomortar": training and validation pictures, resized, in the folder that TOPODL_SHARED names.
 """
 
@@ -107,6 +107,26 @@ def _redraw(
     return torch.from_numpy(redrawn), torch.from_numpy(narrow).long()
 
 
+def lines(size: int, percent: int) -> tuple[Pictures, Pictures]:
+    """Return noisy pictures of straight lines, drawn until they cover `percent` of the picture."""
+    width = {2: 1, 10: 2}.get(percent, 6)
+
+    def draw(n: int, seed: int) -> Pictures:
+        rng = np.random.default_rng(seed)
+        labels = np.zeros((n, size, size), bool)
+        for label in labels:
+            while label.mean() < percent / 100:
+                ends = rng.integers(0, size, (2, 2))
+                points = np.linspace(*ends, 4 * size).round().astype(int)
+                line = np.zeros_like(label)
+                line[tuple(points.T)] = True
+                label |= ndimage.binary_dilation(line, np.ones((width, width), bool)) if width > 1 else line
+        images = np.repeat(labels[:, None] * 0.5, 3, 1) + rng.normal(0.25, 0.08, (n, 3, size, size))
+        return torch.from_numpy(images.clip(0, 1)).float(), torch.from_numpy(labels).long()
+
+    return draw(TRAINING, 0), draw(TEST, 1)
+
+
 def topomortar(size: int) -> tuple[Pictures, Pictures]:
     """Return training and in-distribution test images of TopoMortar, resized."""
     root = Path(os.environ["TOPODL_SHARED"]) / "data" / "topomortar"
@@ -124,6 +144,8 @@ def pictures(name: str, size: int) -> tuple[Pictures, Pictures]:
     """Return what to train and to test with."""
     if name.startswith("walls"):
         return walls(size, int(name.removeprefix("walls")))
+    if name.startswith("lines"):
+        return lines(size, int(name.removeprefix("lines")))
     return {"retina": retina, "topomortar": topomortar}[name](size)
 
 
@@ -177,7 +199,7 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         arguments.results.write_text(",".join(COLUMNS) + "\n")
     for seed, data in product(arguments.seeds, arguments.data):
-        size = arguments.size or SIZES[data]
+        size = arguments.size or SIZES.get(data, 128)
         training, test = pictures(data, size)
         for loss in arguments.losses:
             key = (data, loss, seed, arguments.steps, size, arguments.batch)

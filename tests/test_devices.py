@@ -7,15 +7,17 @@ import pytest
 import torch
 
 from topodl import Diagrams
+from topodl._host import as_tensor
 from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
 from topodl.layers import PersistenceImage, PersLay, Silhouette
+from topodl.losses import DMTLoss, TopoGradLoss
 
 PACKAGE = Path(__file__).parents[1] / "topodl"
-MAKERS = {"arange", "empty", "eye", "full", "linspace", "logspace", "ones", "rand", "randint", "randn"} | {
-    "randperm",
-    "tensor",
-    "zeros",
+MAKERS = {
+    *("arange", "as_tensor", "asarray", "empty", "eye", "full", "linspace", "logspace", "ones", "rand"),
+    *("randint", "randn", "randperm", "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros"),
 }
+LOGITS, LABELS = torch.linspace(-3, 3, 72).view(1, 2, 6, 6), torch.arange(36).view(1, 6, 6) % 2
 
 
 def calls_without_device(source):
@@ -37,6 +39,16 @@ def test_every_tensor_is_made_on_a_named_device():
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
+def test_tensors_stay_where_they_are_and_all_else_goes_to_the_cpu():
+    on_meta = torch.zeros(2, device="meta")
+    try:
+        torch.set_default_device("meta")
+        assert as_tensor([1, 2]).device.type == "cpu"
+        assert as_tensor(on_meta) is on_meta
+    finally:
+        torch.set_default_device(None)
+
+
 def test_a_call_without_a_device_is_found():
     assert calls_without_device("import torch\ntorch.zeros(3)\ntorch.zeros(3, device=d)") == [2]
 
@@ -50,6 +62,8 @@ def test_a_call_without_a_device_is_found():
         lambda d: bottleneck_distance(d, d[::-1]),
         lambda d: torch.from_numpy(PersistenceImage(4).fit_transform(d)),
         lambda d: torch.from_numpy(Silhouette(4).fit_transform(d)),
+        lambda d: TopoGradLoss(betti_numbers=[1, 0])(LOGITS, LABELS)[None],
+        lambda d: DMTLoss(base_weight=0.0, topology_weight=0.0, reduction="none")(LOGITS, LABELS),
         lambda d: PersLay(n_features=4, dims=0)(d).squeeze(1),
     ],
 )

@@ -66,7 +66,7 @@ def _reject_nan(tensors: Mapping[str, Any]) -> None:
             raise fail("Diagrams", f"{name}[{first}]", came, "numbers")
 
 
-def reject_overflow(function: str, d: Any, features: torch.Tensor) -> None:
+def reject_overflow(function: str, d: Any, features: torch.Tensor, argument: str = "d") -> None:
     """Raise if `features` (B, …) are not finite, and say how large the values of the bars are."""
     if torch.compiler.is_compiling() or math.isfinite(float(features.detach().sum())):
         return
@@ -76,7 +76,7 @@ def reject_overflow(function: str, d: Any, features: torch.Tensor) -> None:
         return
     largest = float(ends.masked_fill(torch.isinf(ends), 0.0).abs().amax())
     came = f"has values up to {largest:g}, from which follow some too large for {d.dtype}"
-    raise fail(function, "d", came, "a smaller unit, or float64")
+    raise fail(function, argument, came, "a smaller unit, or float64")
 
 
 def sample_indices(index: Any, n_samples: int, device: torch.device) -> torch.Tensor:

@@ -11,7 +11,12 @@ from torch.autograd import forward_ad
 
 from topodl.errors import InputError
 
-__all__ = ["has_gradient", "is_traced", "is_vmapped", "on_host", "plain"]
+__all__ = ["as_tensor", "has_gradient", "is_traced", "is_vmapped", "on_host", "plain"]
+
+
+def as_tensor(value: Any) -> torch.Tensor:
+    """Return a tensor as it is, and anything else as one on the CPU, whatever default device is set."""
+    return value if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
 
 
 def is_traced(*tensors: torch.Tensor) -> bool:

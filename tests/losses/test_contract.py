@@ -410,8 +410,23 @@ def test_spacing_of_pixels(name):
         make(name, spacing=(1.0, -2.0))
 
 
+@pytest.mark.parametrize("name", WITH_SPACING)
+def test_the_unit_of_spacing_changes_nothing(name):
+    logits, labels = sample(2, (40, 46))
+    labels[:, 12:18, 3:40] = 1
+    values = [make(name, spacing=(2.0 * unit, 3.0 * unit))(logits, labels) for unit in (1.0, 2**-20, 2**20)]
+    torch.testing.assert_close(values[1:], values[:1] * 2, rtol=1e-6, atol=0)
+
+
 def test_losses_that_measure_distances_take_a_spacing():
-    assert set(WITH_SPACING) == {"cbdice", "region_wise", "skeleton_recall", "warping", "windowed_topo"}
+    assert set(WITH_SPACING) == {
+        "cbdice",
+        "cldice",
+        "region_wise",
+        "skeleton_recall",
+        "warping",
+        "windowed_topo",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -491,3 +506,14 @@ def test_labels_and_masks_of_any_integer_type(name, dtype):
         wrong[(1, *[3] * (labels.ndim - 1))] = 100
         with pytest.raises(InputError, match=r"target\[1\] has the label 100 at \(3, 3"):
             make(name)(logits, wrong.to(dtype))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_that_are_switched_off_leave_a_graph_and_a_value_a_sample(name):
+    logits, labels = sample(2, size_for(name))
+    logits.requires_grad_()
+    weights = {"base_weight", "topology_weight", "ce_weight", "dice_weight"} & set(make(name).options)
+    each = make(name, reduction="none", **dict.fromkeys(weights, 0.0))(logits, labels)
+    assert each.tolist() == [0, 0]
+    each.sum().backward()
+    assert not logits.grad.any()

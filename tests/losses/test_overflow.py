@@ -1,5 +1,7 @@
 """Values that overflowed in losses of any tensor: NaN with a warning, or an error where it is asked for."""
 
+import functools
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +17,9 @@ from topodl.losses import (
     RTDLoss,
     TopologicalAutoencoderLoss,
     TotalPersistenceLoss,
+    cka,
+    cka_loss,
+    topological_autoencoder_loss,
 )
 
 
@@ -38,6 +43,13 @@ CASES = {
     "rtd": (RTDLoss, CODES, True),
     "cka": (CKALoss, CODES, True),
     "topological autoencoder": (TopologicalAutoencoderLoss, CODES, True),
+    "rtd, a function": (lambda **o: functools.partial(topodl.rtd, **o), CODES, True),
+    "cka, a function": (lambda **o: functools.partial(cka_loss, **o), CODES, True),
+    "topological autoencoder, a function": (
+        lambda **o: functools.partial(topological_autoencoder_loss, **o),
+        CODES,
+        True,
+    ),
 }
 
 
@@ -72,7 +84,7 @@ def test_what_overflowed_makes_the_loss_and_its_gradient_nan_and_is_named(case, 
     with pytest.raises(InputError, match="has NaN"):
         call(make(non_finite="raise"), x, pair)
     with pytest.raises(InputError, match="non_finite is 'skip'; expected one of 'nan', 'raise'"):
-        make(non_finite="skip")
+        call(make(non_finite="skip"), x, pair)
 
 
 @given(
@@ -87,6 +99,29 @@ def test_no_place_of_an_overflow_is_silent(case, place, bad):
         return
     with pytest.warns(RuntimeWarning, match="the loss is NaN"):
         assert call(make(), x, pair).isnan()
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "precomputed"])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_other_samples_of_a_batch_keep_divergence_and_gradient(metric, bad):
+    clouds = values((3, 6, 2))
+    a, b = (torch.cdist(c, c) if metric == "precomputed" else c for c in (clouds, clouds.square()))
+    expected = topodl.rtd(a, b, metric=metric)
+    spoiled = a.clone()
+    spoiled[1, 2, 1] = bad
+    spoiled.requires_grad_()
+    with pytest.warns(RuntimeWarning, match=r"rtd: a\[1\] has .*; the loss is NaN"):
+        found = topodl.rtd(spoiled, b, metric=metric)
+    torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])
+    assert found[1].isnan()
+    (gradient,) = torch.autograd.grad(found.sum(), spoiled)
+    assert gradient[1].isnan().all()
+    assert gradient[[0, 2]].isfinite().all()
+
+
+def test_the_measure_of_similarity_has_no_policy():
+    with pytest.raises(InputError, match="has NaN"):
+        cka(values(CODES), torch.full(CODES, torch.nan))
 
 
 def test_other_errors_stay_errors():

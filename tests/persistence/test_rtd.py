@@ -90,8 +90,14 @@ def test_threads_and_batches_change_nothing():
         (lambda: rtd(torch.randn(4, 2), torch.randn(5, 2)), r"as many as a, \(1, 4\)"),
         (lambda: rtd(torch.randn(4), torch.randn(4)), "a has shape"),
         (lambda: rtd(torch.ones(4, 2, dtype=torch.int64), torch.randn(4, 2)), "has dtype torch.int64"),
-        (lambda: rtd(torch.full((4, 2), torch.nan), torch.randn(4, 2)), r"a\[0\] has NaN at \(0, 0\)"),
-        (lambda: rtd(torch.full((4, 2), torch.inf), torch.randn(4, 2)), "infinite"),
+        (
+            lambda: rtd(torch.full((4, 2), torch.nan), torch.randn(4, 2), non_finite="raise"),
+            r"a\[0\] has NaN at \(0, 0\)",
+        ),
+        (
+            lambda: rtd(torch.full((4, 2), torch.inf), torch.randn(4, 2), non_finite="raise"),
+            "infinite",
+        ),
         (lambda: rtd(1e30 * torch.randn(4, 2), torch.randn(4, 2)), "distances that overflow"),
         (lambda: rtd(torch.rand(3, 3), torch.zeros(3, 3), metric="precomputed"), "expected symmetric"),
         (lambda: rtd(-torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "at least 0"),

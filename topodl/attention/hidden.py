@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
+from topodl._host import as_tensor
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
 
@@ -132,7 +133,7 @@ def _clouds(
     clouds = at_least_single(x if x.ndim == 3 else x[None])
     keep = torch.ones(clouds.shape[:2], dtype=torch.bool, device=x.device)
     if mask is not None:
-        mask = torch.as_tensor(mask)
+        mask = as_tensor(mask)
         if tuple(mask.shape) != tuple(x.shape[:-1]):
             raise fail(function, "mask", f"has shape {tuple(mask.shape)}", f"shape {tuple(x.shape[:-1])}")
         keep = (mask.to(x.device) != 0).view(keep.shape)
@@ -262,7 +263,7 @@ class HiddenStateGeometry(FeatureLayer):
         return hasattr(self, "n_layers_in_")
 
     def _as_samples(self, X: Any, reset: bool) -> torch.Tensor:
-        states = torch.as_tensor(X)
+        states = as_tensor(X)
         if states.ndim != 4:
             came = f"has shape {tuple(states.shape)}"
             raise fail("HiddenStateGeometry", "X", came, "shape (B, layers, n, d)")

@@ -14,6 +14,7 @@ from torch import nn
 
 from topodl._checks import fail
 from topodl._docs import shares_documentation
+from topodl._host import as_tensor
 from topodl._submodules import evaluation_mode
 from topodl.attention.recording import record
 from topodl.attention.topology import AttentionTopology
@@ -133,7 +134,7 @@ class AttentionFeatures(FeatureLayer):
                 if not isinstance(text, str) or not text.strip():
                     raise fail("AttentionFeatures", f"X[{i}]", f"is {text!r}", "a text that is not empty")
             return texts
-        samples = torch.as_tensor(X)
+        samples = as_tensor(X)
         if samples.ndim < 2 or len(samples) == 0:
             raise fail("AttentionFeatures", "X", f"has shape {tuple(samples.shape)}", expected)
         return samples

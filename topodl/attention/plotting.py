@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from topodl._checks import fail
+from topodl._host import as_tensor
 from topodl.attention._combinatorics import Maps, spanning_trees, symmetrized
 from topodl.errors import MissingDependencyError
 
@@ -108,7 +108,7 @@ def plot_attention_graph(
     >>> attention = torch.softmax(4 * torch.randn(5, 5), -1)
     >>> figure = plot_attention_graph(attention, threshold=0.2, labels=["[CLS]", "it", "rains", ".", "[SEP]"])
     """
-    maps = torch.as_tensor(attention).detach().float()
+    maps = as_tensor(attention).detach().float()
     if maps.ndim != 2 or maps.shape[0] != maps.shape[1] or len(maps) <= skip:
         raise fail("plot_attention_graph", "attention", f"has shape {tuple(maps.shape)}", "shape (n, n)")
     weights = symmetrized(maps[skip:, skip:], "max")

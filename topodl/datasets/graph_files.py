@@ -109,7 +109,7 @@ class GraphCollection(NamedTuple):
             As PyTorch Geometric's `Batch` holds them.
         """
         arrays = (self.x, self.edge_index, self.batch, self.y)
-        x, edge_index, batch, y = (torch.as_tensor(array, device=device) for array in arrays)
+        x, edge_index, batch, y = (torch.as_tensor(array, device=device or "cpu") for array in arrays)
         return x, edge_index, batch, y
 
 

@@ -15,8 +15,8 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_spacing, fail
 from topodl._docs import module_docstring
+from topodl._overflow import NON_FINITE
 from topodl.losses._input import CommonOptions
-from topodl.losses._overflow import NON_FINITE
 from topodl.losses._reading import read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 

@@ -6,7 +6,6 @@ One fused reduction of the logits and one of the labels decide; positions are lo
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._overflow import NON_FINITE, NonFinite, nan_for_samples, warn_of_overflow
 from topodl._precision import at_least_single
 from topodl.losses._channel_targets import (
     are_regions,
@@ -23,13 +23,7 @@ from topodl.losses._channel_targets import (
     options_of_region,
     refuse_class_shares,
 )
-from topodl.losses._overflow import (
-    NON_FINITE,
-    NonFinite,
-    NonFiniteLogitsError,
-    check_finite,
-    warn_of_overflow,
-)
+from topodl.losses._overflow import NonFiniteLogitsError, check_finite
 from topodl.losses._reading import (
     INTEGERS,
     check_logits_shape,
@@ -123,9 +117,7 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
                     raise
                 warn_of_overflow(f"{error}; the loss is NaN")
                 value = evaluate(logits.index_fill(0, error.samples, 0.0))
-                # The product has a gradient of NaN for all logits of these samples, and for no others.
-                sums = logits.index_select(0, error.samples).flatten(1).sum(1).to(value.dtype) * math.nan
-                return value.index_add(0, error.samples, sums) if value.ndim else value + sums.sum()
+                return nan_for_samples(value, error.samples, [logits])
 
     return guarded
 
@@ -259,6 +251,10 @@ class SegmentationBatch:
     def valid(self) -> torch.Tensor | None:
         """Booleans (B, *S), False where a pixel is ignored; None if all count."""
         return self.labels >= 0 if self.any_ignored else None
+
+    def zeros(self) -> torch.Tensor:
+        """Return a loss of 0 for each sample, (B,), of which the logits get a gradient of 0."""
+        return self.logits.flatten(1)[:, :0].sum(1)
 
     def channels(self, include_background: bool) -> range:
         """Return the channels that count: all, or all but the first of several."""

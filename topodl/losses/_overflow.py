@@ -1,38 +1,15 @@
-"""What losses do with values that overflowed: they are NaN, with a warning.
-
-Under mixed precision an overflow is ordinary: a scaler of gradients skips the step. It is never silent, and
-an error where that is asked for.
-"""
+"""Logits that are not finite: the error that names them, and the samples that they spoil."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Literal
 
 import torch
 
 from topodl._checks import fail
 from topodl.errors import InputError
 
-__all__ = [
-    "NON_FINITE",
-    "NonFinite",
-    "NonFiniteLogitsError",
-    "check_finite",
-    "nan_of",
-    "one_warning",
-    "or_nan",
-    "warn_of_overflow",
-]
-
-NonFinite = Literal["nan", "raise"]
-NON_FINITE: tuple[NonFinite, ...] = ("nan", "raise")
-
-_warned: ContextVar[list[str] | None] = ContextVar("_warned", default=None)
+__all__ = ["NonFiniteLogitsError", "check_finite"]
 
 
 class NonFiniteLogitsError(InputError):
@@ -57,43 +34,3 @@ def check_finite(
     came = f"{kind} at ({', '.join(map(str, position))})"
     error = fail(function, f"logits[{sample}]", came, "finite values of shape (B, C, *S)")
     raise NonFiniteLogitsError(str(error), wrong.flatten(1).any(1).nonzero()[:, 0])
-
-
-def nan_of(values: torch.Tensor) -> torch.Tensor:
-    """Return the sum of `values` as NaN, whose gradient is NaN for all of them."""
-    return values.sum() * math.nan
-
-
-def or_nan(
-    loss: Callable[[], torch.Tensor], values: tuple[object, ...], non_finite: NonFinite
-) -> torch.Tensor:
-    """Return ``loss()``, or NaN with a warning where it refuses `values` that are not all finite."""
-    try:
-        return loss()
-    except InputError as error:
-        tensors = [v for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()]
-        overflowed = [v for v in tensors if not bool(v.detach().isfinite().all())]
-        if non_finite == "raise" or not overflowed:
-            raise
-        warn_of_overflow(f"{error}; the loss is NaN")
-        single = [v.to(torch.promote_types(v.dtype, torch.float32)) for v in overflowed]
-        return torch.stack([nan_of(v) for v in single]).sum()
-
-
-@contextmanager
-def one_warning() -> Iterator[None]:
-    """Let the losses of one step, of several heads, warn once."""
-    token = _warned.set([])
-    try:
-        yield
-    finally:
-        _warned.reset(token)
-
-
-def warn_of_overflow(message: str) -> None:
-    """Warn, unless a loss of the same step did."""
-    said = _warned.get()
-    if not said:
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-    if said is not None:
-        said.append(message)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from topodl._checks import check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_number, check_spacing, check_tensor, fail, reject_nan
 from topodl.losses._channel_targets import class_of_each_pixel
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "notice_double_activation",
     "read_class_weights",
     "read_labels",
+    "sides_in_pixels",
     "split_shares",
     "warn_of_double_activation",
 ]
@@ -189,6 +190,16 @@ def label_out_of_range(function: str, labels: torch.Tensor, n_classes: int | Non
         f"has the label {value} at {tuple(position)}",
         f"labels in [0, {upper}) or ignore_index",
     )
+
+
+def sides_in_pixels(
+    function: str, spacing: float | Sequence[float] | None, dims: int
+) -> tuple[float, ...] | None:
+    """Return the sides of a pixel as multiples of the smallest, so that no unit of length changes a loss."""
+    if spacing is None:
+        return None
+    sides = check_spacing(function, spacing, dims)
+    return tuple(side / min(sides) for side in sides)
 
 
 def read_class_weights(

@@ -1,10 +1,12 @@
 """The soft skeleton of Shit et al. (CVPR 2021): what repeated soft openings take away from an image.
 
-Cost: one erosion and one dilation an iteration; fused kernels on the CPU, max-pooling elsewhere.
+Cost: one erosion and one dilation an iteration; fused kernels on the CPU, max-pooling elsewhere and for arms
+of several pixels. It is no skeleton in the sense of topology: it may be wide, and break what is whole.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,24 +19,48 @@ from torch.autograd.function import once_differentiable
 from topodl.kernels.masks.soft_skeleton import skeleton_backward, skeleton_forward
 from topodl.kernels.shared.pool import map_batch
 
-__all__ = ["cross_radius", "soft_skeleton"]
+__all__ = ["NO_OUTSIDE", "cross_depth", "cross_radius", "soft_skeleton"]
+
+NO_OUTSIDE = np.iinfo(np.int32).max
 
 
-def soft_skeleton(x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
-    """Return the soft skeletons of images `x` (N, *S) in [0, 1], each after its own `iterations`, (N,)."""
-    if x.device.type == "cpu":
+def soft_skeleton(
+    x: torch.Tensor, iterations: torch.Tensor, arms: tuple[int, ...] | None = None
+) -> torch.Tensor:
+    """Return the soft skeletons of images `x` (N, *S) in [0, 1], each after its own `iterations`, (N,).
+
+    An erosion goes `arms` pixels along each axis, 1 by default, and a dilation takes the box around them.
+    """
+    arms = (1,) * (x.ndim - 1) if arms is None else arms
+    if x.device.type == "cpu" and max(arms) == 1:
         return _FusedSkeleton.apply(x, iterations.tolist())  # type: ignore[no-untyped-call]
-    return _pooled_skeleton(x, iterations)
+    return _pooled_skeleton(x, iterations, arms)
 
 
 def cross_radius(mask: NDArray[np.bool_]) -> int:
-    """Return how many erosions by a cross empty `mask`: its largest taxicab distance to the outside.
+    """Return how many erosions by a cross empty `mask`; 0 for one without an outside, which none changes."""
+    depth = int(cross_depth(mask).max(initial=0))
+    return 0 if depth == NO_OUTSIDE else depth
 
-    0 for an empty mask and for one without an outside, which no erosion changes.
+
+def cross_depth(
+    mask: NDArray[np.bool_], arms: tuple[int, ...] | None = None, most: int | None = None
+) -> NDArray[np.int32]:
+    """Return which erosion by a cross with `arms` takes each pixel of `mask`, at `most` the one after that.
+
+    Without longer arms that is the taxicab distance to the outside; `NO_OUTSIDE` where there is none.
     """
-    if not mask.any() or mask.all():
-        return 0
-    return int(ndimage.distance_transform_cdt(mask, metric="taxicab").max())
+    if mask.all():
+        return np.full(mask.shape, NO_OUTSIDE, np.int32)
+    if arms is None or max(arms) == 1:
+        depth: NDArray[np.int32] = ndimage.distance_transform_cdt(mask, metric="taxicab")
+        return depth
+    depth, left = np.zeros(mask.shape, np.int32), mask.astype(np.uint8)
+    while left.any() and (most is None or depth.max() <= most):
+        depth += left
+        rows = [ndimage.minimum_filter1d(left, 2 * n + 1, axis) for axis, n in enumerate(arms)]
+        left = functools.reduce(np.minimum, rows)
+    return depth
 
 
 class _FusedSkeleton(torch.autograd.Function):
@@ -66,29 +92,32 @@ def _unpad(flat: list[NDArray[Any]], like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack(flat).reshape(-1, *size)[inside].copy())
 
 
-def _pooled_skeleton(x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
+def _pooled_skeleton(x: torch.Tensor, iterations: torch.Tensor, arms: tuple[int, ...]) -> torch.Tensor:
     """Return the same by max-pooling, on any device."""
-    eroded = _erode(x)
-    skeleton = F.relu(x - _pool(eroded, 3))
+    eroded = _erode(x, arms)
+    skeleton = F.relu(x - _dilate(eroded, arms))
     for step in range(1, int(iterations.max()) + 1):
-        x, eroded = eroded, _erode(eroded)
-        delta = F.relu(x - _pool(eroded, 3))
+        x, eroded = eroded, _erode(eroded, arms)
+        delta = F.relu(x - _dilate(eroded, arms))
         going_on = (iterations >= step).view(-1, *[1] * (x.ndim - 1))
         skeleton = torch.where(going_on, skeleton + F.relu(delta - skeleton * delta), skeleton)
     return skeleton
 
 
-def _erode(x: torch.Tensor) -> torch.Tensor:
-    """Return the minimum over each pixel and the pixels that share a side with it."""
-    dims = x.ndim - 1
-    windows = [[3 if a == axis else 1 for a in range(dims)] for axis in range(dims)]
-    highest = _pool(-x, windows[0])
-    for window in windows[1:]:
-        highest = torch.maximum(highest, _pool(-x, window))
-    return -highest
+def _erode(x: torch.Tensor, arms: tuple[int, ...]) -> torch.Tensor:
+    """Return the minimum over each pixel and those on the arms of the cross around it."""
+    return -functools.reduce(torch.maximum, [_pool(-x, axis, arms) for axis in range(len(arms))])
 
 
-def _pool(x: torch.Tensor, window: int | list[int]) -> torch.Tensor:
+def _dilate(x: torch.Tensor, arms: tuple[int, ...]) -> torch.Tensor:
+    """Return the maximum over the box that the arms span."""
+    for axis in reversed(range(len(arms))):
+        x = _pool(x, axis, arms)
+    return x
+
+
+def _pool(x: torch.Tensor, axis: int, arms: tuple[int, ...]) -> torch.Tensor:
+    """Return the maximum along one arm in both directions."""
+    reach = [arm if a == axis else 0 for a, arm in enumerate(arms)]
     pool = F.max_pool2d if x.ndim == 3 else F.max_pool3d
-    padding = window // 2 if isinstance(window, int) else [w // 2 for w in window]
-    return pool(x[:, None], window, 1, padding)[:, 0]
+    return pool(x[:, None], [2 * n + 1 for n in reach], 1, reach)[:, 0]

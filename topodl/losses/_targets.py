@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 from topodl._checks import fail
 from topodl.kernels.shared.pool import map_batch
 
-__all__ = ["Prepare", "TargetCache", "TargetParts", "stack_parts", "take_part", "target_parts"]
+__all__ = [
+    "Classes",
+    "Prepare",
+    "TargetCache",
+    "TargetParts",
+    "class_masks",
+    "stack_parts",
+    "take_part",
+    "target_parts",
+]
+
+Classes = Literal["each", "union"]
 
 # The label of one sample (*S), -1 where it is ignored, to named arrays.
 Prepare = Callable[[NDArray[np.int16]], dict[str, NDArray[Any]]]
@@ -55,6 +66,14 @@ class TargetCache:
 
     def __reduce__(self) -> tuple[type[TargetCache], tuple[int]]:
         return TargetCache, (self.max_bytes,)  # copies and worker processes start empty
+
+
+def class_masks(
+    labels: NDArray[np.int16], classes: Classes, include_background: bool
+) -> list[NDArray[np.bool_]]:
+    """Return the masks of the classes of one label (*S) that occur in it, or that of all foreground."""
+    masks = [labels > 0] if classes == "union" else [labels == c for c in np.unique(labels[labels > 0])]
+    return [*masks, labels == 0] if include_background else masks
 
 
 def target_parts(

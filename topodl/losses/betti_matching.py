@@ -113,17 +113,16 @@ def betti_matching_loss(
     check_choice(name, "border", border, BORDERS)
     eight = check_connectivity(name, connectivity)
     batch = SegmentationBatch.read(name, logits, target, **common)
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    if topology_weight == 0:
+        return batch.reduce(loss)
     channels = batch.channels(include_background)
     p, y = foreground_maps(batch, channels), batch.one_hot(channels).flatten(0, 1)
     p, y = surround(p, border), surround(y, border)
     levels = ("superlevel", "sublevel") if filtration == "both" else (filtration,)
     errors = [_errors(p, y, level == "superlevel", eight, essential == "clamp", push) for level in levels]
-    loss = topology_weight * batch.weigh_classes(
-        torch.stack(errors).mean(0).view(-1, len(channels)), channels
-    )
-    if base_weight:
-        loss = loss + base_weight * ce_dice(batch, 1.0, 1.0, include_background=True)
-    return batch.reduce(loss)
+    error = torch.stack(errors).mean(0).view(-1, len(channels))
+    return batch.reduce(loss + topology_weight * batch.weigh_classes(error, channels))
 
 
 def _errors(

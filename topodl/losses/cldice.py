@@ -5,19 +5,21 @@ Cost: one erosion and one dilation of the prediction an iteration; the label's s
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_number, check_spacing
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
-from topodl.losses._soft_skeleton import cross_radius, soft_skeleton
-from topodl.losses._targets import TargetCache, TargetParts, take_part
+from topodl.losses._soft_skeleton import NO_OUTSIDE, cross_depth, soft_skeleton
+from topodl.losses._targets import TargetCache, TargetParts, class_masks, take_part
 
 __all__ = ["ClDiceLoss", "cldice_loss"]
 
@@ -31,6 +33,7 @@ def cldice_loss(
     *,
     iterations: int | None = None,
     smooth: float = 1.0,
+    spacing: float | Sequence[float] | None = None,
     base_weight: float = 0.5,
     ce_weight: float = 1.0,
     topology_weight: float = 0.5,
@@ -45,7 +48,11 @@ def cldice_loss(
               T_p = \frac{\sum S(p)\, y + s}{\sum S(p) + s}, \quad
               T_s = \frac{\sum S(y)\, p + s}{\sum S(y) + s}
 
-    with the soft skeleton S. Sums run over the pixels of one sample and class.
+    with the soft skeleton S. Sums run over the pixels of one sample and class. S is what openings take away,
+    step after step: it has not the homotopy type of its image, as it may break a line, and covers the whole
+    width of one that is an even number of pixels wide. It is not empty where there is something: a region
+    that fills the image, which no erosion changes, is its own skeleton, and so is what more erosions than are
+    done by default would be needed for.
 
     Parameters
     ----------
@@ -60,6 +67,12 @@ def cldice_loss(
         structures without a skeleton, so that false blobs and lines that are run together cost nothing.
     smooth : float, default=1
         The s above; the Dice term uses it too.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each axis; 1 by default. A step of the erosion is as long as the largest of
+        them, h: along an axis with sides d it takes the nearest number of pixels to h / d, and sums count
+        volumes in units of h to the number of axes. So an image whose pixels are cut into several along an
+        axis keeps its value, and what is thinner than 2 h is its own skeleton; a definition of this library,
+        as the paper knows cubes alone. Unequal sides are slower.
     base_weight, topology_weight : float, default=0.5
         Weights of the base loss and of the clDice term.
     ce_weight : float, default=1
@@ -118,7 +131,7 @@ def cldice_loss(
     if topology_weight == 0:
         return batch.reduce(base_weight * base)
     channels = batch.channels(include_background and not study)[: 1 if study else None]
-    sums = skeleton_sums(batch, channels, precomputed, iterations, include_background, variant)
+    sums = skeleton_sums(batch, channels, precomputed, iterations, include_background, spacing, variant)
     if study:
         sums = [s.sum(0, keepdim=True) for s in sums]
         cldice = 1 - batch.weigh_classes(_harmonic_mean(sums, smooth), channels)
@@ -133,12 +146,14 @@ def skeleton_sums(
     precomputed: TargetParts | TargetCache | None,
     iterations: int | None,
     include_background: bool,
+    spacing: float | Sequence[float] | None,
     variant: str,
 ) -> list[torch.Tensor]:
     """Return the sums of S(p) y, S(p), S(y) p and S(y) over pixels, (B, len(channels)) each."""
+    arms, volume = _arms(spacing, batch.labels.ndim - 1)
 
     def prepare(labels: NDArray[np.int16]) -> dict[str, NDArray[Any]]:
-        return label_skeleton(labels, iterations, include_background, variant)
+        return label_skeleton(labels, iterations, include_background, spacing, variant)
 
     parts = batch.target_parts(precomputed, prepare)
     least = take_part(batch.function, parts, "iterations", (len(batch.labels),), batch.logits)
@@ -146,47 +161,81 @@ def skeleton_sums(
     p = batch.probabilities[:, channels.start : channels.stop]
     if batch.valid is not None:
         p = p * batch.valid[:, None]  # what is ignored is background, in the label too
-    steps = least[:, None].expand(-1, len(channels))
-    if iterations is None and variant == "paper":
-        steps = _steps_of_prediction(batch, channels, steps)
-    predicted = soft_skeleton(p.flatten(0, 1), steps.flatten()).view_as(p)
+    steps, core = least[:, None].expand(-1, len(channels)), None
+    if variant == "paper":
+        steps, core = _reach_of_prediction(batch, channels, steps, iterations is None, arms)
+    predicted = soft_skeleton(p.flatten(0, 1), steps.flatten(), arms).view_as(p)
+    if core is not None:
+        predicted = torch.where(core, p, predicted)
     y = batch.one_hot(channels)
     labelled = label_map[:, None] * y
-    return [_dot(predicted, y), predicted.flatten(2).sum(2), _dot(labelled, p), labelled.flatten(2).sum(2)]
+    sums = [_dot(predicted, y), predicted.flatten(2).sum(2), _dot(labelled, p), labelled.flatten(2).sum(2)]
+    return [s * volume for s in sums]
 
 
-def _steps_of_prediction(batch: SegmentationBatch, channels: range, labelled: torch.Tensor) -> torch.Tensor:
-    """Return the iterations that the prediction of each sample and class needs, (B, len(channels)).
+def _arms(spacing: float | Sequence[float] | None, dims: int) -> tuple[tuple[int, ...], float]:
+    """Return how many pixels a step takes along each axis, and the volume of a pixel in steps."""
+    sides = check_spacing("cldice_loss", 1.0 if spacing is None else spacing, dims)
+    shares = [side / max(sides) for side in sides]
+    return tuple(round(1 / share) for share in shares), math.prod(shares)
 
-    No fewer than _FEWEST, because what is improbable has a skeleton too, and no more than the iterations of
-    the label or _MOST: time and memory grow with them.
+
+def _reach_of_prediction(
+    batch: SegmentationBatch,
+    channels: range,
+    labelled: torch.Tensor,
+    needed: bool,
+    arms: tuple[int, ...],
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the iterations of each sample and class (B, len(channels)), and what no opening reaches.
+
+    Those that the prediction needs, if they are `needed`, else those of the label. No fewer than _FEWEST,
+    because what is improbable has a skeleton too, and no more than the label's or _MOST: time and memory grow
+    with them. The second, (B, len(channels), *S) or None, is where the prediction is deeper.
     """
     winners = batch.winners if batch.valid is None else batch.winners.masked_fill(~batch.valid, -1)
     masks = [(winners == batch.label_of(c)).cpu().numpy() for c in channels]
-    jobs = [mask[i] for i in range(len(winners)) for mask in masks]
-    radii = torch.tensor(map_batch(cross_radius, jobs), device="cpu").view(len(winners), -1).to(labelled)
-    return radii.clamp(labelled.new_tensor(_FEWEST), labelled.clamp_min(_MOST))
+    most = max(int(labelled.max()), _MOST) + 1
+
+    def depth_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+        if needed or mask.all():
+            return cross_depth(mask, arms, most)
+        return np.zeros(mask.shape, np.int32)
+
+    depths = map_batch(depth_of, [mask[i] for i in range(len(winners)) for mask in masks])
+    steps = labelled
+    if needed:
+        radii = [0 if depth.flat[0] == NO_OUTSIDE else int(depth.max()) for depth in depths]
+        steps = torch.tensor(radii, device="cpu").view(labelled.shape).to(labelled)
+        steps = steps.clamp(labelled.new_tensor(_FEWEST), labelled.clamp_min(_MOST))
+    limits = (steps + 1).flatten().tolist()
+    if all(depth.max() <= limit for depth, limit in zip(depths, limits, strict=True)):
+        return steps, None
+    core = np.stack([depth > limit for depth, limit in zip(depths, limits, strict=True)])
+    return steps, torch.from_numpy(core).view(*labelled.shape, *winners.shape[1:]).to(winners.device)
 
 
 def label_skeleton(
     labels: NDArray[np.int16],
     iterations: int | None = None,
     include_background: bool = False,
+    spacing: float | Sequence[float] | None = None,
     variant: str = "paper",
 ) -> dict[str, NDArray[Any]]:
     """Return the soft skeletons of the classes of one label (*S) in one map, and the most iterations.
 
     The skeleton of a class lies inside the class, so that one map holds all of them.
     """
-    classes = np.unique(labels)
-    classes = classes[classes >= (0 if include_background and variant == "paper" else 1)]
-    masks = [labels == c for c in classes] or [np.zeros(labels.shape, bool)]
-    if iterations is not None or variant == "topomortar":
+    paper, (arms, _) = variant == "paper", _arms(spacing, labels.ndim)
+    masks = class_masks(labels, "each", include_background and paper) or [np.zeros(labels.shape, bool)]
+    if iterations is not None or not paper:
         steps = [3 if iterations is None else iterations] * len(masks)
     else:
-        steps = [max(1, cross_radius(mask)) for mask in masks]
+        steps = [1 if mask.all() else max(1, int(cross_depth(mask, arms).max())) for mask in masks]
     images = torch.from_numpy(np.stack(masks)).float()
-    skeletons = soft_skeleton(images, torch.tensor(steps, device="cpu"))
+    skeletons = soft_skeleton(images, torch.tensor(steps, device="cpu"), arms)
+    if paper and masks[0].all():
+        skeletons = images
     return {"skeleton": skeletons.sum(0).numpy(), "iterations": np.asarray(max(steps))}
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail
+from topodl._overflow import one_warning
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._overflow import one_warning
 from topodl.losses._shrinking import SHRINKING, Shrinking, shrink_labels
 from topodl.losses._targets import TargetParts
 

@@ -111,13 +111,13 @@ def dmt_loss(
     if window is not None:
         check_number(name, "window", window, low=2, integer=True)
     batch = SegmentationBatch.read(name, logits, target, **common)
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else 0.0
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
     if topology_weight:
         channels = batch.channels(include_background)
         ridges = morse_ridges(foreground_maps(batch, channels), min_persistence, eight, window)
         ridges = ridges.view(len(batch.labels), len(channels), *batch.labels.shape[1:])
         loss = loss + topology_weight * _ridge_cross_entropy(batch, ridges, channels)
-    return batch.reduce(torch.as_tensor(loss))
+    return batch.reduce(loss)
 
 
 def morse_ridges(

@@ -12,8 +12,8 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
-from topodl._precision import at_least_single
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
+from topodl._overflow import NON_FINITE, NonFinite, or_nan
+from topodl._precision import at_least_single, unit_of
 
 __all__ = ["CKALoss", "MinibatchCKA", "cka", "cka_loss"]
 
@@ -39,7 +39,7 @@ def cka(
         Row i of both stands for the same sample; further axes are flattened.
     kernel : {"linear", "rbf"}, default="linear"
         "rbf" is exp(−d² / 2σ²), where σ² is the square of `bandwidth` times the median squared distance of
-        different samples, as in the paper; the median takes no part in the gradient.
+        different samples, as in the paper, or where that is 0 their mean; neither takes part in the gradient.
     unbiased : bool, default=False
         Use the unbiased estimate of HSIC (Song et al. 2012), which needs 4 samples and may be negative.
     bandwidth : float, default=1.0
@@ -70,7 +70,7 @@ def cka(
     >>> torch.allclose(cka(x, turned), torch.tensor(1.0))
     True
     """
-    first, second = _features("cka", x, y, unbiased)
+    first, second = (_in_own_unit(t)[0] for t in _features("cka", x, y, unbiased))
     check_choice("cka", "kernel", kernel, ("linear", "rbf"))
     check_number("cka", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
     with torch.autocast(first.device.type, enabled=False):
@@ -88,10 +88,17 @@ def cka_loss(
     kernel: Kernel = "linear",
     unbiased: bool = False,
     bandwidth: float = 1.0,
+    non_finite: NonFinite = "nan",
 ) -> torch.Tensor:
     """Return 1 − `cka` (x, y, …): the loss that aligns one representation with another.
 
     Hand in ``y.detach()`` where it is a teacher's.
+
+    Parameters
+    ----------
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite values: "nan" makes the loss and its gradient NaN, with a warning
+        that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def cka_loss(
     Raises
     ------
     InputError
-        As `cka` does.
+        As `cka` does, for values that are not finite with ``non_finite="raise"``.
 
     Examples
     --------
@@ -111,23 +118,22 @@ def cka_loss(
     >>> round(cka_loss(x, x).item(), 6) + 0.0
     0.0
     """
-    return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
+    check_choice("cka_loss", "non_finite", non_finite, NON_FINITE)
+
+    def loss() -> torch.Tensor:
+        return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
+
+    return or_nan(loss, (x, y), non_finite)
 
 
-@shares_documentation(cka, sections=["References"])
+@shares_documentation(cka_loss, sections=["References"])
 class CKALoss(torch.nn.Module):
     """`cka_loss` as a module, ``loss(x, y)``.
-
-    Parameters
-    ----------
-    non_finite : {"nan", "raise"}, default="nan"
-        What becomes of NaN and infinite values: "nan" makes the loss and its gradient NaN, with a warning
-        that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Raises
     ------
     InputError
-        If an option is unusable; at the call, as `cka` does.
+        If an option is unusable; at the call, as `cka_loss` does.
 
     Examples
     --------
@@ -167,10 +173,14 @@ class CKALoss(torch.nn.Module):
         Tensor
             A scalar.
         """
-        return or_nan(lambda: self._loss(x, y), (x, y), self.non_finite)
-
-    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return cka_loss(x, y, kernel=self.kernel, unbiased=self.unbiased, bandwidth=self.bandwidth)
+        return cka_loss(
+            x,
+            y,
+            kernel=self.kernel,
+            unbiased=self.unbiased,
+            bandwidth=self.bandwidth,
+            non_finite=self.non_finite,
+        )
 
     def extra_repr(self) -> str:
         """Return the options."""
@@ -222,9 +232,11 @@ class MinibatchCKA:
         InputError
             If there are fewer than 4 samples, their numbers differ, or a value is NaN or infinite.
         """
-        first, second = _features("MinibatchCKA.update", x, y, unbiased=True)
+        (first, unit), (second, other) = map(_in_own_unit, _features("MinibatchCKA.update", x, y, True))
         k, m = (_kernel_matrix(t, self.kernel, self.bandwidth) for t in (first, second))
-        sums = torch.stack(_products(k, m, unbiased=True)).double().cpu()
+        sums = torch.stack(_products(k, m, unbiased=True)).cpu().double()
+        if self.kernel == "linear":  # all minibatches count in one unit
+            sums = sums * torch.stack([(unit * other) ** 2, unit**4, other**4])
         self._sums = sums if self._sums is None else self._sums + sums
 
     def compute(self) -> torch.Tensor:
@@ -258,6 +270,12 @@ def _features(name: str, x: Any, y: Any, unbiased: bool) -> tuple[torch.Tensor, 
     return first.to(dtype), second.to(dtype)
 
 
+def _in_own_unit(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features in a unit of their size, whose squares neither overflow nor vanish, and the unit."""
+    unit = unit_of(features.abs().amax())
+    return features / unit, unit.cpu().double()
+
+
 def _kernel_matrix(features: torch.Tensor, kernel: str, bandwidth: float) -> torch.Tensor:
     gram = features @ features.T
     if kernel == "linear":
@@ -268,7 +286,9 @@ def _kernel_matrix(features: torch.Tensor, kernel: str, bandwidth: float) -> tor
     i, j = torch.triu_indices(len(squares), len(squares), 1, device=squares.device)
     between = squares.detach()[i, j]
     median = (between.median() - (-between).median()) / 2  # torch takes the lower one of two in the middle
-    scale = bandwidth**2 * torch.where(median > 0, median, torch.ones_like(median))
+    typical = torch.where(median > 0, median, between.mean())
+    # in a cloud that is one point all squares are 0
+    scale = bandwidth**2 * torch.where(typical > 0, typical, torch.ones_like(typical))
     return torch.exp(-squares / (2.0 * scale))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import torch
 
 from topodl._checks import check_number, fail
+from topodl._precision import at_least_single
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
@@ -117,7 +118,7 @@ def _as_maps(output: Any) -> list[torch.Tensor]:
     maps = [output] if isinstance(output, torch.Tensor) else list(output)
     if not maps or not all(isinstance(m, torch.Tensor) for m in maps):
         raise fail("mosin_loss", "features", f"returns {type(output).__name__}", "one or more feature maps")
-    return maps
+    return [at_least_single(m) for m in maps]
 
 
 class MosinLoss(SegmentationLoss, name="mosin", function=mosin_loss):

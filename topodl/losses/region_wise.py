@@ -86,7 +86,7 @@ def region_wise_loss(
     True
     """
     batch = SegmentationBatch.read("region_wise_loss", logits, target, **common)
-    total = batch.logits.new_zeros(len(batch.labels))
+    total = batch.zeros()
     if base_weight:
         total = total + base_weight * ce_dice(batch, 1.0, 1.0, include_background)
     if topology_weight:

@@ -12,10 +12,11 @@ from typing import Literal
 import torch
 
 from topodl._checks import as_dims, check_choice, check_number, check_tensor, fail
+from topodl._diagram_checks import reject_overflow
 from topodl._docs import shares_documentation
+from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
 
 __all__ = ["BettiTargetLoss", "DiagramTargetLoss", "FeatureCountLoss", "TotalPersistenceLoss"]
 
@@ -58,7 +59,8 @@ class _Regulariser(torch.nn.Module):
         Raises
         ------
         InputError
-            If the filtration does not take such a tensor, or its diagrams lack a dimension.
+            If the filtration does not take such a tensor, its diagrams lack a dimension, or the penalty
+            overflows.
         """
         return or_nan(lambda: self._mean_penalty(x), (x,), self.non_finite)
 
@@ -68,7 +70,9 @@ class _Regulariser(torch.nn.Module):
         if missing:
             expected = f"dimensions of the diagrams, {diagrams.homology_dims}"
             raise fail(type(self).__name__, "dims", f"ask for {missing[0]}", expected)
-        return self._penalty(diagrams) / max(len(diagrams), 1)
+        penalty = self._penalty(diagrams) / max(len(diagrams), 1)
+        reject_overflow(type(self).__name__, diagrams, penalty[None], "x")
+        return penalty
 
     def _diagrams(self, x: torch.Tensor) -> Diagrams:
         check_tensor(type(self).__name__, "x", x)
@@ -183,13 +187,13 @@ class FeatureCountLoss(_Regulariser):
         non_finite: NonFinite = "nan",
     ) -> None:
         super().__init__(filtration, dims, superlevel, non_finite)
-        check_number("FeatureCountLoss", "length", length, low=1e-12)
+        check_number("FeatureCountLoss", "length", length, low=torch.finfo(torch.float32).tiny)
         check_number("FeatureCountLoss", "temperature", temperature, low=1e-12)
         self.length, self.temperature = length, temperature
 
     def _penalty(self, diagrams: Diagrams) -> torch.Tensor:
         lengths, _ = _finite_lengths(diagrams, self.dims)
-        return torch.sigmoid((lengths - self.length) / (self.temperature * self.length)).sum()
+        return torch.sigmoid((lengths / self.length - 1) / self.temperature).sum()
 
 
 @shares_documentation(TotalPersistenceLoss)

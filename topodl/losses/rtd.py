@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from topodl._checks import check_choice, check_number
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
+from topodl._overflow import NON_FINITE, NonFinite
 from topodl.persistence.rtd import rtd
 
 __all__ = ["RTDLoss"]
@@ -93,9 +93,6 @@ class RTDLoss(torch.nn.Module):
         Tensor
             A scalar.
         """
-        return or_nan(lambda: self._divergence(x, z), (x, z), self.non_finite)
-
-    def _divergence(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         first, second = (t.flatten(1) if isinstance(t, torch.Tensor) and t.ndim > 3 else t for t in (x, z))
         return rtd(
             first,
@@ -105,6 +102,7 @@ class RTDLoss(torch.nn.Module):
             reduction=self.reduction,
             symmetric=self.symmetric,
             quantile=self.quantile,
+            non_finite=self.non_finite,
         ).mean()
 
     def extra_repr(self) -> str:

@@ -20,13 +20,12 @@ from topodl.kernels.masks.thinning import thin
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
-from topodl.losses._targets import TargetCache, TargetParts
+from topodl.losses._targets import Classes, TargetCache, TargetParts, class_masks
 
 __all__ = ["SkeletonRecallLoss", "skeleton_recall_loss"]
 
 Mask = NDArray[np.bool_]
 Skeleton = Literal["thinned", "scikit-image"]
-Classes = Literal["each", "union"]
 
 
 @loss_function
@@ -141,12 +140,9 @@ def skeleton_tube(
     """Return where the dilated skeletons of the classes of one label (*S) lie, in one map of booleans."""
     if skeleton is None:
         skeleton = "scikit-image" if variant == "topomortar" else "thinned"
-    masks = [labels > 0] if classes == "union" else [labels == c for c in np.unique(labels[labels > 0])]
-    if include_background:
-        masks.append(labels == 0)
     reach = _reach(check_spacing("skeleton_recall_loss", 1.0 if spacing is None else spacing, labels.ndim))
     tube = np.zeros(labels.shape, bool)
-    for mask in masks:
+    for mask in class_masks(labels, classes, include_background):
         line = thin(mask) if skeleton == "thinned" else skeletonize(mask)
         tube |= ndimage.binary_dilation(line, reach) & mask
     return {"tube": tube}

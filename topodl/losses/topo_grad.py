@@ -13,6 +13,7 @@ from typing import Literal, Unpack
 import torch
 
 from topodl._checks import check_choice, check_connectivity, check_tensor, fail
+from topodl._host import as_tensor
 from topodl.losses._bars import (
     BORDERS,
     Border,
@@ -123,7 +124,7 @@ def topo_grad_loss(
         target = torch.zeros(shape[:1] + shape[2:], dtype=torch.uint8, device=logits.device)
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else 0.0
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
     if topology_weight:
         if betti_numbers is None:
             prepare = partial(label_betti, connectivity=connectivity, border=border)
@@ -138,7 +139,7 @@ def topo_grad_loss(
         missing = wanted - bars.sums(kept.to(wanted.dtype)).view(wanted.shape)
         errors = missing + bars.sums(torch.where(kept, 1 - length, length)).view(wanted.shape)
         loss = loss + topology_weight * batch.weigh_classes(errors.sum(2), channels)
-    return batch.reduce(torch.as_tensor(loss))
+    return batch.reduce(loss)
 
 
 def _read_betti(batch: SegmentationBatch, betti_numbers: BettiNumbers, channels: range) -> torch.Tensor:
@@ -149,7 +150,7 @@ def _read_betti(batch: SegmentationBatch, betti_numbers: BettiNumbers, channels:
         f"{n_samples} samples, ({n_samples}, {n_classes}, {n_dims})"
     )
     try:
-        table = torch.as_tensor(betti_numbers).cpu()
+        table = as_tensor(betti_numbers).cpu()
     except (TypeError, ValueError) as error:
         raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected) from error
     shapes = [(n_dims,), (n_classes, n_dims), (n_samples, n_classes, n_dims), (n_samples, 1, n_dims)]

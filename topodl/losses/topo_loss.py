@@ -130,14 +130,14 @@ def topo_loss(
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
 
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else 0.0
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
     if weight:
         parts = batch.target_parts(precomputed, _prepare(connectivity, window, border))
         betti = take_betti(batch, parts, channels)
         maps = split_windows(foreground_maps(batch, channels), window)
         distances = _distances(maps, betti, eight, essential, border)
         loss = loss + weight * batch.weigh_classes(distances.view(-1, len(channels)), channels)
-    return batch.reduce(torch.as_tensor(loss))
+    return batch.reduce(loss)
 
 
 def _prepare(connectivity: int, window: int | None, border: Border) -> Prepare:

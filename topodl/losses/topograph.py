@@ -100,9 +100,9 @@ def topograph_loss(
     check_choice("topograph_loss", "aggregation", aggregation, ("mean", "sum", "max", "min", "rms"))
     eight = check_connectivity("topograph_loss", connectivity)
     batch = SegmentationBatch.read("topograph_loss", logits, target, dims=(2,), **common)
-    loss = topology_weight * _critical_sum(batch, aggregation, eight, include_background)
-    if base_weight:
-        loss = loss + base_weight * ce_dice(batch, 1.0, 1.0, include_background=True)
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    if topology_weight:
+        loss = loss + topology_weight * _critical_sum(batch, aggregation, eight, include_background)
     return batch.reduce(loss)
 
 

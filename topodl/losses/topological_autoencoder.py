@@ -13,8 +13,8 @@ import torch
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._docs import shares_documentation
-from topodl._precision import at_least_single, full_precision
-from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
+from topodl._overflow import NON_FINITE, NonFinite, or_nan
+from topodl._precision import at_least_single, full_precision, unit_of
 from topodl.losses._targets import TargetCache
 from topodl.persistence._distances import as_distances
 
@@ -163,12 +163,8 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
     def _compared(
         self, x: torch.Tensor | None, z: torch.Tensor, precomputed: InputPairing | None
     ) -> torch.Tensor:
-        z = _as_points("z", z)
         if precomputed is None:
             precomputed = self._pairing(_check_input(x, self.metric))
-        if len(precomputed.distances) != len(z):
-            expected = f"one latent code for each of the {len(precomputed.distances)} inputs"
-            raise fail(_NAME, "z", f"has shape {tuple(z.shape)}", expected)
         return _compare(precomputed, z, self.latent_norm, self.dims, self.scaling)
 
     def precompute(self, x: torch.Tensor) -> InputPairing:
@@ -212,6 +208,7 @@ def topological_autoencoder_loss(
     normalisation: Normalisation = "auto",
     metric: Literal["euclidean", "precomputed"] = "euclidean",
     scaling: Scaling = "released",
+    non_finite: NonFinite = "nan",
 ) -> torch.Tensor:
     """Return the topological autoencoder loss of inputs `x` and latent codes `z`, both (B, …).
 
@@ -230,8 +227,8 @@ def topological_autoencoder_loss(
     Raises
     ------
     InputError
-        If an option is unusable, batch sizes differ or are 0, a value is NaN or infinite, or distances of
-        inputs overflow.
+        If an option is unusable, batch sizes differ or are 0, an input, or with ``non_finite="raise"`` a
+        latent code, is NaN or infinite, or distances overflow.
 
     Examples
     --------
@@ -243,15 +240,9 @@ def topological_autoencoder_loss(
     tensor(0.)
     """
     _check_options(dims, normalisation, metric, scaling)
-    x, z = _check_input(x, metric), _as_points("z", z)
-    if len(x) != len(z):
-        raise fail(
-            _NAME,
-            "z",
-            f"has shape {tuple(z.shape)}",
-            f"one latent code for each of the {len(x)} inputs",
-        )
-    return _compare(_pair_input(x, dims, normalisation, metric), z, latent_norm, dims, scaling)
+    check_choice(_NAME, "non_finite", non_finite, NON_FINITE)
+    pairing = _pair_input(_check_input(x, metric), dims, normalisation, metric)
+    return or_nan(lambda: _compare(pairing, z, latent_norm, dims, scaling), (z,), non_finite)
 
 
 def _check_options(dims: int, normalisation: str, metric: str, scaling: str) -> None:
@@ -313,6 +304,10 @@ def _compare(
     pairing: InputPairing, z: torch.Tensor, latent_norm: float | torch.Tensor, dims: int, scaling: str
 ) -> torch.Tensor:
     """Return the loss: both signatures at the edges of both pairings."""
+    z = _as_points("z", z)
+    if len(pairing.distances) != len(z):
+        expected = f"one latent code for each of the {len(pairing.distances)} inputs"
+        raise fail(_NAME, "z", f"has shape {tuple(z.shape)}", expected)
     with full_precision(z):
         with torch.no_grad():
             latent_edges, latent_cycles = _pairing_of_points(z.detach(), dims)
@@ -335,11 +330,26 @@ def _compare(
             bars = difference[first + n :] - difference[first : first + n]
             difference = torch.cat((difference[:first], bars))
         total = difference.square().sum()
+        if not math.isfinite(total.detach()):
+            largest = float(difference.detach().abs().max())
+            came = f"has distances that are wrong by up to {largest:g}, whose squares overflow {z.dtype}"
+            raise fail(_NAME, "z", came, "distances of the order of those of x; see latent_norm")
         return total / len(z) if scaling == "released" else total / 2
 
 
 def _distances(points: torch.Tensor) -> torch.Tensor:
     """Return the distances between all `points` (B, d), 0 on the diagonal."""
+    unit = _unit_of_points(points)  # squares neither overflow nor vanish
+    return _distances_in_unit(points / unit).mul_(unit)
+
+
+def _unit_of_points(points: torch.Tensor) -> torch.Tensor:
+    """Return a power of two of the order of the extent of `points` (B, d)."""
+    points = points.detach()
+    return unit_of((points / 2 - points[:1] / 2).abs().amax())  # the difference itself may overflow
+
+
+def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
     if points.shape[1] <= _EXACT_SIZE:
         return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     # Products of points far from the origin would cancel.
@@ -353,8 +363,9 @@ def _distances(points: torch.Tensor) -> torch.Tensor:
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     """Return the lengths of `edges` (2, E); the gradient of a length 0 is 0."""
-    starts, ends = points.index_select(0, edges.reshape(-1)).view(2, -1, points.shape[1]).unbind()
-    return torch.linalg.vector_norm(starts - ends, dim=1)
+    unit = _unit_of_points(points)
+    starts, ends = (points.index_select(0, edges.reshape(-1)) / unit).view(2, -1, points.shape[1]).unbind()
+    return torch.linalg.vector_norm(starts - ends, dim=1) * unit
 
 
 def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -363,7 +374,7 @@ def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, t
         return _pairing(_distances(points), dims)
     from topodl.kernels.points.spanning_tree import spanning_tree_of_points
 
-    tree, _ = spanning_tree_of_points(points.cpu().contiguous().numpy())
+    tree, _ = spanning_tree_of_points((points / _unit_of_points(points)).cpu().contiguous().numpy())
     edges = torch.from_numpy(tree.T).to(points.device)
     return edges, edges.new_empty((4, 0))
 

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_choice, check_number, check_spacing, fail
+from topodl._checks import check_choice, check_number, fail
 from topodl.kernels.masks.region_separation import separation_weights
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
+from topodl.losses._reading import sides_in_pixels
 from topodl.losses._targets import TargetCache, TargetParts
 
 __all__ = ["WindowedTopoLoss", "windowed_topo_loss"]
@@ -72,8 +73,8 @@ def windowed_topo_loss(
     include_background : bool, default=False
         Whether class 0 counts, in the Dice score and as a network of its own.
     spacing : float or sequence of float, optional
-        Size of a pixel along each axis, for the distances, in units of the distances near (10) and far (20);
-        1 by default.
+        Size of a pixel along each axis, for the distances; 1 by default. Near (10) and far (20) are multiples
+        of the smallest of them.
     variant : {"paper", "topomortar"}, default="paper"
         "topomortar" reproduces the code of that study: one channel that regresses the depth inside the
         foreground, squared error summed with weight 0.001, thresholds meant for distances compared with
@@ -150,7 +151,7 @@ def label_regions(
 
     A region is a 4-connected piece, within a window, of what is left when the class is dilated.
     """
-    size = None if spacing is None else check_spacing("windowed_topo_loss", spacing, labels.ndim)
+    size = sides_in_pixels("windowed_topo_loss", spacing, labels.ndim)
     if variant == "topomortar":
         depth = np.minimum(_depth(labels == 1, size), _FAR).astype(np.float32)
         return {"distance": depth[None], "regions": _regions(labels != 1, window)[None]}

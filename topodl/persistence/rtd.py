@@ -13,6 +13,7 @@ import torch
 
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_nan
 from topodl._host import plain
+from topodl._overflow import NON_FINITE, NonFinite, or_nan_samples
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
@@ -35,6 +36,7 @@ def rtd(
     reduction: Literal["sum", "mean"] = "sum",
     symmetric: bool = True,
     quantile: float | None = None,
+    non_finite: NonFinite = "nan",
 ) -> torch.Tensor:
     r"""Representation topology divergence (RTD) between two clouds, or two weighted graphs, with gradient.
 
@@ -59,6 +61,9 @@ def rtd(
     quantile : float, optional
         Divide each distance matrix by this quantile of its entries first (0.9 in the code of ICML 2022); the
         quantile takes part in the gradient.
+    non_finite : {"nan", "raise"}, default="nan"
+        What becomes of NaN and infinite values: "nan" makes the value of the sample and its gradient NaN,
+        with a warning that says where, so that a scaler of gradients skips the step; "raise" is an error.
 
     Returns
     -------
@@ -67,8 +72,8 @@ def rtd(
     Raises
     ------
     InputError
-        If shapes disagree, a value is NaN or infinite, distances overflow, or a distance matrix is negative
-        or not symmetric.
+        If shapes disagree, distances overflow, a distance matrix is negative or not symmetric, or a value is
+        NaN or infinite with ``non_finite="raise"``.
 
     References
     ----------
@@ -92,25 +97,29 @@ def rtd(
     check_choice("rtd", "reduction", reduction, ("sum", "mean"))
     if quantile is not None:
         check_number("rtd", "quantile", quantile, low=0.0, high=1.0)
-    first, second = _distances("a", a, metric, quantile), _distances("b", b, metric, quantile)
-    if first.shape != second.shape:
-        came = f"stands for {tuple(second.shape[:2])} (batch, objects)"
-        raise fail("rtd", "b", came, f"as many as a, {tuple(first.shape[:2])}")
-    value = _directed(first, second, variant, reduction)
-    if symmetric:
-        value = (value + _directed(second, first, variant, reduction)) / 2
-    return value if a.ndim == 3 else value[0]
+    check_choice("rtd", "non_finite", non_finite, NON_FINITE)
+
+    def divergence(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        first, second = _distances("a", x, metric, quantile), _distances("b", y, metric, quantile)
+        if first.shape != second.shape:
+            came = f"stands for {tuple(second.shape[:2])} (batch, objects)"
+            raise fail("rtd", "b", came, f"as many as a, {tuple(first.shape[:2])}")
+        value = _directed(first, second, variant, reduction)
+        return (value + _directed(second, first, variant, reduction)) / 2 if symmetric else value
+
+    pair = [check_dense("rtd", name, value) for name, value in (("a", a), ("b", b))]
+    batches = [x[None] if x.ndim == 2 else x for x in pair]
+    value = or_nan_samples(divergence, batches, non_finite)
+    return value if pair[0].ndim == 3 else value[0]
 
 
 def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | None) -> torch.Tensor:
-    value = check_dense("rtd", name, value)
     expected = "(N, N) or (B, N, N)" if metric == "precomputed" else "(N, d) or (B, N, d)"
     square = value.ndim >= 2 and value.shape[-1] == value.shape[-2]
-    if value.ndim not in (2, 3) or value.shape[-2] == 0 or (metric == "precomputed" and not square):
+    if value.ndim != 3 or value.shape[-2] == 0 or (metric == "precomputed" and not square):
         raise fail("rtd", name, f"has shape {tuple(value.shape)}", f"shape {expected} with N of at least 1")
     if not value.is_floating_point():
         raise fail("rtd", name, f"has dtype {value.dtype}", "a floating-point dtype")
-    value = value if value.ndim == 3 else value[None]
     value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
     reject_nan("rtd", name, value, f"finite values of shape {expected}")
     if bool(value.detach().isinf().any()):

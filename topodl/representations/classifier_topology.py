@@ -15,6 +15,7 @@ import torch
 
 from topodl._checks import check_number, fail
 from topodl._docs import shares_documentation
+from topodl._host import as_tensor
 from topodl._submodules import evaluation_mode
 
 __all__ = ["decision_region_betti", "decision_regions"]
@@ -156,7 +157,7 @@ def _evaluate(
 def _read_grid(grid: Grid) -> tuple[torch.Size, Callable[[int, int], torch.Tensor]]:
     """Return the shape of a grid, and what gives its points from one flat index to another, (n, d)."""
     if isinstance(grid, torch.Tensor | np.ndarray):
-        points = torch.as_tensor(grid)
+        points = as_tensor(grid)
         if points.ndim < 2 or 0 in points.shape:
             raise fail(_NAME, "grid", f"has shape {tuple(points.shape)}", "points (…, d), not empty")
         flat = points.detach().reshape(-1, points.shape[-1])
@@ -203,7 +204,7 @@ def _decide(answer: Any, n: int, threshold: float | None) -> tuple[torch.Tensor,
     """Return the class of each of `n` points, and the number of classes, None where there is one score."""
     if not isinstance(answer, torch.Tensor | np.ndarray):
         raise fail(_NAME, "model", f"gives a {type(answer).__name__}", "a tensor or an array")
-    scores = torch.as_tensor(answer).detach().cpu()
+    scores = as_tensor(answer).detach().cpu()
     if scores.ndim == 2 and scores.shape[1] == 1:
         scores = scores[:, 0]
     if scores.ndim not in (1, 2) or len(scores) != n or scores.shape[-1] == 0:
