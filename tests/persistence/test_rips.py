@@ -1,4 +1,8 @@
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -378,6 +382,42 @@ def test_a_complex_too_large_for_memory_is_refused_before_it_starts():
     assert rips_persistence(x, dims=(0, 4), max_edge_length=0.05).n_samples == 1
 
 
+_MEASURE = """
+import math
+import numpy as np
+from pathlib import Path
+from topodl.persistence import _rips_pairing
+
+def peak():
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status["VmHWM"].split()[0])
+
+n, generator = 800, np.random.default_rng(0)
+for dtype, longest in ((float, math.inf), (np.float32, math.inf), (float, 0.5), (np.float32, 0.05)):
+    points = generator.random((n, 3)).astype(dtype)
+    _rips_pairing.pair_cloud(points[:9], (0, 1), False, longest)  # compiled
+    asked = []
+    _rips_pairing._free_memory = lambda: 2**40
+    _rips_pairing._guard = lambda n, estimate, *_: asked.append(estimate)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak()
+    _rips_pairing.pair_cloud(points, (0, 1), False, longest)
+    print(asked[0], 4 * n * (n - 1) + asked[1], peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux measures peaks")
+def test_the_guard_asks_for_the_memory_that_is_taken():
+    # a fixed threshold: what is freed goes back to the system, so that peaks do not hang on what ran before
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    command = [sys.executable, "-c", _MEASURE]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    for line in told.splitlines():
+        first, whole, taken = map(int, line.split())
+        assert first <= whole
+        assert taken <= whole <= 1.5 * taken + _rips_pairing._FIXED_BYTES
+
+
 def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     told = tmp_path / "meminfo"
     told.write_text("MemTotal: 8000 kB\nMemFree: 10 kB\nMemAvailable: 4000 kB\n", encoding="ascii")
@@ -386,6 +426,13 @@ def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     assert rips_persistence(x).n_samples == 1
     with pytest.raises(MemoryLimitError, match=r"expected at most 0\.0 GiB"):
         rips_persistence(x, dims=(0, 1, 2))
+    told.write_text("MemAvailable: 700 kB\n", encoding="ascii")
+    with pytest.raises(MemoryLimitError, match=r"200 points, which .* \(points have a matrix of dist"):
+        rips_persistence(x)
+    told.write_text("MemAvailable: 1250 kB\n", encoding="ascii")
+    with pytest.raises(MemoryLimitError, match=r"edges are sorted and paired.*a max_edge_length, fewer"):
+        rips_persistence(x)
+    assert rips_persistence(x, max_edge_length=0.1).n_samples == 1
     told.unlink()
     assert rips_persistence(x[:, :20], dims=(0, 1, 2)).n_samples == 1
 
