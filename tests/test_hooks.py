@@ -11,7 +11,13 @@ from torch import nn
 
 import topodl
 from topodl import InputError, TopologicalFeatures, attach
-from topodl.layers import BettiCurve, CubicalPersistence, PersistenceEntropy, RipsPersistence
+from topodl.layers import (
+    BettiCurve,
+    CubicalPersistence,
+    PersistenceEntropy,
+    PersistenceStatistics,
+    RipsPersistence,
+)
 
 
 class TotalPersistence(nn.Module):
@@ -261,6 +267,20 @@ def test_features_of_a_model_in_a_pipeline():
     np.testing.assert_allclose(table[3:5], features.transform(X[3:5]), rtol=1e-5, atol=1e-6)
     assert model.training
     assert hooks_of(model) == 0
+
+
+def test_channels_stand_side_by_side_in_the_row_of_their_sample():
+    layer = nn.Sequential(CubicalPersistence(channels=True), PersistenceStatistics())
+    model, X = nn.Sequential(nn.Conv2d(1, 4, 3)), images(5)[:, :1].numpy()
+    features = TopologicalFeatures(model, {"0": layer}, batch_size=2)
+    table = features.fit_transform(X)
+    assert table.shape == (5, len(features.get_feature_names_out()))
+    with torch.no_grad():
+        expected = layer(model(torch.from_numpy(X))).reshape(5, -1)
+    np.testing.assert_allclose(table, expected.numpy(), rtol=1e-5, atol=1e-6)
+    odd = TopologicalFeatures(model, {"0": lambda x: x.new_zeros(3, 2)}, batch_size=2)
+    with pytest.raises(InputError, match=r"layers\['0'\] gives 3 rows for 2 samples; expected as many rows"):
+        odd.fit(X[:2]).transform(X)
 
 
 def test_features_refuse_what_is_none():

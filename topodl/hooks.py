@@ -210,7 +210,8 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
     model : Module
         A trained model. It runs in evaluation mode and without gradient, and is left in the mode it was in.
     layers : dict of str to layer
-        For each name of a submodule, the layer that makes features (B, …) of its output.
+        For each name of a submodule, the layer that makes features (B, …) of its output, or (B · C, …) where
+        each of C channels is a sample: their features stand side by side in the row of their sample.
     transforms : dict of str to callable, optional
         What makes of a submodule's output what its layer takes; see `attach`.
     batch_size : int
@@ -319,9 +320,11 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         try:
             with evaluation_mode(self.model), torch.no_grad():
                 for start in tqdm(starts, desc="features", unit="batch", disable=not self.verbose):
-                    self._run(_part(X, start, start + self.batch_size), device, dtype)
+                    part = _part(X, start, start + self.batch_size)
+                    self._run(part, device, dtype)
                     for name, attachment in attached.items():
-                        out[name].append(attachment.value if raw else _as_features(name, attachment.value))
+                        value = attachment.value
+                        out[name].append(value if raw else _as_features(name, value, _length(part)))
                         attachment.clear()
         finally:
             for attachment in attached.values():
@@ -396,10 +399,14 @@ def _part(X: Any, start: int, stop: int) -> Any:
     return {key: value[start:stop] for key, value in X.items()} if isinstance(X, Mapping) else X[start:stop]
 
 
-def _as_features(name: str, value: Any) -> torch.Tensor:
+def _as_features(name: str, value: Any, n_samples: int) -> torch.Tensor:
+    """Return one row a sample; rows of its channels, which follow each other, stand side by side."""
     if not isinstance(value, torch.Tensor) or value.ndim == 0:
         came = "gives Diagrams" if isinstance(value, Diagrams) else f"gives a {type(value).__name__}"
         raise fail(
             "TopologicalFeatures", f"layers[{name!r}]", came, "a layer whose result is (B, …) features"
         )
-    return value.flatten(1)
+    if len(value) == 0 or len(value) % n_samples:
+        came = f"gives {len(value)} rows for {n_samples} samples"
+        raise fail("TopologicalFeatures", f"layers[{name!r}]", came, "as many rows for each sample")
+    return value.reshape(n_samples, -1)

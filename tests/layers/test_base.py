@@ -262,6 +262,9 @@ def test_chunks_and_joblib_backends_change_nothing(capsys):
     assert "EulerCurve: 100%" in capsys.readouterr().err
     with joblib.parallel_config(backend="threading", n_jobs=2):
         np.testing.assert_array_equal(EulerCurve(resolution=4, chunk_size=3).fit(X).transform(X), expected)
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):  # which, as Ray's, has no generators
+        np.testing.assert_array_equal(small.transform(X), expected)
+    assert "EulerCurve: 100%" in capsys.readouterr().err
     with pytest.raises(InputError, match="chunk_size is 0; expected an integer of at least 1"):
         EulerCurve(chunk_size=0).fit(X).transform(X)
 

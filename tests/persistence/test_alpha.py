@@ -113,12 +113,22 @@ def test_flat_simplices_keep_their_precision(n_dims):
     check_against_gudhi(points)
 
 
-@pytest.mark.parametrize("scale", [1e-160, 1e140])
-def test_scale_is_no_matter(scale):
-    x = torch.rand(1, 30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
-    near, far = (alpha_persistence(points, (0, 1, 2)) for points in (x, x * scale))
+@pytest.mark.parametrize("n_dims", [2, 3])
+@pytest.mark.parametrize("exponent", [-1000, -500, 300, 1022])
+def test_diagrams_scale_with_the_unit_of_the_points(n_dims, exponent):
+    x = torch.rand(1, 30, n_dims, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    x, factor = (x * 2**20).round() / 2**20, 2.0**exponent
+    near, far = (alpha_persistence(points, range(n_dims)) for points in (x, x * factor))
     assert torch.equal(near.death_cells, far.death_cells)
-    torch.testing.assert_close(far.deaths / scale, near.deaths)
+    assert torch.equal(near.births * factor, far.births)
+    assert torch.equal(near.deaths * factor, far.deaths)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_points_whose_distances_do_not_fit_are_refused(dtype):
+    x = torch.tensor([[[-1.0, 0.0], [1.0, 0.0], [0.0, 0.1]]], dtype=dtype)
+    with pytest.raises(InputError, match=r"x\[1\] has a bounding box whose diagonal overflows"):
+        alpha_persistence(torch.cat((x, x * (0.6 * torch.finfo(dtype).max))))
 
 
 @pytest.mark.parametrize("n_dims", [2, 3])

@@ -1,4 +1,8 @@
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +40,7 @@ def clouds(draw, max_points=14):
 
 
 def distances_of(points):
-    return np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+    return np.array([[math.dist(p, q) for q in points.tolist()] for p in points.tolist()])  # of any size
 
 
 def cells_of(diagrams):
@@ -92,6 +96,66 @@ def test_dimension_0_alone_is_the_part_of_dimension_0(points, dtype):
     assert bars_of(alone, 0) == bars_of(together, 0)
     precomputed = [rips_persistence(matrix, dims=k, metric="precomputed") for k in (0, (0, 1))]
     assert cells_of(precomputed[0]) == cells_of(precomputed[1].dim(0))
+
+
+@st.composite
+def grids(draw, max_points=12):
+    """Points whose differences are exact, and no smaller than a millionth of the largest possible one."""
+    shape = draw(st.integers(1, max_points)), draw(st.sampled_from([1, 2, 3, 25]))
+    return draw(hnp.arrays(int, shape, elements=st.integers(-(2**20), 2**20))) / 2.0**17
+
+
+def assert_scaled(found, diagrams, factor):
+    assert cells_of(found) == cells_of(diagrams)
+    assert torch.equal(found.births, diagrams.births * factor)
+    assert torch.equal(found.deaths, diagrams.deaths * factor)
+
+
+@given(grids(), st.sampled_from([0, (0, 1), (0, 1, 2)]), st.data())
+@settings(max_examples=40)
+def test_diagrams_scale_with_the_unit_of_the_points(points, dims, data):
+    for dtype, largest in ((torch.float64, 996), (torch.float32, 100)):
+        x = torch.tensor(points, dtype=dtype)[None]
+        d = rips_persistence(x, dims)
+        factor = 2.0 ** data.draw(st.integers(-largest, largest), label="exponent")
+        with np.errstate(over="ignore"):  # of squares that are taken again in another unit
+            assert_scaled(rips_persistence(x * factor, dims), d, factor)
+    factor = data.draw(st.floats(1e-300, 1e300), label="factor")
+    x = torch.tensor(points)[None]
+    with np.errstate(over="ignore"):
+        d, found = rips_persistence(x, 0), rips_persistence(x * factor, 0)
+    torch.testing.assert_close(found.deaths.sort().values / factor, d.deaths.sort().values)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 0, 600, 1000])
+def test_gradients_do_not_hang_on_the_unit_of_the_points(exponent):
+    x = torch.randn(1, 9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    gradients = []
+    for factor in (1.0, 2.0**exponent):
+        y = (x * factor).requires_grad_()
+        ends = rips_persistence(y).finite().persistence()
+        first = torch.autograd.grad(ends.sum(), y, create_graph=True)[0]
+        alone = torch.autograd.grad(rips_persistence(y).finite().persistence().sum(), y)[0]
+        torch.testing.assert_close(alone, first.detach())
+        gradients.append(alone)
+    torch.testing.assert_close(*gradients)
+
+
+def test_short_bars_beside_long_ones_are_kept():
+    x = torch.tensor([[[0.0], [1e-170], [3e-170], [1.0]]], dtype=torch.float64)
+    for dims in (0, (0, 1)):
+        deaths = rips_persistence(x, dims).deaths
+        assert deaths.tolist() == [1e-170, pytest.approx(2e-170, rel=1e-9, abs=0), 1.0, math.inf]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_points_are_refused_only_where_their_distances_do_not_fit(dtype):
+    half = torch.finfo(dtype).max / 2
+    x = torch.tensor([[[0.0, 0.0], [-half, 0.0], [half, 0.0]]], dtype=dtype)
+    for dims in (0, (0, 1)):
+        assert rips_persistence(x, dims).deaths.tolist() == [half, half, math.inf]
+    with pytest.raises(InputError, match=r"x\[1\] has a bounding box whose diagonal overflows"):
+        rips_persistence(torch.cat((x, 1.5 * x)))
 
 
 @pytest.mark.parametrize("dims", [(0,), (0, 1), (0, 1, 2)])
@@ -318,6 +382,42 @@ def test_a_complex_too_large_for_memory_is_refused_before_it_starts():
     assert rips_persistence(x, dims=(0, 4), max_edge_length=0.05).n_samples == 1
 
 
+_MEASURE = """
+import math
+import numpy as np
+from pathlib import Path
+from topodl.persistence import _rips_pairing
+
+def peak():
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status["VmHWM"].split()[0])
+
+n, generator = 800, np.random.default_rng(0)
+for dtype, longest in ((float, math.inf), (np.float32, math.inf), (float, 0.5), (np.float32, 0.05)):
+    points = generator.random((n, 3)).astype(dtype)
+    _rips_pairing.pair_cloud(points[:9], (0, 1), False, longest)  # compiled
+    asked = []
+    _rips_pairing._free_memory = lambda: 2**40
+    _rips_pairing._guard = lambda n, estimate, *_: asked.append(estimate)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak()
+    _rips_pairing.pair_cloud(points, (0, 1), False, longest)
+    print(asked[0], 4 * n * (n - 1) + asked[1], peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux measures peaks")
+def test_the_guard_asks_for_the_memory_that_is_taken():
+    # a fixed threshold: what is freed goes back to the system, so that peaks do not hang on what ran before
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    command = [sys.executable, "-c", _MEASURE]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    for line in told.splitlines():
+        first, whole, taken = map(int, line.split())
+        assert first <= whole
+        assert taken <= whole <= 1.5 * taken + _rips_pairing._FIXED_BYTES
+
+
 def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     told = tmp_path / "meminfo"
     told.write_text("MemTotal: 8000 kB\nMemFree: 10 kB\nMemAvailable: 4000 kB\n", encoding="ascii")
@@ -326,6 +426,13 @@ def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     assert rips_persistence(x).n_samples == 1
     with pytest.raises(MemoryLimitError, match=r"expected at most 0\.0 GiB"):
         rips_persistence(x, dims=(0, 1, 2))
+    told.write_text("MemAvailable: 700 kB\n", encoding="ascii")
+    with pytest.raises(MemoryLimitError, match=r"200 points, which .* \(points have a matrix of dist"):
+        rips_persistence(x)
+    told.write_text("MemAvailable: 1250 kB\n", encoding="ascii")
+    with pytest.raises(MemoryLimitError, match=r"edges are sorted and paired.*a max_edge_length, fewer"):
+        rips_persistence(x)
+    assert rips_persistence(x, max_edge_length=0.1).n_samples == 1
     told.unlink()
     assert rips_persistence(x[:, :20], dims=(0, 1, 2)).n_samples == 1
 

@@ -2,6 +2,8 @@ import gudhi
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import topodl
 from topodl import rtd
@@ -98,7 +100,7 @@ def test_threads_and_batches_change_nothing():
             lambda: rtd(torch.full((4, 2), torch.inf), torch.randn(4, 2), non_finite="raise"),
             "infinite",
         ),
-        (lambda: rtd(1e30 * torch.randn(4, 2), torch.randn(4, 2)), "distances that overflow"),
+        (lambda: rtd(torch.tensor([[3e38], [-3e38]]), torch.randn(2, 2)), "distances that overflow"),
         (lambda: rtd(torch.rand(3, 3), torch.zeros(3, 3), metric="precomputed"), "expected symmetric"),
         (lambda: rtd(-torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "at least 0"),
         (lambda: rtd(torch.ones(3, 3), torch.zeros(3, 3), metric="precomputed"), "a zero diagonal"),
@@ -162,3 +164,13 @@ def test_what_is_no_rounding_is_refused_in_any_unit(unit):
             rtd(-distances, distances, metric="precomputed")
         with pytest.raises(InputError, match="a zero diagonal"):
             rtd(distances + 0.1 * unit * torch.eye(3), distances, metric="precomputed")
+
+
+@given(st.integers(-120, 122), st.integers(0, 10**6), st.sampled_from(["min", "max"]))
+def test_divergence_scales_with_the_unit_of_the_points(exponent, seed, variant):
+    g = torch.Generator().manual_seed(seed)
+    a, b = (torch.rand(8, 3, generator=g) for _ in range(2))
+    value, factor = rtd(a, b, variant=variant), 2.0**exponent
+    torch.testing.assert_close(
+        rtd(factor * a, factor * b, variant=variant), factor * value, rtol=1e-5, atol=0
+    )

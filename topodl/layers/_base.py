@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -132,7 +133,9 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
             raise fail(type(self).__name__, "chunk_size", f"is {size!r}", "an integer of at least 1")
         starts = range(0, max(len(samples), 1), int(size))
         jobs = (delayed(_apply)(self, samples[start : start + size], start) for start in starts)
-        parts = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        backend, _ = get_active_backend()
+        generates = getattr(backend, "supports_return_generator", False)  # or the progress is seen at the end
+        parts = Parallel(n_jobs=self.n_jobs, return_as="generator" if generates else "list")(jobs)
         name = type(self).__name__
         return _join(list(tqdm(parts, desc=name, total=len(starts), unit="chunk", disable=not self.verbose)))
 

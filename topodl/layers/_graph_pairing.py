@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from topodl._segments import segment_mean
+from topodl._segments import segment_mean, segment_scale
 from topodl.kernels.graphs.triangles import adjacency, fill_cycles
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.union_find import elder_deaths
@@ -18,8 +18,9 @@ from topodl.persistence._batch import to_host
 
 __all__ = ["VertexEdgePairs", "pair_filtrations", "share_ties"]
 
-# Relative to the largest value of a filtration; single precision has 6e-8.
-_RELATIVE_ROUNDING = 1e-6
+# Relative to the largest value of a graph in a filtration; single precision has 6e-8. A power of two, as is
+# the unit that it is taken of, so that rounding of the largest value does not move all others.
+_RELATIVE_ROUNDING = 2.0**-21
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -84,9 +85,11 @@ def pair_filtrations(
     -------
     VertexEdgePairs
     """
-    vertices, weights = _levels(vertex_values), _levels(edge_values)
-    second = None if ties is None else _levels(ties)
-    pairs, owner = to_host(edges).numpy().T, to_host(graph).numpy()
+    graph_on_host, edges_on_host = to_host(graph), to_host(edges)
+    vertices = _levels(vertex_values, graph_on_host)
+    weights = _levels(edge_values, graph_on_host[edges_on_host[0]])
+    second = None if ties is None else _levels(ties, graph_on_host)
+    pairs, owner = edges_on_host.numpy().T, graph_on_host.numpy()
     edge_owner = owner[pairs[:, 0]]
     neighbours = adjacency(len(owner), pairs) if triangles else ()
 
@@ -113,11 +116,14 @@ def pair_filtrations(
     return VertexEdgePairs(*(torch.from_numpy(table).to(vertex_values.device) for table in tables))
 
 
-def _levels(values: torch.Tensor) -> Array:
-    """Return integers that order the values of each column, equal where these differ by rounding alone."""
-    array = to_host(values).numpy().astype(np.float64)
-    unit = _RELATIVE_ROUNDING * np.abs(array).max(0, initial=0.0)
-    return np.round(array / np.where(unit > 0, unit, 1.0)).astype(np.int64)
+def _levels(values: torch.Tensor, graph: torch.Tensor) -> Array:
+    """Return integers that order the values of each graph, in each column, equal where rounding parts these.
+
+    Each graph has a unit of its own, so that what counts as equal does not depend on the rest of a batch.
+    """
+    on_host = to_host(values).double()
+    scale = segment_scale(on_host, graph, int(graph.max()) + 1 if len(graph) else 0)
+    return np.round((on_host / (_RELATIVE_ROUNDING * scale[graph])).numpy()).astype(np.int64)
 
 
 def _sorted_groups(keys: tuple[Array, ...]) -> tuple[Array, Array]:

@@ -30,9 +30,10 @@ _UNSURE = 1e-5  # share by which squared radii of flat simplices may be off
 
 def pair_cloud(points: _Array, dims: Sequence[int]) -> BarCells:
     """Return the bars of positive length of one cloud (n, d) in float64, cells as rows of d + 1 vertices."""
+    points = np.ldexp(points, -np.frexp(np.abs(points).max())[1])  # no overflow
     levels = _delaunay(points)
     extent = np.ptp(points, axis=0)
-    points, extent = (np.ldexp(part, -np.frexp(extent.max())[1]) for part in (points, extent))  # no overflow
+    points, extent = (np.ldexp(part, -np.frexp(extent.max())[1]) for part in (points, extent))
     # What ends a class has the centre of its sphere among the points, and so a bounded radius (Jung 1901);
     # larger ones are what rounding makes of points on a line.
     largest = (extent**2).sum() / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,6 @@ from topodl.kernels.points.rips_edges import all_within
 from topodl.persistence._batch import as_real
 
 __all__ = ["as_clouds", "checked_clouds"]
-
-_LARGEST = 1e150  # squares of differences below this are finite
 
 
 def as_clouds(
@@ -46,15 +45,27 @@ def as_clouds(
     return joined, [cloud.shape[0] for cloud in clouds]
 
 
-def checked_clouds(function: str, host: Any, sizes: Sequence[int], expected: str) -> list[Any]:
-    """Return each cloud, or raise the error that names the first one that has no finite points."""
+def checked_clouds(
+    function: str, host: Any, sizes: Sequence[int], dtype: torch.dtype, expected: str
+) -> list[Any]:
+    """Return each cloud, or raise the error that names the first one with a point or distance not finite.
+
+    Distances are results, of the `dtype` that the points came in.
+    """
     points = host.reshape(-1, host.shape[-1])
     starts = list(itertools.accumulate(sizes, initial=0))
-    if not all_within(points.reshape(-1), _LARGEST):
-        row, column = np.argwhere(~(np.abs(points.astype(np.float64)) <= _LARGEST))[0]
+    largest = torch.finfo(dtype).max
+    if not all_within(points.reshape(-1), largest):
+        row, column = np.argwhere(~np.isfinite(points))[0]
         sample = int(np.searchsorted(starts, row, side="right")) - 1
-        came = f"has {points[row, column]} at ({row - starts[sample]}, {column})".replace(
-            "has nan", "has NaN"
-        )
-        raise fail(function, f"x[{sample}]", came, f"{expected}, of size up to {_LARGEST:g}")
-    return [points[a:b] for a, b in itertools.pairwise(starts)]
+        came = f"has {points[row, column]} at ({row - starts[sample]}, {column})".replace("nan", "NaN")
+        raise fail(function, f"x[{sample}]", came, expected)
+    clouds = [points[a:b] for a, b in itertools.pairwise(starts)]
+    safe = largest / (2 * math.sqrt(points.shape[1]))
+    for sample, cloud in enumerate(() if all_within(points.reshape(-1), safe) else clouds):
+        # halved, for the difference of two coordinates may overflow where half of it does not
+        half = [float(b) / 2 - float(a) / 2 for a, b in zip(cloud.min(0), cloud.max(0), strict=True)]
+        if math.hypot(*half) > largest / 2:
+            came = f"has a bounding box whose diagonal overflows {dtype}"
+            raise fail(function, f"x[{sample}]", came, expected)
+    return clouds

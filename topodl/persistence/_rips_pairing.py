@@ -33,6 +33,7 @@ __all__ = ["pair_cloud", "pair_components"]
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
 _MEMORY = Path("/proc/meminfo")
+_FIXED_BYTES = 10**6
 _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 
 
@@ -63,14 +64,11 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
     dims = [k for k in dims if 2 * k + 2 <= max(n, 2)]
     if not dims:
         return []
-    _guard(n, 30 * n * n + 10**6, "points have a matrix of distances", "fewer points, or dims=(0,)")
     if n > _MOST_POINTS:
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points; expected at most {_MOST_POINTS} if dims > 0"
         )
-    condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud)
-    radius = min(longest, enclosing_radius(condensed, n))
-    lengths, edges = sorted_edges(condensed, n, radius)
+    lengths, edges = _edges_of(cloud, precomputed, longest)
     dying, births, deaths = rips_pairs(edges, n)
     bars: list[tuple[int, _Array, _Array]] = []
     if 0 in dims:
@@ -85,6 +83,29 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
             births, deaths = pairs[pairs[:, 0] == dim, 1:].T
             bars.append((dim, *loop_bars(edges, lengths, births, deaths)))
     return bars
+
+
+def _edges_of(cloud: _Array, precomputed: bool, longest: float) -> tuple[_Array, _Array]:
+    """Return `sorted_edges` of one cloud or matrix, unless they and their pairing would not fit in memory."""
+    n, remedy = len(cloud), "fewer points, or dims=(0,)"
+    _guard(n, _edge_bytes(n, 0, cloud.dtype), "points have a matrix of distances", remedy)
+    condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud)
+    radius = min(longest, enclosing_radius(condensed, n))
+    n_edges = np.count_nonzero(condensed <= radius)
+    left = _edge_bytes(n, n_edges, cloud.dtype) - condensed.nbytes
+    _guard(n, left, f"{n_edges:.2g} edges are sorted and paired", f"a max_edge_length, {remedy}")
+    return sorted_edges(condensed, n, radius)
+
+
+def _edge_bytes(n: int, n_edges: int, dtype: npt.DTypeLike) -> int:
+    """Return the memory that dimensions 0 and 1 of `n` points with `n_edges` in reach take at most.
+
+    The sets of many loops that are alive at once, as those of a random matrix, come on top.
+    """
+    # To sort: all distances; edges packed, with lengths and end points, those in order as well if float32
+    # cannot tell lengths apart. To pair: an annotation of each pair, bits, and where an edge leads.
+    per_edge = 40 if dtype == np.float64 else 28
+    return max(4 * n * n + per_edge * n_edges, (4 * n * n + n * n // 2) + 24 * n_edges) + _FIXED_BYTES
 
 
 def _guard_simplices(edges: _Array, n: int, top: int) -> None:

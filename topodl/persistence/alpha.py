@@ -135,7 +135,7 @@ def _fake_alpha_bars(x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int])
 @pairing_op("alpha_bars", "(Tensor x, SymInt[] sizes, int[] dims) -> Tensor", _fake_alpha_bars)
 def _alpha_bars(x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int]) -> torch.Tensor:
     """Return the bars of all samples as `pack_bars` does."""
-    clouds = checked_clouds(_NAME, to_host(x).numpy(), sizes, _EXPECTED)
+    clouds = checked_clouds(_NAME, to_host(x).numpy(), sizes, x.dtype, _EXPECTED)
 
     def bars_of(cloud: Any) -> Any:
         return pair_cloud(cloud.astype(np.float64, copy=False), dims)

@@ -14,6 +14,7 @@ import torch
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._host import is_traced, on_host
+from topodl._precision import unit_of
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
@@ -157,7 +158,11 @@ def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     """Return lengths of `edges` (2, m) in float64, rounded to the points' dtype; 0 has gradient 0."""
     ends = points.index_select(0, edges.reshape(-1)).double()
     tails, heads = ends.view(2, edges.shape[1], points.shape[1])
-    return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
+    if points.dtype != torch.float64:  # squares of whose differences fit
+        return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
+    differences = tails - heads
+    units = unit_of(differences.detach().abs().amax(1))
+    return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
 
 
 class _EndsOnHost(torch.autograd.Function):
@@ -234,7 +239,7 @@ def _paired(
     if precomputed:
         clouds = _checked_matrices(host, sizes, dtype)
     else:
-        clouds = checked_clouds(_NAME, host, sizes, _POINTS)
+        clouds = checked_clouds(_NAME, host, sizes, dtype, _POINTS)
     counts = np.asarray(sizes, np.int64)
     if clouds and max(dims) == 0:
         return pair_components(clouds, counts, precomputed, longest)

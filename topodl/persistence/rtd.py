@@ -14,6 +14,7 @@ import torch
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_nan
 from topodl._host import plain
 from topodl._overflow import NON_FINITE, NonFinite, or_nan_samples
+from topodl._precision import unit_of
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
@@ -116,8 +117,8 @@ def rtd(
 def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | None) -> torch.Tensor:
     expected = "(N, N) or (B, N, N)" if metric == "precomputed" else "(N, d) or (B, N, d)"
     square = value.ndim >= 2 and value.shape[-1] == value.shape[-2]
-    if value.ndim != 3 or value.shape[-2] == 0 or (metric == "precomputed" and not square):
-        raise fail("rtd", name, f"has shape {tuple(value.shape)}", f"shape {expected} with N of at least 1")
+    if value.ndim != 3 or 0 in value.shape[-2:] or (metric == "precomputed" and not square):
+        raise fail("rtd", name, f"has shape {tuple(value.shape)}", f"shape {expected}, N and d at least 1")
     if not value.is_floating_point():
         raise fail("rtd", name, f"has dtype {value.dtype}", "a floating-point dtype")
     value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
@@ -126,9 +127,11 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
         sample = int(value.detach().isinf().flatten(1).any(1).nonzero()[0, 0])
         raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
     if metric == "euclidean":
-        value = torch.cdist(value, value, compute_mode="donot_use_mm_for_euclid_dist")
+        unit = unit_of(value.detach().abs().amax((1, 2), keepdim=True))  # squares neither overflow nor vanish
+        scaled = value / unit
+        value = unit * torch.cdist(scaled, scaled, compute_mode="donot_use_mm_for_euclid_dist")
         if bool(value.detach().isinf().any()):
-            raise fail("rtd", name, f"has distances that overflow {value.dtype}", "values of moderate size")
+            raise fail("rtd", name, f"has distances that overflow {value.dtype}", "closer values")
     else:
         value = as_distances("rtd", name, value)
     if quantile is None or len(value) == 0:
@@ -143,7 +146,8 @@ def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) ->
     last = torch.minimum(a, b) if variant == "min" else b
     upper = torch.cat([torch.zeros_like(a), mixed], 2)
     matrix = torch.cat([upper, torch.cat([mixed.mT, last], 2)], 1)
-    floor = _RELATIVE_FLOOR * matrix.detach().mean((1, 2), keepdim=True)
+    unit = unit_of(matrix.detach().amax((1, 2), keepdim=True))
+    floor = _RELATIVE_FLOOR * unit * (matrix.detach() / unit).mean((1, 2), keepdim=True)
     matrix = torch.where(matrix < floor, 0, matrix)
     births, deaths, which = _loops(matrix)
     flat = matrix.flatten(1)

@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tests.naive.rips import edge_order
 from topodl.kernels.graphs import graph
 from topodl.kernels.points import alpha, rips, rips_bars, rips_cohomology, rips_edges, spanning_tree
 from topodl.kernels.points._annotations import lowest_bit
-from topodl.kernels.points._products import centred_products
+from topodl.kernels.points._products import centred_products, pair_distance
 from topodl.kernels.shared import union_find
 
 
@@ -103,6 +104,29 @@ def test_distances_are_those_of_numpy(points):
     again, _ = spanning_tree.spanning_tree_of_matrix(matrix + matrix.T)
     assert sorted(map(tuple, edges.tolist())) == sorted(map(tuple, again.tolist()))
     assert (lengths >= 0).all()
+
+
+@given(
+    st.tuples(st.integers(2, 8), st.integers(1, 9)).flatmap(
+        lambda shape: st.tuples(
+            hnp.arrays(float, shape, elements=st.integers(-3, 3).map(float)),
+            hnp.arrays(int, shape, elements=st.sampled_from([-1060, -960, -700, -500, -470, 0, 470, 1000])),
+        )
+    )
+)
+def test_distances_of_any_size_are_those_of_python(parts):
+    points = np.ldexp(*parts)
+    n, pairs = len(points), list(itertools.combinations(range(len(points)), 2))
+    expected = np.array([math.dist(points[i], points[j]) for i, j in pairs])
+    with np.errstate(over="ignore"):  # of squares that are taken again in another unit
+        condensed, room = rips_edges.condensed_distances(points), np.empty(points.shape[1])
+        one_by_one = [pair_distance(points, i, j, room) for i, j in pairs]
+        edges, lengths = spanning_tree.spanning_tree_of_points(points)
+    np.testing.assert_allclose(condensed, expected, rtol=1e-14, atol=5e-324)
+    np.testing.assert_array_equal(condensed, one_by_one)
+    matrix = np.zeros((n, n))
+    matrix[np.triu_indices(n, 1)] = condensed
+    assert sorted(zip(lengths, *edges.T, strict=True)) == kruskal(matrix)
 
 
 @st.composite

@@ -67,10 +67,10 @@ def make_pool(capacity: Any, words: Any) -> Any:
 def with_room(pool: Pool) -> Any:
     """Return a pool with the same content that has room for one more set and one more class."""
     capacity, words = pool.sets.shape
-    wide = pool.counts[_CLASSES] == 64 * words
-    if not wide and pool.counts[_IDS] < capacity:
+    wide, full = pool.counts[_CLASSES] == 64 * words, pool.counts[_IDS] == capacity
+    if not wide and not full:
         return pool
-    grown = make_pool(2 * capacity, 2 * words if wide else words)
+    grown = make_pool(2 * capacity if full else capacity, 2 * words if wide else words)
     for k in range(capacity):
         grown.current[k], grown.live[k] = pool.current[k], pool.live[k]
         for w in range(words):

@@ -13,7 +13,10 @@ import numpy as np
 
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 
-__all__ = ["centred_products", "pair_distance", "power_of_two"]
+__all__ = ["centred_products", "pair_distance", "power_of_two", "squares_fit"]
+
+_SMALLEST, _LARGEST = 1e-130, 1e150  # differences of such coordinates have squares without loss
+_LEAST, _MOST = 1e-290, 1e300  # sums of squares outside are not trusted
 
 
 def centred_products(points: Any, dtype: Any) -> Any:
@@ -35,16 +38,15 @@ def centred_products(points: Any, dtype: Any) -> Any:
 @kernel
 def _centre(points: Any, centred: Any) -> float:
     n, n_dims = points.shape
-    mean = np.zeros(n_dims)
+    mean, scale = np.zeros(n_dims), power_of_two(points) / 2
     for i in range(n):
         for c in range(n_dims):
-            mean[c] += points[i, c]
+            mean[c] += points[i, c] * scale
     for c in range(n_dims):
         mean[c] /= n
-    scale = power_of_two(points) / 2
     for i in range(n):
         for c in range(n_dims):
-            centred[i, c] = (points[i, c] - mean[c]) * scale
+            centred[i, c] = points[i, c] * scale - mean[c]
     return scale
 
 
@@ -58,8 +60,21 @@ def power_of_two(points: Any) -> float:
             largest[c] = size if size > largest[c] else largest[c]
     for c in range(len(largest)):
         overall = max(overall, largest[c])
-    exponent = math.frexp(overall)[1]
-    return math.ldexp(1.0, -exponent) if exponent > -960 else 1.0
+    return math.ldexp(1.0, min(-math.frexp(overall)[1], 1023))
+
+
+@subroutine
+def squares_fit(points: Any) -> bool:
+    """Return whether squared differences of all coordinates (n, d) are normal numbers or 0.
+
+    A difference is a multiple of the last bit of the smaller of two numbers.
+    """
+    fit = True
+    for i in range(points.shape[0]):
+        for c in range(points.shape[1]):
+            size = np.float64(abs(points[i, c]))
+            fit &= (size <= _LARGEST) & ((size >= _SMALLEST) | (size == 0.0))
+    return fit
 
 
 @borrowing_subroutine
@@ -68,14 +83,40 @@ def pair_distance(points: Any, i: Any, j: Any, room: Any) -> Any:
 
     There must be `room` for as many float64 as points have coordinates.
     """
-    total, n_dims, c, own, other = 0.0, points.shape[1], 0, points[i], points[j]
+    own, other, n_dims = points[i], points[j], points.shape[1]
     for k in range(n_dims):  # apart from the sum, whose order is not that of vectors
         a = np.float64(own[k]) - np.float64(other[k])
         room[k] = a * a
-    while c + 4 <= n_dims:
-        total += (room[c] + room[c + 1]) + (room[c + 2] + room[c + 3])
+    total = _sum_by_fours(room, n_dims)
+    length = np.sqrt(total)
+    if not _LEAST <= total <= _MOST:
+        length = _scaled_distance(own, other, room, n_dims)
+    return np.float64(points.dtype.type(length))
+
+
+@borrowing_subroutine
+def _sum_by_fours(values: Any, n: Any) -> Any:
+    total, c = 0.0, 0
+    while c + 4 <= n:
+        total += (values[c] + values[c + 1]) + (values[c + 2] + values[c + 3])
         c += 4
-    while c < n_dims:
-        total += room[c]
+    while c < n:
+        total += values[c]
         c += 1
-    return np.float64(points.dtype.type(np.sqrt(total)))
+    return total
+
+
+@borrowing_subroutine
+def _scaled_distance(own: Any, other: Any, room: Any, n_dims: Any) -> Any:
+    """Return the distance from squares in a unit, a power of two, where they neither vanish nor overflow."""
+    largest = 0.0
+    for k in range(n_dims):
+        room[k] = np.float64(own[k]) - np.float64(other[k])
+        largest = max(largest, abs(room[k]))
+    if largest == 0.0:
+        return 0.0
+    exponent = math.frexp(largest)[1] - 1
+    for k in range(n_dims):
+        a = math.ldexp(room[k], -exponent)
+        room[k] = a * a
+    return math.ldexp(np.sqrt(_sum_by_fours(room, n_dims)), exponent)

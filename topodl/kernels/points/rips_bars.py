@@ -178,9 +178,10 @@ def pull_on_points(
             if weight == 0:
                 continue
             i, j = edges[0, place - 2], edges[1, place - 2]
-            weight /= np.float64(values[place])
+            length = np.float64(values[place])
             for c in range(points.shape[1]):
-                pull = weight * (np.float64(points[i, c]) - np.float64(points[j, c]))
+                # divided first: the quotient of two tiny numbers does not overflow
+                pull = weight * ((np.float64(points[i, c]) - np.float64(points[j, c])) / length)
                 out[i, c] += pull
                 out[j, c] -= pull
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.points._products import centred_products, pair_distance
+from topodl.kernels.points._products import centred_products, pair_distance, squares_fit
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _LEAST_DIMS = 24  # where a matrix product pays
+_LEAST, _MOST = 1e-140, 1e150  # lengths outside are taken from squares in another unit
 _MARGIN = 3e-10  # relative; between the precision of products and that of float32
 
 
@@ -105,7 +106,7 @@ def _distances_of_rows(points: Any) -> Any:
     n, n_dims = points.shape
     out = np.empty(n * (n - 1) // 2)
     tile = max(64, 4096 // max(n_dims, 1))  # one tile of columns stays in the fastest cache
-    columns = np.empty((n_dims, tile))
+    columns, room, fit = np.empty((n_dims, tile)), np.empty(n_dims), squares_fit(points)
     for first in range(0, n, tile):
         last = min(first + tile, n)
         for k in range(first, last):
@@ -115,6 +116,9 @@ def _distances_of_rows(points: Any) -> Any:
             start = max(i + 1, first)
             place = i * n - i * (i + 1) // 2 - i - 1 + start
             row_distances(columns, start - first, points[i], out, place, last - start)
+            for k in range(0 if fit else last - start):
+                if not _LEAST <= out[place + k] <= _MOST:
+                    out[place + k] = pair_distance(points, i, start + k, room)
     return out
 
 
@@ -226,6 +230,7 @@ def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
     packed, exact = _pack_edges(condensed, n, radius)
     packed.sort()
     lengths, edges, in_order = _unpack_edges(packed, condensed, n, exact)
+    del packed  # all of these take as much as the distances
     if not in_order:
         order = np.argsort(
             lengths, kind="stable"
