@@ -1,10 +1,13 @@
 import pickle
 from pathlib import Path
 
+import hypothesis.extra.numpy
 import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from hypothesis import given
+from hypothesis import strategies as st
 from torchmetrics import Metric, MetricCollection
 
 from topodl import metrics as public
@@ -171,3 +174,95 @@ def test_labels_of_any_width_are_read(metric_class, dtype):
     preds, target = batches(6)
     expected = metric_class()(preds, target)
     assert torch.equal(metric_class()(preds.to(dtype), target.to(dtype)), expected)
+
+
+LABELS = hypothesis.extra.numpy.arrays(np.int64, (2, 2, 5, 6), elements=st.integers(0, 2))
+MEASURED_ALIKE = hypothesis.settings(max_examples=15)
+
+
+def channels_of(labels: torch.Tensor, n: int) -> torch.Tensor:
+    return torch.nn.functional.one_hot(labels, n).movedim(-1, 1)
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+@MEASURED_ALIKE
+@given(LABELS)
+def test_one_hot_channels_are_what_their_label_maps_are(metric_class, labels):
+    preds, target = torch.from_numpy(labels)
+    expected = metric_class(num_classes=3, reduction="none")(preds, target)
+    metric = metric_class(num_classes=3, reduction="none", input_format="one-hot")
+    one_hot = channels_of(preds, 3)
+    assert torch.equal(metric(one_hot, channels_of(target, 3).bool()), expected)
+    assert torch.equal(metric(one_hot, target), expected)
+    assert torch.equal(metric(preds[:, None], channels_of(target, 3).float()), expected)
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+@MEASURED_ALIKE
+@given(hypothesis.extra.numpy.arrays(np.bool_, (2, 2, 3, 5, 6)))
+def test_regions_may_overlap_and_are_measured_one_by_one(metric_class, regions):
+    preds, target = torch.from_numpy(regions)
+    metric = metric_class(num_classes=3, reduction="none", input_format="regions")
+    values = metric(preds, target)
+    alone = metric_class(reduction="none")
+    expected = torch.stack([alone(preds[:, c], target[:, c]) for c in range(3)], 1)
+    assert torch.equal(values, expected)
+    united = metric_class(num_classes=3, reduction="none", input_format="regions", classes="union")
+    assert torch.equal(united(preds, target), alone(preds.any(1), target.any(1)))
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+@MEASURED_ALIKE
+@given(LABELS)
+def test_classes_are_measured_one_by_one_or_as_their_union(metric_class, labels):
+    preds, target = torch.from_numpy(labels)
+    alone = metric_class(reduction="none")
+    each = metric_class(num_classes=3, reduction="none")(preds, target)
+    assert torch.equal(each, torch.stack([alone(preds == c, target == c) for c in (1, 2)], 1))
+    union = metric_class(num_classes=3, reduction="none", classes="union")
+    assert torch.equal(union(preds, target), alone(preds > 0, target > 0))
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+def test_channels_are_never_read_as_a_volume(metric_class):
+    channels = torch.zeros(2, 3, 8, 8)
+    for n in (2, 3, 5):
+        with pytest.raises(InputError, match="whose second axis may be channels or depth"):
+            metric_class(num_classes=n)(channels, channels)
+    with pytest.raises(InputError, match=r"has shape \(2, 3, 8, 8\); expected shape \(B, 2, H, W\)"):
+        metric_class(input_format="regions")(channels, channels)
+    with pytest.raises(InputError, match=r"preds\[0\] has 0 classes at \(0, 0\); expected one class in each"):
+        metric_class(input_format="one-hot", num_classes=3)(channels, channels)
+    with pytest.raises(InputError, match=r"preds\[0\] has the value 0.5 at .* expected 0 and 1"):
+        metric_class(input_format="regions", num_classes=3)(channels + 0.5, channels)
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"input_format": "onehot"},
+            "input_format is 'onehot'; expected one of 'index', 'one-hot', 'regions'",
+        ),
+        ({"classes": "all"}, "classes is 'all'; expected one of 'each', 'union'"),
+        ({"num_classes": 1}, "num_classes is 1; expected an integer of at least 2"),
+        (
+            {"num_classes": 0, "input_format": "regions"},
+            "num_classes is 0; expected an integer of at least 1",
+        ),
+    ],
+)
+def test_unusable_common_options_are_named_at_once(metric_class, options, message):
+    with pytest.raises(InputError, match=f"{metric_class.__name__}: {message}"):
+        metric_class(**options)
+    function, mask = metric_class.function, torch.zeros(1, 8, 8)
+    with pytest.raises(InputError, match=f"{function.__name__}: {message}"):
+        function(mask, mask, **options)
+
+
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+def test_an_unknown_option_is_named(metric_class):
+    mask = torch.zeros(1, 8, 8)
+    with pytest.raises(TypeError, match=f"{metric_class.function.__name__} has no option 'sigmoid'"):
+        metric_class.function(mask, mask, sigmoid=True)

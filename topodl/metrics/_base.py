@@ -18,7 +18,8 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
 from topodl._docs import module_docstring
 from topodl.errors import InputError
-from topodl.metrics._input import CONVENTIONS, SKELETONS
+from topodl.metrics._input import CONVENTIONS, SKELETONS, Reading
+from topodl.metrics._options import COMMON_DEFAULTS, options_of
 
 __all__ = ["ImageMetric"]
 
@@ -39,7 +40,6 @@ class ImageMetric(Metric):
     is_differentiable = False
     full_state_update = False
     function: ClassVar[Callable[..., torch.Tensor]]
-    num_classes: int
     _value_axes: ClassVar[int] = 0  # of the value of one image and class
     _prefix: str
 
@@ -62,12 +62,13 @@ class ImageMetric(Metric):
         return metric
 
     def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
-        own = _options_of(type(self).function)
+        own = options_of(type(self).function)
         super().__init__(**{name: value for name, value in options.items() if name not in own})
         check_choice(type(self).__name__, "reduction", reduction, ("mean", "none"))
         self.reduction = reduction
-        for name, default in own.items():
-            value = options.get(name, default)
+        bound = {name: options.get(name, default) for name, default in own.items()}
+        self._class_axis = Reading.of(type(self).__name__, _common_among(bound)).class_axis
+        for name, value in bound.items():
             _check_option(type(self).__name__, name, value)
             setattr(self, name, value)
         if reduction == "none":
@@ -90,9 +91,9 @@ class ImageMetric(Metric):
         setattr(self, self._prefix + name, value)
 
     def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
-        """Measure a batch of label maps, (B, *S) or (B, 1, *S): bool, integers, or floats such as 1.0."""
+        """Measure a batch of label maps, (B, *S) or (B, 1, *S), or of channels, see `input_format`."""
         function = type(self).function
-        options = {name: getattr(self, name) for name in _options_of(function)}
+        options = {name: getattr(self, name) for name in options_of(function)}
         values = function(preds, target, **options).to(self.device)
         if self.reduction == "none":
             self._get("values").append(values)
@@ -105,7 +106,7 @@ class ImageMetric(Metric):
             super()._sync_dist(dist_sync_fn, process_group)
             return
         # A process that measured nothing sends a tensor of as many axes, or the others would wait for ever.
-        n_axes = 1 + (self.num_classes > 2) + self._value_axes
+        n_axes = 1 + len(self._class_axis) + self._value_axes
         nothing = torch.empty((0,) * n_axes, dtype=torch.float64, device=self.device)
         own = dim_zero_cat(self._get("values") or [nothing])
         gathered = dist_sync_fn(own, process_group or self.process_group)
@@ -125,7 +126,7 @@ class ImageMetric(Metric):
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over images of the mean over classes."""
-        return (values.mean(1) if self.num_classes > 2 else values).sum(0)
+        return (values.mean(1) if self._class_axis else values).sum(0)
 
     def _nothing_measured(self) -> InputError:
         return InputError(
@@ -133,24 +134,20 @@ class ImageMetric(Metric):
         )
 
 
-def _options_of(function: Callable[..., torch.Tensor]) -> dict[str, Any]:
-    """Return the keyword arguments of a function of masks with their defaults."""
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+def _common_among(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in COMMON_DEFAULTS}
 
 
 def _constructor_signature(function: Callable[..., torch.Tensor]) -> inspect.Signature:
     kind = inspect.Parameter.KEYWORD_ONLY
-    options = _options_of(function) | {"reduction": "mean"}
+    options = options_of(function) | {"reduction": "mean"}
     parameters = [inspect.Parameter(name, kind, default=default) for name, default in options.items()]
     return inspect.Signature([*parameters, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
 
 def _check_option(metric: str, name: str, value: Any) -> None:
     """Raise at once what the function would raise at the first image."""
-    if name == "num_classes":
-        check_number(metric, name, value, low=2, integer=True)
-    elif name == "convention":
+    if name == "convention":
         check_choice(metric, name, value, CONVENTIONS)
     elif name == "connectivity":
         check_connectivity(metric, value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -15,17 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_connectivity, check_number, fail
-from topodl._docs import shares_documentation
 from topodl.kernels.shared.pool import map_batch
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import (
-    CONVENTIONS,
-    Mask,
-    MaskArguments,
-    measure_pairs,
-    neighbourhoods,
-    read_label_maps,
-)
+from topodl.metrics._input import CONVENTIONS, Mask, MaskPair, MaskPairs, neighbourhoods, read_masks
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
 
@@ -39,7 +32,7 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     Parameters
     ----------
     mask : Tensor
-        (B, *S) or (B, 1, *S), in 2D or 3D; bool, or 0 and 1.
+        (B, H, W) or (B, 1, H, W), volumes (B, 1, D, H, W); bool, or 0 and 1.
     connectivity : {8, 4} or {26, 6}
         Of the foreground; the background has the other one; 8 stands for 26 in volumes.
 
@@ -66,13 +59,13 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     ([[1, 1]], [[1, 0]])
     """
     corners = check_connectivity("betti_numbers", connectivity)
-    masks = read_label_maps("betti_numbers", "mask", mask) > 0
-    numbers = map_batch(lambda one: _betti(one, corners), list(masks))
-    table = np.array(numbers, dtype=np.int64).reshape(len(masks), masks.ndim - 1)
+    masks = read_masks("betti_numbers", "mask", mask)
+    numbers = map_batch(lambda one: _betti(one, corners), masks)
+    table = np.array(numbers, dtype=np.int64).reshape(len(masks), 3 if mask.ndim == 5 else 2)
     return torch.from_numpy(table).to(mask.device)
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def betti_error(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -80,8 +73,8 @@ def betti_error(
     dims: Dims = None,
     window: int | None = None,
     connectivity: int = 8,
-    num_classes: int = 2,
     convention: str = "standard",
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the absolute differences of the Betti numbers of every image.
 
@@ -99,7 +92,7 @@ def betti_error(
     Returns
     -------
     Tensor
-        float64 (B, len(dims)), or (B, num_classes - 1, len(dims)) for more than two classes.
+        float64 (B, len(dims)), or (B, K, len(dims)) for K > 1 classes in the foreground, or regions.
 
     References
     ----------
@@ -119,28 +112,23 @@ def betti_error(
     check_choice(function, "convention", convention, CONVENTIONS)
     if window is not None:
         check_number(function, "window", window, low=1, integer=True)
-    ndim = _spatial_ndim(preds)
-    chosen = _chosen_dims(function, dims, ndim)
+    masks = MaskPairs.read(function, preds, target, **common)
+    chosen = _chosen_dims(function, dims, masks.ndim)
     corners = check_connectivity(function, connectivity)
-    least = np.zeros(ndim, dtype=np.int64)
+    least = np.zeros(masks.ndim, dtype=np.int64)
     least[0] = convention == "topomortar"
 
     def numbers(mask: Mask) -> Ints:
         counted: Ints = np.maximum(_betti(mask, corners), least)
         return counted[chosen]
 
-    def measure(p: Mask, t: Mask) -> NDArray[np.float64]:
+    def measure(pair: MaskPair) -> NDArray[np.float64]:
+        p, t = pair
         windows = _windows(p.shape, window)
         errors = [np.abs(numbers(p[w]) - numbers(t[w])) for w in windows]
         return np.mean(errors, axis=0)
 
-    return measure_pairs(function, preds, target, num_classes, measure, (len(chosen),))
-
-
-def _spatial_ndim(preds: Any) -> int:
-    """Return 2 or 3; input of another shape is refused later, by name."""
-    shape: tuple[int, ...] = getattr(preds, "shape", ())
-    return 3 if len(shape) == 5 or (len(shape) == 4 and shape[1] != 1) else 2
+    return masks.measure(measure, (len(chosen),))
 
 
 def _chosen_dims(function: str, dims: Dims, ndim: int) -> list[int]:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from topodl._checks import check_number, fail
 from topodl.kernels.masks.simple_growth import grow_by_simple_pixels
 from topodl.kernels.shared.pool import map_batch
-from topodl.metrics._input import Mask, read_pair
+from topodl.metrics._input import Mask, MaskPair, MaskPairs
 
 __all__ = ["TopologyError", "topology_errors"]
 
@@ -100,18 +100,18 @@ def topology_errors(
     6
     """
     function = "topology_errors"
-    predicted, true = read_pair(function, preds, target, num_classes=2)
-    if predicted.ndim != 3:
+    masks = MaskPairs.read(function, preds, target)
+    if masks.ndim != 2:
         raise fail(function, "preds", f"has shape {tuple(preds.shape)}", "shape (B, H, W) or (B, 1, H, W)")
     if connectivity not in (4, 8):
         raise fail(function, "connectivity", f"is {connectivity!r}", "8 or 4")
     check_number(function, "reach", reach, low=0, integer=True)
 
-    def classify(pair: tuple[Mask, Mask]) -> NDArray[np.int64]:
+    def classify(pair: MaskPair) -> NDArray[np.int64]:
         return _classify(*pair, connectivity == 8, reach)
 
-    maps = map_batch(classify, list(zip(predicted > 0, true > 0, strict=True)))
-    table = np.array(maps, dtype=np.int64).reshape(predicted.shape)
+    maps = map_batch(classify, masks.pairs)
+    table = np.array(maps, dtype=np.int64).reshape(masks.n_images, *preds.shape[-2:])
     return torch.from_numpy(table).to(preds.device)
 
 

@@ -6,22 +6,27 @@ Shit et al., clDice, CVPR 2021, equations 1 to 3. Cost of clDice: two skeletons 
 from __future__ import annotations
 
 import math
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from topodl._checks import check_choice
-from topodl._docs import shares_documentation
 from topodl.kernels.masks.thinning import thin
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import CONVENTIONS, SKELETONS, Mask, MaskArguments, measure_pairs
+from topodl.metrics._input import CONVENTIONS, SKELETONS, Mask, MaskPair, MaskPairs
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def dice_score(
-    preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
+    preds: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    convention: str = "standard",
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the Dice coefficient of every image, 2 |P ∩ T| / (|P| + |T|).
 
@@ -44,21 +49,22 @@ def dice_score(
     check_choice("dice_score", "convention", convention, CONVENTIONS)
     both_empty = 1.0 if convention == "standard" else 0.0
 
-    def measure(p: Mask, t: Mask) -> float:
+    def measure(pair: MaskPair) -> float:
+        p, t = pair
         sizes = np.count_nonzero(p) + np.count_nonzero(t)
         return 2.0 * np.count_nonzero(p & t) / sizes if sizes else both_empty
 
-    return measure_pairs("dice_score", preds, target, num_classes, measure)
+    return MaskPairs.read("dice_score", preds, target, **common).measure(measure)
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def cldice_score(
     preds: torch.Tensor,
     target: torch.Tensor,
     *,
-    num_classes: int = 2,
     convention: str = "standard",
     skeleton: str | None = None,
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the centre-line Dice of every image.
 
@@ -98,7 +104,8 @@ def cldice_score(
     check_choice("cldice_score", "skeleton", skeleton, SKELETONS)
     skeletonize = thin if skeleton == "thinned" else _published_skeleton
 
-    def measure(p: Mask, t: Mask) -> float:
+    def measure(pair: MaskPair) -> float:
+        p, t = pair
         precision, recall = _share_inside(skeletonize(p), t), _share_inside(skeletonize(t), p)
         if not standard and (math.isnan(precision + recall) or precision + recall == 0):
             return math.nan
@@ -108,7 +115,7 @@ def cldice_score(
             return 0.0
         return 2 * precision * recall / (precision + recall)
 
-    return measure_pairs("cldice_score", preds, target, num_classes, measure)
+    return MaskPairs.read("cldice_score", preds, target, **common).measure(measure)
 
 
 def _published_skeleton(mask: Mask) -> Mask:

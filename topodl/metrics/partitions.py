@@ -5,22 +5,24 @@ Hubert, Arabie, 1985; Meilă, 2007. Cost: linear in the pixels.
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_connectivity
-from topodl._docs import shares_documentation
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import Mask, MaskArguments, measure_pairs, neighbourhoods
+from topodl.metrics._input import Mask, MaskPair, MaskPairs, neighbourhoods
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["AdjustedRandIndex", "VariationOfInformation", "adjusted_rand_index", "variation_of_information"]
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def adjusted_rand_index(
-    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
+    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, **common: Unpack[CommonOptions]
 ) -> torch.Tensor:
     """Return the adjusted Rand index of the two partitions of an image into connected pieces.
 
@@ -43,15 +45,16 @@ def adjusted_rand_index(
 
     eight = check_connectivity("adjusted_rand_index", connectivity)
 
-    def measure(p: Mask, t: Mask) -> float:
-        return float(adjusted_rand_score(_pieces(t, eight).ravel(), _pieces(p, eight).ravel()))
+    def measure(pair: MaskPair) -> float:
+        p, t = (_pieces(mask, eight).ravel() for mask in pair)
+        return float(adjusted_rand_score(t, p))
 
-    return measure_pairs("adjusted_rand_index", preds, target, num_classes, measure)
+    return MaskPairs.read("adjusted_rand_index", preds, target, **common).measure(measure)
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def variation_of_information(
-    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
+    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, **common: Unpack[CommonOptions]
 ) -> torch.Tensor:
     """Return the variation of information of the two partitions of an image into connected pieces.
 
@@ -62,7 +65,7 @@ def variation_of_information(
     Returns
     -------
     Tensor
-        float64 (B, 2) in bits, or (B, num_classes - 1, 2) for more than two classes.
+        float64 (B, 2) in bits, or (B, K, 2) for K > 1 classes in the foreground, or regions.
 
     References
     ----------
@@ -80,11 +83,11 @@ def variation_of_information(
 
     eight = check_connectivity("variation_of_information", connectivity)
 
-    def measure(p: Mask, t: Mask) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = entropies(_pieces(t, eight), _pieces(p, eight))
+    def measure(pair: MaskPair) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = entropies(_pieces(pair.target, eight), _pieces(pair.preds, eight))
         return np.where(np.abs(values) < 1e-12, 0.0, values)  # equal partitions leave a rounding error
 
-    return measure_pairs("variation_of_information", preds, target, num_classes, measure, (2,))
+    return MaskPairs.read("variation_of_information", preds, target, **common).measure(measure, (2,))
 
 
 def _pieces(mask: Mask, corners: bool) -> NDArray[np.int64]:
