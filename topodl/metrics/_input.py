@@ -1,8 +1,8 @@
-"""What the metrics read: label maps or channels, checked once, then split into pairs of NumPy masks."""
+"""What the metrics measure: pairs of NumPy masks, image by image and class by class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Unpack
 
@@ -11,9 +11,19 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_tensor, fail, reject_nan
+from topodl._checks import fail
 from topodl.kernels.shared.pool import map_batch
-from topodl.metrics._options import COMMON_DEFAULTS, CommonOptions, check_common_options
+from topodl.metrics._labels import (
+    Source,
+    device_of,
+    ignored_in,
+    in_batches,
+    shaped,
+    size_of,
+    sources_of,
+    to_labels,
+)
+from topodl.metrics._options import CommonOptions, Reading
 
 __all__ = [
     "CONVENTIONS",
@@ -21,52 +31,23 @@ __all__ = [
     "Mask",
     "MaskPair",
     "MaskPairs",
-    "Reading",
     "neighbourhoods",
     "read_masks",
 ]
 
 CONVENTIONS = ("standard", "topomortar")
 SKELETONS = ("thinned", "scikit-image")
-_SHAPES = "(B, H, W) or (B, 1, H, W) for images, (B, 1, D, H, W) for volumes"
-_LABEL_DTYPES = "bool, integers, or floats such as 1.0"
 
 Mask = NDArray[np.bool_]
 
 
 class MaskPair(NamedTuple):
-    """The masks of one class in one image, both (H, W) or both (D, H, W)."""
+    """The masks of one class in one image, (H, W) or (D, H, W)."""
 
     preds: Mask
     target: Mask
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a function reads what it is given."""
-
-    function: str
-    num_classes: int
-    input_format: str
-    classes: str
-
-    @classmethod
-    def of(cls, function: str, common: Mapping[str, Any]) -> Reading:
-        """Check the options and fill in the defaults."""
-        check_common_options(function, common)
-        return cls(function, **(COMMON_DEFAULTS | dict(common)))
-
-    @property
-    def n_masks(self) -> int:
-        """How many masks an image has."""
-        if self.classes == "union":
-            return 1
-        return self.num_classes if self.input_format == "regions" else self.num_classes - 1
-
-    @property
-    def class_axis(self) -> tuple[int, ...]:
-        """The axis of classes in a result: none for one mask an image."""
-        return (self.n_masks,) if self.n_masks > 1 else ()
+    counted: Mask | None
+    """Where pixels count; None if all do. The others are background in both masks."""
 
 
 @dataclass(frozen=True)
@@ -83,98 +64,104 @@ class MaskPairs:
     def read(cls, function: str, preds: Any, target: Any, **common: Unpack[CommonOptions]) -> MaskPairs:
         """Check both batches, which must be of one shape, and split them."""
         reading = Reading.of(function, common)
-        predicted, true = _read_labels(reading, "preds", preds), _read_labels(reading, "target", target)
-        if predicted.shape != true.shape:
-            expected = f"that of preds, {tuple(preds.shape)} (a channel axis of length 1 may be left out)"
-            raise fail(function, "target", f"has shape {tuple(target.shape)}", expected)
-        both = zip(_split(reading, predicted), _split(reading, true), strict=True)
-        ndim = predicted.ndim - (2 if reading.input_format == "regions" else 1)
-        return cls(reading, [MaskPair(p, t) for p, t in both], len(predicted), ndim, preds.device)
+        given = {"preds": preds, "target": target}
+        if reading.mask is not None:
+            given["mask"] = reading.mask
+        batches = [_read_batch(reading, **batch) for batch in in_batches(function, given)]
+        ndims = {batch.ndim for batch in batches}
+        if len(ndims) > 1:
+            raise fail(function, "preds", "is a list of images and of volumes", "one kind of them")
+        pairs = [pair for batch in batches for pair in batch.pairs]
+        return cls(reading, pairs, sum(len(b) for b in batches), ndims.pop(), device_of(preds))
 
-    def measure(self, function: Callable[[MaskPair], Any], value_shape: tuple[int, ...] = ()) -> torch.Tensor:
-        """Return the values of all pairs, float64 (B, …), or (B, K, …) for K > 1 masks an image."""
+    def measure(
+        self,
+        function: Callable[[MaskPair], Any],
+        value_shape: tuple[int, ...] = (),
+        dtype: type[np.generic] = np.float64,
+    ) -> torch.Tensor:
+        """Return the values of all pairs, (B, …), or (B, K, …) for K > 1 masks an image."""
+        nothing = np.full(value_shape, np.nan)
+
+        def value(pair: MaskPair) -> Any:
+            return nothing if self._leaves_out(pair) else function(pair)
+
         shape = (self.n_images, *self.reading.class_axis, *value_shape)
-        table = np.array(map_batch(function, self.pairs), dtype=np.float64).reshape(shape)
+        table = np.array(map_batch(value, self.pairs), dtype=dtype).reshape(shape)
         return torch.from_numpy(table).to(self.device)
 
+    def _leaves_out(self, pair: MaskPair) -> bool:
+        """Return whether the value of two masks is NaN, as the class is absent."""
+        if self.reading.ignore_empty == "never" or pair.target.any():
+            return False
+        return self.reading.ignore_empty == "target" or not pair.preds.any()
 
-def read_masks(function: str, argument: str, value: Any) -> list[Mask]:
-    """Return a batch of masks of one class, one (H, W) or (D, H, W) an image."""
+
+@dataclass(frozen=True)
+class _Batch:
+    reading: Reading
+    preds: NDArray[Any]
+    target: NDArray[Any]
+    counted: NDArray[np.bool_] | None
+
+    def __len__(self) -> int:
+        return len(self.preds)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes in space."""
+        return self.preds.ndim - (2 if self.reading.input_format == "regions" else 1)
+
+    @property
+    def pairs(self) -> list[MaskPair]:
+        """The masks of all images, those of one image one after the other."""
+        both = zip(_split(self.reading, self.preds), _split(self.reading, self.target), strict=True)
+        if self.counted is None:
+            return [MaskPair(p, t, None) for p, t in both]
+        n = self.reading.n_masks
+        counted = self.counted.repeat(n, 0) if self.counted.ndim == self.ndim + 1 else _flat(self.counted)
+        return [MaskPair(p, t, c) for (p, t), c in zip(both, counted, strict=True)]
+
+
+def read_masks(function: str, argument: str, value: Any) -> tuple[list[Mask], int]:
+    """Return a batch of masks of one class, one (H, W) or (D, H, W) an image, and how many axes they have."""
     reading = Reading.of(function, {})
-    return _split(reading, _read_labels(reading, argument, value))
+    masks: list[Mask] = []
+    ndims = set()
+    for source in sources_of(function, argument, value):
+        labels = to_labels(reading, shaped(reading, source), None)
+        masks += _split(reading, labels)
+        ndims.add(labels.ndim - 1)
+    if len(ndims) > 1:
+        raise fail(function, argument, "is a list of images and of volumes", "one kind of them")
+    return masks, ndims.pop()
+
+
+def _flat(channels: NDArray[Any]) -> NDArray[Any]:
+    """Return (B, C, *S) as (B * C, *S)."""
+    return channels.reshape(-1, *channels.shape[2:])
 
 
 def _split(reading: Reading, labels: NDArray[Any]) -> list[Mask]:
     """Return the masks of all images, those of one image one after the other."""
     if reading.input_format == "regions":
-        if reading.classes == "union":
-            return list(np.any(labels, axis=1))
-        return list(labels.reshape(-1, *labels.shape[2:]))
+        return list(np.any(labels, axis=1) if reading.classes == "union" else _flat(labels))
     if reading.classes == "union":
         return list(labels > 0)
     return [np.equal(image, c) for image in labels for c in range(1, reading.num_classes)]
 
 
-def _read_labels(reading: Reading, argument: str, value: Any) -> NDArray[Any]:
-    """Return label maps (B, *S), or the masks of regions (B, C, *S)."""
-    values = check_tensor(reading.function, argument, value).detach().cpu()
-    if values.is_complex():
-        raise fail(reading.function, argument, f"has dtype {values.dtype}", _LABEL_DTYPES)
-    if values.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch cannot compare them
-        values = values.to(torch.int64)
-    if reading.input_format == "regions" or (
-        reading.input_format == "one-hot" and values.ndim >= 4 and values.shape[1] != 1
-    ):
-        return _read_channels(reading, argument, values)
-    return _read_index(reading, argument, values)
-
-
-def _read_index(reading: Reading, argument: str, labels: torch.Tensor) -> NDArray[np.int64]:
-    """Return label maps without an axis of channels."""
-    function, shape = reading.function, tuple(labels.shape)
-    if labels.ndim not in (3, 4, 5) or 0 in shape[1:]:
-        raise fail(function, argument, f"has shape {shape}", f"shape {_SHAPES}")
-    if labels.ndim > 3 and shape[1] != 1:
-        # One channel per class, or the slices of a volume: nobody can tell.
-        came = f"has shape {shape}, whose second axis may be channels or depth"
-        expected = f'label maps, {_SHAPES}; channels with input_format="one-hot" or "regions"'
-        raise fail(function, argument, came, expected)
-    expected = f"labels in 0…{reading.num_classes - 1} (argmax or a threshold makes them of scores)"
-    _reject_other_values(function, argument, labels, reading.num_classes, expected)
-    return (labels[:, 0] if labels.ndim > 3 else labels).to(torch.int64).numpy()
-
-
-def _read_channels(reading: Reading, argument: str, channels: torch.Tensor) -> NDArray[Any]:
-    """Return the label maps of one-hot classes, or the masks of regions as they are."""
-    function, shape, n = reading.function, tuple(channels.shape), reading.num_classes
-    if channels.ndim not in (4, 5) or shape[1] != n or 0 in shape[1:]:
-        expected = f"shape (B, {n}, H, W) or (B, {n}, D, H, W) for num_classes={n}"
-        raise fail(function, argument, f"has shape {shape}", f"{expected} and {reading.input_format!r}")
-    _reject_other_values(function, argument, channels, 2, "0 and 1 (a threshold makes them of scores)")
-    if reading.input_format == "regions":
-        return channels.to(torch.bool).numpy()
-    chosen = channels.to(torch.uint8)  # argmax takes no booleans
-    wrong = chosen.sum(1) != 1
-    if bool(wrong.any()):
-        sample, *position = wrong.nonzero()[0].tolist()
-        came = f"has {int(chosen[(sample, slice(None), *position)].sum())} classes at {tuple(position)}"
-        expected = 'one class in each pixel; masks that overlap with input_format="regions"'
-        raise fail(function, f"{argument}[{sample}]", came, expected)
-    return chosen.argmax(1).numpy()
-
-
-def _reject_other_values(function: str, argument: str, values: torch.Tensor, n: int, expected: str) -> None:
-    """Raise unless every value is an integer in [0, `n`)."""
-    if values.dtype == torch.bool or values.numel() == 0:
-        return
-    reject_nan(function, argument, values, expected)
-    wrong = (values < 0) | (values >= n)
-    if values.is_floating_point():
-        wrong |= values != values.floor()
-    if bool(wrong.any()):
-        sample, *position = wrong.nonzero()[0].tolist()
-        came = f"has the value {values[(sample, *position)].item():g} at ({', '.join(map(str, position))})"
-        raise fail(function, f"{argument}[{sample}]", came, expected)
+def _read_batch(reading: Reading, preds: Source, target: Source, mask: Source | None = None) -> _Batch:
+    """Check both and bring them to one form; what is ignored becomes background in both."""
+    predicted, true = shaped(reading, preds), shaped(reading, target)
+    if size_of(reading, predicted) != size_of(reading, true):
+        shape, expected = tuple(target.values.shape), tuple(preds.values.shape)
+        expected_shape = f"that of preds, {expected} (a channel axis of length 1 may be left out)"
+        raise fail(reading.function, target.name, f"has shape {shape}", expected_shape)
+    ignored = ignored_in(reading, true, mask)
+    counted = None if ignored is None else (~ignored).numpy()
+    p, t = (to_labels(reading, source, ignored) for source in (predicted, true))
+    return _Batch(reading, p, t, counted)
 
 
 def neighbourhoods(ndim: int, corners: bool) -> tuple[Mask, Mask]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, TypeVar
 
 from topodl._checks import check_choice, check_number
@@ -13,25 +14,29 @@ __all__ = [
     "COMMON_DEFAULTS",
     "CommonOptions",
     "MaskArguments",
-    "check_common_options",
+    "Reading",
+    "ReadingOptions",
+    "maps_masks",
     "measures_masks",
     "options_of",
 ]
 
 InputFormat = Literal["index", "one-hot", "regions"]
 Classes = Literal["each", "union"]
+IgnoreEmpty = Literal["never", "both", "target"]
 
 _CHOICES = {
     "input_format": ("index", "one-hot", "regions"),
     "classes": ("each", "union"),
+    "ignore_empty": ("never", "both", "target"),
 }
-_CALL_ARGUMENTS = ("preds", "target")
+_CALL_ARGUMENTS = ("preds", "target", "mask")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class CommonOptions(TypedDict, total=False):
-    """The options that every metric has, with the same default and meaning in all of them.
+class ReadingOptions(TypedDict, total=False):
+    """How label maps are read.
 
     Parameters
     ----------
@@ -43,14 +48,41 @@ class CommonOptions(TypedDict, total=False):
         overlap and leave pixels to nobody; each is measured by itself.
     classes : {"each", "union"}, default="each"
         Every class, or region, by itself, or all of the foreground as one mask.
+    ignore_index : int, optional
+        Label of the target whose pixels count nowhere: they are background in both maps.
+    mask : Tensor or ndarray of shape (B, *S) or (B, 1, *S), or a list, optional
+        Nonzero where pixels count.
     """
 
     num_classes: int
     input_format: InputFormat
     classes: Classes
+    ignore_index: int | None
+    mask: Any
 
 
-COMMON_DEFAULTS: dict[str, Any] = {"num_classes": 2, "input_format": "index", "classes": "each"}
+class CommonOptions(ReadingOptions, total=False):
+    """The options that every metric has, with the same default and meaning in all of them.
+
+    Parameters
+    ----------
+    ignore_empty : {"never", "both", "target"}, default="never"
+        Which classes of an image are left out: NaN in its values, and in no mean. "both": those in neither
+        map. "target": those that the target has not, whatever was predicted. What the prediction alone
+        lacks always counts.
+    """
+
+    ignore_empty: IgnoreEmpty
+
+
+COMMON_DEFAULTS: dict[str, Any] = {
+    "num_classes": 2,
+    "input_format": "index",
+    "classes": "each",
+    "ignore_empty": "never",
+    "ignore_index": None,
+    "mask": None,
+}
 
 
 class MaskArguments:
@@ -58,9 +90,10 @@ class MaskArguments:
 
     Parameters
     ----------
-    preds, target : Tensor of shape (B, *S) or (B, 1, *S)
+    preds, target : Tensor or ndarray of shape (B, *S) or (B, 1, *S), or a list of images
         Masks or label maps, bool, integers, or floats such as 1.0: images (B, H, W) or (B, 1, H, W), volumes
-        (B, 1, D, H, W). Channels are read as `input_format` says.
+        (B, 1, D, H, W). Channels are read as `input_format` says. The images of a list have no axis B, and
+        may differ in size.
     connectivity : {8, 4} or {26, 6}
         Of the foreground; the background has the other one; 8 stands for 26 in volumes.
 
@@ -81,16 +114,24 @@ class MaskArguments:
 
 def measures_masks(function: _F) -> _F:
     """Complete a metric's function: its signature and docstring show the common options like its own."""
+    return _with_options(function, COMMON_DEFAULTS)
+
+
+def maps_masks(function: _F) -> _F:
+    """Do the same for a function whose result is a map and no value that could be left out."""
+    return _with_options(function, {k: v for k, v in COMMON_DEFAULTS.items() if k != "ignore_empty"})
+
+
+def _with_options(function: _F, options: dict[str, Any]) -> _F:
     own = inspect.signature(function)
     named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    common = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-        for name, default in COMMON_DEFAULTS.items()
-    ]
-    signature = own.replace(parameters=[*named, *common])
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(name, kind, default=default) for name, default in options.items()]
+    signature = own.replace(parameters=[*named, *added])
     function.__signature__ = signature  # type: ignore[attr-defined]
     if function.__doc__:  # Python has none with -OO
-        shared = [MaskArguments.__doc__ or "", CommonOptions.__doc__ or ""]
+        sources = (MaskArguments, ReadingOptions, CommonOptions)
+        shared = [source.__doc__ or "" for source in sources]
         taken = signature.parameters
         function.__doc__ = with_shared_parameters(function.__doc__, taken, shared, ("Returns", "Raises"))
     return function
@@ -103,7 +144,7 @@ def options_of(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: default for name, default in keywords.items() if name not in _CALL_ARGUMENTS}
 
 
-def check_common_options(function: str, options: Mapping[str, Any]) -> None:
+def _check_common_options(function: str, options: Mapping[str, Any]) -> None:
     """Raise unless all of `options` are common options with usable values."""
     unknown = sorted(set(options) - set(COMMON_DEFAULTS))
     if unknown:
@@ -111,5 +152,38 @@ def check_common_options(function: str, options: Mapping[str, Any]) -> None:
     bound = COMMON_DEFAULTS | dict(options)
     for name, choices in _CHOICES.items():
         check_choice(function, name, bound[name], choices)
+    if bound["ignore_index"] is not None:
+        check_number(function, "ignore_index", bound["ignore_index"], integer=True)
     least = 1 if bound["input_format"] == "regions" else 2
     check_number(function, "num_classes", bound["num_classes"], low=least, integer=True)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a function reads what it is given."""
+
+    function: str
+    num_classes: int
+    input_format: str
+    classes: str
+    ignore_empty: str
+    ignore_index: int | None
+    mask: Any
+
+    @classmethod
+    def of(cls, function: str, common: Mapping[str, Any]) -> Reading:
+        """Check the options and fill in the defaults."""
+        _check_common_options(function, common)
+        return cls(function, **(COMMON_DEFAULTS | dict(common)))
+
+    @property
+    def n_masks(self) -> int:
+        """How many masks an image has."""
+        if self.classes == "union":
+            return 1
+        return self.num_classes if self.input_format == "regions" else self.num_classes - 1
+
+    @property
+    def class_axis(self) -> tuple[int, ...]:
+        """The axis of classes in a result: none for one mask an image."""
+        return (self.n_masks,) if self.n_masks > 1 else ()

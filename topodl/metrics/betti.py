@@ -14,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_choice, check_connectivity, check_number, fail
+from topodl._checks import as_dims, check_choice, check_connectivity, check_number, fail
 from topodl.kernels.shared.pool import map_batch
 from topodl.metrics._base import ImageMetric
 from topodl.metrics._input import CONVENTIONS, Mask, MaskPair, MaskPairs, neighbourhoods, read_masks
+from topodl.metrics._labels import device_of
 from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
 
-Dims = Sequence[int] | None
+Dims = int | Sequence[int] | None
 Ints = NDArray[np.int64]
 
 
@@ -59,10 +60,10 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     ([[1, 1]], [[1, 0]])
     """
     corners = check_connectivity("betti_numbers", connectivity)
-    masks = read_masks("betti_numbers", "mask", mask)
+    masks, ndim = read_masks("betti_numbers", "mask", mask)
     numbers = map_batch(lambda one: _betti(one, corners), masks)
-    table = np.array(numbers, dtype=np.int64).reshape(len(masks), 3 if mask.ndim == 5 else 2)
-    return torch.from_numpy(table).to(mask.device)
+    table = np.array(numbers, dtype=np.int64).reshape(len(masks), ndim)
+    return torch.from_numpy(table).to(device_of(mask))
 
 
 @measures_masks
@@ -80,7 +81,7 @@ def betti_error(
 
     Parameters
     ----------
-    dims : sequence of ints or None
+    dims : int, sequence of ints or None
         Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
     window : int or None
         Side of the windows for the local error, the mean over windows that do not overlap (those at the far
@@ -123,8 +124,10 @@ def betti_error(
         return counted[chosen]
 
     def measure(pair: MaskPair) -> NDArray[np.float64]:
-        p, t = pair
-        windows = _windows(p.shape, window)
+        p, t, counted = pair
+        windows = [w for w in _windows(p.shape, window) if counted is None or counted[w].any()]
+        if not windows:
+            return np.zeros(len(chosen))
         errors = [np.abs(numbers(p[w]) - numbers(t[w])) for w in windows]
         return np.mean(errors, axis=0)
 
@@ -135,7 +138,7 @@ def _chosen_dims(function: str, dims: Dims, ndim: int) -> list[int]:
     known = list(range(ndim))
     if dims is None:
         return known
-    chosen = list(dims)
+    chosen = list(as_dims(dims))
     if not chosen or len(set(chosen)) != len(chosen) or any(d not in known for d in chosen):
         raise fail(function, "dims", f"is {dims!r}", f"some of {known}, each once, for images of {ndim} axes")
     return chosen
@@ -207,25 +210,13 @@ class BettiError(ImageMetric, function=betti_error):
     """
 
     higher_is_better = False
-    _value_axes = 1
+    plot_lower_bound = 0.0
     dims: Dims
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         if self.dims is not None:
             _chosen_dims(type(self).__name__, self.dims, 3)
-        if self.reduction == "mean":
-            self._add("n_dims", torch.zeros((), dtype=torch.int64, device="cpu"), "max")
 
-    def _total_shape(self) -> tuple[int, ...]:
-        return (3 if self.dims is None else len(self.dims),)
-
-    def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        self._set("n_dims", self._get("n_dims").clamp(min=values.shape[-1]))
-        summed = super()._sum(values)
-        return torch.nn.functional.pad(summed, (0, self._get("total").numel() - summed.numel()))
-
-    def compute(self) -> torch.Tensor:
-        """Return the mean of each dimension over all images (and classes), or every image's own values."""
-        computed = super().compute()
-        return computed if self.reduction == "none" else computed[: int(self._get("n_dims"))]
+    def _value_names(self) -> tuple[str, ...]:
+        return tuple(f"b{k}" for k in (range(3) if self.dims is None else as_dims(self.dims)))

@@ -68,7 +68,7 @@ def hausdorff_distance_95(
     sampling = check_spacing(function, spacing, masks.ndim)
 
     def measure(pair: MaskPair) -> float:
-        p, t = pair
+        p, t, _ = pair
         if p.any() and t.any():
             return float(np.percentile(border_distances(p, t, sampling), 95))
         if convention == "standard" and not p.any() and not t.any():
@@ -120,3 +120,4 @@ class HausdorffDistance95(ImageMetric, function=hausdorff_distance_95):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0

@@ -61,7 +61,7 @@ def betti_matching_error(
     masks = MaskPairs.read("betti_matching_error", preds, target, **common)
 
     def measure(pair: MaskPair) -> NDArray[np.int64]:
-        p, t = pair
+        p, t, _ = pair
         result = match_images(-p.astype(np.float32), -t.astype(np.float32), by_cells=eight)
         unmatched = np.concatenate([result.unmatched_dims, result.other_unmatched_dims])
         only_one_is_empty = p.any() != t.any()
@@ -110,11 +110,11 @@ def diu(
     eight = check_connectivity("diu", connectivity)
     masks = MaskPairs.read("diu", preds, target, **common)
     if masks.ndim != 2:
-        raise fail("diu", "preds", f"has shape {tuple(preds.shape)}", "images: (B, H, W), or with channels")
+        raise fail("diu", "preds", "is a batch of volumes", "images, (B, H, W) or (B, C, H, W)")
     foreground, background = neighbourhoods(2, eight)
 
     def measure(pair: MaskPair) -> int:
-        p, t = pair
+        p, t, _ = pair
         return _kernel_and_cokernel(p & t, p | t, foreground) + _kernel_and_cokernel(
             ~(p | t), ~(p & t), background
         )
@@ -146,7 +146,10 @@ class BettiMatchingError(ImageMetric, function=betti_matching_error):
     """
 
     higher_is_better = False
-    _value_axes = 1
+    plot_lower_bound = 0.0
+
+    def _value_names(self) -> tuple[str, ...]:
+        return ("b0", "b1", "b2")
 
 
 class DIU(ImageMetric, function=diu):
@@ -162,3 +165,4 @@ class DIU(ImageMetric, function=diu):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0

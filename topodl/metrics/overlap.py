@@ -50,7 +50,7 @@ def dice_score(
     both_empty = 1.0 if convention == "standard" else 0.0
 
     def measure(pair: MaskPair) -> float:
-        p, t = pair
+        p, t, _ = pair
         sizes = np.count_nonzero(p) + np.count_nonzero(t)
         return 2.0 * np.count_nonzero(p & t) / sizes if sizes else both_empty
 
@@ -105,7 +105,7 @@ def cldice_score(
     skeletonize = thin if skeleton == "thinned" else _published_skeleton
 
     def measure(pair: MaskPair) -> float:
-        p, t = pair
+        p, t, _ = pair
         precision, recall = _share_inside(skeletonize(p), t), _share_inside(skeletonize(t), p)
         if not standard and (math.isnan(precision + recall) or precision + recall == 0):
             return math.nan
@@ -143,6 +143,8 @@ class Dice(ImageMetric, function=dice_score):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
 
 class ClDice(ImageMetric, function=cldice_score):
@@ -159,3 +161,5 @@ class ClDice(ImageMetric, function=cldice_score):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0

@@ -61,7 +61,7 @@ def surface_dice(
     sampling = check_spacing(function, spacing, masks.ndim)
 
     def measure(pair: MaskPair) -> float:
-        p, t = pair
+        p, t, _ = pair
         if p.any() and t.any():
             return float(np.mean(border_distances(p, t, sampling) <= tolerance))
         return float(p.any() == t.any())
@@ -106,7 +106,7 @@ def average_surface_distance(
     sampling = check_spacing(function, spacing, masks.ndim)
 
     def measure(pair: MaskPair) -> float:
-        p, t = pair
+        p, t, _ = pair
         if p.any() and t.any():
             return float(border_distances(p, t, sampling).mean())
         return diagonal(p, sampling) if p.any() or t.any() else 0.0
@@ -127,6 +127,8 @@ class SurfaceDice(ImageMetric, function=surface_dice):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
 
 class AverageSurfaceDistance(ImageMetric, function=average_surface_distance):
@@ -142,3 +144,4 @@ class AverageSurfaceDistance(ImageMetric, function=average_surface_distance):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0
