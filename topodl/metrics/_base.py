@@ -18,7 +18,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
 from topodl._docs import module_docstring
 from topodl.errors import InputError
-from topodl.metrics._input import CONVENTIONS, SKELETONS
+from topodl.metrics._input import BACKGROUNDS, CONVENTIONS, SKELETONS
 from topodl.metrics._options import COMMON_DEFAULTS, Reading, options_of
 
 __all__ = ["ImageMetric"]
@@ -45,6 +45,7 @@ class ImageMetric(Metric):
     function: ClassVar[Callable[..., torch.Tensor]]
     ignore_empty: str
     input_format: str
+    _takes_instances: ClassVar[bool] = False
     _prefix: str
 
     def __init_subclass__(cls, *, function: Callable[..., torch.Tensor], **kwargs: Any) -> None:
@@ -73,7 +74,7 @@ class ImageMetric(Metric):
         self.reduction = reduction
         bound = {name: options.get(name, default) for name, default in own.items()}
         common = {name: value for name, value in bound.items() if name in COMMON_DEFAULTS}
-        self._class_axis = Reading.of(type(self).__name__, common).class_axis
+        self._class_axis = Reading.of(type(self).__name__, common, self._takes_instances).class_axis
         for name, value in bound.items():
             _check_option(type(self).__name__, name, value)
             setattr(self, name, value)
@@ -249,6 +250,8 @@ def _check_option(metric: str, name: str, value: Any) -> None:
         check_choice(metric, name, value, SKELETONS)
     elif name == "window" and value is not None:
         check_number(metric, name, value, low=1, integer=True)
+    elif name == "background":
+        check_choice(metric, name, value, BACKGROUNDS)
     elif name == "tolerance":
         check_number(metric, name, value, low=0)
     elif name == "spacing":

@@ -26,6 +26,7 @@ from topodl.metrics._labels import (
 from topodl.metrics._options import CommonOptions, Reading
 
 __all__ = [
+    "BACKGROUNDS",
     "CONVENTIONS",
     "SKELETONS",
     "Mask",
@@ -35,6 +36,7 @@ __all__ = [
     "read_masks",
 ]
 
+BACKGROUNDS = ("included", "excluded")
 CONVENTIONS = ("standard", "topomortar")
 SKELETONS = ("thinned", "scikit-image")
 
@@ -42,7 +44,7 @@ Mask = NDArray[np.bool_]
 
 
 class MaskPair(NamedTuple):
-    """The masks of one class in one image, (H, W) or (D, H, W)."""
+    """The masks of one class in one image, (H, W) or (D, H, W); for instances the maps of their ids."""
 
     preds: Mask
     target: Mask
@@ -61,9 +63,17 @@ class MaskPairs:
     device: torch.device
 
     @classmethod
-    def read(cls, function: str, preds: Any, target: Any, **common: Unpack[CommonOptions]) -> MaskPairs:
+    def read(
+        cls,
+        function: str,
+        preds: Any,
+        target: Any,
+        *,
+        takes_instances: bool = False,
+        **common: Unpack[CommonOptions],
+    ) -> MaskPairs:
         """Check both batches, which must be of one shape, and split them."""
-        reading = Reading.of(function, common)
+        reading = Reading.of(function, common, takes_instances)
         given = {"preds": preds, "target": target}
         if reading.mask is not None:
             given["mask"] = reading.mask
@@ -146,6 +156,8 @@ def _split(reading: Reading, labels: NDArray[Any]) -> list[Mask]:
     """Return the masks of all images, those of one image one after the other."""
     if reading.input_format == "regions":
         return list(np.any(labels, axis=1) if reading.classes == "union" else _flat(labels))
+    if reading.input_format == "instances":
+        return list(labels)
     if reading.classes == "union":
         return list(labels > 0)
     return [np.equal(image, c) for image in labels for c in range(1, reading.num_classes)]

@@ -159,15 +159,23 @@ def to_labels(reading: Reading, source: Source, ignored: torch.Tensor | None) ->
         values = values.masked_fill(ignored[:, None] if ignored.ndim < values.ndim else ignored, 0)
     kept = source._replace(values=values)
     if not channels:
-        n = reading.num_classes
-        _reject_other_values(
-            reading, kept, n, f"labels in 0…{n - 1} (argmax or a threshold makes them of scores)"
-        )
+        _check_labels(reading, kept)
         return values.to(torch.int64).numpy()
     _reject_other_values(reading, kept, 2, "0 and 1 (a threshold makes them of scores)")
     if reading.input_format == "regions":
         return values.to(torch.bool).numpy()
     return _class_of_each_pixel(reading, kept, ignored)
+
+
+def _check_labels(reading: Reading, source: Source) -> None:
+    """Raise unless all values are labels, or ids of instances, which have no upper bound."""
+    if reading.input_format == "instances":
+        _reject_other_values(reading, source, None, "ids of instances: 0 for the background, and above")
+        return
+    expected = f"labels in 0…{reading.num_classes - 1} (argmax or a threshold makes them of scores)"
+    if reading.takes_instances:
+        expected += '; ids of instances with input_format="instances"'
+    _reject_other_values(reading, source, reading.num_classes, expected)
 
 
 def _class_of_each_pixel(reading: Reading, source: Source, ignored: torch.Tensor | None) -> NDArray[np.int64]:
@@ -184,14 +192,14 @@ def _class_of_each_pixel(reading: Reading, source: Source, ignored: torch.Tensor
     return chosen.argmax(1).numpy()
 
 
-def _reject_other_values(reading: Reading, source: Source, n: int, expected: str) -> None:
-    """Raise unless every value is an integer in [0, `n`)."""
+def _reject_other_values(reading: Reading, source: Source, n: int | None, expected: str) -> None:
+    """Raise unless every value is an integer in [0, `n`), or of at least 0 for None."""
     values = source.values
     if values.dtype == torch.bool or values.numel() == 0:
         return
-    wrong = (values < 0) | (values >= n)
+    wrong = values < 0 if n is None else (values < 0) | (values >= n)
     if values.is_floating_point():
-        wrong |= values != values.floor()  # NaN too
+        wrong |= (values != values.floor()) | values.isinf()  # NaN too
     if bool(wrong.any()):
         sample, *position = wrong.nonzero()[0].tolist()
         value = values[(sample, *position)].item()

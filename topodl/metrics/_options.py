@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, TypeVar
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_number, fail
 from topodl._docs import with_shared_parameters
 
 __all__ = [
@@ -21,12 +21,11 @@ __all__ = [
     "options_of",
 ]
 
-InputFormat = Literal["index", "one-hot", "regions"]
+InputFormat = Literal["index", "one-hot", "regions", "instances"]
 Classes = Literal["each", "union"]
 IgnoreEmpty = Literal["never", "both", "target"]
 
 _CHOICES = {
-    "input_format": ("index", "one-hot", "regions"),
     "classes": ("each", "union"),
     "ignore_empty": ("never", "both", "target"),
 }
@@ -112,17 +111,20 @@ class MaskArguments:
     """
 
 
-def measures_masks(function: _F) -> _F:
-    """Complete a metric's function: its signature and docstring show the common options like its own."""
-    return _with_options(function, COMMON_DEFAULTS)
+def measures_masks(function: _F, *sources: type) -> _F:
+    """Complete a metric's function: its signature and docstring show the common options like its own.
+
+    `sources` describe parameters that the function shares with a few others.
+    """
+    return _with_options(function, COMMON_DEFAULTS, sources)
 
 
 def maps_masks(function: _F) -> _F:
     """Do the same for a function whose result is a map and no value that could be left out."""
-    return _with_options(function, {k: v for k, v in COMMON_DEFAULTS.items() if k != "ignore_empty"})
+    return _with_options(function, {k: v for k, v in COMMON_DEFAULTS.items() if k != "ignore_empty"}, ())
 
 
-def _with_options(function: _F, options: dict[str, Any]) -> _F:
+def _with_options(function: _F, options: dict[str, Any], sources: tuple[type, ...]) -> _F:
     own = inspect.signature(function)
     named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -130,8 +132,7 @@ def _with_options(function: _F, options: dict[str, Any]) -> _F:
     signature = own.replace(parameters=[*named, *added])
     function.__signature__ = signature  # type: ignore[attr-defined]
     if function.__doc__:  # Python has none with -OO
-        sources = (MaskArguments, ReadingOptions, CommonOptions)
-        shared = [source.__doc__ or "" for source in sources]
+        shared = [source.__doc__ or "" for source in (*sources, MaskArguments, ReadingOptions, CommonOptions)]
         taken = signature.parameters
         function.__doc__ = with_shared_parameters(function.__doc__, taken, shared, ("Returns", "Raises"))
     return function
@@ -144,16 +145,21 @@ def options_of(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: default for name, default in keywords.items() if name not in _CALL_ARGUMENTS}
 
 
-def _check_common_options(function: str, options: Mapping[str, Any]) -> None:
+def _check_common_options(function: str, options: Mapping[str, Any], takes_instances: bool) -> None:
     """Raise unless all of `options` are common options with usable values."""
     unknown = sorted(set(options) - set(COMMON_DEFAULTS))
     if unknown:
         raise TypeError(f"{function} has no option {unknown[0]!r}; all have {', '.join(COMMON_DEFAULTS)}")
     bound = COMMON_DEFAULTS | dict(options)
+    formats = ("index", "one-hot", "regions", "instances")
+    check_choice(function, "input_format", bound["input_format"], formats[: 4 if takes_instances else 3])
     for name, choices in _CHOICES.items():
         check_choice(function, name, bound[name], choices)
     if bound["ignore_index"] is not None:
         check_number(function, "ignore_index", bound["ignore_index"], integer=True)
+    if bound["input_format"] == "instances" and bound["num_classes"] != 2:
+        came = f"is {bound['num_classes']!r} with input_format='instances'"
+        raise fail(function, "num_classes", came, "to be left out, as ids are no classes")
     least = 1 if bound["input_format"] == "regions" else 2
     check_number(function, "num_classes", bound["num_classes"], low=least, integer=True)
 
@@ -169,12 +175,13 @@ class Reading:
     ignore_empty: str
     ignore_index: int | None
     mask: Any
+    takes_instances: bool
 
     @classmethod
-    def of(cls, function: str, common: Mapping[str, Any]) -> Reading:
+    def of(cls, function: str, common: Mapping[str, Any], takes_instances: bool = False) -> Reading:
         """Check the options and fill in the defaults."""
-        _check_common_options(function, common)
-        return cls(function, **(COMMON_DEFAULTS | dict(common)))
+        _check_common_options(function, common, takes_instances)
+        return cls(function, **(COMMON_DEFAULTS | dict(common)), takes_instances=takes_instances)
 
     @property
     def n_masks(self) -> int:
