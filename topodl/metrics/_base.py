@@ -254,5 +254,5 @@ def _check_option(metric: str, name: str, value: Any) -> None:
         check_choice(metric, name, value, BACKGROUNDS)
     elif name == "tolerance":
         check_number(metric, name, value, low=0)
-    elif name == "spacing":
+    elif name == "spacing" and value is not None:
         check_spacing(metric, value, 1 if isinstance(value, int | float) else len(value))
