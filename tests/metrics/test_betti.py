@@ -153,7 +153,7 @@ def test_unusable_options_are_named(options, message):
         ({"connectivity": 5}, "BettiError: connectivity is 5"),
         ({"dims": (3,)}, "BettiError: dims is"),
         ({"window": -1}, "BettiError: window is -1"),
-        ({"reduction": "sum"}, "BettiError: reduction is 'sum'; expected one of 'mean', 'none'"),
+        ({"reduction": "sum"}, "BettiError: reduction is 'sum'; expected one of 'mean', 'per_class', 'none'"),
         ({"num_classes": 1}, "BettiError: num_classes is 1"),
     ],
 )

@@ -23,7 +23,8 @@ FUNCTIONS = [dice_score, cldice_score, hausdorff_distance_95, betti_error, topol
         (torch.zeros(4, 4), r"preds has shape \(4, 4\); expected shape \(B, H, W\)"),
         (torch.zeros(1, 3, 2, 4, 4), r"preds has shape \(1, 3, 2, 4, 4\)"),
         (torch.zeros(1, 0, 4), r"preds has shape \(1, 0, 4\)"),
-        (torch.zeros(1, 2, 4, 4), "second axis may be classes; expected a label map"),
+        (torch.zeros(1, 2, 4, 4), r"has shape \(1, 2, 4, 4\), whose second axis may be channels or depth"),
+        (torch.zeros(1, 3, 4, 4), r"\(B, 1, D, H, W\) for volumes; channels with input_format=\"one-hot\""),
         (torch.full((1, 4, 4), 0.3), r"preds\[0\] has the value 0.3 at \(0, 0\); expected labels in 0…1"),
         (torch.tensor([[[0, 1], [0, 2]]]), r"preds\[0\] has the value 2 at \(1, 1\)"),
         (torch.tensor([[[0, -1]]]), r"preds\[0\] has the value -1 at \(0, 1\)"),
@@ -33,7 +34,7 @@ FUNCTIONS = [dice_score, cldice_score, hausdorff_distance_95, betti_error, topol
 )
 def test_other_input_than_labels_is_named(function, preds, message):
     with pytest.raises(InputError, match=f"{function.__name__}: .*{message}"):
-        function(preds, torch.zeros(1, 4, 4))
+        function(preds, torch.zeros(preds.shape))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -41,10 +42,14 @@ def test_nan_wrong_types_and_other_shapes_are_named(function):
     target = torch.zeros(2, 1, 4, 4)
     bad = target.clone()
     bad[1, 0, 2, 3] = torch.nan
-    with pytest.raises(InputError, match=rf"{function.__name__}: target\[1\] has NaN at \(0, 2, 3\)"):
+    with pytest.raises(InputError, match=rf"{function.__name__}: target\[1\] has NaN at \(2, 3\)"):
         function(target, bad)
-    with pytest.raises(TypeError, match=f"{function.__name__}: preds is a ndarray; expected a torch.Tensor"):
-        function(np.zeros((1, 4, 4)), target)
+    with pytest.raises(TypeError, match=f"{function.__name__}: preds is a str; expected a tensor, an array"):
+        function("mask", target)
+    with pytest.raises(TypeError, match=r"preds\[0\] is a list; expected a tensor"):
+        function([[0, 1]], target)
+    with pytest.raises(TypeError, match="preds is an array of dtype object; expected bool, integers"):
+        function(np.array([[["a"]]], dtype=object), target)
     with pytest.raises(InputError, match=r"target has shape \(2, 1, 4, 4\); expected that of preds"):
         function(torch.zeros(2, 4, 5), target)
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.morphology import skeletonize
 
+from topodl.errors import InputError
 from topodl.kernels.masks.thinning import thin
 from topodl.metrics import ClDice, Dice, cldice_score, dice_score
 
@@ -29,15 +31,15 @@ def test_cldice_is_the_harmonic_mean_of_the_shares_of_skeletons(skeleton, skelet
     values = cldice_score(preds, target, skeleton=skeleton).tolist()
     for p, t, value in zip(pair[0], pair[1], values, strict=True):
         assert 0 <= value <= 1
-        sp, st = skeletonize(p), skeletonize(t)
-        if p.any() and t.any() and (sp & t).any() and (st & p).any():
-            precision, recall = (sp & t).sum() / sp.sum(), (st & p).sum() / st.sum()
+        of_p, of_t = skeletonize(p), skeletonize(t)
+        if p.any() and t.any() and (of_p & t).any() and (of_t & p).any():
+            precision, recall = (of_p & t).sum() / of_p.sum(), (of_t & p).sum() / of_t.sum()
             assert value == pytest.approx(2 / (1 / precision + 1 / recall), abs=1e-12)
 
 
 @given(arrays(np.bool_, (1, 4, 5, 6)))
 def test_what_is_equal_has_a_cldice_of_1_in_a_volume(mask):
-    assert cldice_score(torch.from_numpy(mask), torch.from_numpy(mask)).tolist() == [1.0]
+    assert cldice_score(*[torch.from_numpy(mask)[None]] * 2).tolist() == [1.0]
 
 
 def test_a_straight_tube_of_even_width_has_a_skeleton():
@@ -94,3 +96,56 @@ def test_the_convention_reaches_the_function():
     metric = ClDice(convention="topomortar")
     metric.update(EMPTY, EMPTY)
     assert math.isnan(metric.compute().item())
+
+
+def corner() -> tuple[torch.Tensor, torch.Tensor]:
+    """A line of 4 pixels down and, from its end, of 6 to the right; the prediction misses the first three."""
+    target = torch.zeros(1, 8, 10, dtype=torch.bool)
+    target[:, 1:5, 2] = target[:, 4, 2:8] = True
+    preds = target.clone()
+    preds[:, 1:4] = False
+    return preds, target
+
+
+def test_lengths_of_skeletons_by_hand():
+    preds, target = corner()
+    # Thinning takes the pixel of the corner, so that a diagonal step joins the two lines.
+    skeleton = thin(target[0].numpy())
+    assert skeleton.sum() == 8
+    assert not skeleton[4, 2]
+    assert cldice_score(preds, target).item() == pytest.approx(2 / (1 + 8 / 5))
+    diagonal = math.hypot(3, 0.5)
+    down, right = 3 + 3 + (3 + diagonal) / 2, (0.5 + diagonal) / 2 + 4 * 0.5
+    recall = right / (down + right)
+    value = cldice_score(preds, target, spacing=(3, 0.5)).item()
+    assert value == ClDice(spacing=(3, 0.5))(preds, target).item() == pytest.approx(2 / (1 + 1 / recall))
+
+
+@given(pairs, st.floats(1e-3, 1e3))
+def test_the_unit_of_spacing_makes_no_difference(pair, unit):
+    preds, target = torch.from_numpy(pair)
+    value = cldice_score(preds, target, spacing=(1, 2))
+    assert torch.allclose(cldice_score(preds, target, spacing=(unit, 2 * unit)), value, rtol=1e-9)
+    assert torch.equal(cldice_score(target, target, spacing=(1, 2)), torch.ones(3, dtype=torch.float64))
+
+
+def test_a_line_that_is_sampled_more_finely_keeps_its_share():
+    preds, target = torch.zeros(2, 1, 1, 8, 5, 5)
+    target[..., 1:7, 2, 2] = 1
+    preds[..., 3:7, 2, 2] = 1
+    coarse = cldice_score(preds, target, spacing=(3, 1, 1))
+    fine = cldice_score(*(x.repeat_interleave(3, 2) for x in (preds, target)), spacing=1.0)
+    assert coarse.item() == fine.item() == pytest.approx(2 / (1 + 6 / 4))
+
+
+def test_pixels_by_themselves_have_a_length():
+    preds, target = torch.zeros(2, 1, 6, 6)
+    target[:, 1, 1] = target[:, 4, 4] = preds[:, 1, 1] = 1
+    assert cldice_score(preds, target, spacing=(4, 1)).item() == pytest.approx(2 / 3)
+
+
+def test_unusable_spacing_of_cldice_is_named():
+    with pytest.raises(InputError, match="ClDice: spacing is"):
+        ClDice(spacing=(1, 0))
+    with pytest.raises(InputError, match=r"cldice_score: spacing is .* a number or 2 of them"):
+        cldice_score(EMPTY, EMPTY, spacing=(1, 1, 1))

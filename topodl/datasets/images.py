@@ -283,7 +283,7 @@ def _has(mask: Array, betti: tuple[int, ...]) -> bool:
 
     from topodl.metrics.betti import betti_numbers
 
-    batch = torch.from_numpy(mask)[None]
+    batch = torch.from_numpy(mask)[None, None]
     return all(
         tuple(betti_numbers(batch, connectivity=connectivity)[0].tolist()) == betti
         for connectivity in ((4, 8) if mask.ndim == 2 else (6, 26))

@@ -1,125 +1,179 @@
-"""Label maps for the metrics: checked once, then split into one NumPy mask per image and class."""
+"""What the metrics measure: pairs of NumPy masks, image by image and class by class."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_number, check_tensor, fail, reject_nan
+from topodl._checks import fail
 from topodl.kernels.shared.pool import map_batch
+from topodl.metrics._labels import (
+    Source,
+    device_of,
+    ignored_in,
+    in_batches,
+    shaped,
+    size_of,
+    sources_of,
+    to_labels,
+)
+from topodl.metrics._options import CommonOptions, Reading
 
 __all__ = [
+    "BACKGROUNDS",
     "CONVENTIONS",
     "SKELETONS",
     "Mask",
-    "MaskArguments",
-    "measure_pairs",
+    "MaskPair",
+    "MaskPairs",
     "neighbourhoods",
-    "read_label_maps",
-    "read_pair",
+    "read_masks",
 ]
 
+BACKGROUNDS = ("included", "excluded")
 CONVENTIONS = ("standard", "topomortar")
 SKELETONS = ("thinned", "scikit-image")
-_SHAPES = "(B, H, W), (B, D, H, W), or these with one channel: (B, 1, H, W), (B, 1, D, H, W)"
 
 Mask = NDArray[np.bool_]
 
 
-class MaskArguments:
-    """What the functions of two batches of masks have in common.
+class MaskPair(NamedTuple):
+    """The masks of one class in one image, (H, W) or (D, H, W); for instances the maps of their ids."""
 
-    Parameters
-    ----------
-    preds, target : Tensor of shape (B, *S) or (B, 1, *S)
-        Masks or label maps in 2D or 3D: bool, integers, or floats such as 1.0.
-    connectivity : {8, 4} or {26, 6}
-        Of the foreground; the background has the other one; 8 stands for 26 in volumes.
-    num_classes : int
-        Classes with the background, which is not measured.
-
-    Returns
-    -------
-    Tensor
-        float64 (B,), or (B, num_classes - 1) for more than two classes.
-
-    Raises
-    ------
-    InputError
-        If a tensor has another shape than the other, a NaN, or values that are no labels, or if an option
-        has an unusable value.
-    """
+    preds: Mask
+    target: Mask
+    counted: Mask | None
+    """Where pixels count; None if all do. The others are background in both masks."""
 
 
-def read_label_maps(function: str, argument: str, value: Any, num_classes: int = 2) -> NDArray[np.int64]:
-    """Return masks or label maps as (B, H, W) or (B, D, H, W); anything else raises and is named."""
-    check_number(function, "num_classes", num_classes, low=2, integer=True)
-    labels = check_tensor(function, argument, value).detach()
-    shape = tuple(labels.shape)
-    if labels.ndim not in (3, 4, 5) or (labels.ndim == 5 and shape[1] != 1) or 0 in shape[1:]:
-        raise fail(function, argument, f"has shape {shape}", f"shape {_SHAPES}")
-    if labels.ndim == 4 and shape[1] == num_classes:
-        # One channel per class, or a volume that is as deep as there are classes: nobody can tell.
-        came = f"has shape {shape}, whose second axis may be classes"
-        raise fail(function, argument, came, "a label map (argmax(1) of scores), volumes as (B, 1, D, H, W)")
-    if labels.dtype in (torch.uint16, torch.uint32, torch.uint64):  # PyTorch cannot compare them
-        labels = labels.to(torch.int64)
-    _reject_other_values(function, argument, labels, num_classes)
-    if labels.ndim == 5 or (labels.ndim == 4 and shape[1] == 1):
-        labels = labels[:, 0]
-    return labels.to(device="cpu", dtype=torch.int64).numpy()
+@dataclass(frozen=True)
+class MaskPairs:
+    """Two batches of masks, image by image and class by class."""
+
+    reading: Reading
+    pairs: list[MaskPair]
+    n_images: int
+    ndim: int
+    device: torch.device
+
+    @classmethod
+    def read(
+        cls,
+        function: str,
+        preds: Any,
+        target: Any,
+        *,
+        takes_instances: bool = False,
+        **common: Unpack[CommonOptions],
+    ) -> MaskPairs:
+        """Check both batches, which must be of one shape, and split them."""
+        reading = Reading.of(function, common, takes_instances)
+        given = {"preds": preds, "target": target}
+        if reading.mask is not None:
+            given["mask"] = reading.mask
+        batches = [_read_batch(reading, **batch) for batch in in_batches(function, given)]
+        ndims = {batch.ndim for batch in batches}
+        if len(ndims) > 1:
+            raise fail(function, "preds", "is a list of images and of volumes", "one kind of them")
+        pairs = [pair for batch in batches for pair in batch.pairs]
+        return cls(reading, pairs, sum(len(b) for b in batches), ndims.pop(), device_of(preds))
+
+    def measure(
+        self,
+        function: Callable[[MaskPair], Any],
+        value_shape: tuple[int, ...] = (),
+        dtype: type[np.generic] = np.float64,
+    ) -> torch.Tensor:
+        """Return the values of all pairs, (B, …), or (B, K, …) for K > 1 masks an image."""
+        nothing = np.full(value_shape, np.nan)
+
+        def value(pair: MaskPair) -> Any:
+            return nothing if self._leaves_out(pair) else function(pair)
+
+        shape = (self.n_images, *self.reading.class_axis, *value_shape)
+        table = np.array(map_batch(value, self.pairs), dtype=dtype).reshape(shape)
+        return torch.from_numpy(table).to(self.device)
+
+    def _leaves_out(self, pair: MaskPair) -> bool:
+        """Return whether the value of two masks is NaN, as the class is absent."""
+        if self.reading.ignore_empty == "never" or pair.target.any():
+            return False
+        return self.reading.ignore_empty == "target" or not pair.preds.any()
 
 
-def _reject_other_values(function: str, argument: str, labels: torch.Tensor, num_classes: int) -> None:
-    """Raise unless every value is an integer in [0, num_classes)."""
-    if labels.dtype == torch.bool or labels.numel() == 0:
-        return
-    if labels.is_complex():
-        raise fail(function, argument, f"has dtype {labels.dtype}", "bool, integers, or floats 0.0 and 1.0")
-    expected = f"labels in 0…{num_classes - 1} (argmax or a threshold makes them of scores)"
-    reject_nan(function, argument, labels, expected)
-    wrong = (labels < 0) | (labels >= num_classes)
-    if labels.is_floating_point():
-        wrong |= labels != labels.floor()
-    if bool(wrong.any()):
-        sample, *position = wrong.nonzero()[0].tolist()
-        came = f"has the value {labels[(sample, *position)].item():g} at ({', '.join(map(str, position))})"
-        raise fail(function, f"{argument}[{sample}]", came, expected)
+@dataclass(frozen=True)
+class _Batch:
+    reading: Reading
+    preds: NDArray[Any]
+    target: NDArray[Any]
+    counted: NDArray[np.bool_] | None
+
+    def __len__(self) -> int:
+        return len(self.preds)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes in space."""
+        return self.preds.ndim - (2 if self.reading.input_format == "regions" else 1)
+
+    @property
+    def pairs(self) -> list[MaskPair]:
+        """The masks of all images, those of one image one after the other."""
+        both = zip(_split(self.reading, self.preds), _split(self.reading, self.target), strict=True)
+        if self.counted is None:
+            return [MaskPair(p, t, None) for p, t in both]
+        n = self.reading.n_masks
+        counted = self.counted.repeat(n, 0) if self.counted.ndim == self.ndim + 1 else _flat(self.counted)
+        return [MaskPair(p, t, c) for (p, t), c in zip(both, counted, strict=True)]
 
 
-def read_pair(
-    function: str, preds: Any, target: Any, num_classes: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return both label maps; they must be of one shape."""
-    predicted = read_label_maps(function, "preds", preds, num_classes)
-    true = read_label_maps(function, "target", target, num_classes)
-    if predicted.shape != true.shape:
-        expected = f"that of preds, {tuple(preds.shape)} (a channel axis of length 1 may be left out)"
-        raise fail(function, "target", f"has shape {tuple(target.shape)}", expected)
-    return predicted, true
+def read_masks(function: str, argument: str, value: Any) -> tuple[list[Mask], int]:
+    """Return a batch of masks of one class, one (H, W) or (D, H, W) an image, and how many axes they have."""
+    reading = Reading.of(function, {})
+    masks: list[Mask] = []
+    ndims = set()
+    for source in sources_of(function, argument, value):
+        labels = to_labels(reading, shaped(reading, source), None)
+        masks += _split(reading, labels)
+        ndims.add(labels.ndim - 1)
+    if len(ndims) > 1:
+        raise fail(function, argument, "is a list of images and of volumes", "one kind of them")
+    return masks, ndims.pop()
 
 
-def measure_pairs(
-    function: str,
-    preds: Any,
-    target: Any,
-    num_classes: int,
-    measure: Callable[[Mask, Mask], Any],
-    value_shape: tuple[int, ...] = (),
-) -> torch.Tensor:
-    """Return `measure(prediction, truth)` per image: (B, …), or (B, K, …) for K > 1 foreground classes."""
-    predicted, true = read_pair(function, preds, target, num_classes)
-    classes = range(1, num_classes)
-    masks = [(p == c, t == c) for p, t in zip(predicted, true, strict=True) for c in classes]
-    values = map_batch(lambda pair: measure(*pair), masks)
-    per_class = (len(classes),) if num_classes > 2 else ()
-    table = np.array(values, dtype=np.float64).reshape(len(predicted), *per_class, *value_shape)
-    return torch.from_numpy(table).to(preds.device)
+def _flat(channels: NDArray[Any]) -> NDArray[Any]:
+    """Return (B, C, *S) as (B * C, *S)."""
+    return channels.reshape(-1, *channels.shape[2:])
+
+
+def _split(reading: Reading, labels: NDArray[Any]) -> list[Mask]:
+    """Return the masks of all images, those of one image one after the other."""
+    if reading.input_format == "regions":
+        return list(np.any(labels, axis=1) if reading.classes == "union" else _flat(labels))
+    if reading.input_format == "instances":
+        return list(labels)
+    if reading.classes == "union":
+        return list(labels > 0)
+    return [np.equal(image, c) for image in labels for c in range(1, reading.num_classes)]
+
+
+def _read_batch(reading: Reading, preds: Source, target: Source, mask: Source | None = None) -> _Batch:
+    """Check both and bring them to one form; what is ignored becomes background in both."""
+    predicted, true = shaped(reading, preds), shaped(reading, target)
+    if size_of(reading, predicted) != size_of(reading, true):
+        shape, expected = tuple(target.values.shape), tuple(preds.values.shape)
+        expected_shape = f"that of preds, {expected} (a channel axis of length 1 may be left out)"
+        raise fail(reading.function, target.name, f"has shape {shape}", expected_shape)
+    ignored = ignored_in(reading, true, mask)
+    counted = None if ignored is None else (~ignored).numpy()
+    p, t = (to_labels(reading, source, ignored) for source in (predicted, true))
+    return _Batch(reading, p, t, counted)
 
 
 def neighbourhoods(ndim: int, corners: bool) -> tuple[Mask, Mask]:

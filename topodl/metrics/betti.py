@@ -7,29 +7,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_choice, check_connectivity, check_number, fail
-from topodl._docs import shares_documentation
+from topodl._checks import as_dims, check_choice, check_connectivity, check_number, fail
 from topodl.kernels.shared.pool import map_batch
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import (
-    CONVENTIONS,
-    Mask,
-    MaskArguments,
-    measure_pairs,
-    neighbourhoods,
-    read_label_maps,
-)
+from topodl.metrics._input import CONVENTIONS, Mask, MaskPair, MaskPairs, neighbourhoods, read_masks
+from topodl.metrics._labels import device_of
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["BettiError", "betti_error", "betti_numbers"]
 
-Dims = Sequence[int] | None
+Dims = int | Sequence[int] | None
 Ints = NDArray[np.int64]
 
 
@@ -39,7 +33,7 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     Parameters
     ----------
     mask : Tensor
-        (B, *S) or (B, 1, *S), in 2D or 3D; bool, or 0 and 1.
+        (B, H, W) or (B, 1, H, W), volumes (B, 1, D, H, W); bool, or 0 and 1.
     connectivity : {8, 4} or {26, 6}
         Of the foreground; the background has the other one; 8 stands for 26 in volumes.
 
@@ -66,13 +60,13 @@ def betti_numbers(mask: torch.Tensor, *, connectivity: int = 8) -> torch.Tensor:
     ([[1, 1]], [[1, 0]])
     """
     corners = check_connectivity("betti_numbers", connectivity)
-    masks = read_label_maps("betti_numbers", "mask", mask) > 0
-    numbers = map_batch(lambda one: _betti(one, corners), list(masks))
-    table = np.array(numbers, dtype=np.int64).reshape(len(masks), masks.ndim - 1)
-    return torch.from_numpy(table).to(mask.device)
+    masks, ndim = read_masks("betti_numbers", "mask", mask)
+    numbers = map_batch(lambda one: _betti(one, corners), masks)
+    table = np.array(numbers, dtype=np.int64).reshape(len(masks), ndim)
+    return torch.from_numpy(table).to(device_of(mask))
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def betti_error(
     preds: torch.Tensor,
     target: torch.Tensor,
@@ -80,14 +74,14 @@ def betti_error(
     dims: Dims = None,
     window: int | None = None,
     connectivity: int = 8,
-    num_classes: int = 2,
     convention: str = "standard",
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the absolute differences of the Betti numbers of every image.
 
     Parameters
     ----------
-    dims : sequence of ints or None
+    dims : int, sequence of ints or None
         Homology dimensions to compare: 0 and 1, in 3D also 2. None takes all.
     window : int or None
         Side of the windows for the local error, the mean over windows that do not overlap (those at the far
@@ -99,7 +93,7 @@ def betti_error(
     Returns
     -------
     Tensor
-        float64 (B, len(dims)), or (B, num_classes - 1, len(dims)) for more than two classes.
+        float64 (B, len(dims)), or (B, K, len(dims)) for K > 1 classes in the foreground, or regions.
 
     References
     ----------
@@ -119,35 +113,32 @@ def betti_error(
     check_choice(function, "convention", convention, CONVENTIONS)
     if window is not None:
         check_number(function, "window", window, low=1, integer=True)
-    ndim = _spatial_ndim(preds)
-    chosen = _chosen_dims(function, dims, ndim)
+    masks = MaskPairs.read(function, preds, target, **common)
+    chosen = _chosen_dims(function, dims, masks.ndim)
     corners = check_connectivity(function, connectivity)
-    least = np.zeros(ndim, dtype=np.int64)
+    least = np.zeros(masks.ndim, dtype=np.int64)
     least[0] = convention == "topomortar"
 
     def numbers(mask: Mask) -> Ints:
         counted: Ints = np.maximum(_betti(mask, corners), least)
         return counted[chosen]
 
-    def measure(p: Mask, t: Mask) -> NDArray[np.float64]:
-        windows = _windows(p.shape, window)
+    def measure(pair: MaskPair) -> NDArray[np.float64]:
+        p, t, counted = pair
+        windows = [w for w in _windows(p.shape, window) if counted is None or counted[w].any()]
+        if not windows:
+            return np.zeros(len(chosen))
         errors = [np.abs(numbers(p[w]) - numbers(t[w])) for w in windows]
         return np.mean(errors, axis=0)
 
-    return measure_pairs(function, preds, target, num_classes, measure, (len(chosen),))
-
-
-def _spatial_ndim(preds: Any) -> int:
-    """Return 2 or 3; input of another shape is refused later, by name."""
-    shape: tuple[int, ...] = getattr(preds, "shape", ())
-    return 3 if len(shape) == 5 or (len(shape) == 4 and shape[1] != 1) else 2
+    return masks.measure(measure, (len(chosen),))
 
 
 def _chosen_dims(function: str, dims: Dims, ndim: int) -> list[int]:
     known = list(range(ndim))
     if dims is None:
         return known
-    chosen = list(dims)
+    chosen = list(as_dims(dims))
     if not chosen or len(set(chosen)) != len(chosen) or any(d not in known for d in chosen):
         raise fail(function, "dims", f"is {dims!r}", f"some of {known}, each once, for images of {ndim} axes")
     return chosen
@@ -219,25 +210,13 @@ class BettiError(ImageMetric, function=betti_error):
     """
 
     higher_is_better = False
-    _value_axes = 1
+    plot_lower_bound = 0.0
     dims: Dims
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         if self.dims is not None:
             _chosen_dims(type(self).__name__, self.dims, 3)
-        if self.reduction == "mean":
-            self._add("n_dims", torch.zeros((), dtype=torch.int64, device="cpu"), "max")
 
-    def _total_shape(self) -> tuple[int, ...]:
-        return (3 if self.dims is None else len(self.dims),)
-
-    def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        self._set("n_dims", self._get("n_dims").clamp(min=values.shape[-1]))
-        summed = super()._sum(values)
-        return torch.nn.functional.pad(summed, (0, self._get("total").numel() - summed.numel()))
-
-    def compute(self) -> torch.Tensor:
-        """Return the mean of each dimension over all images (and classes), or every image's own values."""
-        computed = super().compute()
-        return computed if self.reduction == "none" else computed[: int(self._get("n_dims"))]
+    def _value_names(self) -> tuple[str, ...]:
+        return tuple(f"b{k}" for k in (range(3) if self.dims is None else as_dims(self.dims)))

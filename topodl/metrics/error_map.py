@@ -6,6 +6,7 @@ The wrong pixels are eaten away as long as that changes no topology; what resist
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from scipy import ndimage
 
 from topodl._checks import check_number, fail
 from topodl.kernels.masks.simple_growth import grow_by_simple_pixels
-from topodl.kernels.shared.pool import map_batch
-from topodl.metrics._input import Mask, read_pair
+from topodl.metrics._input import Mask, MaskPair, MaskPairs
+from topodl.metrics._options import ReadingOptions, maps_masks
 
 __all__ = ["TopologyError", "topology_errors"]
 
@@ -43,12 +44,14 @@ class TopologyError(IntEnum):
     SPURIOUS = 4
 
 
+@maps_masks
 def topology_errors(
     preds: torch.Tensor,
     target: torch.Tensor,
     *,
     connectivity: int = 8,
     reach: int = 3,
+    **common: Unpack[ReadingOptions],
 ) -> torch.Tensor:
     """Return the topological error that each pixel is part of.
 
@@ -66,8 +69,8 @@ def topology_errors(
 
     Parameters
     ----------
-    preds, target : Tensor
-        Masks, (B, H, W) or (B, 1, H, W); bool, or 0 and 1.
+    preds, target : Tensor or ndarray of shape (B, H, W) or (B, 1, H, W), or a list of images of one size
+        Masks or label maps; channels are read as `input_format` says.
     connectivity : {8, 4}
         Which foreground pixels are neighbours.
     reach : int
@@ -76,12 +79,8 @@ def topology_errors(
     Returns
     -------
     Tensor
-        int64 (B, H, W), the values of `TopologyError`.
-
-    Raises
-    ------
-    InputError
-        If a tensor is no 2D mask or has another shape than the other, or an option has an unusable value.
+        int64 (B, H, W), the values of `TopologyError`, or (B, K, H, W) for K > 1 classes in the foreground,
+        or regions.
 
     References
     ----------
@@ -100,19 +99,24 @@ def topology_errors(
     6
     """
     function = "topology_errors"
-    predicted, true = read_pair(function, preds, target, num_classes=2)
-    if predicted.ndim != 3:
-        raise fail(function, "preds", f"has shape {tuple(preds.shape)}", "shape (B, H, W) or (B, 1, H, W)")
     if connectivity not in (4, 8):
         raise fail(function, "connectivity", f"is {connectivity!r}", "8 or 4")
     check_number(function, "reach", reach, low=0, integer=True)
+    if "ignore_empty" in common:
+        raise TypeError(f"{function} has no option 'ignore_empty': a map has a class for every pixel")
+    masks = MaskPairs.read(function, preds, target, **common)
+    if masks.ndim != 2:
+        raise fail(function, "preds", "is a batch of volumes", "images, (B, H, W) or (B, C, H, W)")
+    sizes = {pair.target.shape for pair in masks.pairs} or {tuple(preds.shape[-2:])}
+    if len(sizes) > 1:
+        raise fail(
+            function, "preds", f"has images of sizes {sorted(sizes)}", "one size, as the maps are stacked"
+        )
 
-    def classify(pair: tuple[Mask, Mask]) -> NDArray[np.int64]:
-        return _classify(*pair, connectivity == 8, reach)
+    def classify(pair: MaskPair) -> NDArray[np.int64]:
+        return _classify(pair.preds, pair.target, connectivity == 8, reach)
 
-    maps = map_batch(classify, list(zip(predicted > 0, true > 0, strict=True)))
-    table = np.array(maps, dtype=np.int64).reshape(predicted.shape)
-    return torch.from_numpy(table).to(preds.device)
+    return masks.measure(classify, sizes.pop(), np.int64)
 
 
 def _classify(p: Mask, t: Mask, corners: bool, reach: int) -> NDArray[np.int64]:

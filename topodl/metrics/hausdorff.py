@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -15,22 +16,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_spacing
-from topodl._docs import shares_documentation
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import CONVENTIONS, Mask, MaskArguments, measure_pairs
+from topodl.metrics._input import CONVENTIONS, Mask, MaskPair, MaskPairs
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["HausdorffDistance95", "border_distances", "diagonal", "hausdorff_distance_95"]
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def hausdorff_distance_95(
     preds: torch.Tensor,
     target: torch.Tensor,
     *,
     spacing: float | Sequence[float] = 1.0,
-    num_classes: int = 2,
     convention: str = "standard",
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the 95th percentile of the border distances of every image.
 
@@ -63,16 +64,18 @@ def hausdorff_distance_95(
     """
     function = "hausdorff_distance_95"
     check_choice(function, "convention", convention, CONVENTIONS)
+    masks = MaskPairs.read(function, preds, target, **common)
+    sampling = check_spacing(function, spacing, masks.ndim)
 
-    def measure(p: Mask, t: Mask) -> float:
-        sampling = check_spacing(function, spacing, p.ndim)
+    def measure(pair: MaskPair) -> float:
+        p, t, _ = pair
         if p.any() and t.any():
             return float(np.percentile(border_distances(p, t, sampling), 95))
         if convention == "standard" and not p.any() and not t.any():
             return 0.0
         return diagonal(p, sampling)
 
-    return measure_pairs(function, preds, target, num_classes, measure)
+    return masks.measure(measure)
 
 
 def diagonal(mask: Mask, sampling: tuple[float, ...]) -> float:
@@ -117,3 +120,4 @@ class HausdorffDistance95(ImageMetric, function=hausdorff_distance_95):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0

@@ -5,7 +5,7 @@ Stucki et al., ICML 2023 (Betti matching); Lux, Berger et al., ICLR 2025 (DIU).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_connectivity, fail
-from topodl._docs import shares_documentation
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import Mask, MaskArguments, measure_pairs, neighbourhoods, read_label_maps
+from topodl.metrics._input import Mask, MaskPair, MaskPairs, neighbourhoods
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["DIU", "BettiMatchingError", "betti_matching_error", "diu"]
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def betti_matching_error(
-    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
+    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, **common: Unpack[CommonOptions]
 ) -> torch.Tensor:
     """Return how many components, holes (and cavities) of the two masks have no partner in the other mask.
 
@@ -32,8 +32,8 @@ def betti_matching_error(
     Returns
     -------
     Tensor
-        float64 (B, N), one value for each dimension below that N of the images, or (B, num_classes - 1, N)
-        for more than two classes.
+        float64 (B, N), one value for each dimension below that N of the images, or (B, K, N) for K > 1
+        classes in the foreground, or regions.
 
     Notes
     -----
@@ -58,22 +58,23 @@ def betti_matching_error(
     from topodl.persistence.matching import match_images
 
     eight = check_connectivity("betti_matching_error", connectivity)
-    ndim = read_label_maps("betti_matching_error", "preds", preds, num_classes).ndim - 1
+    masks = MaskPairs.read("betti_matching_error", preds, target, **common)
 
-    def measure(p: Mask, t: Mask) -> NDArray[np.int64]:
+    def measure(pair: MaskPair) -> NDArray[np.int64]:
+        p, t, _ = pair
         result = match_images(-p.astype(np.float32), -t.astype(np.float32), by_cells=eight)
         unmatched = np.concatenate([result.unmatched_dims, result.other_unmatched_dims])
         only_one_is_empty = p.any() != t.any()
-        errors = np.bincount(unmatched, minlength=ndim)
+        errors = np.bincount(unmatched, minlength=masks.ndim)
         errors[0] += only_one_is_empty
         return errors
 
-    return measure_pairs("betti_matching_error", preds, target, num_classes, measure, (ndim,))
+    return masks.measure(measure, (masks.ndim,))
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def diu(
-    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, num_classes: int = 2
+    preds: torch.Tensor, target: torch.Tensor, *, connectivity: int = 8, **common: Unpack[CommonOptions]
 ) -> torch.Tensor:
     """Return the discrepancy between intersection and union: what including one in the other does to pieces.
 
@@ -107,15 +108,18 @@ def diu(
     2.0
     """
     eight = check_connectivity("diu", connectivity)
-    _check_planar("diu", preds, num_classes)
+    masks = MaskPairs.read("diu", preds, target, **common)
+    if masks.ndim != 2:
+        raise fail("diu", "preds", "is a batch of volumes", "images, (B, H, W) or (B, C, H, W)")
     foreground, background = neighbourhoods(2, eight)
 
-    def measure(p: Mask, t: Mask) -> int:
+    def measure(pair: MaskPair) -> int:
+        p, t, _ = pair
         return _kernel_and_cokernel(p & t, p | t, foreground) + _kernel_and_cokernel(
             ~(p | t), ~(p & t), background
         )
 
-    return measure_pairs("diu", preds, target, num_classes, measure)
+    return masks.measure(measure)
 
 
 def _kernel_and_cokernel(small: Mask, large: Mask, structure: Mask) -> int:
@@ -124,12 +128,6 @@ def _kernel_and_cokernel(small: Mask, large: Mask, structure: Mask) -> int:
     pieces, n_large = ndimage.label(large, structure)
     rank = len(np.unique(pieces[small]))
     return int(n_small - rank + n_large - rank)
-
-
-def _check_planar(function: str, preds: Any, num_classes: int) -> None:
-    shape = read_label_maps(function, "preds", preds, num_classes).shape
-    if len(shape) != 3:
-        raise fail(function, "preds", f"has shape {tuple(preds.shape)}", "images (B, H, W) or (B, 1, H, W)")
 
 
 class BettiMatchingError(ImageMetric, function=betti_matching_error):
@@ -148,7 +146,10 @@ class BettiMatchingError(ImageMetric, function=betti_matching_error):
     """
 
     higher_is_better = False
-    _value_axes = 1
+    plot_lower_bound = 0.0
+
+    def _value_names(self) -> tuple[str, ...]:
+        return ("b0", "b1", "b2")
 
 
 class DIU(ImageMetric, function=diu):
@@ -164,3 +165,4 @@ class DIU(ImageMetric, function=diu):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0

@@ -5,23 +5,31 @@ Shit et al., clDice, CVPR 2021, equations 1 to 3. Cost of clDice: two skeletons 
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from topodl._checks import check_choice
-from topodl._docs import shares_documentation
+from topodl._checks import check_choice, check_spacing
 from topodl.kernels.masks.thinning import thin
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import CONVENTIONS, SKELETONS, Mask, MaskArguments, measure_pairs
+from topodl.metrics._input import CONVENTIONS, SKELETONS, Mask, MaskPair, MaskPairs
+from topodl.metrics._options import CommonOptions, measures_masks
 
 __all__ = ["ClDice", "Dice", "cldice_score", "dice_score"]
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def dice_score(
-    preds: torch.Tensor, target: torch.Tensor, *, num_classes: int = 2, convention: str = "standard"
+    preds: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    convention: str = "standard",
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the Dice coefficient of every image, 2 |P ∩ T| / (|P| + |T|).
 
@@ -44,21 +52,23 @@ def dice_score(
     check_choice("dice_score", "convention", convention, CONVENTIONS)
     both_empty = 1.0 if convention == "standard" else 0.0
 
-    def measure(p: Mask, t: Mask) -> float:
+    def measure(pair: MaskPair) -> float:
+        p, t, _ = pair
         sizes = np.count_nonzero(p) + np.count_nonzero(t)
         return 2.0 * np.count_nonzero(p & t) / sizes if sizes else both_empty
 
-    return measure_pairs("dice_score", preds, target, num_classes, measure)
+    return MaskPairs.read("dice_score", preds, target, **common).measure(measure)
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def cldice_score(
     preds: torch.Tensor,
     target: torch.Tensor,
     *,
-    num_classes: int = 2,
     convention: str = "standard",
     skeleton: str | None = None,
+    spacing: float | Sequence[float] | None = None,
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the centre-line Dice of every image.
 
@@ -74,6 +84,16 @@ def cldice_score(
         "thinned", the default, has the components, holes and cavities of its mask. "scikit-image", the
         default with convention="topomortar", is `skimage.morphology.skeletonize` as in the study's code,
         which deletes straight tubes of even width in volumes, and some slanted lines in the plane.
+    spacing : float or sequence of floats, optional
+        Size of a pixel along each spatial axis. The shares are then ones of length: every pixel of a skeleton
+        weighs as much as the mean distance to those next to it, one by itself as the side of a cube of its
+        volume. By default every pixel counts 1, as published.
+
+    Notes
+    -----
+    The paper knows cubes alone; lengths are this library's definition. They make a share independent of how
+    finely a line is sampled along an axis. Which pixels are the skeleton does not depend on `spacing`:
+    thinning counts in pixels, so that wide structures of long voxels are not thinned to their very middle.
 
     References
     ----------
@@ -97,9 +117,12 @@ def cldice_score(
         skeleton = "thinned" if standard else "scikit-image"
     check_choice("cldice_score", "skeleton", skeleton, SKELETONS)
     skeletonize = thin if skeleton == "thinned" else _published_skeleton
+    masks = MaskPairs.read("cldice_score", preds, target, **common)
+    sides = None if spacing is None else check_spacing("cldice_score", spacing, masks.ndim)
 
-    def measure(p: Mask, t: Mask) -> float:
-        precision, recall = _share_inside(skeletonize(p), t), _share_inside(skeletonize(t), p)
+    def measure(pair: MaskPair) -> float:
+        p, t, _ = pair
+        precision, recall = _share_inside(skeletonize(p), t, sides), _share_inside(skeletonize(t), p, sides)
         if not standard and (math.isnan(precision + recall) or precision + recall == 0):
             return math.nan
         if not p.any() and not t.any():
@@ -108,7 +131,7 @@ def cldice_score(
             return 0.0
         return 2 * precision * recall / (precision + recall)
 
-    return measure_pairs("cldice_score", preds, target, num_classes, measure)
+    return masks.measure(measure)
 
 
 def _published_skeleton(mask: Mask) -> Mask:
@@ -117,9 +140,26 @@ def _published_skeleton(mask: Mask) -> Mask:
     return np.asarray(skeletonize(mask), dtype=bool)
 
 
-def _share_inside(skeleton: Mask, mask: Mask) -> float:
+def _share_inside(skeleton: Mask, mask: Mask, sides: tuple[float, ...] | None) -> float:
+    if sides is not None:
+        lengths = _local_lengths(skeleton, sides)
+        return float(lengths[mask[skeleton]].sum() / lengths.sum()) if len(lengths) else math.nan
     length = np.count_nonzero(skeleton)
     return np.count_nonzero(skeleton & mask) / length if length else math.nan
+
+
+def _local_lengths(skeleton: Mask, sides: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return the mean distance of each pixel of a skeleton to its neighbours in it, in C order."""
+    padded = np.pad(skeleton, 1)
+    pixels = np.argwhere(padded)
+    total, n_neighbours = np.zeros(len(pixels)), np.zeros(len(pixels), dtype=np.int64)
+    for step in itertools.product((-1, 0, 1), repeat=skeleton.ndim):
+        if any(step):
+            found = padded[tuple((pixels + step).T)]
+            total += found * math.hypot(*np.multiply(step, sides))
+            n_neighbours += found
+    alone = math.prod(sides) ** (1 / len(sides))
+    return np.where(n_neighbours > 0, total / np.maximum(n_neighbours, 1), alone)
 
 
 class Dice(ImageMetric, function=dice_score):
@@ -136,6 +176,8 @@ class Dice(ImageMetric, function=dice_score):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
 
 class ClDice(ImageMetric, function=cldice_score):
@@ -152,3 +194,5 @@ class ClDice(ImageMetric, function=cldice_score):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0

@@ -6,27 +6,28 @@ Nikolov et al., 2018; Heimann et al., 2009. Cost: that of `hausdorff_distance_95
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from topodl._checks import check_number, check_spacing
-from topodl._docs import shares_documentation
 from topodl.metrics._base import ImageMetric
-from topodl.metrics._input import Mask, MaskArguments, measure_pairs
+from topodl.metrics._input import MaskPair, MaskPairs
+from topodl.metrics._options import CommonOptions, measures_masks
 from topodl.metrics.hausdorff import border_distances, diagonal
 
 __all__ = ["AverageSurfaceDistance", "SurfaceDice", "average_surface_distance", "surface_dice"]
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def surface_dice(
     preds: torch.Tensor,
     target: torch.Tensor,
     *,
     tolerance: float = 1.0,
     spacing: float | Sequence[float] = 1.0,
-    num_classes: int = 2,
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the share of border pixels of either mask that lie near the border of the other.
 
@@ -54,24 +55,27 @@ def surface_dice(
     >>> surface_dice(preds, target).item(), surface_dice(preds, target, tolerance=3).item()
     (0.0, 1.0)
     """
-    check_number("surface_dice", "tolerance", tolerance, low=0)
+    function = "surface_dice"
+    check_number(function, "tolerance", tolerance, low=0)
+    masks = MaskPairs.read(function, preds, target, **common)
+    sampling = check_spacing(function, spacing, masks.ndim)
 
-    def measure(p: Mask, t: Mask) -> float:
-        sampling = check_spacing("surface_dice", spacing, p.ndim)
+    def measure(pair: MaskPair) -> float:
+        p, t, _ = pair
         if p.any() and t.any():
             return float(np.mean(border_distances(p, t, sampling) <= tolerance))
         return float(p.any() == t.any())
 
-    return measure_pairs("surface_dice", preds, target, num_classes, measure)
+    return masks.measure(measure)
 
 
-@shares_documentation(MaskArguments, sections=("Returns", "Raises"))
+@measures_masks
 def average_surface_distance(
     preds: torch.Tensor,
     target: torch.Tensor,
     *,
     spacing: float | Sequence[float] = 1.0,
-    num_classes: int = 2,
+    **common: Unpack[CommonOptions],
 ) -> torch.Tensor:
     """Return the mean distance of the border pixels of either mask to the border of the other (ASSD).
 
@@ -97,14 +101,17 @@ def average_surface_distance(
     >>> average_surface_distance(preds, target).item()
     3.0
     """
+    function = "average_surface_distance"
+    masks = MaskPairs.read(function, preds, target, **common)
+    sampling = check_spacing(function, spacing, masks.ndim)
 
-    def measure(p: Mask, t: Mask) -> float:
-        sampling = check_spacing("average_surface_distance", spacing, p.ndim)
+    def measure(pair: MaskPair) -> float:
+        p, t, _ = pair
         if p.any() and t.any():
             return float(border_distances(p, t, sampling).mean())
         return diagonal(p, sampling) if p.any() or t.any() else 0.0
 
-    return measure_pairs("average_surface_distance", preds, target, num_classes, measure)
+    return masks.measure(measure)
 
 
 class SurfaceDice(ImageMetric, function=surface_dice):
@@ -120,6 +127,8 @@ class SurfaceDice(ImageMetric, function=surface_dice):
     """
 
     higher_is_better = True
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
 
 class AverageSurfaceDistance(ImageMetric, function=average_surface_distance):
@@ -135,3 +144,4 @@ class AverageSurfaceDistance(ImageMetric, function=average_surface_distance):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0

@@ -131,7 +131,7 @@ def decision_region_betti(
     if regions.ndim not in (2, 3):
         raise fail(_NAME, "grid", f"has {regions.ndim} axes", "2 or 3")
     classes = [1] if n_classes is None else range(n_classes)
-    rows = [betti_numbers((regions == k)[None], connectivity=connectivity)[0] for k in classes]
+    rows = [betti_numbers((regions == k)[None, None], connectivity=connectivity)[0] for k in classes]
     return rows[0] if n_classes is None else torch.stack(rows)
 
 
