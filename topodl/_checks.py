@@ -20,6 +20,7 @@ __all__ = [
     "check_spacing",
     "check_tensor",
     "fail",
+    "plain_tensor",
     "reject_nan",
     "reject_non_finite",
 ]
@@ -38,13 +39,27 @@ def fail(function: str, argument: str, came: str, expected: str) -> InputError:
 
 
 def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
-    """Return `value` if it is a tensor, and raise a `TypeError` that names the argument if it is not.
+    """Return `value` as a plain tensor, and raise a `TypeError` that names the argument if it is none.
 
     The imaginary part of a conjugate is stored with the other sign, which NumPy does not know: it is copied.
     """
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected a torch.Tensor")
+    value = plain_tensor(value)
     return value if torch.compiler.is_compiling() or not value.is_neg() else value.resolve_neg()
+
+
+def plain_tensor(value: Any) -> Any:
+    """Return a tensor without what a subclass of users adds to it, and anything else as it is.
+
+    MONAI's `MetaTensor` and torchvision's `Image` redefine operations, and cost time in each of them.
+    Subclasses that take part in dispatch stay: what they hold is not there, or is elsewhere.
+    """
+    kind = type(value)
+    if kind is torch.Tensor or kind is torch.nn.Parameter or not isinstance(value, torch.Tensor):
+        return value
+    dispatches = kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+    return value if dispatches else value.as_subclass(torch.Tensor)
 
 
 def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:

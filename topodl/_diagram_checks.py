@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_tensor, fail, plain_tensor
 
 __all__ = ["check_form", "check_values", "reject_overflow", "sample_indices"]
 
@@ -82,7 +82,7 @@ def reject_overflow(function: str, d: Any, features: torch.Tensor) -> None:
 def sample_indices(index: Any, n_samples: int, device: torch.device) -> torch.Tensor:
     """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks for."""
     try:
-        which = torch.as_tensor(index, device=device)
+        which = torch.as_tensor(plain_tensor(index), device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(_INDEX) from error
     if which.ndim != 1 or (len(which) and (which.is_floating_point() or which.is_complex())):

@@ -34,10 +34,11 @@ Bars = TypeVar("Bars", bound=JaggedBars)
 
 def from_padded(cls: type[Bars], bars: torch.Tensor, mask: torch.Tensor | None, dim: int) -> Bars:
     """Read a padded tensor."""
-    check_tensor("Diagrams.from_padded", "bars", bars)
+    bars = check_tensor("Diagrams.from_padded", "bars", bars)
     if bars.ndim != 3 or bars.shape[-1] != 2:
         raise fail("Diagrams.from_padded", "bars", f"has shape {tuple(bars.shape)}", "shape (B, M, 2)")
     mask = torch.ones_like(bars[..., 0], dtype=torch.bool) if mask is None else mask
+    mask = check_tensor("Diagrams.from_padded", "mask", mask)
     if mask.shape != bars.shape[:2] or mask.dtype != torch.bool:
         came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
         raise fail("Diagrams.from_padded", "mask", came, f"booleans of shape {tuple(bars.shape[:2])}")

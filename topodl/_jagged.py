@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_tensor, fail, plain_tensor
 from topodl._diagram_checks import check_form, check_values, sample_indices
 from topodl._host import on_host
 from topodl._precision import HALF_TYPES
@@ -67,9 +67,9 @@ class JaggedBars:
         birth_cells: torch.Tensor | None = None,
         death_cells: torch.Tensor | None = None,
     ) -> None:
-        births, deaths = (
-            check_tensor("Diagrams", "births", births),
-            check_tensor("Diagrams", "deaths", deaths),
+        births, deaths, dims, samples = (
+            check_tensor("Diagrams", name, value)
+            for name, value in {"births": births, "deaths": deaths, "dims": dims, "samples": samples}.items()
         )
         self.births, self.deaths = births, deaths
         cells = {"birth_cells": _as_columns(birth_cells), "death_cells": _as_columns(death_cells)}
@@ -237,6 +237,7 @@ class JaggedBars:
 
     def select(self, mask: torch.Tensor) -> Self:
         """Return the bars where `mask` (P,) is true; samples and dimensions stay."""
+        mask = check_tensor("Diagrams.select", "mask", mask)
         if mask.dtype != torch.bool or mask.shape != self.births.shape:
             came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
             raise fail("Diagrams.select", "mask", came, f"booleans of shape ({self.n_bars},)")
@@ -347,6 +348,7 @@ def _selected(value: Any, index: slice | torch.Tensor) -> Any:
 
 
 def _as_columns(cells: torch.Tensor | None) -> torch.Tensor | None:
+    cells = plain_tensor(cells)
     return cells[:, None] if isinstance(cells, torch.Tensor) and cells.ndim == 1 else cells
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_tensor, fail, plain_tensor
 from topodl._host import has_gradient, plain
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import row_sums
@@ -80,7 +80,7 @@ def as_batch(function: str, attention: Any, mask: Any, input_ids: Any) -> list[A
         attention = check_tensor(function, "attention", attention)
         if attention.ndim != 5 or attention.shape[-1] != attention.shape[-2]:
             raise fail(function, "attention", f"has shape {tuple(attention.shape)}", _SHAPE)
-        mask, input_ids = (None if x is None else torch.as_tensor(x) for x in (mask, input_ids))
+        mask, input_ids = (None if x is None else torch.as_tensor(plain_tensor(x)) for x in (mask, input_ids))
         shape = (attention.shape[0], attention.shape[-1])
         for name, value in (("mask", mask), ("input_ids", input_ids)):
             if value is not None and tuple(value.shape) != shape:
@@ -99,7 +99,7 @@ def as_batch(function: str, attention: Any, mask: Any, input_ids: Any) -> list[A
 
 
 def _checked(function: str, index: int, sample: AttentionSample) -> AttentionSample:
-    attention = torch.as_tensor(sample.attention)
+    attention = torch.as_tensor(plain_tensor(sample.attention))
     where = f"attention[{index}]"
     if attention.ndim != 4 or attention.shape[-1] != attention.shape[-2] or 0 in attention.shape[:2]:
         came = f"has shape {tuple(attention.shape)}"
@@ -110,7 +110,7 @@ def _checked(function: str, index: int, sample: AttentionSample) -> AttentionSam
     n = attention.shape[-1]
     extras = []
     for name, value in (("mask", sample.mask), ("input_ids", sample.input_ids)):
-        value = None if value is None else torch.as_tensor(value)
+        value = None if value is None else torch.as_tensor(plain_tensor(value))
         if value is not None and tuple(value.shape) != (n,):
             raise fail(function, f"{name}[{index}]", f"has shape {tuple(value.shape)}", f"shape ({n},)")
         extras.append(value)

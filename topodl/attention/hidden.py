@@ -13,7 +13,14 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._checks import (
+    check_choice,
+    check_number,
+    check_tensor,
+    fail,
+    plain_tensor,
+    reject_non_finite,
+)
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
@@ -132,7 +139,7 @@ def _clouds(
     clouds = at_least_single(x if x.ndim == 3 else x[None])
     keep = torch.ones(clouds.shape[:2], dtype=torch.bool, device=x.device)
     if mask is not None:
-        mask = torch.as_tensor(mask)
+        mask = torch.as_tensor(plain_tensor(mask))
         if tuple(mask.shape) != tuple(x.shape[:-1]):
             raise fail(function, "mask", f"has shape {tuple(mask.shape)}", f"shape {tuple(x.shape[:-1])}")
         keep = (mask.to(x.device) != 0).view(keep.shape)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, fail, reject_nan
+from topodl._checks import check_choice, check_number, fail, plain_tensor, reject_nan
 from topodl._precision import at_least_single
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
@@ -118,6 +118,7 @@ class EulerCurve(FeatureLayer):
         self._check_settings()
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)
+        x = plain_tensor(x)
         if isinstance(x, list | tuple):
             return torch.cat([self(image[None]) for image in x])
         if not isinstance(x, torch.Tensor):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import fail, reject_nan
+from topodl._checks import fail, plain_tensor, reject_nan
 from topodl.errors import InputError
 
 __all__ = [
@@ -68,7 +68,7 @@ def options_of_region(
 def _betti_numbers_of_region(function: str, numbers: Any, region: int, n_regions: int) -> Any:
     """Return the numbers (D,) or (B, 1, D) of one region; what is no table is left to the loss to refuse."""
     try:
-        table = torch.as_tensor(numbers)
+        table = torch.as_tensor(plain_tensor(numbers))
     except (TypeError, ValueError):
         return numbers
     if table.ndim < 2 or (table.ndim == 3 and table.shape[1] == 1):

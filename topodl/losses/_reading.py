@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from topodl._checks import check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_number, check_tensor, fail, plain_tensor, reject_nan
 from topodl.losses._channel_targets import class_of_each_pixel
 
 __all__ = [
@@ -199,7 +199,7 @@ def read_class_weights(
         return None
     expected = f"{logits.shape[1]} finite weights of at least 0"
     try:
-        weights = torch.as_tensor(class_weights, dtype=logits.dtype, device=logits.device)
+        weights = torch.as_tensor(plain_tensor(class_weights), dtype=logits.dtype, device=logits.device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise fail(function, "class_weights", f"is {class_weights!r}", expected) from error
     if weights.shape != (logits.shape[1],) or not bool(((weights >= 0) & weights.isfinite()).all()):

@@ -71,7 +71,7 @@ class _Regulariser(torch.nn.Module):
         return self._penalty(diagrams) / max(len(diagrams), 1)
 
     def _diagrams(self, x: torch.Tensor) -> Diagrams:
-        check_tensor(type(self).__name__, "x", x)
+        x = check_tensor(type(self).__name__, "x", x)
         if callable(self.filtration):
             return self.filtration(x)
         kind = self.filtration

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, check_tensor, fail
+from topodl._checks import check_choice, check_number, check_tensor, fail, plain_tensor
 from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
@@ -81,6 +81,7 @@ def scnp_logits(
     if neighbourhood % 2 == 0:
         raise fail(name, "neighbourhood", f"is {neighbourhood}", "an odd integer")
     check_choice(name, "activation", activation, ("auto", "softmax", "sigmoid"))
+    logits, target = plain_tensor(logits), plain_tensor(target)
     if are_regions(logits, target, activation):
         check_finite(name, logits)
         options: dict[str, Any] = {"neighbourhood": neighbourhood, "activation": activation}

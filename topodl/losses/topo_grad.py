@@ -12,7 +12,7 @@ from typing import Literal, Unpack
 
 import torch
 
-from topodl._checks import check_choice, check_connectivity, check_tensor, fail
+from topodl._checks import check_choice, check_connectivity, check_tensor, fail, plain_tensor
 from topodl.losses._bars import (
     BORDERS,
     Border,
@@ -149,7 +149,7 @@ def _read_betti(batch: SegmentationBatch, betti_numbers: BettiNumbers, channels:
         f"{n_samples} samples, ({n_samples}, {n_classes}, {n_dims})"
     )
     try:
-        table = torch.as_tensor(betti_numbers).cpu()
+        table = torch.as_tensor(plain_tensor(betti_numbers)).cpu()
     except (TypeError, ValueError) as error:
         raise fail(batch.function, "betti_numbers", f"is {betti_numbers!r}", expected) from error
     shapes = [(n_dims,), (n_classes, n_dims), (n_samples, n_classes, n_dims), (n_samples, 1, n_dims)]

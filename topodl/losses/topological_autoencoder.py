@@ -11,7 +11,14 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._checks import (
+    check_choice,
+    check_number,
+    check_tensor,
+    fail,
+    plain_tensor,
+    reject_non_finite,
+)
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single, full_precision
 from topodl.losses._overflow import NON_FINITE, NonFinite, or_nan
@@ -325,7 +332,7 @@ def _compare(
         else:
             known = _lengths(pairing.points, edges)
         if isinstance(latent_norm, torch.Tensor):
-            latent_norm = latent_norm.to(z.dtype)
+            latent_norm = plain_tensor(latent_norm).to(z.dtype)
         difference = (known / pairing.scale).to(z.dtype) - _lengths(z, edges) / latent_norm
         if dims:
             # A bar's length is its death's minus its birth's, so the difference of lengths is that of
