@@ -24,6 +24,7 @@ from topodl._checks import (
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
+from topodl.persistence._distances import point_distances
 
 __all__ = ["HiddenStateGeometry", "intrinsic_dimension", "neighborhood_overlap"]
 
@@ -152,14 +153,10 @@ def _stacked(values: list[torch.Tensor], clouds: torch.Tensor) -> torch.Tensor:
     return torch.stack(values) if values else clouds.new_zeros(0)
 
 
-def _distances(points: torch.Tensor) -> torch.Tensor:
-    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-
-
 def _dimension(points: torch.Tensor, estimator: str) -> torch.Tensor:
     if len(points) < 3:
         return points.new_zeros(())
-    near = _distances(points).topk(3, largest=False).values  # the first is the point itself
+    near = point_distances(points).topk(3, largest=False).values  # the first is the point itself
     if bool(near.detach().isinf().any()):
         came = f"has distances that overflow {points.dtype}"
         raise fail("intrinsic_dimension", "x", came, "values of moderate size")
@@ -187,7 +184,7 @@ def _overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> torch.Tensor:
 
 def _neighbours(points: torch.Tensor, k: int) -> torch.Tensor:
     """Return who is among the k nearest of each point, (N, N) bool; of equal distances the first."""
-    distances = _distances(points.detach()).fill_diagonal_(torch.inf)
+    distances = point_distances(points.detach()).fill_diagonal_(torch.inf)
     near = distances.argsort(dim=1, stable=True)[:, :k]
     return torch.zeros_like(distances, dtype=torch.bool).scatter(1, near, True)
 

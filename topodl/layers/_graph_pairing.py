@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from topodl._host import host_array
+from topodl._precision import at_least_single
 from topodl._segments import segment_mean
 from topodl.kernels.graphs.triangles import adjacency, fill_cycles
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.union_find import elder_deaths
-from topodl.persistence._batch import to_host
 
 __all__ = ["VertexEdgePairs", "pair_filtrations", "share_ties"]
 
@@ -86,7 +87,7 @@ def pair_filtrations(
     """
     vertices, weights = _levels(vertex_values), _levels(edge_values)
     second = None if ties is None else _levels(ties)
-    pairs, owner = to_host(edges).numpy().T, to_host(graph).numpy()
+    pairs, owner = host_array("graph layer", edges).T, host_array("graph layer", graph)
     edge_owner = owner[pairs[:, 0]]
     neighbours = adjacency(len(owner), pairs) if triangles else ()
 
@@ -115,7 +116,7 @@ def pair_filtrations(
 
 def _levels(values: torch.Tensor) -> Array:
     """Return integers that order the values of each column, equal where these differ by rounding alone."""
-    array = to_host(values).numpy().astype(np.float64)
+    array = host_array("graph layer", at_least_single(values)).astype(np.float64)
     unit = _RELATIVE_ROUNDING * np.abs(array).max(0, initial=0.0)
     return np.round(array / np.where(unit > 0, unit, 1.0)).astype(np.int64)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number
+from topodl._host import host_array
 from topodl._power import power
 from topodl._precision import in_double
 from topodl._segments import segment_scale, segment_sum
@@ -243,6 +244,6 @@ def _highest_tents(
     """Return (B, k, len(grid)) the bars with the k highest tents at each grid value; else P."""
     from topodl.kernels.vectors.landscape import highest_tents
 
-    arrays = (x.detach().cpu().numpy() for x in (low, high, grid, offsets))
+    arrays = (host_array("PersistenceLandscape", x) for x in (low, high, grid, offsets))
     lows, highs, values, starts = arrays
     return torch.from_numpy(highest_tents(lows, highs, values, starts, k)).to(low.device)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._host import is_traced
 from topodl._precision import full_precision
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
@@ -187,6 +188,8 @@ def _with_width(low: float, high: float, sigma: float) -> tuple[float, float]:
 def _values(centres: torch.Tensor, low: float, high: float, size: int) -> torch.Tensor:
     """Return (N, L, size) standard Gaussian densities around `centres` (N, L) at `size` points."""
     points = torch.linspace(low, high, size, dtype=centres.dtype, device=centres.device)
+    if is_traced(centres):
+        return (points - centres[..., None]).square().mul(-0.5).clamp(min=_FAR).exp() / math.sqrt(2 * math.pi)
     density: torch.Tensor = _Gaussians.apply(centres, points)  # type: ignore[no-untyped-call]
     return density
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.autograd.function import once_differentiable
 
+from topodl._host import is_traced, on_host, twin_gradient
 from topodl.kernels.masks.soft_skeleton import skeleton_backward, skeleton_forward
 from topodl.kernels.shared.pool import map_batch
 
@@ -22,8 +22,9 @@ __all__ = ["cross_radius", "soft_skeleton"]
 
 def soft_skeleton(x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
     """Return the soft skeletons of images `x` (N, *S) in [0, 1], each after its own `iterations`, (N,)."""
-    if x.device.type == "cpu":
-        return _FusedSkeleton.apply(x, iterations.tolist())  # type: ignore[no-untyped-call]
+    if on_host(x):
+        skeletons: torch.Tensor = _FusedSkeleton.apply(x, iterations)  # type: ignore[no-untyped-call]
+        return skeletons
     return _pooled_skeleton(x, iterations)
 
 
@@ -39,16 +40,19 @@ def cross_radius(mask: NDArray[np.bool_]) -> int:
 
 class _FusedSkeleton(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, iterations: list[int]) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
         images = x.detach().numpy()
-        jobs = [(_pad(image), steps) for image, steps in zip(images, iterations, strict=True)]
-        ctx.saved = map_batch(lambda job: skeleton_forward(job[0].ravel(), job[0].shape, job[1]), jobs)
-        return _unpad([saved[0][-1] for saved in ctx.saved], x)
+        jobs = [(_pad(image), steps) for image, steps in zip(images, iterations.tolist(), strict=True)]
+        ctx.steps = map_batch(lambda job: skeleton_forward(job[0].ravel(), job[0].shape, job[1]), jobs)
+        ctx.save_for_backward(x, iterations)
+        return _unpad([steps[0][-1] for steps in ctx.steps], x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        jobs = list(zip((_pad(g) for g in grad.numpy()), ctx.saved, strict=True))
+        x, iterations = ctx.saved_tensors
+        if torch.is_grad_enabled() or is_traced(grad):
+            return twin_gradient(lambda x: _pooled_skeleton(x, iterations), x, grad), None
+        jobs = list(zip((_pad(g) for g in grad.numpy()), ctx.steps, strict=True))
         by_image = map_batch(lambda job: skeleton_backward(job[0].ravel(), job[0].shape, *job[1]), jobs)
         return _unpad(by_image, grad), None
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity, check_number, check_spacing
+from topodl._host import host_array, untransformed
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
@@ -220,14 +221,15 @@ def _compare_skeletons(
     batch: SegmentationBatch, parts: TargetParts, p: torch.Tensor, options: _Options
 ) -> list[_Comparison]:
     shape, like = tuple(batch.labels.shape), batch.logits
-    lines = take_part(batch.function, parts, "skeleton", shape, like).bool().cpu().numpy()
-    depths = take_part(batch.function, parts, "depth", shape, like).cpu().numpy()
+    lines = host_array(batch.function, take_part(batch.function, parts, "skeleton", shape, like).bool())
+    depths = host_array(batch.function, take_part(batch.function, parts, "depth", shape, like))
     radii = take_part(batch.function, parts, "radius", shape[:1], like).tolist()
     masks = p.detach() > 0.5
     if batch.valid is not None:
         masks = masks & batch.valid
-    jobs = list(zip(masks.cpu().numpy(), lines, depths, radii, strict=True))
-    return map_batch(lambda job: _compare(*job, options), jobs)
+    jobs = list(zip(host_array(batch.function, masks), lines, depths, radii, strict=True))
+    with untransformed():
+        return map_batch(lambda job: _compare(*job, options), jobs)
 
 
 def _compare(

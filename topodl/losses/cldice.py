@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_number
+from topodl._host import host_array
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
@@ -162,7 +163,7 @@ def _steps_of_prediction(batch: SegmentationBatch, channels: range, labelled: to
     the label or _MOST: time and memory grow with them.
     """
     winners = batch.winners if batch.valid is None else batch.winners.masked_fill(~batch.valid, -1)
-    masks = [(winners == batch.label_of(c)).cpu().numpy() for c in channels]
+    masks = [host_array(batch.function, winners == batch.label_of(c)) for c in channels]
     jobs = [mask[i] for i in range(len(winners)) for mask in masks]
     radii = torch.tensor(map_batch(cross_radius, jobs), device="cpu").view(len(winners), -1).to(labelled)
     return radii.clamp(labelled.new_tensor(_FEWEST), labelled.clamp_min(_MOST))

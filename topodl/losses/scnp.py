@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, plain_tensor
+from topodl._host import host_array
 from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
@@ -108,7 +109,7 @@ def _of_region(
 def _gather_worst(batch: SegmentationBatch, reach: int) -> torch.Tensor:
     z = batch.logits
     n_channels = z.shape[1]
-    values, labels = z.detach().contiguous().numpy(), batch.labels.numpy()
+    values, labels = (host_array(batch.function, x) for x in (z, batch.labels))
     shape = (1, *labels.shape[1:]) if labels.ndim == 3 else labels.shape[1:]
 
     def worst(job: tuple[int, int]) -> Any:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_nan
-from topodl._host import plain
+from topodl._host import host_array
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
-from topodl.persistence._distances import as_distances
+from topodl.persistence._distances import as_distances, point_distances
 
 __all__ = ["rtd"]
 
@@ -117,7 +117,7 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
         sample = int(value.detach().isinf().flatten(1).any(1).nonzero()[0, 0])
         raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
     if metric == "euclidean":
-        value = torch.cdist(value, value, compute_mode="donot_use_mm_for_euclid_dist")
+        value = point_distances(value)
         if bool(value.detach().isinf().any()):
             raise fail("rtd", name, f"has distances that overflow {value.dtype}", "values of moderate size")
     else:
@@ -148,7 +148,7 @@ def _loops(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     if len(matrices) == 0:
         nothing = torch.empty(0, dtype=torch.int64, device=matrices.device)
         return nothing, nothing, nothing
-    array = plain("rtd", matrices)
+    array = host_array("rtd", matrices)
     bits = array.view(np.int32 if array.dtype == np.float32 else np.int64).astype(np.int64, copy=False)
     size = max(1, min(-(-len(bits) // get_num_threads()), _CHUNK_ENTRIES // bits[0].size))
     starts = range(0, len(bits), size)
