@@ -234,3 +234,68 @@ def test_losses_say_what_to_do_where_samples_are_mapped(name):
     message = r"(logits|target) is mapped by torch\.vmap; expected one batch; reduction=.none."
     with pytest.raises(InputError, match=message):
         torch.vmap(loss)(torch.stack([logits, logits]))
+
+
+MAPPED = [
+    name for name in CASES if name in layers.__all__ or name.split()[0] in ("EulerCurve", "PersistenceImage")
+]
+MAPPED = [*MAPPED, "PersLay top_k", "EulerCharacteristicTransform with edges", "sliced_wasserstein_distance"]
+MAPPED = [name for name in CASES if name in layers.__all__ and name not in ("TOGL", "RePHINE")]
+MAPPED += [name for name in CASES if " " in name and name.split()[0] in MAPPED]
+MAPPED += ["sliced_wasserstein_distance", "CKALoss"]
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_samples_are_mapped_where_sizes_do_not_depend_on_values(name):
+    x, function = CASES[name]
+    several = torch.stack([x, 1.1 * x.flip(0)])
+    torch.testing.assert_close(torch.vmap(function)(several), torch.stack([function(x) for x in several]))
+    slope = torch.func.grad(scalar(function))
+    torch.testing.assert_close(torch.vmap(slope)(several), torch.stack([slope(x) for x in several]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wasserstein_distance",
+        "TOGL",
+        "GIN",
+        "rtd",
+        "intrinsic_dimension",
+        "TopologicalAutoencoderLoss of codes",
+    ],
+)
+def test_what_depends_on_values_says_so_where_samples_are_mapped(name):
+    x, function = CASES[name]
+    with pytest.raises(InputError, match=r"is mapped by torch\.vmap; expected one batch"):
+        torch.vmap(function)(torch.stack([x, x]))
+
+
+def test_mapped_diagrams_with_bars_to_drop_are_an_error():
+    bars = torch.stack([BARS, BARS])
+    bars[1, 2, 3, 1] = torch.inf
+    layer = layers.PersistenceStatistics()
+    with pytest.raises(InputError, match=r"the choice of bars is mapped by torch\.vmap; expected bars that"):
+        torch.vmap(lambda bars: layer(Diagrams.from_padded(bars)))(bars)
+    kept = layers.BettiCurve(**GRID)
+    found = torch.vmap(lambda bars: kept(Diagrams.from_padded(bars)))(bars)
+    torch.testing.assert_close(found, torch.stack([kept(Diagrams.from_padded(each)) for each in bars]))
+    with pytest.raises(InputError, match=r"Diagrams\.from_padded: mask is mapped by torch\.vmap"):
+        torch.vmap(Diagrams.from_padded)(bars, bars[..., 0] > 0.5)
+
+
+def test_nan_is_found_where_samples_are_mapped():
+    images = torch.stack([IMAGES, IMAGES])
+    images[1, 0, 2, 2] = torch.nan
+    with pytest.raises(InputError, match=r"EulerCurve: x\[1\] has NaN at \(0, 2, 2\)"):
+        torch.vmap(layers.EulerCurve(6, (0, 1)))(images)
+    bars = torch.stack([BARS, BARS])
+    bars[1, 0, 2, 1] = torch.nan
+    with pytest.raises(InputError, match=r"Diagrams: deaths\[1\] is NaN"):
+        torch.vmap(lambda bars: Diagrams.from_padded(bars).births)(bars)
+
+
+def test_exact_curves_are_mapped():
+    curve = layers.EulerCurve(6, (0, 1), superlevel=True)
+    several = torch.stack([IMAGES, 1 - IMAGES])
+    torch.testing.assert_close(torch.vmap(curve)(several), torch.stack([curve(x) for x in several]))

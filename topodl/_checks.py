@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from topodl._host import whole_values
 from topodl.errors import InputError
 
 __all__ = [
@@ -80,11 +81,17 @@ def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
 
 
 def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str) -> None:
-    """Raise an `InputError` that names the sample and the position of the first NaN in `value` (B, …)."""
+    """Raise an `InputError` that names the sample and the position of the first NaN in `value` (B, …).
+
+    While a compiler or an exporter traces, there are no values to look at: NaN then passes into the result.
+    """
     # One reduction decides; the position is looked for only when there is a NaN to report.
-    if not value.is_floating_point() or value.numel() == 0 or not bool(torch.isnan(value.detach().sum())):
+    if torch.compiler.is_compiling() or not value.is_floating_point() or value.numel() == 0:
         return
-    where = torch.isnan(value.detach()).nonzero()
+    values = whole_values(value)
+    if not bool(torch.isnan(values.sum())):
+        return
+    where = torch.isnan(values).nonzero()
     if where.numel() == 0:  # the sum was inf - inf
         return
     sample, *position = where[0].tolist()
@@ -94,10 +101,10 @@ def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str)
 
 def reject_non_finite(function: str, argument: str, value: torch.Tensor) -> None:
     """Raise an `InputError` that names the sample of the first NaN or infinity in `value` (B, …)."""
-    if math.isfinite(float(value.detach().sum())):
+    if torch.compiler.is_compiling() or math.isfinite(float(whole_values(value).sum())):
         return
     reject_nan(function, argument, value, "finite values")
-    infinite = value.detach().isinf().nonzero()
+    infinite = whole_values(value).isinf().nonzero()
     if len(infinite):  # the sum of large values may be infinite, too
         raise fail(function, f"{argument}[{int(infinite[0, 0])}]", "has an infinite value", "finite values")
 

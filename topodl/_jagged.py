@@ -13,7 +13,7 @@ import torch
 
 from topodl._checks import check_tensor, fail, plain_tensor
 from topodl._diagram_checks import check_form, check_values, sample_indices
-from topodl._host import on_host
+from topodl._host import on_host, reject_mapped, whole_values
 from topodl._precision import HALF_TYPES
 from topodl._segments import offsets_of, take_segments, true_positions, true_range
 from topodl.errors import InputError
@@ -202,7 +202,7 @@ class JaggedBars:
     @property
     def n_bars(self) -> int:
         """Number of bars of all samples and dimensions together, P."""
-        return len(self.births)
+        return self.births.shape[0]  # a compiler may not know how many they are, as `len` has to
 
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(self.n_samples))
@@ -245,8 +245,10 @@ class JaggedBars:
 
     def _where(self, mask: torch.Tensor) -> Self:
         # Mostly every bar stays; looking costs far less than copying, but would break a compiled graph.
-        if not torch.compiler.is_compiling() and bool(mask.all()):
+        if not torch.compiler.is_compiling() and bool(whole_values(mask).all()):
             return self
+        expected = "bars that all stay, as finite ones do, or one batch: their number cannot be mapped"
+        reject_mapped("Diagrams", "the choice of bars", mask, expected)
         return self._take(mask)
 
     def dim(self, k: int) -> Self:

@@ -14,7 +14,7 @@ import torch
 
 from topodl._checks import as_dims, check_choice, check_number, fail
 from topodl._diagram_checks import reject_overflow
-from topodl._host import host_array
+from topodl._host import host_array, on_host
 from topodl._power import power
 from topodl._precision import HALF_TYPES, full_precision
 from topodl._segments import offsets_of, segment_scale, segment_sum
@@ -239,9 +239,9 @@ def _sorted_gap(
 
 def _argsort(values: torch.Tensor) -> torch.Tensor:
     """Return the order of the last axis; NumPy's sort is three times as fast as torch's on the CPU."""
-    if values.device.type != "cpu" or values.dtype in HALF_TYPES:
+    if not on_host(values) or values.dtype in HALF_TYPES:
         return values.argsort(dim=-1)
-    return torch.from_numpy(np.argsort(host_array("sliced_wasserstein_distance", values), axis=-1))
+    return torch.from_numpy(np.argsort(values.numpy(), axis=-1))
 
 
 def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagrams, Diagrams, torch.dtype]:

@@ -22,6 +22,7 @@ from topodl._checks import (
     reject_non_finite,
 )
 from topodl._docs import shares_documentation
+from topodl._host import reject_mapped
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
 from topodl.persistence._distances import point_distances
@@ -134,6 +135,7 @@ def _clouds(
     function: str, name: str, x: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     x = check_tensor(function, name, x)
+    reject_mapped(function, name, x)
     if x.ndim not in (2, 3) or not x.is_floating_point():
         came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
         raise fail(function, name, came, "points of shape (N, d) or (B, N, d), floating-point")

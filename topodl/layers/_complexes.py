@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from topodl._checks import fail, plain_tensor, reject_non_finite
+from topodl._host import reject_mapped, whole_values
 from topodl._segments import offsets_of
 from topodl.layers._euler import Cells
 
@@ -85,6 +86,10 @@ def read_complexes(
     """Return the complexes, and the index (N,) of each of their vertices among those given; None: its own."""
     given: list[Any] = _plain([simplices] if isinstance(simplices, torch.Tensor) else list(simplices))
     x, batch, mask = _plain(x), plain_tensor(batch), plain_tensor(mask)
+    for argument, value in {"batch": batch, "mask": mask}.items():
+        reject_mapped(name, argument, value)
+    for k, item in enumerate(given):
+        reject_mapped(name, f"simplices[{k}]", item)
     if mask is not None and getattr(x, "ndim", 0) != 3:
         raise fail(name, "mask", "is given without padding", "it only beside a padded x (B, N, d)")
     if batch is not None and getattr(x, "ndim", 0) != 2:
@@ -129,7 +134,7 @@ def _gathered(
 ) -> Complexes:
     """Return the complexes on the vertices x[order]; simplices still count the vertices of x."""
     taken = x if order is None else x[order]
-    if not math.isfinite(float(taken.detach().sum())):
+    if not torch.compiler.is_compiling() and not math.isfinite(float(whole_values(taken).sum())):
         for sample in range(n_samples):  # only to name the sample in the message
             reject_non_finite(name, f"x of sample {sample}", taken[batch == sample])
     complexes = Complexes(taken, batch, n_samples)

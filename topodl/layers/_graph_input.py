@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number, check_tensor, fail
+from topodl._host import reject_mapped
 
 __all__ = ["check_graphs", "simple_edges"]
 
@@ -16,6 +17,7 @@ def check_graphs(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """Return `x`, `edge_index`, the graph of each vertex and their number, or say what is unusable."""
     x, edge_index = check_tensor(name, "x", x), _check_integers(name, "edge_index", edge_index)
+    reject_mapped(name, "x", x)
     _check_features(name, x, in_features)
     _check_edges(name, edge_index, len(x))
     if n_graphs is not None:
@@ -33,6 +35,7 @@ def check_graphs(
 def _check_integers(name: str, argument: str, value: Any) -> torch.Tensor:
     """Return `value` if it is a tensor of integers."""
     integers = check_tensor(name, argument, value)
+    reject_mapped(name, argument, integers)
     if integers.is_floating_point() or integers.is_complex() or integers.dtype == torch.bool:
         raise TypeError(f"{name}: {argument} has dtype {integers.dtype}; expected integers")
     return integers

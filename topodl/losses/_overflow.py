@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from topodl._checks import fail
+from topodl._host import whole_values
 from topodl.errors import InputError
 
 __all__ = [
@@ -72,7 +73,7 @@ def or_nan(
         return loss()
     except InputError as error:
         tensors = [v for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()]
-        overflowed = [v for v in tensors if not bool(v.detach().isfinite().all())]
+        overflowed = [v for v in tensors if not bool(whole_values(v).isfinite().all())]
         if non_finite == "raise" or not overflowed:
             raise
         warn_of_overflow(f"{error}; the loss is NaN")

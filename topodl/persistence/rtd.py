@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_nan
-from topodl._host import host_array
+from topodl._host import host_array, reject_mapped
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
@@ -104,6 +104,7 @@ def rtd(
 
 def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | None) -> torch.Tensor:
     value = check_dense("rtd", name, value)
+    reject_mapped("rtd", name, value)
     expected = "(N, N) or (B, N, N)" if metric == "precomputed" else "(N, d) or (B, N, d)"
     square = value.ndim >= 2 and value.shape[-1] == value.shape[-2]
     if value.ndim not in (2, 3) or value.shape[-2] == 0 or (metric == "precomputed" and not square):
