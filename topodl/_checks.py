@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from topodl._host import whole_values
 from topodl.errors import InputError
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "check_spacing",
     "check_tensor",
     "fail",
+    "plain_tensor",
     "reject_nan",
     "reject_non_finite",
 ]
@@ -38,13 +40,32 @@ def fail(function: str, argument: str, came: str, expected: str) -> InputError:
 
 
 def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
-    """Return `value` if it is a tensor, and raise a `TypeError` that names the argument if it is not.
+    """Return `value` as a plain tensor, and raise a `TypeError` that names the argument if it is none.
 
     The imaginary part of a conjugate is stored with the other sign, which NumPy does not know: it is copied.
     """
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected a torch.Tensor")
+    value = plain_tensor(value)
     return value if torch.compiler.is_compiling() or not value.is_neg() else value.resolve_neg()
+
+
+def plain_tensor(value: Any) -> Any:
+    """Return a tensor without what a subclass of users adds to it, and anything else as it is.
+
+    MONAI's `MetaTensor` and torchvision's `Image` redefine operations, and cost time in each of them.
+    Subclasses that take part in dispatch stay: what they hold is not there, or is elsewhere.
+    """
+    kind = type(value)
+    if kind is torch.Tensor or kind is torch.nn.Parameter or not isinstance(value, torch.Tensor):
+        return value
+    dispatches = kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+    return value if dispatches else value.as_subclass(torch.Tensor)
+
+
+def as_tensor(value: Any) -> torch.Tensor:
+    """Return a tensor as a plain one, and anything else as one on the CPU, whatever default device is set."""
+    return plain_tensor(value) if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
 
 
 def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
@@ -65,11 +86,17 @@ def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
 
 
 def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str) -> None:
-    """Raise an `InputError` that names the sample and the position of the first NaN in `value` (B, …)."""
+    """Raise an `InputError` that names the sample and the position of the first NaN in `value` (B, …).
+
+    While a compiler or an exporter traces, there are no values to look at: NaN then passes into the result.
+    """
     # One reduction decides; the position is looked for only when there is a NaN to report.
-    if not value.is_floating_point() or value.numel() == 0 or not bool(torch.isnan(value.detach().sum())):
+    if torch.compiler.is_compiling() or not value.is_floating_point() or value.numel() == 0:
         return
-    where = torch.isnan(value.detach()).nonzero()
+    values = whole_values(value)
+    if not bool(torch.isnan(values.sum())):
+        return
+    where = torch.isnan(values).nonzero()
     if where.numel() == 0:  # the sum was inf - inf
         return
     sample, *position = where[0].tolist()
@@ -79,10 +106,10 @@ def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str)
 
 def reject_non_finite(function: str, argument: str, value: torch.Tensor) -> None:
     """Raise an `InputError` that names the sample of the first NaN or infinity in `value` (B, …)."""
-    if math.isfinite(float(value.detach().sum())):
+    if torch.compiler.is_compiling() or math.isfinite(float(whole_values(value).sum())):
         return
     reject_nan(function, argument, value, "finite values")
-    infinite = value.detach().isinf().nonzero()
+    infinite = whole_values(value).isinf().nonzero()
     if len(infinite):  # the sum of large values may be infinite, too
         raise fail(function, f"{argument}[{int(infinite[0, 0])}]", "has an infinite value", "finite values")
 

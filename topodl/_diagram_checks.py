@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_tensor, fail, plain_tensor
+from topodl._host import whole_values
 
 __all__ = ["check_form", "check_values", "reject_overflow", "sample_indices"]
 
@@ -43,7 +44,7 @@ def check_values(tensors: Mapping[str, Any], n_samples: int, homology_dims: tupl
     births, deaths, samples, dims = (tensors[name] for name in ("births", "deaths", "samples", "dims"))
     if len(births) == 0:
         return
-    if bool(torch.isnan(births.detach().sum() + deaths.detach().sum())):
+    if bool(torch.isnan(whole_values(births).sum() + whole_values(deaths).sum())):
         _reject_nan(tensors)
     low, high = torch.aminmax(samples)
     if low < 0 or high >= n_samples:
@@ -59,20 +60,19 @@ def check_values(tensors: Mapping[str, Any], n_samples: int, homology_dims: tupl
 
 def _reject_nan(tensors: Mapping[str, Any]) -> None:
     for name in ("births", "deaths"):
-        is_nan = torch.isnan(tensors[name].detach())
+        is_nan = torch.isnan(whole_values(tensors[name]))
         if bool(is_nan.any()):  # the sum of values that brought us here may also have been inf − inf
             first = int(is_nan.nonzero()[0, 0])
-            came = f"is NaN (sample {int(tensors['samples'][first])})"
+            came = "is NaN" if is_nan.ndim > 1 else f"is NaN (sample {int(tensors['samples'][first])})"
             raise fail("Diagrams", f"{name}[{first}]", came, "numbers")
 
 
 def reject_overflow(function: str, d: Any, features: torch.Tensor, argument: str = "d") -> None:
     """Raise if `features` (B, …) are not finite, and say how large the values of the bars are."""
-    if torch.compiler.is_compiling() or math.isfinite(float(features.detach().sum())):
+    if torch.compiler.is_compiling() or math.isfinite(float(whole_values(features).sum())):
         return
-    wrong = (~torch.isfinite(features.detach())).reshape(len(features), -1).any(1).nonzero()
-    ends = torch.cat([d.births, d.deaths]).detach()
-    if len(wrong) == 0 or len(ends) == 0:  # the sum of large values may be infinite, too
+    ends = torch.cat([whole_values(end).flatten() for end in (d.births, d.deaths)])
+    if len(ends) == 0 or bool(torch.isfinite(whole_values(features)).all()):  # their sum may be infinite, too
         return
     largest = float(ends.masked_fill(torch.isinf(ends), 0.0).abs().amax())
     came = f"has values up to {largest:g}, from which follow some too large for {d.dtype}"
@@ -82,7 +82,7 @@ def reject_overflow(function: str, d: Any, features: torch.Tensor, argument: str
 def sample_indices(index: Any, n_samples: int, device: torch.device) -> torch.Tensor:
     """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks for."""
     try:
-        which = torch.as_tensor(index, device=device)
+        which = torch.as_tensor(plain_tensor(index), device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(_INDEX) from error
     if which.ndim != 1 or (len(which) and (which.is_floating_point() or which.is_complex())):

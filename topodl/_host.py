@@ -1,7 +1,13 @@
-"""Where NumPy may take over from PyTorch: on small tensors it takes a tenth of the time."""
+"""Where NumPy may take over from PyTorch, on small tensors in a tenth of the time, and how values get there.
+
+An `autograd.Function` is such a place, too: it is for tensors on the host that nothing follows. Whatever is
+traced goes through PyTorch's own operations, which every such function has a twin of.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +17,17 @@ from torch.autograd import forward_ad
 
 from topodl.errors import InputError
 
-__all__ = ["as_tensor", "has_gradient", "is_traced", "is_vmapped", "on_host", "plain"]
-
-
-def as_tensor(value: Any) -> torch.Tensor:
-    """Return a tensor as it is, and anything else as one on the CPU, whatever default device is set."""
-    return value if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
+__all__ = [
+    "has_gradient",
+    "host_array",
+    "is_traced",
+    "is_vmapped",
+    "on_host",
+    "reject_mapped",
+    "twin_gradient",
+    "untransformed",
+    "whole_values",
+]
 
 
 def is_traced(*tensors: torch.Tensor) -> bool:
@@ -25,6 +36,8 @@ def is_traced(*tensors: torch.Tensor) -> bool:
     That is a compiler, a transform of `torch.func`, forward mode, or a batch of gradients.
     """
     if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
+        return True
+    if torch._C._are_functorch_transforms_active():  # they wrap what comes of plain tensors, too
         return True
     for x in tensors:  # a generator would take longer than the rest
         if _functorch.is_functorch_wrapped_tensor(x) or _functorch.is_legacy_batchedtensor(x):
@@ -41,21 +54,54 @@ def is_vmapped(x: torch.Tensor) -> bool:
     return False
 
 
+def reject_mapped(function: str, argument: str, x: Any, expected: str = "one batch") -> None:
+    """Raise an `InputError` if `torch.vmap` runs over an axis of `x`, whose values decide what is done."""
+    if isinstance(x, torch.Tensor) and is_vmapped(x):
+        raise InputError(f"{function}: {argument} is mapped by torch.vmap; expected {expected}")
+
+
 def has_gradient(x: torch.Tensor) -> bool:
     """Return whether a gradient, of any mode, may be asked of what is computed from `x`."""
     return x.requires_grad or is_traced(x)
 
 
-def plain(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
-    """Return the values of `x` alone, contiguous, out of the wrappers that `torch.func` follows them by."""
-    if torch.compiler.is_compiling() or not _functorch.is_functorch_wrapped_tensor(x):
-        return np.ascontiguousarray(x.detach().cpu().resolve_neg().numpy())
-    if is_vmapped(x):
-        raise InputError(f"{function}: the input is mapped by torch.vmap; expected one batch")
-    while _functorch.is_functorch_wrapped_tensor(x):
+def untransformed() -> contextlib.AbstractContextManager[Any]:
+    """Let no transform of `torch.func` follow what is computed from plain tensors here."""
+    transforms = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+    return torch._C._DisableFuncTorch() if transforms else contextlib.nullcontext()
+
+
+def whole_values(x: torch.Tensor) -> torch.Tensor:
+    """Return the values of `x` alone; an axis that `torch.vmap` maps over is one of theirs.
+
+    They are for looking at: whether any of them is NaN, for example, is the same for all samples.
+    """
+    while not torch.compiler.is_compiling() and _functorch.is_functorch_wrapped_tensor(x):
         x = _functorch.get_unwrapped(x)
-    with torch._C._DisableFuncTorch():
-        return np.ascontiguousarray(x.detach().cpu().resolve_neg().numpy())
+    with untransformed():
+        return x.detach()
+
+
+def host_array(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Return the values of `x` alone, contiguous, out of the wrappers that `torch.func` follows them by."""
+    reject_mapped(function, "the input", x)
+    values = whole_values(x)
+    with untransformed():
+        return np.ascontiguousarray(values.cpu().resolve_neg().numpy())
+
+
+def twin_gradient(
+    twin: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, gradient: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient by `x` of what an `autograd.Function` computes, by PyTorch's operations.
+
+    Its `backward` needs that where the gradient is differentiated again, or comes in a batch.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        value = twin(x)
+    (found,) = torch.autograd.grad(value, x, gradient, create_graph=again)
+    return found
 
 
 def on_host(x: torch.Tensor) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._host import reject_mapped
 from topodl._jagged import JaggedBars
 from topodl._precision import to_numpy
+from topodl._segments import true_positions
 
 __all__ = [
     "from_giotto",
@@ -34,18 +36,29 @@ Bars = TypeVar("Bars", bound=JaggedBars)
 
 def from_padded(cls: type[Bars], bars: torch.Tensor, mask: torch.Tensor | None, dim: int) -> Bars:
     """Read a padded tensor."""
-    check_tensor("Diagrams.from_padded", "bars", bars)
+    bars = check_tensor("Diagrams.from_padded", "bars", bars)
     if bars.ndim != 3 or bars.shape[-1] != 2:
         raise fail("Diagrams.from_padded", "bars", f"has shape {tuple(bars.shape)}", "shape (B, M, 2)")
-    mask = torch.ones_like(bars[..., 0], dtype=torch.bool) if mask is None else mask
+    n_samples, width, _ = bars.shape
+    ends = bars.flatten(0, 1)
+    samples = torch.arange(n_samples, device=bars.device)[:, None].expand(-1, width).reshape(-1)
+    if mask is not None:
+        kept = _positions(mask, bars)
+        ends, samples = ends.index_select(0, kept), samples.index_select(0, kept)
+    births, deaths = ends.T.contiguous()
+    return cls(
+        births, deaths, torch.full_like(samples, dim), samples, n_samples=n_samples, homology_dims=(dim,)
+    )
+
+
+def _positions(mask: Any, bars: torch.Tensor) -> torch.Tensor:
+    """Return where `mask` (B, M) is true, counted in all samples together."""
+    mask = check_tensor("Diagrams.from_padded", "mask", mask)
     if mask.shape != bars.shape[:2] or mask.dtype != torch.bool:
         came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
         raise fail("Diagrams.from_padded", "mask", came, f"booleans of shape {tuple(bars.shape[:2])}")
-    births, deaths = bars[mask].T.contiguous()
-    samples = mask.nonzero()[:, 0]
-    return cls(
-        births, deaths, torch.full_like(samples, dim), samples, n_samples=len(bars), homology_dims=(dim,)
-    )
+    reject_mapped("Diagrams.from_padded", "mask", mask, "one batch: numbers of bars cannot be mapped")
+    return true_positions(mask.flatten())
 
 
 def to_structured(d: JaggedBars) -> Array:

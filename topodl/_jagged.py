@@ -11,9 +11,9 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_tensor, fail, plain_tensor
 from topodl._diagram_checks import check_form, check_values, sample_indices
-from topodl._host import on_host
+from topodl._host import on_host, reject_mapped, whole_values
 from topodl._precision import HALF_TYPES
 from topodl._segments import offsets_of, take_segments, true_positions, true_range
 from topodl.errors import InputError
@@ -67,9 +67,9 @@ class JaggedBars:
         birth_cells: torch.Tensor | None = None,
         death_cells: torch.Tensor | None = None,
     ) -> None:
-        births, deaths = (
-            check_tensor("Diagrams", "births", births),
-            check_tensor("Diagrams", "deaths", deaths),
+        births, deaths, dims, samples = (
+            check_tensor("Diagrams", name, value)
+            for name, value in {"births": births, "deaths": deaths, "dims": dims, "samples": samples}.items()
         )
         self.births, self.deaths = births, deaths
         cells = {"birth_cells": _as_columns(birth_cells), "death_cells": _as_columns(death_cells)}
@@ -202,7 +202,7 @@ class JaggedBars:
     @property
     def n_bars(self) -> int:
         """Number of bars of all samples and dimensions together, P."""
-        return len(self.births)
+        return self.births.shape[0]  # a compiler may not know how many they are, as `len` has to
 
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(self.n_samples))
@@ -237,6 +237,7 @@ class JaggedBars:
 
     def select(self, mask: torch.Tensor) -> Self:
         """Return the bars where `mask` (P,) is true; samples and dimensions stay."""
+        mask = check_tensor("Diagrams.select", "mask", mask)
         if mask.dtype != torch.bool or mask.shape != self.births.shape:
             came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
             raise fail("Diagrams.select", "mask", came, f"booleans of shape ({self.n_bars},)")
@@ -244,8 +245,10 @@ class JaggedBars:
 
     def _where(self, mask: torch.Tensor) -> Self:
         # Mostly every bar stays; looking costs far less than copying, but would break a compiled graph.
-        if not torch.compiler.is_compiling() and bool(mask.all()):
+        if not torch.compiler.is_compiling() and bool(whole_values(mask).all()):
             return self
+        expected = "bars that all stay, as finite ones do, or one batch: their number cannot be mapped"
+        reject_mapped("Diagrams", "the choice of bars", mask, expected)
         return self._take(mask)
 
     def dim(self, k: int) -> Self:
@@ -347,6 +350,7 @@ def _selected(value: Any, index: slice | torch.Tensor) -> Any:
 
 
 def _as_columns(cells: torch.Tensor | None) -> torch.Tensor | None:
+    cells = plain_tensor(cells)
     return cells[:, None] if isinstance(cells, torch.Tensor) and cells.ndim == 1 else cells
 
 

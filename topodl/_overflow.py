@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 
+from topodl._host import whole_values
 from topodl.errors import InputError
 
 __all__ = [
@@ -41,7 +42,7 @@ def or_nan(
         return loss()
     except InputError as error:
         tensors = [v for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()]
-        overflowed = [v for v in tensors if not bool(v.detach().isfinite().all())]
+        overflowed = [v for v in tensors if not bool(whole_values(v).isfinite().all())]
         if non_finite == "raise" or not overflowed:
             raise
         warn_of_overflow(f"{error}; the loss is NaN")
@@ -60,7 +61,7 @@ def or_nan_samples(
         same = bool(tensors) and all(v.ndim > 1 and len(v) == len(tensors[0]) for v in tensors)
         if non_finite == "raise" or not same:
             raise
-        spoiled = [~v.detach().isfinite().flatten(1).all(1).cpu() for v in tensors]
+        spoiled = [~whole_values(v).isfinite().flatten(1).all(1).cpu() for v in tensors]
         samples = torch.stack(spoiled).any(0).nonzero()[:, 0]
         if len(samples) == 0:
             raise

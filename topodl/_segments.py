@@ -35,7 +35,7 @@ def offsets_of(keys: torch.Tensor, n: int) -> torch.Tensor:
 
 def position_in_segment(keys: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     """Return how many elements of the same segment stand before each element."""
-    return torch.arange(len(keys), device=keys.device) - offsets[keys]
+    return torch.arange(keys.shape[0], device=keys.device) - offsets[keys]
 
 
 def take_segments(offsets: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,7 +43,7 @@ def take_segments(offsets: torch.Tensor, which: torch.Tensor) -> tuple[torch.Ten
     lengths = offsets[which + 1] - offsets[which]
     keys = torch.repeat_interleave(lengths)
     ends = lengths.cumsum(0)
-    positions = torch.arange(len(keys), device=keys.device) + (offsets[which] - ends + lengths)[keys]
+    positions = torch.arange(keys.shape[0], device=keys.device) + (offsets[which] - ends + lengths)[keys]
     return positions, keys
 
 
@@ -109,8 +109,8 @@ def contiguous_sum(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     if values.dtype in HALF_TYPES:
         return contiguous_sum(values.float(), offsets).to(values.dtype)
     if is_traced(values):
-        keys = torch.repeat_interleave(offsets.diff(), output_size=len(values))
-        return segment_sum(values, keys, len(offsets) - 1)
+        keys = torch.repeat_interleave(offsets.diff(), output_size=values.shape[0])
+        return segment_sum(values, keys, offsets.shape[0] - 1)
     if not values.requires_grad:
         return _sums_between(values, offsets)
     sums: torch.Tensor = _ContiguousSum.apply(values, offsets)  # type: ignore[no-untyped-call]

@@ -98,8 +98,6 @@ class Diagrams(JaggedBars):
     def filter(self, min_persistence: float = 0.0) -> Diagrams:
         """Return the bars that are strictly longer than `min_persistence`."""
         lengths = self.persistence().detach()
-        if not torch.compiler.is_compiling() and self.n_bars and float(lengths.min()) > min_persistence:
-            return self
         return self._where(lengths > min_persistence)
 
     def persistence(self) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from topodl._host import plain
+from topodl._host import host_array
 from topodl.kernels.attention import trees as tree_kernels
 from topodl.kernels.attention.graphs import (
     directed_statistics,
@@ -59,7 +59,7 @@ class Maps(NamedTuple):
     @classmethod
     def of(cls, maps: torch.Tensor, sums: torch.Tensor | None) -> Maps:
         """Return the detached values of `maps`; without `sums` the rows stay as they are."""
-        values = plain("AttentionTopology", maps)
+        values = host_array("AttentionTopology", maps)
         divisors = np.ones(values.shape[:2], values.dtype) if sums is None else sums.numpy()
         return cls(values, divisors)
 

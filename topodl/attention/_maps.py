@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from topodl._checks import check_tensor, fail
-from topodl._host import as_tensor, has_gradient, plain
+from topodl._checks import as_tensor, check_tensor, fail
+from topodl._host import has_gradient, host_array
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import row_sums
 
@@ -227,7 +227,7 @@ def _sums(maps: torch.Tensor) -> tuple[torch.Tensor, bool]:
     by which the row is divided, so their entropy is the papers' only with the papers' rounding.
     """
     shape = maps.shape[:-1]
-    values = plain("AttentionTopology", maps).reshape(math.prod(shape[:-1]), *maps.shape[-2:])
+    values = host_array("AttentionTopology", maps).reshape(math.prod(shape[:-1]), *maps.shape[-2:])
     sums, negative = row_sums(values)
     return torch.from_numpy(sums).view(shape), negative
 

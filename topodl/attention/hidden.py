@@ -13,11 +13,19 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._checks import (
+    as_tensor,
+    check_choice,
+    check_number,
+    check_tensor,
+    fail,
+    reject_non_finite,
+)
 from topodl._docs import shares_documentation
-from topodl._host import as_tensor
+from topodl._host import reject_mapped
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
+from topodl.persistence._distances import point_distances
 
 __all__ = ["HiddenStateGeometry", "intrinsic_dimension", "neighborhood_overlap"]
 
@@ -127,6 +135,7 @@ def _clouds(
     function: str, name: str, x: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     x = check_tensor(function, name, x)
+    reject_mapped(function, name, x)
     if x.ndim not in (2, 3) or not x.is_floating_point():
         came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
         raise fail(function, name, came, "points of shape (N, d) or (B, N, d), floating-point")
@@ -146,14 +155,10 @@ def _stacked(values: list[torch.Tensor], clouds: torch.Tensor) -> torch.Tensor:
     return torch.stack(values) if values else clouds.new_zeros(0)
 
 
-def _distances(points: torch.Tensor) -> torch.Tensor:
-    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-
-
 def _dimension(points: torch.Tensor, estimator: str) -> torch.Tensor:
     if len(points) < 3:
         return points.new_zeros(())
-    near = _distances(points).topk(3, largest=False).values  # the first is the point itself
+    near = point_distances(points).topk(3, largest=False).values  # the first is the point itself
     if bool(near.detach().isinf().any()):
         came = f"has distances that overflow {points.dtype}"
         raise fail("intrinsic_dimension", "x", came, "values of moderate size")
@@ -181,7 +186,7 @@ def _overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> torch.Tensor:
 
 def _neighbours(points: torch.Tensor, k: int) -> torch.Tensor:
     """Return who is among the k nearest of each point, (N, N) bool; of equal distances the first."""
-    distances = _distances(points.detach()).fill_diagonal_(torch.inf)
+    distances = point_distances(points.detach()).fill_diagonal_(torch.inf)
     near = distances.argsort(dim=1, stable=True)[:, :k]
     return torch.zeros_like(distances, dtype=torch.bool).scatter(1, near, True)
 

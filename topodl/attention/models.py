@@ -12,9 +12,8 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from topodl._checks import fail
+from topodl._checks import as_tensor, fail
 from topodl._docs import shares_documentation
-from topodl._host import as_tensor
 from topodl._submodules import evaluation_mode
 from topodl.attention.recording import record
 from topodl.attention.topology import AttentionTopology

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl._checks import fail
-from topodl._host import as_tensor
+from topodl._checks import as_tensor, fail
 from topodl.attention._combinatorics import Maps, spanning_trees, symmetrized
 from topodl.errors import MissingDependencyError
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from topodl._checks import fail, reject_non_finite
+from topodl._checks import fail, plain_tensor, reject_non_finite
+from topodl._host import reject_mapped, whole_values
 from topodl._segments import offsets_of
 from topodl.layers._euler import Cells
 
@@ -83,13 +84,18 @@ def read_complexes(
     mask: torch.Tensor | None,
 ) -> tuple[Complexes, torch.Tensor | None]:
     """Return the complexes, and the index (N,) of each of their vertices among those given; None: its own."""
-    simplices = [simplices] if isinstance(simplices, torch.Tensor) else list(simplices)
+    given: list[Any] = _plain([simplices] if isinstance(simplices, torch.Tensor) else list(simplices))
+    x, batch, mask = _plain(x), plain_tensor(batch), plain_tensor(mask)
+    for argument, value in {"batch": batch, "mask": mask}.items():
+        reject_mapped(name, argument, value)
+    for k, item in enumerate(given):
+        reject_mapped(name, f"simplices[{k}]", item)
     if mask is not None and getattr(x, "ndim", 0) != 3:
         raise fail(name, "mask", "is given without padding", "it only beside a padded x (B, N, d)")
     if batch is not None and getattr(x, "ndim", 0) != 2:
         raise fail(name, "batch", "is given", "it only beside x (N, d)")
     if isinstance(x, list | tuple):
-        return _read_list(name, x, simplices)
+        return _read_list(name, x, given)
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name}: x is a {type(x).__name__}; expected a tensor or a list of tensors")
     if not x.is_floating_point():
@@ -98,7 +104,7 @@ def read_complexes(
         came = f"has shape {tuple(x.shape)}"
         raise fail(name, "x", came, "(B, N, d), (N, d) with a batch vector, or a list of (N_i, d)")
     if x.ndim == 3:
-        return _read_padded(name, x, simplices, mask)
+        return _read_padded(name, x, given, mask)
     if batch is None:
         batch = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     integers = not batch.is_floating_point() and not batch.is_complex() and batch.dtype != torch.bool
@@ -108,7 +114,14 @@ def read_complexes(
     batch = batch.to(torch.int64)
     n_samples = int(batch.max()) + 1 if len(batch) else 1
     order = torch.sort(batch, stable=True).indices
-    return _gathered(name, x, order, batch[order], n_samples, simplices), order
+    return _gathered(name, x, order, batch[order], n_samples, given), order
+
+
+def _plain(value: Any) -> Any:
+    """Return a tensor, or what lists and tuples of them hold, without what subclasses add."""
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value)
+    return plain_tensor(value)
 
 
 def _gathered(
@@ -121,7 +134,7 @@ def _gathered(
 ) -> Complexes:
     """Return the complexes on the vertices x[order]; simplices still count the vertices of x."""
     taken = x if order is None else x[order]
-    if not math.isfinite(float(taken.detach().sum())):
+    if not torch.compiler.is_compiling() and not math.isfinite(float(whole_values(taken).sum())):
         for sample in range(n_samples):  # only to name the sample in the message
             reject_non_finite(name, f"x of sample {sample}", taken[batch == sample])
     complexes = Complexes(taken, batch, n_samples)

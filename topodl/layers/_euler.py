@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from topodl._host import has_gradient, is_traced, on_host, twin_gradient
 from topodl.kernels.shared.pool import get_num_threads, map_batch
 from topodl.kernels.vectors import euler
 
@@ -43,7 +44,7 @@ def hard_transform(
     """Return (B, J, T) weights of the cells up to each threshold; no gradient but to the weights."""
     n = len(vertex_offsets) - 1
     shape = (n, directions.shape[1], len(thresholds))
-    if x.device.type != "cpu" or any(c.weights.requires_grad for c in cells):
+    if not on_host(x) or any(has_gradient(c.weights) for c in cells):
         return _hard_by_tensors(x.detach() @ directions.detach(), cells, thresholds, shape)
     out = np.zeros(shape, dtype=_numpy(x).dtype)
     kernel: Any = euler.hard_transform
@@ -75,7 +76,7 @@ def soft_transform(
     Differentiable in heights and weights; by plain tensor operations where weights or a second derivative ask
     for it.
     """
-    if heights.device.type != "cpu" or any(c.weights.requires_grad for c in cells):
+    if not on_host(heights) or any(has_gradient(c.weights) for c in cells):
         return _soft_by_tensors(heights, cells, thresholds, scale, n_samples)
     out: torch.Tensor = _Soft.apply(heights, cells, thresholds, scale, n_samples)  # type: ignore[no-untyped-call]
     return out
@@ -125,12 +126,10 @@ class _Soft(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (heights,) = ctx.saved_tensors
-        cells, thresholds, scale, n_samples = ctx.rest
-        if torch.is_grad_enabled():  # a second derivative is asked for
-            with torch.enable_grad():
-                again = _soft_by_tensors(heights, cells, thresholds, scale, n_samples)
-            (grad,) = torch.autograd.grad(again, heights, grads[0], create_graph=True)
-            return grad, None, None, None, None
+        cells, _, scale, n_samples = ctx.rest
+        if torch.is_grad_enabled() or is_traced(grads[0]):
+            gradient = twin_gradient(lambda x: _soft_by_tensors(x, *ctx.rest), heights, grads[0])
+            return gradient, None, None, None, None
         out = np.zeros(heights.shape, dtype=ctx.windows[0].dtype)
         upstream = _numpy(grads[0])
         kernel: Any = euler.soft_gradient

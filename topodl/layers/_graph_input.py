@@ -7,33 +7,38 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number, check_tensor, fail
+from topodl._host import reject_mapped
 
 __all__ = ["check_graphs", "simple_edges"]
 
 
 def check_graphs(
     name: str, in_features: int, x: Any, edge_index: Any, batch: Any, n_graphs: int | None
-) -> tuple[torch.Tensor, int]:
-    """Return the graph of each vertex and the number of graphs, or say which argument is unusable."""
-    _check_features(name, check_tensor(name, "x", x), in_features)
-    _check_edges(name, _check_integers(name, "edge_index", edge_index), len(x))
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+    """Return `x`, `edge_index`, the graph of each vertex and their number, or say what is unusable."""
+    x, edge_index = check_tensor(name, "x", x), _check_integers(name, "edge_index", edge_index)
+    reject_mapped(name, "x", x)
+    _check_features(name, x, in_features)
+    _check_edges(name, edge_index, len(x))
     if n_graphs is not None:
         check_number(name, "n_graphs", n_graphs, low=1 if batch is None else 0, integer=True)
     if batch is None:
-        return torch.zeros(len(x), dtype=torch.int64, device=x.device), n_graphs or 1
-    _check_batch(name, _check_integers(name, "batch", batch), edge_index, len(x))
+        return x, edge_index, torch.zeros(len(x), dtype=torch.int64, device=x.device), n_graphs or 1
+    batch = _check_integers(name, "batch", batch)
+    _check_batch(name, batch, edge_index, len(x))
     least = int(batch.max()) + 1 if len(x) else 0
     if n_graphs is not None and least > n_graphs:
         raise fail(name, "batch", f"has graph {least - 1}", f"graphs from 0 to {n_graphs - 1}")
-    return batch.long(), least if n_graphs is None else n_graphs
+    return x, edge_index, batch.long(), least if n_graphs is None else n_graphs
 
 
 def _check_integers(name: str, argument: str, value: Any) -> torch.Tensor:
     """Return `value` if it is a tensor of integers."""
-    dtype = check_tensor(name, argument, value).dtype
-    if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
-        raise TypeError(f"{name}: {argument} has dtype {dtype}; expected integers")
-    return value
+    integers = check_tensor(name, argument, value)
+    reject_mapped(name, argument, integers)
+    if integers.is_floating_point() or integers.is_complex() or integers.dtype == torch.bool:
+        raise TypeError(f"{name}: {argument} has dtype {integers.dtype}; expected integers")
+    return integers
 
 
 def _check_features(name: str, x: torch.Tensor, in_features: int) -> None:

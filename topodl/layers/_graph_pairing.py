@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from topodl._host import host_array
+from topodl._precision import at_least_single
 from topodl._segments import segment_mean, segment_scale
 from topodl.kernels.graphs.triangles import adjacency, fill_cycles
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.union_find import elder_deaths
-from topodl.persistence._batch import to_host
 
 __all__ = ["VertexEdgePairs", "pair_filtrations", "share_ties"]
 
@@ -85,11 +86,10 @@ def pair_filtrations(
     -------
     VertexEdgePairs
     """
-    graph_on_host, edges_on_host = to_host(graph), to_host(edges)
-    vertices = _levels(vertex_values, graph_on_host)
-    weights = _levels(edge_values, graph_on_host[edges_on_host[0]])
-    second = None if ties is None else _levels(ties, graph_on_host)
-    pairs, owner = edges_on_host.numpy().T, graph_on_host.numpy()
+    pairs, owner = host_array("graph layer", edges).T, host_array("graph layer", graph)
+    vertices = _levels(vertex_values, owner)
+    weights = _levels(edge_values, owner[pairs[:, 0]])
+    second = None if ties is None else _levels(ties, owner)
     edge_owner = owner[pairs[:, 0]]
     neighbours = adjacency(len(owner), pairs) if triangles else ()
 
@@ -116,14 +116,15 @@ def pair_filtrations(
     return VertexEdgePairs(*(torch.from_numpy(table).to(vertex_values.device) for table in tables))
 
 
-def _levels(values: torch.Tensor, graph: torch.Tensor) -> Array:
+def _levels(values: torch.Tensor, graph: Array) -> Array:
     """Return integers that order the values of each graph, in each column, equal where rounding parts these.
 
     Each graph has a unit of its own, so that what counts as equal does not depend on the rest of a batch.
     """
-    on_host = to_host(values).double()
-    scale = segment_scale(on_host, graph, int(graph.max()) + 1 if len(graph) else 0)
-    return np.round((on_host / (_RELATIVE_ROUNDING * scale[graph])).numpy()).astype(np.int64)
+    array = torch.from_numpy(host_array("graph layer", at_least_single(values)).astype(np.float64))
+    owner = torch.from_numpy(graph)
+    scale = segment_scale(array, owner, int(graph.max()) + 1 if len(graph) else 0)
+    return np.round((array / (_RELATIVE_ROUNDING * scale[owner])).numpy()).astype(np.int64)
 
 
 def _sorted_groups(keys: tuple[Array, ...]) -> tuple[Array, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._diagram_checks import reject_overflow
+from topodl._host import whole_values
 from topodl._power import power
 from topodl._precision import in_double
 from topodl.diagrams import Diagrams, EssentialPolicy
@@ -38,7 +41,11 @@ def power_weights(d: Diagrams, exponent: float) -> torch.Tensor:
 
 def even_grid(low: float, high: float, size: int) -> torch.Tensor:
     """Return `size` values from `low` to `high`, those of NumPy to the last bit: ends of bars lie on them."""
-    return torch.from_numpy(np.linspace(low, high, int(size)))
+    if not torch.compiler.is_compiling():
+        return torch.from_numpy(np.linspace(low, high, int(size)))
+    step = (high - low) / max(int(size) - 1, 1)
+    inner = [low + i * step for i in range(int(size) - 1)]
+    return torch.tensor([*inner, high] if size > 1 else [low], dtype=torch.float64, device="cpu")
 
 
 def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -46,17 +53,32 @@ def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(grid, values.detach().contiguous())
 
 
-def given_ranges(name: str, argument: str, value: Any, n_dims: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return ranges (K, 2) of one (low, high) for all homology dimensions, or of one for each."""
-    try:
-        ranges = np.asarray(value, dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
-        ranges = np.empty((0, 2))
-    good = len(ranges) in (1, n_dims) and np.isfinite(ranges).all() and (ranges[:, 0] <= ranges[:, 1]).all()
-    if not good:
+def given_ranges(name: str, argument: str, value: Any, n_dims: int) -> list[tuple[float, float]]:
+    """Return K ranges of one (low, high) for all homology dimensions, or of one for each."""
+    ranges = _pairs(value)
+    good = len(ranges) in (1, n_dims) and all(map(math.isfinite, itertools.chain(*ranges)))
+    if not good or not all(low <= high for low, high in ranges):
         expected = f"(low, high) with low <= high, or one for each of {n_dims} homology dimensions"
         raise fail(name, argument, f"is {value!r}", expected)
-    return np.broadcast_to(ranges, (n_dims, 2))
+    return ranges * n_dims if len(ranges) == 1 else ranges
+
+
+def _pairs(value: Any) -> list[tuple[float, float]]:
+    """Return the pairs of numbers in arrays or nested sequences of any form; nothing if there are others.
+
+    Plain numbers are read by Python, so that a compiler takes them for the constants that they are.
+    """
+    if isinstance(value, tuple | list):
+        if len(value) == 2 and all(isinstance(end, int | float) for end in value):
+            return [(float(value[0]), float(value[1]))]
+        if all(isinstance(item, tuple | list) for item in value):
+            items = [_pairs(item) for item in value]
+            return [] if [] in items else list(itertools.chain(*items))
+    try:
+        table = np.asarray(value, dtype=np.float64).reshape(-1, 2).tolist()
+    except (TypeError, ValueError):
+        return []
+    return [(low, high) for low, high in table]
 
 
 def alive(d: Diagrams, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -75,14 +97,15 @@ def _life(d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
     """Return (2, P) the places on the grid from which each bar is alive, and from which it is no more."""
     falling = (d.births > d.deaths).detach()
     start, stop = (first_at_least(grid, ends) for ends in oriented(d))
-    if bool(falling.any()):  # a superlevel class is alive at its birth, and no more at its death
+    # A superlevel class is alive at its birth, and no more at its death.
+    if torch.compiler.is_compiling() or bool(whole_values(falling).any()):
         after = [torch.searchsorted(grid, e.detach().contiguous(), right=True) for e in oriented(d)]
         start, stop = torch.where(falling, after[0], start), torch.where(falling, after[1], stop)
     return torch.stack([start, stop])
 
 
 def _running_sum(d: Diagrams, grid: torch.Tensor, life: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    n = len(grid) + 1
+    n = grid.shape[0] + 1
     start, stop = life + d.samples * n
     changes = weights.new_zeros(d.n_samples * n)
     changes = changes.index_add(0, start, weights).index_add(0, stop, -weights)
@@ -144,7 +167,7 @@ class CurveLayer(DiagramLayer):
         """Return the grid of each dimension."""
         name = type(self).__name__
         if self.value_range is not None:
-            ranges = given_ranges(name, "value_range", self.value_range, len(dims)).tolist()
+            ranges = given_ranges(name, "value_range", self.value_range, len(dims))
         elif self.ranges_ is None:
             raise self._not_fitted("value_range")
         else:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number
+from topodl._host import host_array, is_traced
 from topodl._power import power
 from topodl._precision import in_double
-from topodl._segments import segment_scale, segment_sum
+from topodl._segments import position_in_segment, segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, alive, first_at_least, oriented
 
@@ -142,7 +143,7 @@ class PersistenceLandscape(CurveLayer):
         check_number("PersistenceLandscape", "n_layers", self.n_layers, low=1, integer=True)
         check_number("PersistenceLandscape", "scale", self.scale)
         low, high = oriented(d)
-        highest = _highest_tents(low, high, d.sample_offsets, grid, int(self.n_layers))
+        highest = _highest_tents(d, grid, int(self.n_layers))
         # A last bar that is nowhere above 0 stands in where there are fewer bars than layers.
         low, high = torch.cat([low, low.new_zeros(1)]), torch.cat([high, high.new_zeros(1)])
         tents = torch.minimum(grid - low[highest], high[highest] - grid)
@@ -237,12 +238,28 @@ def _sum_of_tents(
     return (ticks * slopes - moments).to(grid.dtype)
 
 
-def _highest_tents(
-    low: torch.Tensor, high: torch.Tensor, offsets: torch.Tensor, grid: torch.Tensor, k: int
-) -> torch.Tensor:
+def _highest_tents(d: Diagrams, grid: torch.Tensor, k: int) -> torch.Tensor:
     """Return (B, k, len(grid)) the bars with the k highest tents at each grid value; else P."""
     from topodl.kernels.vectors.landscape import highest_tents
 
-    arrays = (x.detach().cpu().numpy() for x in (low, high, grid, offsets))
+    low, high = (end.detach() for end in oriented(d))
+    if is_traced(low):
+        return _highest_by_tensors(low, high, d, grid, k)
+    arrays = (host_array("PersistenceLandscape", x) for x in (low, high, grid, d.sample_offsets))
     lows, highs, values, starts = arrays
     return torch.from_numpy(highest_tents(lows, highs, values, starts, k)).to(low.device)
+
+
+def _highest_by_tensors(
+    low: torch.Tensor, high: torch.Tensor, d: Diagrams, grid: torch.Tensor, k: int
+) -> torch.Tensor:
+    """Return what `_highest_tents` does, in the memory of bars · grid."""
+    heights = torch.minimum(grid - low[:, None], high[:, None] - grid)
+    order = heights.sort(dim=0, descending=True, stable=True).indices
+    order = order.gather(0, d.samples[order].sort(dim=0, stable=True).indices)
+    bars = order.masked_fill(heights.gather(0, order) <= 0, d.n_bars)
+    # The last place is for all that are not among the highest.
+    place = position_in_segment(d.samples, d.sample_offsets).clamp(max=k)
+    out = torch.full((d.n_samples * (k + 1), grid.shape[0]), d.n_bars, device=low.device)
+    out = out.scatter(0, (d.samples * (k + 1) + place)[:, None].expand_as(bars), bars)
+    return out.view(d.n_samples, k + 1, -1)[:, :k]

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, fail, reject_nan
+from topodl._checks import check_choice, check_number, fail, plain_tensor, reject_nan
+from topodl._host import is_traced
 from topodl._precision import at_least_single
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
@@ -118,6 +119,7 @@ class EulerCurve(FeatureLayer):
         self._check_settings()
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)
+        x = plain_tensor(x)
         if isinstance(x, list | tuple):
             return torch.cat([self(image[None]) for image in x])
         if not isinstance(x, torch.Tensor):
@@ -135,7 +137,7 @@ class EulerCurve(FeatureLayer):
 
     def _grid(self, like: torch.Tensor) -> torch.Tensor:
         if self.value_range is not None:
-            ends = given_ranges("EulerCurve", "value_range", self.value_range, 1)[0].tolist()
+            ends = list(given_ranges("EulerCurve", "value_range", self.value_range, 1)[0])
         elif self.range_ is not None:
             ends = self.range_.tolist()
         else:
@@ -236,8 +238,11 @@ def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor
 
 def _count(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Return (B, len(grid)) numbers of `values` (B, M) up to each grid value."""
-    n = len(grid) + 1
+    n = grid.shape[0] + 1
     places = torch.searchsorted(grid, values.detach().contiguous())
+    if is_traced(values):
+        counts = places.new_zeros(values.shape[0], n).scatter_add(1, places, torch.ones_like(places))
+        return counts[:, :-1].cumsum(1).to(values.dtype)
     places += torch.arange(len(values), device=values.device)[:, None] * n
     counts = torch.bincount(places.flatten(), minlength=len(values) * n).view(len(values), n)
     return counts[:, :-1].cumsum(1).to(values.dtype)

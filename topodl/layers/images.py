@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._host import is_traced
 from topodl._precision import full_precision
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
@@ -134,7 +135,7 @@ class PersistenceImage(CurveLayer):
         for axis, argument in enumerate(("birth_range", "persistence_range")):
             given = getattr(self, argument)
             if given is not None:
-                axes.append(given_ranges("PersistenceImage", argument, given, len(dims)).tolist())
+                axes.append(given_ranges("PersistenceImage", argument, given, len(dims)))
             elif self.ranges_ is None:
                 raise self._not_fitted(argument)
             elif len(self.ranges_) != len(dims):
@@ -187,6 +188,8 @@ def _with_width(low: float, high: float, sigma: float) -> tuple[float, float]:
 def _values(centres: torch.Tensor, low: float, high: float, size: int) -> torch.Tensor:
     """Return (N, L, size) standard Gaussian densities around `centres` (N, L) at `size` points."""
     points = torch.linspace(low, high, size, dtype=centres.dtype, device=centres.device)
+    if is_traced(centres):
+        return (points - centres[..., None]).square().mul(-0.5).clamp(min=_FAR).exp() / math.sqrt(2 * math.pi)
     density: torch.Tensor = _Gaussians.apply(centres, points)  # type: ignore[no-untyped-call]
     return density
 
@@ -218,7 +221,13 @@ def _in_blocks(d: Diagrams, *values: torch.Tensor) -> tuple[torch.Tensor, list[t
     """Return the sample of each of N blocks of bars, and values (P,) as (N, _BLOCK), padded with 0."""
     starts = torch.div(d.sample_offsets.diff() + _BLOCK - 1, _BLOCK, rounding_mode="floor").cumsum(0)
     starts = torch.nn.functional.pad(starts, (1, 0))
-    blocks = torch.repeat_interleave(starts.diff())
+    if is_traced(d.births):  # as many as there may be, in place of a number that depends on values
+        n_blocks = d.n_bars // _BLOCK + d.n_samples
+        number = torch.arange(n_blocks, device=starts.device)
+        blocks = torch.searchsorted(starts, number, right=True).sub(1).clamp(max=d.n_samples - 1)
+    else:
+        blocks = torch.repeat_interleave(starts.diff())
+        n_blocks = len(blocks)
     slots = starts[d.samples] * _BLOCK + position_in_segment(d.samples, d.sample_offsets)
-    empty = d.births.new_zeros(len(blocks) * _BLOCK)
-    return blocks, [empty.index_copy(0, slots, v).view(len(blocks), _BLOCK) for v in values]
+    empty = d.births.new_zeros(n_blocks * _BLOCK)
+    return blocks, [empty.index_copy(0, slots, v).view(n_blocks, _BLOCK) for v in values]

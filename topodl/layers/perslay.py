@@ -233,7 +233,6 @@ def _top_k(values: torch.Tensor, d: Diagrams, k: int) -> torch.Tensor:
     order = values.detach().sort(dim=0, descending=True).indices
     order = order.gather(0, d.samples[order].sort(dim=0, stable=True).indices)
     ordered = values.gather(0, order)
-    place = position_in_segment(d.samples, d.sample_offsets)
-    kept = place < k
-    out = values.new_zeros(d.n_samples, k, values.shape[1])
-    return out.index_put((d.samples[kept], place[kept]), ordered[kept]).transpose(1, 2)
+    place = position_in_segment(d.samples, d.sample_offsets).clamp(max=k)
+    out = values.new_zeros(d.n_samples, k + 1, values.shape[1])  # the last place is for all the others
+    return out.index_put((d.samples, place), ordered)[:, :k].transpose(1, 2)

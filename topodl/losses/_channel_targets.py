@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import fail, reject_nan
-from topodl._host import as_tensor
+from topodl._checks import as_tensor, fail, reject_nan
 from topodl.errors import InputError
 
 __all__ = [

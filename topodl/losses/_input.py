@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, Ty
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, fail, plain_tensor
 from topodl._overflow import NON_FINITE, NonFinite, nan_for_samples, warn_of_overflow
 from topodl._precision import at_least_single
 from topodl.losses._channel_targets import (
@@ -102,6 +102,7 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
 
     @functools.wraps(function)
     def guarded(logits: torch.Tensor, target: _T, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor:
+        logits, target = plain_tensor(logits), plain_tensor(target)
         device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
 
         def evaluate(logits: torch.Tensor) -> torch.Tensor:
@@ -310,7 +311,7 @@ class SegmentationBatch:
         """Return what `prepare` makes of the labels: as handed in, from the cache, or computed now."""
         if precomputed is None or isinstance(precomputed, TargetCache):
             return target_parts(self.labels, prepare, precomputed)
-        return precomputed
+        return {name: plain_tensor(part) for name, part in precomputed.items()}
 
     def take_map(self, parts: TargetParts, name: str) -> torch.Tensor:
         """Return the map `name` of the labels, (B, *S), in the logits' dtype."""

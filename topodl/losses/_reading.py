@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-from topodl._checks import check_number, check_spacing, check_tensor, fail, reject_nan
+from topodl._checks import check_number, check_spacing, check_tensor, fail, plain_tensor, reject_nan
+from topodl._host import reject_mapped
 from topodl.losses._channel_targets import class_of_each_pixel
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "warn_of_double_activation",
 ]
 
+_ONE_BATCH = 'one batch; reduction="none" gives the value of each sample, and torch.func.jacrev its gradient'
 INTEGERS = "integer labels; soft ones are defined for CEDiceLoss and MosinLoss alone"
 
 
@@ -40,6 +42,7 @@ def read_labels(
     `like` are the logits (B, C, *S) whose size and device the labels must have.
     """
     labels = _drop_channel(function, "target", check_tensor(function, "target", target), like)
+    reject_mapped(function, "target", labels, _ONE_BATCH)
     labels = _to_integers(function, labels)
     ignored = torch.zeros((), dtype=torch.bool, device=labels.device)
     if ignore_index is not None:
@@ -86,7 +89,7 @@ def split_shares(
 
 def check_logits_shape(function: str, logits: torch.Tensor, dims: tuple[int, ...]) -> None:
     """Refuse what is not a batch of floating-point logits of one of `dims` dimensions."""
-    check_tensor(function, "logits", logits)
+    reject_mapped(function, "logits", check_tensor(function, "logits", logits), _ONE_BATCH)
     shapes = " or ".join({2: "(B, C, H, W)", 3: "(B, C, D, H, W)"}[d] for d in dims)
     if logits.ndim - 2 not in dims or 0 in logits.shape:
         raise fail(function, "logits", f"has shape {tuple(logits.shape)}", f"shape {shapes}, no side empty")
@@ -210,7 +213,7 @@ def read_class_weights(
         return None
     expected = f"{logits.shape[1]} finite weights of at least 0"
     try:
-        weights = torch.as_tensor(class_weights, dtype=logits.dtype, device=logits.device)
+        weights = torch.as_tensor(plain_tensor(class_weights), dtype=logits.dtype, device=logits.device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise fail(function, "class_weights", f"is {class_weights!r}", expected) from error
     if weights.shape != (logits.shape[1],) or not bool(((weights >= 0) & weights.isfinite()).all()):

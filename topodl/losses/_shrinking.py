@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from topodl._host import host_array
 from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._reading import read_labels
@@ -70,5 +71,5 @@ def _skeletons(labels: torch.Tensor) -> torch.Tensor:
             drawn[thin(label == value)] = value
         return drawn
 
-    drawn = np.stack(map_batch(lines, list(labels.flatten(0, 1).cpu().numpy())))
+    drawn = np.stack(map_batch(lines, list(host_array("DeepSupervisionLoss", labels.flatten(0, 1)))))
     return torch.from_numpy(drawn).view_as(labels).to(labels.device)

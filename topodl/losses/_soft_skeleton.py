@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.autograd.function import once_differentiable
 
+from topodl._host import is_traced, on_host, twin_gradient
 from topodl.kernels.masks.soft_skeleton import skeleton_backward, skeleton_forward
 from topodl.kernels.shared.pool import map_batch
 
@@ -32,8 +32,9 @@ def soft_skeleton(
     An erosion goes `arms` pixels along each axis, 1 by default, and a dilation takes the box around them.
     """
     arms = (1,) * (x.ndim - 1) if arms is None else arms
-    if x.device.type == "cpu" and max(arms) == 1:
-        return _FusedSkeleton.apply(x, iterations.tolist())  # type: ignore[no-untyped-call]
+    if on_host(x) and max(arms) == 1:
+        skeletons: torch.Tensor = _FusedSkeleton.apply(x, iterations)  # type: ignore[no-untyped-call]
+        return skeletons
     return _pooled_skeleton(x, iterations, arms)
 
 
@@ -65,16 +66,20 @@ def cross_depth(
 
 class _FusedSkeleton(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, iterations: list[int]) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, iterations: torch.Tensor) -> torch.Tensor:
         images = x.detach().numpy()
-        jobs = [(_pad(image), steps) for image, steps in zip(images, iterations, strict=True)]
-        ctx.saved = map_batch(lambda job: skeleton_forward(job[0].ravel(), job[0].shape, job[1]), jobs)
-        return _unpad([saved[0][-1] for saved in ctx.saved], x)
+        jobs = [(_pad(image), steps) for image, steps in zip(images, iterations.tolist(), strict=True)]
+        ctx.steps = map_batch(lambda job: skeleton_forward(job[0].ravel(), job[0].shape, job[1]), jobs)
+        ctx.save_for_backward(x, iterations)
+        return _unpad([steps[0][-1] for steps in ctx.steps], x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        jobs = list(zip((_pad(g) for g in grad.numpy()), ctx.saved, strict=True))
+        x, iterations = ctx.saved_tensors
+        if torch.is_grad_enabled() or is_traced(grad):
+            arms = (1,) * (x.ndim - 1)
+            return twin_gradient(lambda x: _pooled_skeleton(x, iterations, arms), x, grad), None
+        jobs = list(zip((_pad(g) for g in grad.numpy()), ctx.steps, strict=True))
         by_image = map_batch(lambda job: skeleton_backward(job[0].ravel(), job[0].shape, *job[1]), jobs)
         return _unpad(by_image, grad), None
 

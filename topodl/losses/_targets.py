@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import fail
+from topodl._host import host_array, untransformed
 from topodl.kernels.shared.pool import map_batch
 
 __all__ = [
@@ -80,17 +81,18 @@ def target_parts(
     labels: torch.Tensor, prepare: Prepare, cache: TargetCache | None = None
 ) -> dict[str, torch.Tensor]:
     """Return what `prepare` says about each label of `labels` (B, *S), stacked, on the labels' device."""
-    arrays = labels.to(torch.int16).cpu().numpy()
+    arrays = host_array("precompute", labels.to(torch.int16))
     keys = [] if cache is None else [_key(array, labels.device) for array in arrays]
     known: list[dict[str, torch.Tensor] | None]
     known = [None] * len(arrays) if cache is None else [cache.get(key) for key in keys]
     missing = [i for i, parts in enumerate(known) if parts is None]
-    for i, made in zip(missing, map_batch(prepare, [arrays[i] for i in missing]), strict=True):
-        parts = {name: torch.from_numpy(np.asarray(value)).to(labels.device) for name, value in made.items()}
-        known[i] = parts
-        if cache is not None:
-            cache.put(keys[i], parts)
-    return stack_parts([parts for parts in known if parts is not None])
+    with untransformed():  # what is kept outlives any transform
+        for i, made in zip(missing, map_batch(prepare, [arrays[i] for i in missing]), strict=True):
+            tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in made.items()}
+            parts = known[i] = {name: tensor.to(labels.device) for name, tensor in tensors.items()}
+            if cache is not None:
+                cache.put(keys[i], parts)
+        return stack_parts([parts for parts in known if parts is not None])
 
 
 def stack_parts(parts: Sequence[TargetParts]) -> dict[str, torch.Tensor]:

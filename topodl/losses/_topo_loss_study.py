@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import fail
+from topodl._host import host_array
 from topodl.losses._bars import split_windows
 from topodl.losses._input import SegmentationBatch
 from topodl.persistence.cubical import cubical_persistence
@@ -60,7 +61,7 @@ def _writes(
     fix = np.flatnonzero((rank < kept) & (births - deaths <= _PERFECT))
     remove = np.flatnonzero((kept > 0) & (rank >= kept) & (births - deaths > _SHORTEST))
     remove = remove[::-1]  # of bars that end in one saddle, the longest writes last
-    flat = pixels.flatten(0, 1).flatten(1).cpu().numpy()
+    flat = host_array("topo_loss", pixels.flatten(0, 1).flatten(1))
     misplaced = sample // per_image * image.numel() + death_cells // side * image[1] + death_cells % side
     parts = [
         (flat[sample, birth_cells][fix], np.zeros(len(fix)), sample[fix]),
@@ -80,6 +81,6 @@ def _finite_components(windows: torch.Tensor) -> tuple[NDArray[Any], ...]:
     assert bars.birth_cells is not None
     assert bars.death_cells is not None
     columns = (bars.samples, bars.births, bars.deaths, bars.birth_cells[:, 0], bars.death_cells[:, 0])
-    arrays = tuple(column.cpu().numpy() for column in columns)
+    arrays = tuple(host_array("topo_loss", column) for column in columns)
     order = np.lexsort((arrays[2] - arrays[1], arrays[0]))
     return tuple(array[order] for array in arrays)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
+from topodl._host import host_array
 from topodl._segments import segment_sum
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
@@ -130,7 +131,7 @@ def _errors(
 ) -> torch.Tensor:
     """Return the matching error of each image, (N,), for probabilities and masks (N, *S)."""
     sign = -1 if superlevel else 1
-    images = (sign * torch.stack([p.detach(), y], 1)).cpu().numpy()
+    images = host_array("betti_matching_loss", sign * torch.stack([p.detach(), y], 1))
     matchings = map_batch(
         lambda pair: match_images(pair[0], pair[1], by_cells=eight == superlevel), list(images)
     )

@@ -14,6 +14,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from topodl._checks import check_connectivity
+from topodl._host import host_array
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
@@ -103,7 +104,7 @@ def cavity_loss(
 
 def _leaks(batch: SegmentationBatch, channels: range, corner: bool) -> torch.Tensor:
     """Return where missing voxels let regions meet, booleans (B, len(channels), D, H, W)."""
-    labels, winners = batch.labels.cpu().numpy(), batch.winners.cpu().numpy()
+    labels, winners = (host_array(batch.function, x) for x in (batch.labels, batch.winners))
 
     def leaks(job: tuple[int, int]) -> Mask:
         sample, channel = job

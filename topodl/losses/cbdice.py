@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity, check_number
+from topodl._host import host_array, untransformed
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
@@ -261,15 +262,16 @@ def _compare_skeletons(
 ) -> list[list[_Comparison]]:
     """Return the comparisons of each sample, one a region."""
     shape, like = tuple(batch.labels.shape), batch.logits
-    lines = take_part(batch.function, parts, "skeleton", shape, like).bool().cpu().numpy()
-    depths = take_part(batch.function, parts, "depth", shape, like).cpu().numpy()
-    masks = [(r.predicted.cpu().numpy(), r.labelled.cpu().numpy()) for r in regions]
+    lines = host_array(batch.function, take_part(batch.function, parts, "skeleton", shape, like).bool())
+    depths = host_array(batch.function, take_part(batch.function, parts, "depth", shape, like))
+    masks = [tuple(host_array(batch.function, m) for m in (r.predicted, r.labelled)) for r in regions]
     jobs = [
         (predicted[i], labelled[i], lines[i], depths[i])
         for i in range(len(lines))
         for predicted, labelled in masks
     ]
-    found = map_batch(lambda job: _compare(*job, options), jobs)
+    with untransformed():
+        found = map_batch(lambda job: _compare(*job, options), jobs)
     return [found[i : i + len(regions)] for i in range(0, len(found), len(regions))]
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_number, check_spacing
+from topodl._host import host_array
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import cross_entropy, dice_score, reduce_over_batch
@@ -194,7 +195,7 @@ def _reach_of_prediction(
     with them. The second, (B, len(channels), *S) or None, is where the prediction is deeper.
     """
     winners = batch.winners if batch.valid is None else batch.winners.masked_fill(~batch.valid, -1)
-    masks = [(winners == batch.label_of(c)).cpu().numpy() for c in channels]
+    masks = [host_array(batch.function, winners == batch.label_of(c)) for c in channels]
     most = max(int(labelled.max()), _MOST) + 1
 
     def depth_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:

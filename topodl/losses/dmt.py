@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_connectivity, check_number
+from topodl._host import host_array, untransformed
 from topodl.kernels.images.separatrices import mark_separatrices
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._bars import foreground_maps
@@ -127,33 +128,35 @@ def morse_ridges(
 
     Pixels are ordered by (falling value, index), edges by their later pixel and then the earlier one.
     """
-    maps = maps.detach()
-    found = torch.zeros(maps.shape, dtype=torch.bool, device="cpu")
-    sides = [window or side for side in maps.shape[1:]]
-    starts = [range(0, size, side) for size, side in zip(maps.shape[1:], sides, strict=True)]
-    for corner in itertools.product(*starts):
-        crop = (slice(None), *(slice(s, s + side) for s, side in zip(corner, sides, strict=True)))
-        found[crop] = _ridges_of_whole(maps[crop].cpu().contiguous(), min_persistence, eight)
-    return found.to(maps.device)
+    values = host_array("dmt_loss", maps)
+    found = np.zeros(values.shape, bool)
+    sides = [window or side for side in values.shape[1:]]
+    starts = [range(0, size, side) for size, side in zip(values.shape[1:], sides, strict=True)]
+    with untransformed():
+        for corner in itertools.product(*starts):
+            crop = (slice(None), *(slice(s, s + side) for s, side in zip(corner, sides, strict=True)))
+            found[crop] = _ridges_of_whole(np.ascontiguousarray(values[crop]), min_persistence, eight)
+    return torch.from_numpy(found).to(maps.device)
 
 
-def _ridges_of_whole(maps: torch.Tensor, min_persistence: float, eight: bool) -> torch.Tensor:
+def _ridges_of_whole(values: NDArray[Any], min_persistence: float, eight: bool) -> NDArray[np.bool_]:
+    maps = torch.from_numpy(values)
     loops = cubical_persistence(maps, dims=1, superlevel=True, construction="cell" if eight else "vertex")
     lasts = loops.births.double() - loops.deaths.double() > min_persistence
-    closes = torch.zeros(maps.shape, dtype=torch.bool, device="cpu").flatten(1)
+    closes = np.zeros((len(values), values[0].size), bool)
     assert loops.birth_cells is not None
-    closes[loops.samples[lasts], loops.birth_cells[lasts, 0]] = True
+    closes[loops.samples[lasts].numpy(), loops.birth_cells[lasts, 0].numpy()] = True
     places, steps = _grid(tuple(maps.shape[1:]), eight)
-    negated = (-maps).flatten(1).numpy()
+    negated = np.negative(values).reshape(len(values), -1)
     bits = negated.view(f"i{negated.itemsize}")
 
     def ridges(i: int) -> NDArray[np.bool_]:
         marked: NDArray[np.bool_] = mark_separatrices(
-            negated[i], bits[i], closes[i].numpy(), places, steps, float(min_persistence)
+            negated[i], bits[i], closes[i], places, steps, float(min_persistence)
         )
         return marked
 
-    return torch.from_numpy(np.stack(map_batch(ridges, range(len(maps))))).view(maps.shape)
+    return np.stack(map_batch(ridges, range(len(values)))).reshape(values.shape)
 
 
 def _grid(size: tuple[int, ...], eight: bool) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -75,7 +75,7 @@ class _Regulariser(torch.nn.Module):
         return penalty
 
     def _diagrams(self, x: torch.Tensor) -> Diagrams:
-        check_tensor(type(self).__name__, "x", x)
+        x = check_tensor(type(self).__name__, "x", x)
         if callable(self.filtration):
             return self.filtration(x)
         kind = self.filtration

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, check_tensor, fail
+from topodl._checks import check_choice, check_number, check_tensor, fail, plain_tensor
+from topodl._host import host_array
 from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
@@ -81,6 +82,7 @@ def scnp_logits(
     if neighbourhood % 2 == 0:
         raise fail(name, "neighbourhood", f"is {neighbourhood}", "an odd integer")
     check_choice(name, "activation", activation, ("auto", "softmax", "sigmoid"))
+    logits, target = plain_tensor(logits), plain_tensor(target)
     if are_regions(logits, target, activation):
         check_finite(name, logits)
         options: dict[str, Any] = {"neighbourhood": neighbourhood, "activation": activation}
@@ -107,7 +109,7 @@ def _of_region(
 def _gather_worst(batch: SegmentationBatch, reach: int) -> torch.Tensor:
     z = batch.logits
     n_channels = z.shape[1]
-    values, labels = z.detach().contiguous().numpy(), batch.labels.numpy()
+    values, labels = (host_array(batch.function, x) for x in (z, batch.labels))
     shape = (1, *labels.shape[1:]) if labels.ndim == 3 else labels.shape[1:]
 
     def worst(job: tuple[int, int]) -> Any:

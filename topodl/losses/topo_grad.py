@@ -12,8 +12,7 @@ from typing import Literal, Unpack
 
 import torch
 
-from topodl._checks import check_choice, check_connectivity, check_tensor, fail
-from topodl._host import as_tensor
+from topodl._checks import as_tensor, check_choice, check_connectivity, check_tensor, fail
 from topodl.losses._bars import (
     BORDERS,
     Border,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity
+from topodl._host import host_array
 from topodl._segments import segment_amax, segment_amin, segment_mean, segment_sum
 from topodl.kernels.masks.topograph import critical_regions
 from topodl.kernels.shared.pool import map_batch
@@ -140,7 +141,7 @@ def _critical_pixels(
     predicted, labels = batch.winners, batch.labels
     if batch.valid is not None:
         predicted, labels = predicted.where(batch.valid, -1), labels.where(batch.valid, -1)
-    both = torch.stack([predicted, labels]).to(torch.int16).cpu().numpy()
+    both = host_array(batch.function, torch.stack([predicted, labels]).to(torch.int16))
     instances = [(b, batch.label_of(c)) for b in range(predicted.shape[0]) for c in channels]
     found = map_batch(
         lambda i: critical_regions(both[0, i[0]] == i[1], both[1, i[0]] == i[1], eight), instances

@@ -9,10 +9,19 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._checks import (
+    check_choice,
+    check_number,
+    check_tensor,
+    fail,
+    plain_tensor,
+    reject_non_finite,
+)
 from topodl._docs import shares_documentation
+from topodl._host import has_gradient, host_array
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, full_precision, unit_of
 from topodl.losses._targets import TargetCache
@@ -182,7 +191,7 @@ class TopologicalAutoencoderLoss(torch.nn.Module):
         return _pair_input(_check_input(x, self.metric), self.dims, self.normalisation, self.metric)
 
     def _pairing(self, x: torch.Tensor) -> InputPairing:
-        if self._cache.max_bytes == 0 or (x.requires_grad and torch.is_grad_enabled()):
+        if self._cache.max_bytes == 0 or (has_gradient(x) and torch.is_grad_enabled()):
             return _pair_input(x, self.dims, self.normalisation, self.metric)
         key = _fingerprint(x)
         known = self._cache.get(key)
@@ -285,7 +294,7 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
     with full_precision(x):
         distances = points if metric == "precomputed" else _distances(points.detach())
     edges, cycles = _pairing(distances, dims)
-    wants_gradient = points.requires_grad and torch.is_grad_enabled()
+    wants_gradient = has_gradient(points) and torch.is_grad_enabled()
     if normalisation == "max":
         scale = distances.max()
         if not math.isfinite(scale.detach()):
@@ -320,7 +329,7 @@ def _compare(
         else:
             known = _lengths(pairing.points, edges)
         if isinstance(latent_norm, torch.Tensor):
-            latent_norm = latent_norm.to(z.dtype)
+            latent_norm = plain_tensor(latent_norm).to(z.dtype)
         difference = (known / pairing.scale).to(z.dtype) - _lengths(z, edges) / latent_norm
         if dims:
             # A bar's length is its death's minus its birth's, so the difference of lengths is that of
@@ -374,7 +383,7 @@ def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, t
         return _pairing(_distances(points), dims)
     from topodl.kernels.points.spanning_tree import spanning_tree_of_points
 
-    tree, _ = spanning_tree_of_points((points / _unit_of_points(points)).cpu().contiguous().numpy())
+    tree, _ = spanning_tree_of_points(host_array(_NAME, points / _unit_of_points(points)))
     edges = torch.from_numpy(tree.T).to(points.device)
     return edges, edges.new_empty((4, 0))
 
@@ -383,13 +392,14 @@ def _pairing(distances: torch.Tensor, dims: int) -> tuple[torch.Tensor, torch.Te
     """Return the edges of the spanning tree, (2, B − 1), and of birth and death of the loops, (4, K)."""
     from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix
 
-    host = distances.detach().cpu()
-    edges = torch.from_numpy(spanning_tree_of_matrix(host.numpy())[0].T).to(distances.device)
+    array = host_array(_NAME, distances)
+    edges = torch.from_numpy(spanning_tree_of_matrix(array)[0].T).to(distances.device)
     if not dims:
         return edges, edges.new_empty((4, 0))
     from topodl.persistence.rips import rips_persistence
 
-    loops = rips_persistence(torch.maximum(host, host.T)[None], 1, metric="precomputed")
+    matrix = torch.from_numpy(np.maximum(array, array.T))
+    loops = rips_persistence(matrix[None], 1, metric="precomputed")
     assert loops.birth_cells is not None and loops.death_cells is not None  # noqa: PT018 (for the type checker)
     births, deaths = loops.birth_cells.T, loops.death_cells.T
     return edges, torch.cat((births[:1], births[1:], deaths[:1], deaths[1:])).to(distances.device)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_connectivity, check_spacing
+from topodl._host import host_array
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.simple_points import one_piece_table, simple_point_table
 from topodl.kernels.masks.warping import warp
@@ -128,8 +129,8 @@ def critical_pixels(
 
     With `study`, as the code of TopoMortar finds them.
     """
-    winners = batch.winners.cpu().numpy()
-    labels = batch.labels.to(torch.int16).cpu().numpy()
+    winners = host_array(batch.function, batch.winners)
+    labels = host_array(batch.function, batch.labels.to(torch.int16))
 
     def critical(job: tuple[int, int]) -> Mask:
         sample, channel = job

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._host import host_array
 from topodl.kernels.masks.region_separation import separation_weights
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
@@ -189,7 +190,7 @@ def _read_parts(batch: SegmentationBatch, parts: TargetParts) -> tuple[NDArray[A
     for key in ("distance", "regions"):
         if key not in parts or parts[key].numel() % batch.labels.numel():
             raise fail(batch.function, "precomputed", f"has no fitting {key!r}", "what precompute returned")
-        out.append(parts[key].reshape(shape[0], -1, *shape[1:]).cpu().numpy())
+        out.append(host_array(batch.function, parts[key].reshape(shape[0], -1, *shape[1:])))
     return out[0], out[1]
 
 
@@ -202,9 +203,8 @@ def _weights(
     outside = (1 - p.detach()).float()
     if batch.valid is not None:
         outside = outside * batch.valid[:, None]
-    values = outside.cpu().numpy()
-    weights = torch.empty(*p.shape[:2], 2, *shape, device="cpu")
-    out = weights.numpy()
+    values = host_array(batch.function, outside)
+    out = np.empty((*p.shape[:2], 2, *shape), np.float32)
 
     def weigh(job: tuple[int, int]) -> None:
         sample, k = job
@@ -216,7 +216,7 @@ def _weights(
         separation_weights(values[sample, k] * np.maximum(far, 1), far, region, window, out[sample, k])
 
     map_batch(weigh, [(b, k) for b in range(len(p)) for k in range(len(channels))])
-    weights = weights.to(p)
+    weights = torch.from_numpy(out).to(p)
     return weights if batch.valid is None else weights * batch.valid[:, None, None]
 
 
@@ -233,7 +233,7 @@ def _study_loss(
     height, width = (n - n % window for n in value.shape[1:])
     weights = np.zeros((len(value), 2, *value.shape[1:]), np.float32)
     near = np.zeros((height, width), np.float32)  # the thresholds never apply
-    for sample, image in enumerate(value.detach().float().cpu().numpy()):
+    for sample, image in enumerate(host_array(batch.function, value.float())):
         whole = np.ascontiguousarray(image[:height, :width])
         region = np.ascontiguousarray(regions[sample, 0, :height, :width])
         out = np.zeros((2, height, width), np.float32)

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from topodl._checks import fail
-from topodl._host import plain
+from topodl._host import host_array, is_traced
 from topodl._precision import at_least_single
 from topodl.kernels.points.rips_edges import inspect_matrix
 
-__all__ = ["as_distances", "settled"]
+__all__ = ["as_distances", "point_distances", "settled"]
 
 _EXPECTED = "symmetric distances of at least 0, up to rounding"
 
@@ -27,12 +27,21 @@ def tolerances(dtype: torch.dtype) -> tuple[float, float]:
     return relative, 8 * torch.finfo(dtype).eps
 
 
+def point_distances(points: torch.Tensor) -> torch.Tensor:
+    """Return the distances (…, N, N) of points (…, N, d); the gradient of a distance of 0 is 0."""
+    if is_traced(
+        points
+    ):  # `cdist` has no forward mode, and gives gradients in batches the values of the first
+        return torch.linalg.vector_norm(points[..., :, None, :] - points[..., None, :, :], dim=-1)
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def as_distances(function: str, argument: str, matrices: torch.Tensor) -> torch.Tensor:
     """Return `matrices` (B, N, N), exactly symmetric, non-negative and 0 on the diagonal; gradients pass.
 
     What is exact already is returned as it is; else the upper triangle holds.
     """
-    host = plain(function, at_least_single(matrices))
+    host = host_array(function, at_least_single(matrices))
     exact = True
     for k, matrix in enumerate(host):
         i, _, symmetric = inspect_matrix(matrix)

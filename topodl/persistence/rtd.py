@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_nan
-from topodl._host import plain
+from topodl._host import host_array, reject_mapped
 from topodl._overflow import NON_FINITE, NonFinite, or_nan_samples
 from topodl._precision import unit_of
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
-from topodl.persistence._distances import as_distances
+from topodl.persistence._distances import as_distances, point_distances
 
 __all__ = ["rtd"]
 
@@ -115,6 +115,7 @@ def rtd(
 
 
 def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | None) -> torch.Tensor:
+    reject_mapped("rtd", name, value)
     expected = "(N, N) or (B, N, N)" if metric == "precomputed" else "(N, d) or (B, N, d)"
     square = value.ndim >= 2 and value.shape[-1] == value.shape[-2]
     if value.ndim != 3 or 0 in value.shape[-2:] or (metric == "precomputed" and not square):
@@ -128,8 +129,7 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
         raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
     if metric == "euclidean":
         unit = unit_of(value.detach().abs().amax((1, 2), keepdim=True))  # squares neither overflow nor vanish
-        scaled = value / unit
-        value = unit * torch.cdist(scaled, scaled, compute_mode="donot_use_mm_for_euclid_dist")
+        value = unit * point_distances(value / unit)
         if bool(value.detach().isinf().any()):
             raise fail("rtd", name, f"has distances that overflow {value.dtype}", "closer values")
     else:
@@ -161,7 +161,7 @@ def _loops(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     if len(matrices) == 0:
         nothing = torch.empty(0, dtype=torch.int64, device=matrices.device)
         return nothing, nothing, nothing
-    array = plain("rtd", matrices)
+    array = host_array("rtd", matrices)
     bits = array.view(np.int32 if array.dtype == np.float32 else np.int64).astype(np.int64, copy=False)
     size = max(1, min(-(-len(bits) // get_num_threads()), _CHUNK_ENTRIES // bits[0].size))
     starts = range(0, len(bits), size)

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import check_number, fail
+from topodl._checks import as_tensor, check_number, fail
 from topodl._docs import shares_documentation
-from topodl._host import as_tensor
 from topodl._submodules import evaluation_mode
 
 __all__ = ["decision_region_betti", "decision_regions"]

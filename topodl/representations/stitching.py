@@ -78,6 +78,7 @@ class StitchingLayer(nn.Module):
         Tensor of shape (B, D), (B, L, D) or (B, D, H, W), …
             With the features and the size of the second model's layer.
         """
+        x = check_tensor("StitchingLayer", "x", x)
         axis = self._axis(x)
         x = _resized(x, axis, size).movedim(axis, -1)
         return nn.functional.linear(x, self.weight, self.bias).movedim(-1, axis)
@@ -104,9 +105,10 @@ class StitchingLayer(nn.Module):
             If the shapes do not agree with the layer or with each other, or a value is NaN.
         """
         check_choice("StitchingLayer.fit", "method", method, ("affine", "orthogonal"))
-        axis = self._axis(check_tensor("StitchingLayer.fit", "x", x))
+        x, y = check_tensor("StitchingLayer.fit", "x", x), check_tensor("StitchingLayer.fit", "y", y)
+        axis = self._axis(x)
         reject_nan("StitchingLayer.fit", "x", x, "finite features")
-        reject_nan("StitchingLayer.fit", "y", check_tensor("StitchingLayer.fit", "y", y), "finite features")
+        reject_nan("StitchingLayer.fit", "y", y, "finite features")
         x = _resized(x, axis, _places(y, axis))
         rows_x, rows_y = (t.detach().movedim(axis, -1).flatten(0, -2).double().cpu() for t in (x, y))
         if rows_y.shape != (len(rows_x), self.out_features):
