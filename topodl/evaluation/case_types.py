@@ -1,0 +1,80 @@
+"""What a folder of images and labels consists of: cases on disk, the meaning of label values, a case in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["IGNORE", "Case", "LabelScheme", "Picture"]
+
+IGNORE = 255  # class index of pixels that count nowhere
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with its label, on disk.
+
+    Attributes
+    ----------
+    id : str
+        Unique in the folder, and usable as the name of a file.
+    image : tuple of Path
+        One file with all channels, or one file a channel.
+    label : Path or None
+        The label's file; None for a test image that has none.
+    split : {"train", "val", "test", ""}
+        Empty where the folder does not say.
+    group : str
+        Cases of one group stay in one split, and tables may be split by it.
+    """
+
+    id: str
+    image: tuple[Path, ...]
+    label: Path | None
+    split: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """What the values in label files mean.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the classes, the background first; of regions, the names of these in the place of the foreground.
+    values : mapping of int to int
+        Value in the files -> index of its class.
+    ignore : int or None
+        The value in the files that becomes `IGNORE`.
+    regions : tuple of tuple of int, or None
+        The values in the files that each region is the union of; None where classes exclude each other.
+    """
+
+    classes: tuple[str, ...]
+    values: Mapping[int, int]
+    ignore: int | None = None
+    regions: tuple[tuple[int, ...], ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A case in memory.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (C, *S)
+        Values as in the file, neither clipped nor scaled.
+    label : ndarray of uint8, shape (*S) or (R, *S)
+        Indices of classes; of regions 0 and 1. `IGNORE` counts nowhere.
+    spacing : tuple of float
+        Size of a pixel along each axis of S; 1.0 where the file does not say.
+    """
+
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    spacing: tuple[float, ...]
