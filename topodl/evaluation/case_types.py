@@ -46,7 +46,8 @@ class LabelScheme:
     Attributes
     ----------
     classes : tuple of str
-        Names of the classes, the background first; of regions, the names of these in the place of the foreground.
+        Names of the classes, the background first; of regions, the names of these in the place of the
+        foreground.
     values : mapping of int to int
         Value in the files -> index of its class.
     ignore : int or None

@@ -12,10 +12,20 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["BATCH", "INITIALISATION", "ORDER", "STEP", "generator", "private_randomness", "seed_all"]
+__all__ = [
+    "BATCH",
+    "INITIALISATION",
+    "INTENSITIES",
+    "ORDER",
+    "PLACES",
+    "STEP",
+    "generator",
+    "private_randomness",
+    "seed_all",
+]
 
 # Purposes
-INITIALISATION, ORDER, BATCH, STEP = range(4)
+INITIALISATION, ORDER, BATCH, STEP, PLACES, INTENSITIES = range(6)
 
 
 def generator(*key: int) -> np.random.Generator:

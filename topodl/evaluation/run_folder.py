@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from topodl._files import atomic_path
 from topodl.errors import InputError
+from topodl.evaluation.loss_specs import folder_name
 
 __all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "read_numbers", "read_rows", "write_rows"]
 
@@ -84,19 +85,19 @@ class RunFolder:
 
     def result_csv(self, framework: str, labels: str, training_set: str, loss: str, seed: int) -> Path:
         """Measurements of one (loss, seed): the columns ID and `METRIC_COLUMNS`, one row per test image."""
-        return self.results / framework / labels / training_set / loss / f"{seed}.csv"
+        return self.results / framework / labels / training_set / folder_name(loss) / f"{seed}.csv"
 
     def curve_csv(self, loss: str, seed: int) -> Path:
         """Learning curve of one (loss, seed): iteration, loss, and val_dice, val_betti0_error, … or empty."""
-        return self.root / "curves" / loss / f"{seed}.csv"
+        return self.root / "curves" / folder_name(loss) / f"{seed}.csv"
 
     def checkpoint(self, loss: str, seed: int) -> Path:
         """State of a training under way, and the weights of the last iteration once it is finished."""
-        return self.root / "checkpoints" / loss / f"{seed}.pt"
+        return self.root / "checkpoints" / folder_name(loss) / f"{seed}.pt"
 
     def prediction(self, loss: str, seed: int, image_id: str) -> Path:
         """Predicted mask of one test image, 0 and 255."""
-        return self.root / "predictions" / loss / str(seed) / f"{image_id}.png"
+        return self.root / "predictions" / folder_name(loss) / str(seed) / f"{image_id}.png"
 
     def input_image(self, image_id: str) -> Path:
         """One test image, as it was evaluated."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +17,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from topodl import __version__
+from topodl._checks import fail
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.data import StudyData, load_data
+from topodl.evaluation.data import StudyData, describe
+from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
+from topodl.evaluation.loss_setup import check_losses
+from topodl.evaluation.networks import NetworkFactory, find_network
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
     COST_COLUMNS,
-    METRIC_COLUMNS,
     RunFolder,
     read_numbers,
     read_rows,
     write_rows,
 )
-from topodl.evaluation.scoring import predict_and_measure
+from topodl.evaluation.scoring import metric_columns, predict_and_measure
 from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.sources import load_data
+from topodl.evaluation.stored_pictures import is_stored, write_image, write_label
 from topodl.evaluation.training import CURVE_COLUMNS, Training, reproducible
 
 if TYPE_CHECKING:
@@ -43,7 +50,12 @@ _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightn
 
 
 def run_study(
-    settings: StudySettings, output: str | Path, *, note: Callable[[str], None] = lambda text: None
+    settings: StudySettings,
+    output: str | Path,
+    *,
+    data: StudySplits | None = None,
+    network: NetworkFactory | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> RunFolder:
     """Train and test every loss with every seed, and write all measurements to `output`.
 
@@ -55,6 +67,15 @@ def run_study(
         What to train and test.
     output : str or Path
         A new folder, or that of the same study.
+    data : StudySplits, optional
+        Images and labels in the place of those that `settings` names: an object with train, val and test,
+        such as data sets of torch.
+    network : callable, optional
+        Makes the network in the place of the one that `settings` names: called with the numbers of channels
+        of the images, of channels to give (one a class or region) and of spatial axes, it returns a module
+        that takes images (B, channels, *S) to logits (B, classes, *S). In training the module may give
+        several heads, as a list or (B, heads, classes, *S), the finest first. A network whose modules start
+        with random weights gets the seed of the training.
     note : callable
         Gets a line of text for what the user should know but need not act on.
 
@@ -80,29 +101,40 @@ def run_study(
     >>> from topodl.evaluation import StudySettings, run_study
     >>> settings = StudySettings.of_protocol("quick", losses=["ce_dice", "cldice"], seeds=[1])
     >>> folder = run_study(settings, "topodl-runs/walls")  # doctest: +SKIP
+
+    Data sets and a network of one's own; image and label may have any size:
+
+    >>> import types
+    >>> mine = types.SimpleNamespace(train=train_set, val=val_set, test=test_set)  # doctest: +SKIP
+    >>> run_study(settings, "topodl-runs/mine", data=mine, network=make_network)  # doctest: +SKIP
     """
     folder = RunFolder(Path(output).expanduser())
-    _require_packages(settings)
+    given = None if data is None else read_given(data)
+    settings, factory = _with_objects(settings, given, network)
+    _require_packages()
     _refuse_other_study(folder, settings)
-    data = load_data(settings, note)
+    images = load_data(settings, note, given)
+    _check_framework(settings, images)
+    pairs = [(loss, seed) for seed in settings.seeds for loss in settings.losses]
+    unfinished = {loss: None for loss, seed in pairs if not _result(folder, settings, loss, seed).exists()}
+    check_losses(unfinished, settings, images)
     fabric = _launch(settings)
     if fabric.is_global_zero:
-        _open_folder(folder, settings, data)
+        _open_folder(folder, settings, images)
     note(f"study in {folder.root}")
     fabric.barrier()
-    pairs = [(loss, seed) for seed in settings.seeds for loss in settings.losses]
     pending: list[Pair] = fabric.broadcast([p for p in pairs if not _result(folder, settings, *p).exists()])
     progress = StudyProgress(
         pending,
         len(pairs),
         iterations=settings.iterations,
-        test_images=len(data.test),
+        test_images=len(images.test),
         known=_known_costs(folder),
         shown=fabric.is_global_zero,
     )
     with progress, private_randomness(), reproducible(fabric.device):
         for loss, seed in pending:
-            _train_and_test(fabric, data, settings, folder, loss, seed, progress, note)
+            _train_and_test(fabric, images, settings, factory, folder, loss, seed, progress, note)
     fabric.barrier()
     return folder
 
@@ -111,6 +143,7 @@ def _train_and_test(
     fabric: Fabric,
     data: StudyData,
     settings: StudySettings,
+    factory: NetworkFactory,
     folder: RunFolder,
     loss: str,
     seed: int,
@@ -118,9 +151,9 @@ def _train_and_test(
     note: Callable[[str], None],
 ) -> None:
     """Do one training and its test; the CSV file, written last, marks it as finished."""
-    training = Training(fabric, data, settings, loss, seed, folder.checkpoint(loss, seed), note)
+    training = Training(fabric, data, settings, factory, loss, seed, folder.checkpoint(loss, seed), note)
     progress.begin(loss, seed, training.iteration)
-    network = training.run(progress.trained)
+    training.run(progress.trained)
     peak = training.peak_memory_bytes
     clock = [time.perf_counter()]
 
@@ -128,28 +161,50 @@ def _train_and_test(
         clock.append(time.perf_counter())
         progress.tested(n, clock[-1] - clock[-2])
 
-    def keep(image_id: str, mask: torch.Tensor) -> None:
-        _write_picture(folder.prediction(loss, seed, image_id), mask[None])
+    def keep(image_id: str, prediction: torch.Tensor) -> None:
+        write_label(folder.prediction(loss, seed, image_id), prediction, len(data.classes))
 
-    measured = predict_and_measure(fabric, network, data.test, keep, tested)
+    measured = predict_and_measure(fabric, training.predictor, data.test, keep, tested)
+    columns = metric_columns(data)
     fabric.barrier()
     if fabric.is_global_zero:
         write_rows(folder.curve_csv(loss, seed), CURVE_COLUMNS, training.curve)
         _write_cost(folder, loss, seed, training, peak)
         rows = [
-            {"ID": i, **dict(zip(METRIC_COLUMNS, map(_plain, values), strict=True))}
+            {"ID": i, **dict(zip(columns, map(_plain, values), strict=True))}
             for i, values in zip(data.test.ids, measured.tolist(), strict=True)
         ]
-        write_rows(_result(folder, settings, loss, seed), ("ID", *METRIC_COLUMNS), rows)
+        write_rows(_result(folder, settings, loss, seed), ("ID", *columns), rows)
         training.keep_weights_only()
     progress.end()
 
 
-def _require_packages(settings: StudySettings) -> None:
+def _with_objects(
+    settings: StudySettings, data: GivenSplits | None, network: NetworkFactory | None
+) -> tuple[StudySettings, NetworkFactory]:
+    """Return the settings with names for what was handed in, and what makes the network."""
+    if data is not None:
+        if settings.data is not None:
+            came = f"is given beside settings with data={settings.data!r}"
+            raise fail("run_study", "data", came, "one of the two")
+        settings = replace(settings, data=f"python-{fingerprint(data)}")
+    if network is None:
+        return settings, find_network(settings.network)
+    if not callable(network):
+        raise fail("run_study", "network", f"is a {type(network).__name__}", "a callable")
+    names = (getattr(network, name, type(network).__name__) for name in ("__module__", "__qualname__"))
+    return replace(settings, network=":".join(names)), network
+
+
+def _check_framework(settings: StudySettings, data: StudyData) -> None:
+    if settings.framework == "randhue" and data.in_channels != 3:
+        came = f"is 'randhue' for images with {data.in_channels} channels"
+        raise fail(_NAME, "framework", came, "images with 3, red, green and blue")
+
+
+def _require_packages() -> None:
     """Raise for what is not installed now, and not after hours in the middle of a study."""
-    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2"}
-    if settings.network == "dynunet" or settings.augmentation == "topomortar":
-        needed["monai"] = "monai"
+    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2", "monai": "monai"}
     for module, package in needed.items():
         if importlib.util.find_spec(module) is None:
             raise MissingDependencyError(package, extra="eval", purpose=_NAME)
@@ -203,13 +258,11 @@ def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) ->
             partial.write_text(text, encoding="utf-8")
         for left_by_a_killed_run in folder.root.rglob(".*.part"):
             left_by_a_killed_run.unlink()
-        for picture, images in (
-            (folder.input_image, data.test.images),
-            (folder.label_image, data.test.labels),
-        ):
-            for image_id, values in zip(data.test.ids, images, strict=True):
-                if not picture(image_id).exists():
-                    _write_picture(picture(image_id), values)
+        for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
+            if not is_stored(folder.input_image(image_id)):
+                write_image(folder.input_image(image_id), image)
+            if not is_stored(folder.label_image(image_id)):
+                write_label(folder.label_image(image_id), label, len(data.classes))
         groups = zip(data.test.ids, data.test.groups, strict=True)
         write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
     except OSError as error:
@@ -222,10 +275,9 @@ def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) ->
 def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
     # Torch's own word has the CUDA version that it was built for, its package's name not always.
     versions = {"topodl": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    images = {name: len(getattr(data, name)) for name in ("train", "val", "test")}
     return {
         "settings": settings.as_dict(),
-        "images": {**images, "height": data.test.images.shape[2], "width": data.test.images.shape[3]},
+        **describe(data),
         "versions": {**versions, **{name: _version(name) for name in _LIBRARIES}},
         "machine": {
             "system": platform.system(),
@@ -259,14 +311,7 @@ def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, pea
     write_rows(folder.costs, COST_COLUMNS, [*others, dict(zip(COST_COLUMNS, values, strict=True))])
 
 
-def _plain(value: float) -> float | int:
+def _plain(value: float) -> float | int | str:
+    if math.isnan(value):
+        return ""
     return int(value) if value.is_integer() else value
-
-
-def _write_picture(path: Path, values: torch.Tensor) -> None:
-    """Write an image (3, H, W) of bytes, or a mask (1, H, W) as 0 and 255."""
-    from PIL import Image
-
-    channels = values.permute(1, 2, 0) if values.dtype == torch.uint8 else values[0].to(torch.uint8) * 255
-    with atomic_path(path) as partial:
-        Image.fromarray(channels.numpy()).save(partial, format="PNG")
