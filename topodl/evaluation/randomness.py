@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["BATCH", "INITIALISATION", "ORDER", "STEP", "generator", "private_randomness", "seed_all"]
+__all__ = ["BATCH", "INITIALISATION", "ORDER", "SPLIT", "STEP", "generator", "private_randomness", "seed_all"]
 
 # Purposes
-INITIALISATION, ORDER, BATCH, STEP = range(4)
+INITIALISATION, ORDER, BATCH, STEP, SPLIT = range(5)
 
 
 def generator(*key: int) -> np.random.Generator:
