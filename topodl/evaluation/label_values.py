@@ -190,7 +190,6 @@ def _taken_for_classes(files: FileCounts, counts: Counter[int], ignore: int | No
 
 
 def _reject_noise(files: FileCounts, values: list[int]) -> None:
-    shown = f"{', '.join(map(str, values[:8]))}{', …' if len(values) > 8 else ''}"
     compressed = [path for path in files if suffix_of(path) in JPEG and len(files[path]) > 2]
     if compressed:
         shown = ", ".join(map(str, sorted(files[compressed[0]])[:8]))
@@ -199,9 +198,10 @@ def _reject_noise(files: FileCounts, values: list[int]) -> None:
             "expected labels in a format without losses, such as PNG"
         )
     if len(values) > _MOST_UNNAMED:
+        most = max(files, key=lambda path: len(files[path]))
         raise InputError(
-            f"{FUNCTION}: the labels have {len(values)} different values ({shown}); expected at most "
-            f"{_MOST_UNNAMED}, or names of all by --classes"
+            f"{FUNCTION}: the labels have {len(values)} different values, {len(files[most])} of them "
+            f"in {most}; expected at most {_MOST_UNNAMED}, or names of all by --classes"
         )
 
 

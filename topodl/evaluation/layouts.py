@@ -161,7 +161,9 @@ def _of_splits(
             raise InputError(f"{FUNCTION}: {folder} has no images with labels; expected some in it")
     without = "" if cases.get("test", [1]) else f"; {splits['test'].name}/ has no labels and is left out"
     counts = ", ".join(f"{len(found)} {split}" for split, found in cases.items() if found)
-    return f"{path.resolve().name}/: {what} ({counts}{without})", [case for found in cases.values() for case in found]
+    return f"{path.resolve().name}/: {what} ({counts}{without})", [
+        case for found in cases.values() for case in found
+    ]
 
 
 def _two_folders(path: Path) -> tuple[str, list[Case]] | None:
@@ -175,7 +177,11 @@ def _two_folders(path: Path) -> tuple[str, list[Case]] | None:
 
 def _one_folder(path: Path) -> tuple[str, list[Case]] | None:
     cases = cases_of_one_folder(path)
-    return (f"{path.resolve().name}/: labels beside images ({_count(cases)}, no splits)", cases) if cases else None
+    return (
+        (f"{path.resolve().name}/: labels beside images ({_count(cases)}, no splits)", cases)
+        if cases
+        else None
+    )
 
 
 def _count(cases: Sequence[Case]) -> str:
