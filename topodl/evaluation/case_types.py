@@ -1,4 +1,4 @@
-"""What a folder of images and labels consists of: cases on disk, the meaning of label values, a case in memory."""
+"""What a folder of images and labels consists of: cases on disk and in memory, and what label values mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IGNORE", "Case", "LabelScheme", "Picture"]
+__all__ = ["IGNORE", "Case", "DeclaredLabels", "LabelScheme", "Layout", "Picture"]
 
 IGNORE = 255  # class index of pixels that count nowhere
 
@@ -24,8 +24,8 @@ class Case:
         Unique in the folder, and usable as the name of a file.
     image : tuple of Path
         One file with all channels, or one file a channel.
-    label : Path or None
-        The label's file; None for a test image that has none.
+    label : Path
+        The label's file.
     split : {"train", "val", "test", ""}
         Empty where the folder does not say.
     group : str
@@ -34,7 +34,7 @@ class Case:
 
     id: str
     image: tuple[Path, ...]
-    label: Path | None
+    label: Path
     split: str
     group: str = ""
 
@@ -46,10 +46,9 @@ class LabelScheme:
     Attributes
     ----------
     classes : tuple of str
-        Names of the classes, the background first; of regions, the names of these in the place of the
-        foreground.
+        Names of the classes, the background first; with regions, their names after the background's.
     values : mapping of int to int
-        Value in the files -> index of its class.
+        Value in the files -> index of its class; with regions, of the first one that has it, 0 for none.
     ignore : int or None
         The value in the files that becomes `IGNORE`.
     regions : tuple of tuple of int, or None
@@ -79,3 +78,47 @@ class Picture:
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
     spacing: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DeclaredLabels:
+    """What a data set, or the user, says that the values in label files mean.
+
+    Attributes
+    ----------
+    names : mapping of int to str
+        Value -> name of its class, the background's first; several values may share a name.
+    source : str
+        Who says so, for the user.
+    ignore : int or None
+        The value that counts nowhere.
+    regions : mapping of str to tuple of int, or None
+        Name of each region -> the values that it is the union of.
+    """
+
+    names: Mapping[int, str]
+    source: str
+    ignore: int | None = None
+    regions: Mapping[str, tuple[int, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder or list names, before any image is read.
+
+    Attributes
+    ----------
+    line : str
+        One line for the user: how the folder was understood.
+    cases : tuple of Case
+        Cases with a label, in the order of their ids.
+    declared : DeclaredLabels or None
+        The meaning of label values, where the folder says it.
+    channel_names : tuple of str
+        Names of the channels, where the folder says them.
+    """
+
+    line: str
+    cases: tuple[Case, ...]
+    declared: DeclaredLabels | None = None
+    channel_names: tuple[str, ...] = ()

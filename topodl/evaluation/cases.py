@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from topodl.evaluation.case_types import IGNORE, Case, LabelScheme, Picture
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
 
-__all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "read_cases"]
+from topodl._checks import check_number
+from topodl.errors import InputError
+from topodl.evaluation.case_types import IGNORE, Case, LabelScheme, Layout, Picture
+from topodl.evaluation.image_files import FUNCTION
+from topodl.evaluation.label_values import (
+    check_foreground,
+    class_indices,
+    count_values,
+    find_scheme,
+    parse_classes,
+)
+from topodl.evaluation.layouts import is_topomortar, recognise
+from topodl.evaluation.pictures import read_case
+
+__all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "is_topomortar", "read_cases"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +55,20 @@ class CaseFolder:
     ndim: int = 2
 
     def load(self, case: Case) -> Picture:
-        """Return the image and the label of a case; one without a label has `IGNORE` everywhere."""
-        raise NotImplementedError
+        """Return the image (C, *S) and the label (*S), or (R, *S) for regions, of a case.
+
+        Raises
+        ------
+        InputError
+            If a file has changed since the folder was read and does not fit any more.
+        """
+        image, label, spacing = read_case(case)
+        if len(image) != len(self.channel_names) or label.values.ndim != self.ndim:
+            raise InputError(
+                f"{FUNCTION}: image {case.image[0]} has shape {image.shape}; expected "
+                f"{len(self.channel_names)} channels of {self.ndim} axes, as when the folder was read"
+            )
+        return Picture(image, class_indices(label.values, self.scheme, case.label), spacing)
 
 
 def read_cases(
@@ -49,14 +78,15 @@ def read_cases(
     ignore_label: int | None = None,
     progress: bool = False,
 ) -> CaseFolder:
-    """Return the cases of a folder, or of a CSV or JSON list of files.
+    """Return the cases of a folder, or of a CSV or JSON list of files, after one look at all of them.
 
     Parameters
     ----------
     path : str or Path
         A folder, or a list of images and masks.
     classes : str or None
-        Meaning of the values in label files, as "0=background,1=artery,2=vein".
+        Meaning of the values in label files, as "0=background,1=artery,2=vein"; None takes that of
+        `dataset.json`, or finds it from the values.
     ignore_label : int or None
         The value in label files that counts nowhere.
     progress : bool
@@ -66,5 +96,75 @@ def read_cases(
     ------
     InputError
         If the folder is not understood, or anything in it does not fit; the message names the file.
+    MissingDependencyError
+        If a package that reads a format is not installed.
     """
-    raise NotImplementedError
+    declared = None if classes is None else parse_classes(classes)
+    if ignore_label is not None:
+        check_number(FUNCTION, "ignore_label", ignore_label, integer=True)
+    layout = recognise(Path(path))
+    survey = _survey(layout, progress)
+    scheme, label_line = find_scheme(survey.values, declared or layout.declared, ignore_label)
+    training = {case.label: survey.values[case.label] for case in layout.cases if case.split in ("", "train")}
+    if training:
+        check_foreground(training, scheme)
+    return CaseFolder(
+        layout=f"{layout.line}, {'pictures' if survey.ndim == 2 else 'volumes'}",
+        cases=layout.cases,
+        scheme=scheme,
+        label_line=label_line,
+        channel_names=layout.channel_names or ("",) * survey.channels,
+        ndim=survey.ndim,
+    )
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What one look at all files found: values of labels by file, and what all images have in common."""
+
+    values: dict[Path, dict[int, int]]
+    channels: int
+    ndim: int
+
+
+def _survey(layout: Layout, progress: bool) -> _Survey:
+    values: dict[Path, dict[int, int]] = {}
+    shapes: dict[Case, tuple[int, int]] = {}
+    digests: dict[bytes, Case] = {}
+    for case in tqdm(layout.cases, desc="reading", unit="case", disable=not progress, leave=False):
+        image, label, _ = read_case(case)
+        values[case.label] = count_values(label.values)
+        shapes[case] = len(image), label.values.ndim
+        _reject_overlap(case, image, digests)
+    first = layout.cases[0]
+    channels, ndim = shapes[first]
+    for case, (n, d) in shapes.items():
+        if d != ndim:
+            raise InputError(
+                f"{FUNCTION}: label {case.label} has {d} axes and {first.label} {ndim}; "
+                "expected pictures or volumes throughout"
+            )
+        if n != channels:
+            raise InputError(
+                f"{FUNCTION}: image {case.image[0]} has {n} channels and {first.image[0]} {channels}; "
+                "expected the same number in all"
+            )
+    if layout.channel_names and channels != len(layout.channel_names):
+        raise InputError(
+            f"{FUNCTION}: image {first.image[0]} has {channels} channels; expected "
+            f"{len(layout.channel_names)}, as dataset.json says"
+        )
+    return _Survey(values, channels, ndim)
+
+
+def _reject_overlap(case: Case, image: NDArray[np.float32], seen: dict[bytes, Case]) -> None:
+    """Raise an error if an image of one split is in another, too; constant ones say nothing of that."""
+    if not case.split or image.min() == image.max():
+        return
+    digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+    other = seen.setdefault(digest, case)
+    if other.split != case.split:
+        raise InputError(
+            f"{FUNCTION}: image {case.image[0]} of {case.split} equals {other.image[0]} of {other.split}; "
+            "expected each image in one split"
+        )

@@ -18,6 +18,7 @@ __all__ = [
     "INTENSITIES",
     "ORDER",
     "PLACES",
+    "SPLIT",
     "STEP",
     "generator",
     "private_randomness",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 # Purposes
-INITIALISATION, ORDER, BATCH, STEP, PLACES, INTENSITIES = range(6)
+INITIALISATION, ORDER, BATCH, STEP, SPLIT, PLACES, INTENSITIES = range(7)
 
 
 def generator(*key: int) -> np.random.Generator:
