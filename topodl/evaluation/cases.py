@@ -21,10 +21,10 @@ from topodl.evaluation.label_values import (
     find_scheme,
     parse_classes,
 )
-from topodl.evaluation.layouts import is_topomortar, recognise
-from topodl.evaluation.pictures import read_case
+from topodl.evaluation.layouts import recognise
+from topodl.evaluation.case_files import read_case
 
-__all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "is_topomortar", "read_cases"]
+__all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "read_cases"]
 
 
 @dataclass(frozen=True)

@@ -1,115 +1,140 @@
-"""A case read from disk: its image brought to the axes of its label, and both checked against each other."""
+"""Reads the pictures and masks of a run folder, of any number of dimensions, and makes arrays presentable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.errors import InputError
-from topodl.evaluation.case_types import Case
-from topodl.evaluation.image_files import FUNCTION, StoredImage, read_file
-from topodl.evaluation.label_values import StoredLabel, read_label, without_single_axes
+from topodl.errors import InputError, MissingDependencyError
 
-__all__ = ["read_case"]
+__all__ = ["IGNORED", "Masks", "check_same_size", "find_stored", "presentable", "read_image", "read_masks"]
 
-_SPACING_TOLERANCE = 0.01  # relative
-_DIRECTION_TOLERANCE = 0.1  # of the entries of unit vectors
-_LARGEST = float(np.finfo(np.float32).max)
+Masks = NDArray[np.uint8]
+IGNORED = 255
+_SUFFIXES = (".png", ".npy", ".nii.gz")
 
 
-def read_case(case: Case) -> tuple[NDArray[np.float32], StoredLabel, tuple[float, ...]]:
-    """Return the image (C, *S), the label's values (*S) and the spacing of a case.
+def find_stored(path: Path) -> Path | None:
+    """Return the file of that name with the suffix that it was stored with; None if there is none."""
+    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), "")
+    stem = path.name.removesuffix(suffix)
+    return next((p for end in _SUFFIXES if (p := path.with_name(stem + end)).is_file()), None)
+
+
+def read_masks(path: Path, n_classes: int, spatial_dims: int) -> Masks:
+    """Return the masks of the classes (classes, *S): 0, 1, or 255 where a pixel is ignored.
+
+    A file has class indices (*S), 255 where ignored; or, of a single class, 0 and 255; or masks of regions,
+    (regions, *S), as an array.
 
     Raises
     ------
     InputError
-        If a file cannot be read, has values that are not finite, or image and label differ in size or place.
+        If the file is unreadable, or has another shape or other values.
     """
-    label = read_label(case.label)
-    channels, spacing = [], label.spacing
-    for path in case.image:
-        stored = read_file(path)
-        channels.append(_finite(_channels_first(stored, label.values.shape, path, case.label), path))
-        spacing = _common_spacing(stored, label, path, case.label) or spacing
-    image = np.concatenate(channels, dtype=np.float32, casting="same_kind")
-    return image, label, spacing or (1.0,) * label.values.ndim
-
-
-def _channels_first(
-    stored: StoredImage, shape: tuple[int, ...], path: Path, label: Path
-) -> NDArray[np.generic]:
-    """Return an image's values as (C, *shape)."""
-    candidates = list(_candidates(stored, len(shape)))
-    fitting = [values for values in candidates if values.shape[1:] == shape]
-    if not fitting:
+    values = _read_array(path)
+    if path.suffix == ".png" and values.ndim == 3:
+        values = values[..., 0]
+    if values.ndim == spatial_dims + 1 and len(values) == n_classes:
+        return _known_values(path, values, (0, 1, IGNORED)).astype(np.uint8)
+    if values.ndim != spatial_dims:
         raise InputError(
-            f"{FUNCTION}: image {path} has shape {stored.values.shape} and its label {label} {shape}; "
-            "expected the same size of both"
+            f"topodl report: {path} has shape {values.shape}; expected {spatial_dims} axes, "
+            f"as its measurements are of {'volumes' if spatial_dims == 3 else 'pictures'}"
         )
-    if len(fitting) > 1:
+    largest = int(values.max(initial=0))
+    if n_classes == 1 and largest == IGNORED and not (values == 1).any():
+        values = values == IGNORED
+    _known_values(path, values, (*range(n_classes + 1), IGNORED))
+    masks = np.stack([values == n for n in range(1, n_classes + 1)]).astype(np.uint8)
+    masks[:, values == IGNORED] = IGNORED
+    return masks
+
+
+def _known_values(path: Path, values: NDArray[Any], expected: tuple[int, ...]) -> NDArray[Any]:
+    known = np.isin(values, expected)
+    if not known.all():
         raise InputError(
-            f"{FUNCTION}: image {path} has shape {stored.values.shape} and its label {shape}, so that "
-            "several axes may count channels; expected a format that says which"
+            f"topodl report: {path} has the value {values[~known][0]}; "
+            f"expected {', '.join(map(str, expected[:-1]))}, or {IGNORED} where a pixel is ignored"
         )
-    return fitting[0]
-
-
-def _candidates(stored: StoredImage, ndim: int) -> Iterator[NDArray[np.generic]]:
-    """Yield the ways to see an array as channels of `ndim` axes, those of size 1 left out as in labels."""
-    if stored.has_channels:
-        values = stored.values
-        while values.ndim > ndim + 1 and 1 in values.shape[1:]:
-            values = values.squeeze(1 + values.shape[1:].index(1))
-        yield values
-        return
-    whole, _ = without_single_axes(stored.values, None, least=ndim)
-    if whole.ndim == ndim:
-        yield whole[None]
-    elif stored.ambiguous and whole.ndim == ndim + 1:
-        for axis in range(ndim + 1):
-            yield np.moveaxis(whole, axis, 0)
-
-
-def _finite(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
-    if values.dtype.kind == "f":
-        wrong = ~(np.abs(values) <= _LARGEST)
-        if wrong.any():
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise InputError(
-                f"{FUNCTION}: image {path} has {values[place]} at {place}, channel first; "
-                "expected finite values"
-            )
     return values
 
 
-def _common_spacing(
-    stored: StoredImage, label: StoredLabel, path: Path, label_path: Path
-) -> tuple[float, ...] | None:
-    """Return the spacing that an image states; what its label states must agree."""
-    spacing = _spacing_of(stored, label.values.ndim)
-    if spacing and label.spacing and not np.allclose(spacing, label.spacing, rtol=_SPACING_TOLERANCE):
-        raise InputError(
-            f"{FUNCTION}: image {path} has the spacing {spacing} and its label {label_path} {label.spacing}; "
-            "expected the same of both"
-        )
-    if (
-        stored.direction is not None
-        and label.direction is not None
-        and not np.allclose(stored.direction, label.direction, atol=_DIRECTION_TOLERANCE, rtol=0)
-    ):
-        raise InputError(
-            f"{FUNCTION}: image {path} and its label {label_path} have axes of different directions; "
-            "expected both in one orientation"
-        )
-    return spacing
+def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an image as (channels, *S), where S is `shape`; channels may come first or last in the file.
+
+    Raises
+    ------
+    InputError
+        If the file is unreadable, or its image has another size.
+    """
+    values = _read_array(path)
+    if values.shape == shape:
+        return values[None]
+    if values.ndim == len(shape) + 1 and values.shape[1:] == shape:
+        return values
+    if values.ndim == len(shape) + 1 and values.shape[:-1] == shape:
+        return np.moveaxis(values, -1, 0)
+    check_same_size(path, values.shape[: len(shape)], shape)
+    raise InputError(
+        f"topodl report: {path} has shape {values.shape}; expected that of its label, {shape}, with channels"
+    )
 
 
-def _spacing_of(stored: StoredImage, ndim: int) -> tuple[float, ...] | None:
-    if stored.spacing is None:
-        return None
-    spatial = stored.values[0] if stored.has_channels else stored.values
-    _, spacing = without_single_axes(spatial, stored.spacing, least=ndim)
-    return spacing
+def check_same_size(path: Path, size: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise if the picture of `path` has not the size of its label."""
+    if size != expected:
+        raise InputError(
+            f"topodl report: {path} has {' × '.join(map(str, size))} pixels; "
+            f"expected {' × '.join(map(str, expected))} as its label has"
+        )
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        if path.name.endswith(".nii.gz"):
+            return np.asarray(_nibabel().load(path).dataobj)
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        with _pillow().open(path) as image:
+            return np.asarray(image)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"topodl report: {path} is not a readable picture ({error})") from None
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependencyError("pillow", extra="eval", purpose="topodl report") from error
+    return Image
+
+
+def _nibabel() -> Any:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise MissingDependencyError("nibabel", extra="eval", purpose="pictures of volumes") from error
+    return nibabel
+
+
+def presentable(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an image (channels, *S) of any dtype as bytes (*S, 3): three channels in colour, else the first.
+
+    Bytes stay as they are; other values are stretched so that their 1st and 99th percentile, over the image,
+    are black and white.
+    """
+    shown = image if len(image) == 3 else image[:1]
+    if shown.dtype == np.bool_:
+        shown = shown.astype(np.uint8) * 255
+    elif shown.dtype != np.uint8:
+        values = np.asarray(shown, dtype=np.float64)
+        finite = values[np.isfinite(values)]
+        low, high = np.percentile(finite, [1, 99]) if finite.size else (0.0, 1.0)
+        scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-300)
+        shown = (np.clip(scaled, 0.0, 1.0) * 255).round().astype(np.uint8)
+    return np.moveaxis(np.broadcast_to(shown, (3, *shown.shape[1:])), 0, -1)
