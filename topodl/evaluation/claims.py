@@ -108,11 +108,16 @@ class Claims:
             return []
         return sorted(found, key=_generation)
 
+    def now(self) -> float:
+        """Return the time of the file system, in seconds."""
+        with tempfile.TemporaryFile(dir=self.folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
+
     def _holder(self, path: Path) -> Holder | None:
         try:
             with path.open("rb") as file:
                 record = _parsed(file.read())
-                age = self._now() - os.fstat(file.fileno()).st_mtime
+                age = self.now() - os.fstat(file.fileno()).st_mtime
         except OSError:  # it has just been removed, together with the work; or is out of reach for a moment
             return Holder("?", 0, 0)
         if record.get("released") or age >= self.stale_after:
@@ -121,10 +126,6 @@ class Claims:
         if record.get("machine") == self.machine and not _is_alive(pid):
             return None
         return Holder(str(record.get("host", "?")), pid, int(record.get("done", 0)))
-
-    def _now(self) -> float:
-        with tempfile.TemporaryFile(dir=self.folder) as probe:
-            return os.fstat(probe.fileno()).st_mtime
 
 
 class Claim:
@@ -158,17 +159,20 @@ class Claim:
         """Start the thread that renews the claim."""
         threading.Thread(target=self._renew_again_and_again, name="topodl-claim", daemon=True).start()
 
-    def check(self) -> None:
-        """Raise a `ClaimLostError` if another process has the work now; mostly a look at the clock."""
-        if time.monotonic() - self._confirmed > self._claims.stale_after / 2:
-            self._renew()
-        if self._lost or time.monotonic() - self._confirmed > self._claims.stale_after:
-            raise ClaimLostError(f"another process has taken over {self.name}")
+    def is_lost(self) -> bool:
+        """Look whether another process has the work now."""
+        self._renew()
+        return self._lost or time.monotonic() - self._confirmed > self._claims.stale_after
 
     def confirm(self) -> None:
-        """Do as `check`, and look at the files in any case: for what must not be done twice."""
-        self._renew()
-        self.check()
+        """Raise a `ClaimLostError` if another process has the work now: for what must not be done twice."""
+        if self.is_lost():
+            raise ClaimLostError(f"another process has taken over {self.name}")
+
+    def check(self) -> None:
+        """Do as `confirm`, but look no further than this process while it has renewed the claim in time."""
+        if self._lost or time.monotonic() - self._confirmed > self._claims.stale_after / 2:
+            self.confirm()
 
     def release(self) -> None:
         """Leave the work to whoever wants it next."""
