@@ -303,8 +303,8 @@ def test_a_training_begins_anew_where_its_checkpoint_is_unusable(finished, tmp_p
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "\xff", "loss,seed\nce_dice,3,fast\n"])
 def test_costs_that_are_none_are_named_before_a_training(finished, tmp_path, text):
     folder = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
-    folder.costs.write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match=r"costs.csv (has columns|is not a readable)"):
+    folder.cost_csv("cldice", 3).write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=r"3.csv(,| has| is not a readable) (columns|column|CSV)"):
         run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4, 5]), folder.root)
 
 

@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 
 from topodl import InputError
-from topodl._files import atomic_path
+from topodl._files import atomic_path, partial_files
 from topodl.evaluation.augmentation import _published_transforms, build_augmentation, rand_hue
 from topodl.evaluation.data import Images, Sample, StudyData, training_batches
 from topodl.evaluation.intensities import Intensities, standardised
@@ -251,6 +251,24 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
     assert read_rows(path) == [{"a": "1", "b": "0.1"}]
     assert [p.name for p in path.parent.iterdir()] == ["file.csv"]
     assert read_rows(tmp_path / "none.csv") == []
+
+
+def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path):
+    path = tmp_path / "file.csv"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+        assert partial_files(path) == sorted([first, second])
+    assert path.read_bytes() == b"first"  # whose block ended last
+    assert [p.name for p in tmp_path.iterdir()] == ["file.csv"]
+
+
+def test_only_a_file_s_own_partial_files_are_found(tmp_path):
+    with atomic_path(tmp_path / "1.csv.gz") as other, atomic_path(tmp_path / "1.csv") as own:
+        for path in (other, own, tmp_path / ".1.csv", tmp_path / ".1.csv.part", tmp_path / "1.csv.a.part"):
+            path.touch()
+        assert partial_files(tmp_path / "1.csv") == [own]
+    assert partial_files(tmp_path / "none" / "1.csv") == []
 
 
 def test_the_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):

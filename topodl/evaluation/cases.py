@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from topodl._checks import check_number
 from topodl.errors import InputError
+from topodl.evaluation.case_files import read_case
 from topodl.evaluation.case_types import IGNORE, Case, LabelScheme, Layout, Picture
 from topodl.evaluation.image_files import FUNCTION
 from topodl.evaluation.label_values import (
@@ -22,7 +23,6 @@ from topodl.evaluation.label_values import (
     parse_classes,
 )
 from topodl.evaluation.layouts import recognise
-from topodl.evaluation.case_files import read_case
 
 __all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "read_cases"]
 

@@ -80,7 +80,7 @@ class StudyProgress:
 
     def begin(self, loss: str, seed: int, done: int) -> None:
         """Start the training of `loss` with `seed`, `done` iterations of which were done before."""
-        self._loss, self._done_here, self._tested_here = loss, done, 0
+        self._loss, self._seed, self._done_here, self._tested_here = loss, seed, done, 0
         self._bar.reset(self._iterations)
         self._bar.set_description(f"{loss}, seed {seed}", refresh=False)
         self._bar.update(done)
@@ -107,8 +107,19 @@ class StudyProgress:
 
     def end(self) -> None:
         """End the training under way."""
-        self._pending.pop(0)
+        self._pending.remove((self._loss, self._seed))
         self._done_here = self._tested_here = 0
+
+    def abandon(self) -> None:
+        """Leave the training under way, with what was done of it, to another time or process."""
+        self._study.update(-self._done_here)
+        self._done_here = self._tested_here = 0
+
+    def finished_elsewhere(self, loss: str, seed: int) -> None:
+        """Tell that another process has finished a training."""
+        if (loss, seed) in self._pending:
+            self._pending.remove((loss, seed))
+            self._study.update(self._iterations)
 
     def seconds_left(self) -> float | None:
         """Return the estimate for the whole study, or None as long as there is nothing to tell from."""

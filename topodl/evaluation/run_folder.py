@@ -74,6 +74,11 @@ class RunFolder:
         return self.root / "costs.csv"
 
     @property
+    def claims(self) -> Path:
+        """Which process does what at the moment."""
+        return self.root / "claims"
+
+    @property
     def results_markdown(self) -> Path:
         """The tables of the report as Markdown."""
         return self.root / "results.md"
@@ -91,13 +96,21 @@ class RunFolder:
         """Learning curve of one (loss, seed): iteration, loss, and val_dice, val_betti0_error, … or empty."""
         return self.root / "curves" / folder_name(loss) / f"{seed}.csv"
 
+    def cost_csv(self, loss: str, seed: int) -> Path:
+        """Row of `costs` for one (loss, seed), alone in a file, as several processes may train."""
+        return self.root / "costs" / folder_name(loss) / f"{seed}.csv"
+
     def checkpoint(self, loss: str, seed: int) -> Path:
         """State of a training under way, and the weights of the last iteration once it is finished."""
         return self.root / "checkpoints" / folder_name(loss) / f"{seed}.pt"
 
+    def predictions(self, loss: str, seed: int) -> Path:
+        """Folder of the predicted masks of one (loss, seed)."""
+        return self.root / "predictions" / folder_name(loss) / str(seed)
+
     def prediction(self, loss: str, seed: int, image_id: str) -> Path:
         """Predicted mask of one test image, 0 and 255."""
-        return self.root / "predictions" / folder_name(loss) / str(seed) / f"{image_id}.png"
+        return self.predictions(loss, seed) / f"{image_id}.png"
 
     def input_image(self, image_id: str) -> Path:
         """One test image, as it was evaluated."""

@@ -50,6 +50,11 @@ class Source:
     regions: bool = False
     mortar: bool = False
 
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return len(self.samples["train"][0].image)
+
 
 def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = None) -> StudyData:
     """Read all images of a study; what is missing but not needed is told to `note`.
@@ -67,6 +72,9 @@ def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = N
         source = _with_size(source, settings.image_size, note)
     if source.mortar:
         source = replace(source, samples={k: list(map(_as_bytes, v)) for k, v in source.samples.items()})
+    if settings.framework == "randhue" and source.channels != 3:
+        came = f"is 'randhue' for images with {source.channels} channels"
+        raise fail(_NAME, "framework", came, "images with 3, red, green and blue")
     splits = {name: Images.of(source.samples[name]) for name in _SPLITS}
     train = splits["train"]
     intensities = (
@@ -175,7 +183,7 @@ def _check_samples(source: Source) -> None:
         if not source.samples[split]:
             raise InputError(f"{_NAME}: the {split} split has no image with a label; expected at least one")
     first = source.samples["train"][0]
-    wanted = (len(first.image), first.image.ndim - 1, len(first.label))
+    wanted = (source.channels, first.image.ndim - 1, len(first.label))
     for split, samples in source.samples.items():
         ids = [sample.id for sample in samples]
         if len(set(ids)) < len(ids):

@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +18,9 @@ import torch
 
 from topodl import __version__
 from topodl._checks import fail
-from topodl._files import atomic_path
+from topodl._files import atomic_path, partial_files
 from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.claims import STALE_AFTER, Claim, Claims
 from topodl.evaluation.data import StudyData, describe
 from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
 from topodl.evaluation.loss_setup import check_losses
@@ -38,13 +39,22 @@ from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.sources import load_data
 from topodl.evaluation.stored_pictures import is_stored, write_image, write_label
 from topodl.evaluation.training import CURVE_COLUMNS, Training, reproducible
+from topodl.evaluation.turns import (
+    Pair,
+    Turns,
+    is_finished,
+    remove_partial_files,
+    result_path,
+    trainings_of,
+    unfinished,
+    work_name,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["run_study"]
+__all__ = ["refuse_other_study", "require_packages", "run_study", "work_on"]
 
-Pair = tuple[str, int]
 _NAME = "topodl evaluate"
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
 
@@ -56,10 +66,12 @@ def run_study(
     data: StudySplits | None = None,
     network: NetworkFactory | None = None,
     note: Callable[[str], None] = lambda text: None,
+    wait: bool = True,
 ) -> RunFolder:
     """Train and test every loss with every seed, and write all measurements to `output`.
 
-    A study that was interrupted goes on where it was, with the same result as if it had not been.
+    A study that was interrupted goes on where it was, with the same result as if it had not been. Several
+    processes, on one machine or on many that see the folder, may run the same study: they share its work.
 
     Parameters
     ----------
@@ -71,13 +83,16 @@ def run_study(
         Images and labels in the place of those that `settings` names: an object with train, val and test,
         such as data sets of torch.
     network : callable, optional
-        Makes the network in the place of the one that `settings` names: called with the numbers of channels
-        of the images, of channels to give (one a class or region) and of spatial axes, it returns a module
-        that takes images (B, channels, *S) to logits (B, classes, *S). In training the module may give
-        several heads, as a list or (B, heads, classes, *S), the finest first. A network whose modules start
-        with random weights gets the seed of the training.
+        Makes the network in the place of the one that `settings` names. It is called with the numbers of
+        channels of the images, of channels to give (one a class or region) and of spatial axes, and returns
+        a module that takes images (B, channels, *S) to logits (B, classes, *S). In training the module may
+        give several heads, as a list or (B, heads, classes, *S), the finest first. Its first weights follow
+        from the seed of the training.
     note : callable
         Gets a line of text for what the user should know but need not act on.
+    wait : bool
+        Whether to wait for the trainings that other processes have under way, and to go on with those of
+        processes that die. Without, the study may be unfinished at the end.
 
     Returns
     -------
@@ -87,7 +102,8 @@ def run_study(
     Raises
     ------
     InputError
-        If data or output folder are unusable, or the folder holds another study. Nothing is written then.
+        If data or output folder are unusable, or the folder holds another study: nothing is written then. If
+        trainings fail, those that do not are finished first.
     MissingDependencyError
         If the extra `eval` is not installed.
 
@@ -102,40 +118,62 @@ def run_study(
     >>> settings = StudySettings.of_protocol("quick", losses=["ce_dice", "cldice"], seeds=[1])
     >>> folder = run_study(settings, "topodl-runs/walls")  # doctest: +SKIP
 
-    Data sets and a network of one's own; image and label may have any size:
+    Data sets and a network of one's own; images may have any size:
 
     >>> import types
     >>> mine = types.SimpleNamespace(train=train_set, val=val_set, test=test_set)  # doctest: +SKIP
     >>> run_study(settings, "topodl-runs/mine", data=mine, network=make_network)  # doctest: +SKIP
     """
-    folder = RunFolder(Path(output).expanduser())
     given = None if data is None else read_given(data)
     settings, factory = _with_objects(settings, given, network)
-    _require_packages()
-    _refuse_other_study(folder, settings)
-    images = load_data(settings, note, given)
-    _check_framework(settings, images)
-    pairs = [(loss, seed) for seed in settings.seeds for loss in settings.losses]
-    unfinished = {loss: None for loss, seed in pairs if not _result(folder, settings, loss, seed).exists()}
-    check_losses(unfinished, settings, images)
+    return work_on(
+        trainings_of(settings), settings, output, given=given, factory=factory, note=note, wait=wait
+    )
+
+
+def work_on(
+    trainings: Sequence[Pair],
+    settings: StudySettings,
+    output: str | Path,
+    *,
+    given: GivenSplits | None = None,
+    factory: NetworkFactory | None = None,
+    note: Callable[[str], None],
+    wait: bool = True,
+    shown: bool = True,
+) -> RunFolder:
+    """Do some of a study's trainings, those that no other process does: `run_study` for a part."""
+    folder = RunFolder(Path(output).expanduser())
+    require_packages()
+    refuse_other_study(folder, settings)
+    factory = factory or find_network(settings.network)
+    data = load_data(settings, note, given)
+    check_losses({loss: None for loss, _ in unfinished(trainings, settings, folder)}, settings, data)
     fabric = _launch(settings)
+    claims = Claims(folder.claims)
     if fabric.is_global_zero:
-        _open_folder(folder, settings, images)
+        _open_folder(folder, claims, settings, data)
     note(f"study in {folder.root}")
     fabric.barrier()
-    pending: list[Pair] = fabric.broadcast([p for p in pairs if not _result(folder, settings, *p).exists()])
     progress = StudyProgress(
-        pending,
-        len(pairs),
+        unfinished(trainings, settings, folder),
+        len(trainings),
         iterations=settings.iterations,
-        test_images=len(images.test),
+        test_images=len(data.test),
         known=_known_costs(folder),
-        shown=fabric.is_global_zero,
+        shown=shown and fabric.is_global_zero,
     )
+    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait)
     with progress, private_randomness(), reproducible(fabric.device):
-        for loss, seed in pending:
-            _train_and_test(fabric, images, settings, factory, folder, loss, seed, progress, note)
+        for loss, seed in turns:
+            with turns.training():
+                _train_and_test(
+                    fabric, data, settings, factory, folder, loss, seed, progress, note, turns.claim
+                )
+                if turns.claim is not None:
+                    _merge_costs(folder, settings, claims)
     fabric.barrier()
+    turns.raise_failure()
     return folder
 
 
@@ -149,11 +187,19 @@ def _train_and_test(
     seed: int,
     progress: StudyProgress,
     note: Callable[[str], None],
+    claim: Claim | None,
 ) -> None:
     """Do one training and its test; the CSV file, written last, marks it as finished."""
     training = Training(fabric, data, settings, factory, loss, seed, folder.checkpoint(loss, seed), note)
     progress.begin(loss, seed, training.iteration)
-    training.run(progress.trained)
+
+    def trained(seconds: float) -> None:
+        progress.trained(seconds)
+        if claim is not None:
+            claim.done = training.iteration
+            claim.check()
+
+    training.run(trained)
     peak = training.peak_memory_bytes
     clock = [time.perf_counter()]
 
@@ -167,21 +213,23 @@ def _train_and_test(
     measured = predict_and_measure(fabric, training.predictor, data.test, keep, tested)
     columns = metric_columns(data)
     fabric.barrier()
-    if fabric.is_global_zero:
+    if claim is not None:
+        claim.confirm()
         write_rows(folder.curve_csv(loss, seed), CURVE_COLUMNS, training.curve)
         _write_cost(folder, loss, seed, training, peak)
         rows = [
             {"ID": i, **dict(zip(columns, map(_plain, values), strict=True))}
             for i, values in zip(data.test.ids, measured.tolist(), strict=True)
         ]
-        write_rows(_result(folder, settings, loss, seed), ("ID", *columns), rows)
+        write_rows(result_path(folder, settings, loss, seed), ("ID", *columns), rows)
         training.keep_weights_only()
+        claim.finish()
     progress.end()
 
 
 def _with_objects(
     settings: StudySettings, data: GivenSplits | None, network: NetworkFactory | None
-) -> tuple[StudySettings, NetworkFactory]:
+) -> tuple[StudySettings, NetworkFactory | None]:
     """Return the settings with names for what was handed in, and what makes the network."""
     if data is not None:
         if settings.data is not None:
@@ -189,20 +237,14 @@ def _with_objects(
             raise fail("run_study", "data", came, "one of the two")
         settings = replace(settings, data=f"python-{fingerprint(data)}")
     if network is None:
-        return settings, find_network(settings.network)
+        return settings, None
     if not callable(network):
         raise fail("run_study", "network", f"is a {type(network).__name__}", "a callable")
     names = (getattr(network, name, type(network).__name__) for name in ("__module__", "__qualname__"))
     return replace(settings, network=":".join(names)), network
 
 
-def _check_framework(settings: StudySettings, data: StudyData) -> None:
-    if settings.framework == "randhue" and data.in_channels != 3:
-        came = f"is 'randhue' for images with {data.in_channels} channels"
-        raise fail(_NAME, "framework", came, "images with 3, red, green and blue")
-
-
-def _require_packages() -> None:
+def require_packages() -> None:
     """Raise for what is not installed now, and not after hours in the middle of a study."""
     needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2", "monai": "monai"}
     for module, package in needed.items():
@@ -226,13 +268,14 @@ def _launch(settings: StudySettings) -> Fabric:
     return fabric
 
 
-def _refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
+def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
+    """Raise if the folder holds another study, or files of something else."""
     root = folder.root
     if root.exists() and not root.is_dir():
         raise InputError(
             f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
         )
-    if not root.exists() or all(path.suffix == ".part" for path in root.iterdir()):
+    if not root.exists() or all(path == folder.claims or path.suffix == ".part" for path in root.iterdir()):
         return
     if not folder.settings.is_file():
         raise InputError(
@@ -250,26 +293,48 @@ def _refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
         )
 
 
-def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) -> None:
+def _open_folder(folder: RunFolder, claims: Claims, settings: StudySettings, data: StudyData) -> None:
     """Write what does not depend on any training; settings first, so that a killed run is known again."""
     try:
-        text = json.dumps(_description(settings, data), indent=2) + "\n"
-        with atomic_path(folder.settings) as partial:
-            partial.write_text(text, encoding="utf-8")
-        for left_by_a_killed_run in folder.root.rglob(".*.part"):
-            left_by_a_killed_run.unlink()
-        for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
-            if not is_stored(folder.input_image(image_id)):
-                write_image(folder.input_image(image_id), image)
-            if not is_stored(folder.label_image(image_id)):
-                write_label(folder.label_image(image_id), label, len(data.classes))
-        groups = zip(data.test.ids, data.test.groups, strict=True)
-        write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
+        with claims.wait_for("study"):
+            refuse_other_study(folder, settings)  # another process may have opened it since the first look
+            _remove_what_killed_processes_left(folder, claims, settings)
+            text = json.dumps(_description(settings, data), indent=2) + "\n"
+            with atomic_path(folder.settings) as partial:
+                partial.write_text(text, encoding="utf-8")
+            for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
+                if not is_stored(folder.input_image(image_id)):
+                    write_image(folder.input_image(image_id), image)
+                if not is_stored(folder.label_image(image_id)):
+                    write_label(folder.label_image(image_id), label, len(data.classes))
+            groups = zip(data.test.ids, data.test.groups, strict=True)
+            write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
     except OSError as error:
         raise InputError(
             f"{_NAME}: output is {str(folder.root)!r}, which cannot be written ({error.strerror}); "
             "expected a folder that can"
         ) from error
+    _merge_costs(folder, settings, claims)
+
+
+def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settings: StudySettings) -> None:
+    """Remove partial files that no living process can be writing: not those of trainings under way."""
+    for path in [*partial_files(folder.settings), *partial_files(folder.groups)]:
+        path.unlink(missing_ok=True)
+    for pictures in (folder.input_image("").parent, folder.label_image("").parent):
+        for path in pictures.glob(".*.part"):
+            path.unlink(missing_ok=True)
+    for report in (folder.results_markdown, folder.report_html):
+        for path in partial_files(report):  # a report is written without a claim, within a second
+            if claims.now() - path.stat().st_mtime > STALE_AFTER:
+                path.unlink(missing_ok=True)
+    for loss, seed in trainings_of(settings):
+        work = work_name(loss, seed)
+        if is_finished(folder, settings, loss, seed) and claims.generations(work):
+            claim = claims.take(work)
+            if claim is not None:
+                remove_partial_files(folder, settings, loss, seed)
+                claim.finish()
 
 
 def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
@@ -295,10 +360,6 @@ def _version(library: str) -> str | None:
         return None
 
 
-def _result(folder: RunFolder, settings: StudySettings, loss: str, seed: int) -> Path:
-    return folder.result_csv(settings.framework, settings.labels, settings.training_set, loss, seed)
-
-
 def _known_costs(folder: RunFolder) -> dict[str, float]:
     rows = read_rows(folder.costs, COST_COLUMNS)
     seconds = read_numbers(folder.costs, rows, "seconds_per_iteration")
@@ -306,9 +367,26 @@ def _known_costs(folder: RunFolder) -> dict[str, float]:
 
 
 def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, peak: int) -> None:
-    others = [row for row in read_rows(folder.costs) if (row["loss"], row["seed"]) != (loss, str(seed))]
     values = (loss, seed, training.iteration, round(training.seconds_per_iteration, 6), peak)
-    write_rows(folder.costs, COST_COLUMNS, [*others, dict(zip(COST_COLUMNS, values, strict=True))])
+    write_rows(folder.cost_csv(loss, seed), COST_COLUMNS, [dict(zip(COST_COLUMNS, values, strict=True))])
+
+
+def _merge_costs(folder: RunFolder, settings: StudySettings, claims: Claims) -> None:
+    """Write the costs of all trainings into one table, the losses in the order of the study.
+
+    Under a claim, so that of two processes the last one to write has also seen what the other has.
+    """
+    order = {loss: place for place, loss in enumerate(settings.losses)}
+    with claims.wait_for("costs"):
+        found = []
+        for path in folder.cost_csv("*", 0).parent.parent.glob("*/*.csv"):
+            for row in read_rows(path, COST_COLUMNS):
+                read_numbers(path, [row], "seconds_per_iteration")
+                found.append((order.get(row["loss"], len(order)), row["loss"], path.stem.zfill(20), row))
+        for path in partial_files(folder.costs):
+            path.unlink(missing_ok=True)
+        if found:
+            write_rows(folder.costs, COST_COLUMNS, [row for *_, row in sorted(found, key=lambda f: f[:3])])
 
 
 def _plain(value: float) -> float | int | str:
