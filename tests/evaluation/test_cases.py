@@ -20,6 +20,7 @@ from tests.evaluation.case_folders import (
     picture,
     save,
 )
+from topodl.datasets._common import is_topomortar
 from topodl.errors import InputError
 from topodl.evaluation.cases import IGNORE, read_cases
 

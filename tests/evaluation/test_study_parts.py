@@ -70,7 +70,7 @@ def test_image_sizes_that_a_network_cannot_take_are_named():
     message = "patch_size is 256x300 with network='dynunet'; expected a multiple of 128 of at least 256"
     with pytest.raises(InputError, match=message):
         check_image_size("dynunet", (256, 300), "patch_size")
-    with pytest.raises(InputError, match="is 48 with .*; expected a multiple of 32 of at least 64"):
+    with pytest.raises(InputError, match=r"is 48 with .*; expected a multiple of 32 of at least 64"):
         check_image_size("dynunet", (48, 48, 48), "patch_size")
 
 

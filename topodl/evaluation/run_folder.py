@@ -89,20 +89,20 @@ class RunFolder:
         return self.root / "report.html"
 
     def result_csv(self, framework: str, labels: str, training_set: str, loss: str, seed: int) -> Path:
-        """Measurements of one (loss, seed): the columns ID and `METRIC_COLUMNS`, one row per test image."""
+        """Measurements of one (loss, seed): ID and metrics of every class, one row per test image."""
         return self.results / framework / labels / training_set / folder_name(loss) / f"{seed}.csv"
 
-    def curve_csv(self, loss: str, seed: int) -> Path:
+    def curve_csv(self, loss: str, seed: int, fold: int | None = None) -> Path:
         """Learning curve of one (loss, seed): iteration, loss, and val_dice, val_betti0_error, … or empty."""
-        return self.root / "curves" / folder_name(loss) / f"{seed}.csv"
+        return self.root / "curves" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
 
     def cost_csv(self, loss: str, seed: int) -> Path:
         """Row of `costs` for one (loss, seed), alone in a file, as several processes may train."""
         return self.root / "costs" / folder_name(loss) / f"{seed}.csv"
 
-    def checkpoint(self, loss: str, seed: int) -> Path:
+    def checkpoint(self, loss: str, seed: int, fold: int | None = None) -> Path:
         """State of a training under way, and the weights of the last iteration once it is finished."""
-        return self.root / "checkpoints" / folder_name(loss) / f"{seed}.pt"
+        return self.root / "checkpoints" / folder_name(loss) / f"{_with_fold(seed, fold)}.pt"
 
     def predictions(self, loss: str, seed: int) -> Path:
         """Folder of the predicted masks of one (loss, seed)."""
@@ -123,6 +123,10 @@ class RunFolder:
     def read_settings(self) -> dict[str, Any]:
         """Return what `settings.json` says."""
         return json.loads(self.settings.read_text(encoding="utf-8"))
+
+
+def _with_fold(seed: int, fold: int | None) -> str:
+    return str(seed) if fold is None else f"{seed}.fold{fold}"
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

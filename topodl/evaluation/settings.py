@@ -101,6 +101,8 @@ class StudySettings:
         What the values in label files mean, as "0=background,1=artery,2=vein"; None finds it out.
     ignore_label : int or None
         Value in label files of pixels that count nowhere.
+    folds : int
+        Number of folds of a cross-validation, in which each image is tested once; 0 makes one split.
     losses : tuple of str
         Names in `topodl.losses.registry`, with options after a colon: "cldice:iterations=10".
     loss_variant : {"paper", "topomortar"}
@@ -171,6 +173,7 @@ class StudySettings:
     data: str | None
     classes: str | None
     ignore_label: int | None
+    folds: int
     losses: tuple[str, ...]
     loss_variant: str
     labels: str
@@ -270,6 +273,7 @@ def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "data": None,
         "classes": None,
         "ignore_label": None,
+        "folds": 0,
         "losses": ("ce_dice", "cldice", "skeleton_recall"),
         "labels": "accurate",
         "training_set": "large",
@@ -323,6 +327,7 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         ("batch_size", 1),
         ("test_images", 1),
         ("validation_interval", 0),
+        ("folds", 0),
         ("devices", 1),
         ("nodes", 1),
         ("workers", 0),
@@ -373,6 +378,8 @@ def _check_combinations(values: Mapping[str, Any]) -> None:
     if values["framework"] == "selfdistillation" and values["iterations"] < 3:
         raise fail(_NAME, "iterations", f"is {values['iterations']}", "at least 3 for selfdistillation")
     check_number(_NAME, "image_size", values["image_size"], low=0, integer=True)
+    if values["folds"] == 1:
+        raise fail(_NAME, "folds", "is 1", "0, or at least 2")
     data = values["data"]
     if values["image_size"] and not values["patch_size"] and (data is None or is_topomortar(data)):
         check_image_size(values["network"], (values["image_size"],) * 2, "image_size")

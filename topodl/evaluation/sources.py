@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,8 +15,8 @@ from topodl._checks import fail
 from topodl.datasets import SyntheticMortar, TopoMortar
 from topodl.datasets._common import GROUPS, Item, is_topomortar
 from topodl.errors import InputError
-from topodl.evaluation.case_types import IGNORE
-from topodl.evaluation.cases import CaseFolder, read_cases
+from topodl.evaluation.case_types import IGNORE, Case, Picture
+from topodl.evaluation.cases import read_cases
 from topodl.evaluation.data import Images, Sample, StudyData
 from topodl.evaluation.given_data import GivenSplits
 from topodl.evaluation.intensities import Intensities, fit_intensities
@@ -22,6 +24,7 @@ from topodl.evaluation.networks import check_image_size, side_rule
 from topodl.evaluation.patches import default_patch_size
 from topodl.evaluation.resizing import describe_change, resized
 from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.splits import assign_splits
 
 __all__ = ["load_data"]
 
@@ -32,62 +35,65 @@ _DRAWN_TRAINING = {"large": 32, "small": 10}
 _DRAWN_SIZE = {"quick": 128, "topomortar": 512}
 _DRAWN_VALIDATION = 6
 _DRAWN_SEED = 2025
+_SPLIT_SEED = 0  # where a folder has no splits: every training of every study of it has the same ones
 _IN_DISTRIBUTION = GROUPS[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The samples of each split as they were read, and what they mean.
+    """All samples as they were read, the split of each in every fold, and what they mean.
 
     `mortar` says that they are drawn walls or TopoMortar: images of one size that are trained with whole and
     scaled one by one, as in the published study.
     """
 
-    samples: dict[str, list[Sample]]
+    samples: tuple[Sample, ...]
+    splits: tuple[tuple[str, ...], ...]
     classes: tuple[str, ...]
     channel_names: tuple[str, ...]
     line: str
     regions: bool = False
     mortar: bool = False
 
-    @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return len(self.samples["train"][0].image)
+    def split(self, fold: int, name: str) -> list[Sample]:
+        """Return the samples of a split."""
+        return [s for s, split in zip(self.samples, self.splits[fold], strict=True) if split == name]
 
 
-def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = None) -> StudyData:
-    """Read all images of a study; what is missing but not needed is told to `note`.
+def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = None) -> tuple[StudyData, ...]:
+    """Read all images of a study, for each fold; what is missing but not needed is told to `note`.
 
     Raises
     ------
     InputError
         If a file is missing or unreadable, or images do not fit together or to the network.
     """
+    if settings.folds and (given is not None or settings.data is None or is_topomortar(settings.data)):
+        raise fail(_NAME, "folds", f"is {settings.folds} for data with its own splits", "0")
     source = _read(settings, note, given)
-    _check_samples(source)
-    if not source.mortar:
-        source.samples["test"] = _with_groups(source.samples)
+    _check_samples(source, settings)
     if settings.image_size:
         source = _with_size(source, settings.image_size, note)
     if source.mortar:
-        source = replace(source, samples={k: list(map(_as_bytes, v)) for k, v in source.samples.items()})
-    if settings.framework == "randhue" and source.channels != 3:
-        came = f"is 'randhue' for images with {source.channels} channels"
-        raise fail(_NAME, "framework", came, "images with 3, red, green and blue")
-    splits = {name: Images.of(source.samples[name]) for name in _SPLITS}
-    train = splits["train"]
-    intensities = (
-        Intensities() if source.mortar else fit_intensities(train.images, train.labels, source.channel_names)
-    )
-    ignored = any(bool((label == IGNORE).any()) for images in splits.values() for label in images.labels)
+        source = replace(source, samples=tuple(map(_as_bytes, source.samples)))
+    return tuple(_of_fold(source, fold, settings) for fold in range(len(source.splits)))
+
+
+def _of_fold(source: Source, fold: int, settings: StudySettings) -> StudyData:
+    train, val, test = (source.split(fold, name) for name in _SPLITS)
+    if not source.mortar:
+        trained = {sample.group for sample in train} | {""}
+        test = [replace(s, group=_IN_DISTRIBUTION) if s.group in trained else s for s in test]
+    images, labels = [s.image for s in train], [s.label for s in train]
     return StudyData(
-        **splits,
+        Images.of(train),
+        Images.of(val),
+        Images.of(test),
         classes=source.classes,
-        intensities=intensities,
+        intensities=Intensities() if source.mortar else fit_intensities(images, labels, source.channel_names),
         regions=source.regions,
-        has_ignored=ignored,
-        patch_size=_patch_size(settings, source),
+        has_ignored=any(bool((sample.label == IGNORE).any()) for sample in source.samples),
+        patch_size=_patch_size(settings, train, source),
         source=source.line,
         convention="topomortar" if source.mortar else "standard",
     )
@@ -95,13 +101,30 @@ def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = N
 
 def _read(settings: StudySettings, note: Note, given: GivenSplits | None) -> Source:
     if given is not None:
-        names = ("",) * len(given.samples["train"][0].image)
-        return Source(dict(given.samples), given.classes, names, "images from Python", given.regions)
+        samples = given.samples
+        names = ("",) * len(samples["train"][0].image)
+        return _source_of(samples, given.classes, names, "images from Python", regions=given.regions)
     if settings.data is None or is_topomortar(settings.data):
         samples = {name: _mortar(settings, name, note) for name in _SPLITS}
         line = "drawn walls" if settings.data is None else "TopoMortar's layout"
-        return Source(samples, ("background", "mortar"), ("red", "green", "blue"), line, mortar=True)
+        channels = ("red", "green", "blue")
+        return _source_of(samples, ("background", "mortar"), channels, line, mortar=True)
     return _folder(settings, note)
+
+
+def _source_of(
+    samples: Mapping[str, Sequence[Sample]],
+    classes: tuple[str, ...],
+    channel_names: tuple[str, ...],
+    line: str,
+    *,
+    regions: bool = False,
+    mortar: bool = False,
+) -> Source:
+    """Return the source of samples that have their splits."""
+    everything = tuple(sample for name in _SPLITS for sample in samples[name])
+    splits = tuple(name for name in _SPLITS for _ in samples[name])
+    return Source(everything, (splits,), classes, channel_names, line, regions, mortar)
 
 
 def _mortar(settings: StudySettings, split: str, note: Note) -> list[Sample]:
@@ -133,92 +156,95 @@ def _mortar_dataset(settings: StudySettings, split: str, note: Note) -> Dataset[
 
 
 def _folder(settings: StudySettings, note: Note) -> Source:
-    assert settings.data is not None
+    """Return the cases of a folder, each with its split in every fold."""
+    path = settings.data or ""
     if settings.labels != "accurate" or settings.training_set != "large":
         argument = "labels" if settings.labels != "accurate" else "training_set"
-        came = f"is {getattr(settings, argument)!r} for {settings.data}, which is not TopoMortar"
+        came = f"is {getattr(settings, argument)!r} for {path}, which is not TopoMortar"
         raise fail(_NAME, argument, came, "no such option")
     folder = read_cases(
-        settings.data, classes=settings.classes, ignore_label=settings.ignore_label, progress=True
+        path, classes=settings.classes, ignore_label=settings.ignore_label, progress=sys.stderr.isatty()
     )
     note(folder.layout)
     note(folder.label_line)
-    return _of_folder(folder)
-
-
-def _of_folder(folder: CaseFolder) -> Source:
-    """Return the cases that have a label, each in its split."""
-    samples: dict[str, list[Sample]] = {name: [] for name in _SPLITS}
-    for case in folder.cases:
-        if case.label is None:
-            continue
-        picture = folder.load(case)
-        label = torch.from_numpy(picture.label)
-        samples[case.split].append(
-            Sample(
-                torch.from_numpy(picture.image),
-                label if folder.scheme.regions else label[None],
-                case.id,
-                case.group,
-                picture.spacing,
-            )
+    folds = (
+        [
+            assign_splits(folder.cases, seed=_SPLIT_SEED, folds=settings.folds, fold=k)
+            for k in range(settings.folds)
+        ]
+        if settings.folds
+        else [assign_splits(folder.cases, seed=_SPLIT_SEED)]
+    )
+    split_of = [{case.id: case.split for case in cases} for cases in folds]
+    if len({case.split for case in folder.cases}) == 1:
+        counts = Counter(split_of[0].values())
+        each = f"{settings.folds} folds, in the first of them" if settings.folds else "no splits given,"
+        note(
+            f"{each} {counts['train']} cases to train, {counts['val']} to validate, {counts['test']} to test"
         )
-    scheme = folder.scheme
-    regions = scheme.regions is not None
-    return Source(samples, scheme.classes, folder.channel_names, folder.layout, regions)
+    regions = folder.scheme.regions is not None
+    return Source(
+        tuple(_sample(case, folder.load(case), regions) for case in folder.cases),
+        tuple(tuple(of[case.id] for case in folder.cases) for of in split_of),
+        folder.scheme.classes,
+        folder.channel_names,
+        folder.layout,
+        regions,
+    )
 
 
-def _with_groups(samples: dict[str, list[Sample]]) -> list[Sample]:
-    """Return the test samples, those of a group that is trained with, or of none, as in distribution."""
-    trained = {sample.group for sample in samples["train"]} | {""}
-    return [
-        replace(sample, group=_IN_DISTRIBUTION if sample.group in trained else sample.group)
-        for sample in samples["test"]
-    ]
+def _sample(case: Case, picture: Picture, regions: bool) -> Sample:
+    label = torch.from_numpy(picture.label)
+    return Sample(
+        torch.from_numpy(picture.image),
+        label if regions else label[None],
+        case.id,
+        case.group,
+        picture.spacing,
+    )
 
 
-def _check_samples(source: Source) -> None:
+def _check_samples(source: Source, settings: StudySettings) -> None:
     """Raise for a split without images, for images that do not fit together, and for values that are none."""
-    for split in ("train", "test"):
-        if not source.samples[split]:
-            raise InputError(f"{_NAME}: the {split} split has no image with a label; expected at least one")
-    first = source.samples["train"][0]
-    wanted = (source.channels, first.image.ndim - 1, len(first.label))
-    for split, samples in source.samples.items():
-        ids = [sample.id for sample in samples]
-        if len(set(ids)) < len(ids):
-            twice = next(i for n, i in enumerate(ids) if i in ids[:n])
+    for name in ("train", "test"):
+        if not source.split(0, name):
+            raise InputError(f"{_NAME}: the {name} split has no image; expected at least one")
+    for name in _SPLITS:
+        twice = [i for i, n in Counter(sample.id for sample in source.split(0, name)).items() if n > 1]
+        if twice:
             raise InputError(
-                f"{_NAME}: the {split} split has the image {twice} twice; expected names of their own"
+                f"{_NAME}: the {name} split has two images {twice[0]}; expected a name of its own for each"
             )
-        for sample in samples:
-            came = (len(sample.image), sample.image.ndim - 1, len(sample.label))
-            if came != wanted:
-                names = ("channels", "axes", "channels of the label")
-                k = next(k for k in range(3) if came[k] != wanted[k])
-                raise InputError(
-                    f"{_NAME}: image {sample.id} of the {split} split has {came[k]} {names[k]}; "
-                    f"expected {wanted[k]}, as {first.id} of the train split has"
-                )
-            if sample.image.is_floating_point() and not bool(sample.image.isfinite().all()):
-                raise InputError(
-                    f"{_NAME}: image {sample.id} of the {split} split has a value that is not finite"
-                )
-    if not any(bool(((s.label > 0) & (s.label != IGNORE)).any()) for s in source.samples["train"]):
-        raise InputError(f"{_NAME}: no training label has any foreground; expected some in at least one")
+    first = source.split(0, "train")[0]
+    wanted = _kind(first)
+    for sample, split in zip(source.samples, source.splits[0], strict=True):
+        here = f"image {sample.id} of the {split} split"
+        for came, expected, name in zip(
+            _kind(sample), wanted, ("channels", "axes", "channels of its label"), strict=True
+        ):
+            if came != expected:
+                raise InputError(f"{_NAME}: {here} has {came} {name}; expected {expected}, as {first.id} has")
+        if sample.image.is_floating_point() and not bool(sample.image.isfinite().all()):
+            raise InputError(f"{_NAME}: {here} has a value that is not finite; expected numbers")
+    for fold in range(len(source.splits)):
+        if not any(bool(((s.label > 0) & (s.label != IGNORE)).any()) for s in source.split(fold, "train")):
+            raise InputError(f"{_NAME}: no training label has any foreground; expected some in at least one")
+    if settings.framework == "randhue" and wanted[0] != 3:
+        came_as = f"is 'randhue' for images with {wanted[0]} channels"
+        raise fail(_NAME, "framework", came_as, "images with 3, red, green and blue")
+
+
+def _kind(sample: Sample) -> tuple[int, int, int]:
+    """Return the numbers of channels and of axes of an image, and of channels of its label."""
+    return len(sample.image), sample.image.ndim - 1, len(sample.label)
 
 
 def _with_size(source: Source, size: int, note: Note) -> Source:
     """Return the source with all images resized, and say what that does to the labels."""
-    after = {name: [resized(sample, size) for sample in samples] for name, samples in source.samples.items()}
-    changed = [
-        (old.label, new.label)
-        for name in _SPLITS
-        for old, new in zip(source.samples[name], after[name], strict=True)
-        if old is not new
-    ]
-    if changed:
-        before, small = zip(*changed, strict=True)
+    after = tuple(resized(sample, size) for sample in source.samples)
+    pairs = [(o.label, n.label) for o, n in zip(source.samples, after, strict=True) if o is not n]
+    if pairs:
+        before, small = zip(*pairs, strict=True)
         note(f"--image-size {size}: {describe_change(before, small, source.classes, source.regions)}")
     return replace(source, samples=after)
 
@@ -229,9 +255,9 @@ def _as_bytes(sample: Sample) -> Sample:
     return replace(sample, image=image, spacing=(1.0, 1.0))
 
 
-def _patch_size(settings: StudySettings, source: Source) -> tuple[int, ...] | None:
+def _patch_size(settings: StudySettings, train: list[Sample], source: Source) -> tuple[int, ...] | None:
     """Return the size of the pieces to train with, None for whole images."""
-    sizes = [tuple(sample.image.shape[1:]) for sample in source.samples["train"]]
+    sizes = [tuple(sample.image.shape[1:]) for sample in train]
     n_axes = len(sizes[0])
     if settings.patch_size:
         given = settings.patch_size
@@ -242,7 +268,7 @@ def _patch_size(settings: StudySettings, source: Source) -> tuple[int, ...] | No
         check_image_size(settings.network, size, "patch_size")
         return size
     if source.mortar:
-        everywhere = {tuple(s.image.shape[1:]) for samples in source.samples.values() for s in samples}
+        everywhere = {tuple(sample.image.shape[1:]) for sample in source.samples}
         if len(everywhere) > 1:
             raise InputError(
                 f"{_NAME}: there are images of the sizes {_listed(sorted(everywhere))}; expected one size, "

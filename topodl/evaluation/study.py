@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
 import platform
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -20,11 +18,12 @@ from topodl import __version__
 from topodl._checks import fail
 from topodl._files import atomic_path, partial_files
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.claims import STALE_AFTER, Claim, Claims
+from topodl.evaluation.claims import STALE_AFTER, Claims
 from topodl.evaluation.data import StudyData, describe
 from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
 from topodl.evaluation.loss_setup import check_losses
 from topodl.evaluation.networks import NetworkFactory, find_network
+from topodl.evaluation.one_training import Study, train_and_test
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
@@ -34,17 +33,15 @@ from topodl.evaluation.run_folder import (
     read_rows,
     write_rows,
 )
-from topodl.evaluation.scoring import metric_columns, predict_and_measure
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.sources import load_data
 from topodl.evaluation.stored_pictures import is_stored, write_image, write_label
-from topodl.evaluation.training import CURVE_COLUMNS, Training, reproducible
+from topodl.evaluation.training import reproducible
 from topodl.evaluation.turns import (
     Pair,
     Turns,
     is_finished,
     remove_partial_files,
-    result_path,
     trainings_of,
     unfinished,
     work_name,
@@ -147,84 +144,33 @@ def work_on(
     require_packages()
     refuse_other_study(folder, settings)
     factory = factory or find_network(settings.network)
-    data = load_data(settings, note, given)
-    check_losses({loss: None for loss, _ in unfinished(trainings, settings, folder)}, settings, data)
+    folds = load_data(settings, note, given)
+    check_losses({loss: None for loss, _ in unfinished(trainings, settings, folder)}, settings, folds[0])
     fabric = _launch(settings)
     claims = Claims(folder.claims)
     if fabric.is_global_zero:
-        _open_folder(folder, claims, settings, data)
+        _open_folder(folder, claims, settings, folds)
     note(f"study in {folder.root}")
     fabric.barrier()
     progress = StudyProgress(
         unfinished(trainings, settings, folder),
         len(trainings),
-        iterations=settings.iterations,
-        test_images=len(data.test),
+        iterations=settings.iterations * len(folds),
+        test_images=sum(len(data.test) for data in folds),
         known=_known_costs(folder),
         shown=shown and fabric.is_global_zero,
     )
+    study = Study(fabric, settings, folds, factory, folder, progress, note)
     turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait)
     with progress, private_randomness(), reproducible(fabric.device):
         for loss, seed in turns:
             with turns.training():
-                _train_and_test(
-                    fabric, data, settings, factory, folder, loss, seed, progress, note, turns.claim
-                )
+                train_and_test(study, loss, seed, turns.claim)
                 if turns.claim is not None:
                     _merge_costs(folder, settings, claims)
     fabric.barrier()
     turns.raise_failure()
     return folder
-
-
-def _train_and_test(
-    fabric: Fabric,
-    data: StudyData,
-    settings: StudySettings,
-    factory: NetworkFactory,
-    folder: RunFolder,
-    loss: str,
-    seed: int,
-    progress: StudyProgress,
-    note: Callable[[str], None],
-    claim: Claim | None,
-) -> None:
-    """Do one training and its test; the CSV file, written last, marks it as finished."""
-    training = Training(fabric, data, settings, factory, loss, seed, folder.checkpoint(loss, seed), note)
-    progress.begin(loss, seed, training.iteration)
-
-    def trained(seconds: float) -> None:
-        progress.trained(seconds)
-        if claim is not None:
-            claim.done = training.iteration
-            claim.check()
-
-    training.run(trained)
-    peak = training.peak_memory_bytes
-    clock = [time.perf_counter()]
-
-    def tested(n: int) -> None:
-        clock.append(time.perf_counter())
-        progress.tested(n, clock[-1] - clock[-2])
-
-    def keep(image_id: str, prediction: torch.Tensor) -> None:
-        write_label(folder.prediction(loss, seed, image_id), prediction, len(data.classes))
-
-    measured = predict_and_measure(fabric, training.predictor, data.test, keep, tested)
-    columns = metric_columns(data)
-    fabric.barrier()
-    if claim is not None:
-        claim.confirm()
-        write_rows(folder.curve_csv(loss, seed), CURVE_COLUMNS, training.curve)
-        _write_cost(folder, loss, seed, training, peak)
-        rows = [
-            {"ID": i, **dict(zip(columns, map(_plain, values), strict=True))}
-            for i, values in zip(data.test.ids, measured.tolist(), strict=True)
-        ]
-        write_rows(result_path(folder, settings, loss, seed), ("ID", *columns), rows)
-        training.keep_weights_only()
-        claim.finish()
-    progress.end()
 
 
 def _with_objects(
@@ -293,21 +239,20 @@ def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
         )
 
 
-def _open_folder(folder: RunFolder, claims: Claims, settings: StudySettings, data: StudyData) -> None:
+def _open_folder(
+    folder: RunFolder, claims: Claims, settings: StudySettings, folds: tuple[StudyData, ...]
+) -> None:
     """Write what does not depend on any training; settings first, so that a killed run is known again."""
     try:
         with claims.wait_for("study"):
             refuse_other_study(folder, settings)  # another process may have opened it since the first look
             _remove_what_killed_processes_left(folder, claims, settings)
-            text = json.dumps(_description(settings, data), indent=2) + "\n"
+            text = json.dumps(_description(settings, folds), indent=2) + "\n"
             with atomic_path(folder.settings) as partial:
                 partial.write_text(text, encoding="utf-8")
-            for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
-                if not is_stored(folder.input_image(image_id)):
-                    write_image(folder.input_image(image_id), image)
-                if not is_stored(folder.label_image(image_id)):
-                    write_label(folder.label_image(image_id), label, len(data.classes))
-            groups = zip(data.test.ids, data.test.groups, strict=True)
+            for data in folds:
+                _write_test_images(folder, data)
+            groups = [pair for d in folds for pair in zip(d.test.ids, d.test.groups, strict=True)]
             write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
     except OSError as error:
         raise InputError(
@@ -315,6 +260,14 @@ def _open_folder(folder: RunFolder, claims: Claims, settings: StudySettings, dat
             "expected a folder that can"
         ) from error
     _merge_costs(folder, settings, claims)
+
+
+def _write_test_images(folder: RunFolder, data: StudyData) -> None:
+    for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
+        if not is_stored(folder.input_image(image_id)):
+            write_image(folder.input_image(image_id), image)
+        if not is_stored(folder.label_image(image_id)):
+            write_label(folder.label_image(image_id), label, len(data.classes))
 
 
 def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settings: StudySettings) -> None:
@@ -337,12 +290,12 @@ def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settin
                 claim.finish()
 
 
-def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
+def _description(settings: StudySettings, folds: tuple[StudyData, ...]) -> dict[str, Any]:
     # Torch's own word has the CUDA version that it was built for, its package's name not always.
     versions = {"topodl": __version__, "python": platform.python_version(), "torch": torch.__version__}
     return {
         "settings": settings.as_dict(),
-        **describe(data),
+        **(describe(folds[0]) if len(folds) == 1 else {"folds": [describe(data) for data in folds]}),
         "versions": {**versions, **{name: _version(name) for name in _LIBRARIES}},
         "machine": {
             "system": platform.system(),
@@ -366,11 +319,6 @@ def _known_costs(folder: RunFolder) -> dict[str, float]:
     return {row["loss"]: float(value) for row, value in zip(rows, seconds, strict=True)}
 
 
-def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, peak: int) -> None:
-    values = (loss, seed, training.iteration, round(training.seconds_per_iteration, 6), peak)
-    write_rows(folder.cost_csv(loss, seed), COST_COLUMNS, [dict(zip(COST_COLUMNS, values, strict=True))])
-
-
 def _merge_costs(folder: RunFolder, settings: StudySettings, claims: Claims) -> None:
     """Write the costs of all trainings into one table, the losses in the order of the study.
 
@@ -387,9 +335,3 @@ def _merge_costs(folder: RunFolder, settings: StudySettings, claims: Claims) -> 
             path.unlink(missing_ok=True)
         if found:
             write_rows(folder.costs, COST_COLUMNS, [row for *_, row in sorted(found, key=lambda f: f[:3])])
-
-
-def _plain(value: float) -> float | int | str:
-    if math.isnan(value):
-        return ""
-    return int(value) if value.is_integer() else value

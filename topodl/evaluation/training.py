@@ -32,7 +32,7 @@ from topodl.evaluation.soft_labels import hardened, soft_cross_entropy
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["CURVE_COLUMNS", "Training", "reproducible"]
+__all__ = ["CURVE_COLUMNS", "Training", "finished_state", "reproducible"]
 
 VALIDATION_COLUMNS = {
     "val_dice": "Dice",
@@ -137,10 +137,11 @@ class Training:
             self.round += 1
             self._prepare_round(None)
 
-    def keep_weights_only(self) -> None:
-        """Replace the checkpoint by the weights alone, which a finished training leaves."""
+    def keep_weights_only(self, **others: Any) -> None:
+        """Replace the checkpoint by the weights, which a finished training leaves, and `others`."""
+        state = {"iteration": self.iteration, "network": self._module.state_dict(), **others}
         with atomic_path(self.checkpoint) as partial:
-            torch.save({"iteration": self.iteration, "network": self._module.state_dict()}, partial)
+            torch.save(state, partial)
 
     def _round_bounds(self) -> list[tuple[int, int]]:
         n = _SELF_DISTILLATION_ROUNDS if self.settings.framework == "selfdistillation" else 1
@@ -305,17 +306,29 @@ class Training:
         self.earlier_peak = state["peak_memory_bytes"]
 
 
+def finished_state(path: Path) -> dict[str, Any] | None:
+    """Return what a finished fold left with its weights: measurements and costs; else None."""
+    state = _load(path) if path.exists() else None
+    return state if isinstance(state, dict) and "rows" in state else None
+
+
+def _load(path: Path) -> dict[str, Any] | str:
+    """Return what a checkpoint holds, or what is wrong with it."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+        return f"cannot be read ({type(error).__name__})"
+
+
 def _read_checkpoint(path: Path, note: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the state of a training under way, or None if the training has to begin anew."""
     if not path.exists():
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if "round" in state:
-            return state
-        problem = "holds the weights of a finished training alone"
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as error:
-        problem = f"cannot be read ({type(error).__name__})"
+    state = _load(path)
+    if isinstance(state, dict) and "round" in state:
+        return state
+    problem = state if isinstance(state, str) else "holds the weights of a finished training alone"
     note(f"{path} {problem}; this training begins anew")
     return None
 
