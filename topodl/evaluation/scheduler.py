@@ -99,7 +99,7 @@ def run_distributed_study(
         count = getattr(settings, argument)
         if count != 1:
             raise fail(_NAME, argument, f"is {count} in a study of several workers", "1 for each training")
-    require_packages(settings)
+    require_packages()
     folder = RunFolder(Path(output).expanduser().resolve())
     refuse_other_study(folder, settings)
     if scheduler is None:
@@ -327,7 +327,7 @@ def _error_of(future: Any, loss: str, seed: int) -> BaseException | None:
 def _watch(settings: StudySettings, folder: RunFolder, tasks: Sequence[Any]) -> None:
     """Show the progress until all tasks are done, from what the folder says of trainings and of claims."""
     trainings, claims = trainings_of(settings), Claims(folder.claims)
-    with SharedProgress(len(trainings), settings.iterations) as progress:
+    with SharedProgress(len(trainings), settings.iterations * max(1, settings.folds)) as progress:
         while True:
             done = all(task.done() for task in tasks)
             left = unfinished(trainings, settings, folder)
