@@ -261,7 +261,7 @@ def test_a_label_shrinks_to_the_class_of_most_of_its_area():
     label[0, 2, 2:4] = 2  # a half
     label[0, 0:2, 6:8] = 255
     label[0, 2, 4], label[0, 2:4, 5] = 2, 1
-    small = resized(sample(torch.rand(3, 4, 8), torch.cat([label, label], 1), (2.0, 1.0)), 4)
+    small = resized(sample(torch.rand(3, 8, 8), torch.cat([label, label], 1), (2.0, 1.0)), 4)
     assert small.image.shape == (3, 4, 4)
     assert small.spacing == (4.0, 2.0)
     assert small.label[0].tolist() == [[0, 0, 0, 255], [0, 2, 1, 0]] * 2
