@@ -20,8 +20,9 @@ from tests.evaluation.case_folders import (
     picture,
     save,
 )
+from topodl.datasets._common import is_topomortar
 from topodl.errors import InputError
-from topodl.evaluation.cases import IGNORE, is_topomortar, read_cases
+from topodl.evaluation.cases import IGNORE, read_cases
 
 
 def test_two_folders_with_equal_names(tmp_path):

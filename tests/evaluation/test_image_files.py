@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests.evaluation.case_folders import SIZE, SPACING, VOLUME, mask, picture, save
 from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.case_files import read_case
 from topodl.evaluation.case_types import Case
 from topodl.evaluation.image_files import SUFFIXES, read_file, stem_of, suffix_of
-from topodl.evaluation.pictures import read_case
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff", ".npy", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 VOLUMES = (".tif", ".npy", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")

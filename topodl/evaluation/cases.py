@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from topodl._checks import check_number
 from topodl.errors import InputError
+from topodl.evaluation.case_files import read_case
 from topodl.evaluation.case_types import IGNORE, Case, LabelScheme, Layout, Picture
 from topodl.evaluation.image_files import FUNCTION
 from topodl.evaluation.label_values import (
@@ -22,10 +23,9 @@ from topodl.evaluation.label_values import (
     find_scheme,
     parse_classes,
 )
-from topodl.evaluation.layouts import is_topomortar, recognise
-from topodl.evaluation.pictures import read_case
+from topodl.evaluation.layouts import recognise
 
-__all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "is_topomortar", "read_cases"]
+__all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "read_cases"]
 
 
 @dataclass(frozen=True)

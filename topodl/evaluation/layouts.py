@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from topodl._checks import fail
-from topodl.datasets._common import SPLITS
+from topodl.datasets._common import SPLITS, is_topomortar
 from topodl.errors import InputError
 from topodl.evaluation.case_lists import list_columns, read_list
 from topodl.evaluation.case_types import Case, Layout
@@ -23,7 +23,7 @@ from topodl.evaluation.pairing import (
 )
 from topodl.evaluation.splits import SPLIT_NAMES
 
-__all__ = ["is_topomortar", "recognise"]
+__all__ = ["recognise"]
 
 _IMAGE_FOLDERS = (
     "image", "images", "img", "imgs", "input", "inputs", "pictures", "scans", "volumes",
@@ -33,11 +33,6 @@ _LABEL_FOLDERS = (
     "label", "labels", "mask", "masks", "seg", "segmentation", "segmentations", "segs", "target", "targets",
 )  # fmt: skip
 _FIRST_READER = "1st_manual"  # where it is, a folder "mask" has the field of view
-
-
-def is_topomortar(path: str | Path) -> bool:
-    """Say whether a folder has the layout of TopoMortar, which `topodl.datasets.TopoMortar` reads."""
-    return all((Path(path) / name).is_file() for name in ("dataset_types.txt", "splits.yaml"))
 
 
 def recognise(path: Path) -> Layout:
