@@ -6,10 +6,17 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from topodl.errors import InputError
 
+if TYPE_CHECKING:
+    from topodl.evaluation.run_folder import RunFolder
+    from topodl.evaluation.settings import StudySettings
+
 __all__ = ["add_arguments", "run"]
+
+_NO_SETTINGS = ("command", "output", "seeds", "protocol", "jobs", "scheduler", "wait")
 
 _DESCRIPTION = """\
 Trains the same network with several losses, measures topology and overlap on test images, and writes tables
@@ -86,20 +93,33 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint-seconds", type=float, metavar="X", help="time between two checkpoints (default 30)"
     )
+    group.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="trainings side by side, on this machine (default 1)"
+    )
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="train on the workers of this Dask scheduler (or its file)"
+    )
+    group.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="wait for the trainings of other processes that run the same command (default)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study and print its table and where its report lies."""
-    from topodl.evaluation.settings import StudySettings
-
-    given = {k: v for k, v in vars(arguments).items() if k not in ("command", "output", "seeds", "protocol")}
-    settings = StudySettings.of_protocol(arguments.protocol, seeds=_seeds(arguments.seeds), **given)
+    settings = _settings(arguments)
     output = arguments.output or Path("topodl-runs", settings.short_name())
-
-    from topodl.evaluation.study import run_study
-
-    folder = run_study(settings, output, note=_note)
+    folder = _run(settings, output, arguments)
     if not _is_first_process():
+        return 0
+
+    from topodl.evaluation.turns import trainings_of, unfinished
+
+    left = len(unfinished(trainings_of(settings), settings, folder))
+    if left:
+        _note(f"{left} trainings are not finished; the process that ends last writes the report")
         return 0
 
     from topodl.evaluation import report_command
@@ -107,6 +127,35 @@ def run(arguments: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser()
     report_command.add_arguments(parser)
     return report_command.run(parser.parse_args([str(folder.root)]))
+
+
+def _settings(arguments: argparse.Namespace) -> StudySettings:
+    """Return the settings, those of a cluster as its workers have them."""
+    from topodl.evaluation.settings import StudySettings
+
+    given = {name: value for name, value in vars(arguments).items() if name not in _NO_SETTINGS}
+    given["seeds"] = _seeds(arguments.seeds)
+    if arguments.scheduler is None:
+        return StudySettings.of_protocol(arguments.protocol, **given)
+
+    from topodl.evaluation.scheduler import settings_of_cluster
+
+    if given["data"] is not None:
+        given["data"] = given["data"].expanduser().resolve()
+    return settings_of_cluster(arguments.scheduler, arguments.protocol, note=_note, **given)
+
+
+def _run(settings: StudySettings, output: Path, arguments: argparse.Namespace) -> RunFolder:
+    if arguments.jobs == 1 and arguments.scheduler is None:
+        from topodl.evaluation.study import run_study
+
+        return run_study(settings, output, note=_note, wait=arguments.wait)
+
+    from topodl.evaluation.scheduler import run_distributed_study
+
+    return run_distributed_study(
+        settings, output, jobs=arguments.jobs, scheduler=arguments.scheduler, note=_note
+    )
 
 
 def _seeds(numbers: list[int] | None) -> list[int] | None:
