@@ -33,7 +33,7 @@ def save(path, array, palette=None):
     """Write an array as the format that the name ends in; volumes are (Z, Y, X)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name.endswith((".nii", ".nii.gz")):
-        affine = np.diag([*SPACING[::-1], 1])
+        affine = np.diag([-SPACING[2], -SPACING[1], SPACING[0], 1])  # the directions of ITK's identity
         nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array.T), affine), path)
     elif path.suffix in (".mha", ".mhd", ".nrrd"):
         image = SimpleITK.GetImageFromArray(array)

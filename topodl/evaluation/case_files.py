@@ -17,7 +17,6 @@ __all__ = ["read_case"]
 
 _SPACING_TOLERANCE = 0.01  # relative
 _DIRECTION_TOLERANCE = 0.1  # of the entries of unit vectors
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_case(case: Case) -> tuple[NDArray[np.float32], StoredLabel, tuple[float, ...]]:
@@ -75,7 +74,8 @@ def _candidates(stored: StoredImage, ndim: int) -> Iterator[NDArray[np.generic]]
 
 def _finite(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
     if values.dtype.kind == "f":
-        wrong = ~(np.abs(values) <= _LARGEST)
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(values.astype(np.float32))
         if wrong.any():
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise InputError(

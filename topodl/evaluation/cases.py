@@ -16,6 +16,7 @@ from topodl.evaluation.case_files import read_case
 from topodl.evaluation.case_types import IGNORE, Case, LabelScheme, Layout, Picture
 from topodl.evaluation.image_files import FUNCTION
 from topodl.evaluation.label_values import (
+    check_colours,
     check_foreground,
     class_indices,
     count_values,
@@ -131,9 +132,11 @@ def _survey(layout: Layout, progress: bool) -> _Survey:
     values: dict[Path, dict[int, int]] = {}
     shapes: dict[Case, tuple[int, int]] = {}
     digests: dict[bytes, Case] = {}
+    colours: dict[int, tuple[list[int], Path]] = {}
     for case in tqdm(layout.cases, desc="reading", unit="case", disable=not progress, leave=False):
         image, label, _ = read_case(case)
         values[case.label] = count_values(label.values)
+        check_colours(label, values[case.label], case.label, colours)
         shapes[case] = len(image), label.values.ndim
         _reject_overlap(case, image, digests)
     first = layout.cases[0]

@@ -43,6 +43,8 @@ class StoredImage:
         Size of a pixel along each axis of S; None where the file does not say.
     direction : ndarray of shape (3, 3) or None
         In its columns the unit vectors of the axes X, Y and Z in the world (right, anterior, superior).
+    palette : ndarray of int, shape (K, 3), or None
+        Colours of the values, where they are indices.
     """
 
     values: NDArray[Any]
@@ -50,6 +52,7 @@ class StoredImage:
     ambiguous: bool = False
     spacing: tuple[float, ...] | None = None
     direction: NDArray[np.float64] | None = None
+    palette: NDArray[np.integer] | None = None
 
 
 def suffix_of(path: Path) -> str:
@@ -120,7 +123,10 @@ def _read_picture(path: Path, is_label: bool) -> StoredImage:
             _without_opaque_alpha(values) if len(values) in (2, 4) else values, has_channels=True
         )
 
+    palette = None
+
     def decoded(picture: Any) -> Any:
+        nonlocal palette
         with picture:
             if getattr(picture, "n_frames", 1) > 1:
                 raise InputError(f"{FUNCTION}: {path} has {picture.n_frames} frames; expected one picture")
@@ -128,16 +134,19 @@ def _read_picture(path: Path, is_label: bool) -> StoredImage:
                 raise InputError(
                     f"{FUNCTION}: {path} is stored turned (EXIF orientation); expected an upright picture"
                 )
-            if picture.mode in ("P", "PA") and not is_label:
-                return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-            return picture.copy()
+            if picture.mode not in ("P", "PA"):
+                return picture.copy()
+            if is_label and suffix_of(path) != ".gif":  # whose writers order the palette as they like
+                palette = np.reshape(picture.getpalette("RGB"), (-1, 3))
+                return picture.convert("P") if picture.mode == "PA" else picture.copy()
+            return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
 
     _package("PIL", "PIL.Image", path)
     reader = _package("monai", "monai.data.image_reader", path).PILReader(decoded, reverse_indexing=False)
     values, header = reader.get_data(reader.read(path))
     values = np.asarray(values)
     if values.ndim == 2:
-        return StoredImage(values)
+        return StoredImage(values, palette=palette)
     values = np.moveaxis(values, -1, 0)
     if header["mode"] in ("LA", "RGBA"):
         values = _without_opaque_alpha(values)
@@ -169,8 +178,11 @@ def _read_tiff(path: Path, is_label: bool) -> StoredImage:
             _package("imagecodecs", "imagecodecs", path)
         values = series.asarray()
         spacing = _tiff_spacing(file, tifffile)
-        if not is_label and page.photometric == tifffile.PHOTOMETRIC.PALETTE and axes == "YX":
-            return StoredImage(np.asarray(page.colormap)[:, values], has_channels=True)
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and axes == "YX":
+            colours = np.asarray(page.colormap)  # (3, K)
+            if is_label:
+                return StoredImage(values, palette=colours.T)
+            return StoredImage(colours[:, values], has_channels=True)
         has_opacity = bool(page.extrasamples) and page.extrasamples[-1] in _OPACITY
     if axes.endswith("S"):  # red, green, blue side by side; another axis before them counts slices
         values = np.moveaxis(values, -1, 0)
@@ -201,14 +213,14 @@ def _tiff_spacing(file: Any, tifffile: ModuleType) -> tuple[float, ...] | None:
 
 
 def _read_numpy(path: Path, is_label: bool) -> StoredImage:
-    loaded = np.load(path, allow_pickle=False)
-    if not isinstance(loaded, np.ndarray):
-        with loaded as archive:
-            if len(archive.files) != 1:
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            if len(loaded.files) != 1:
                 raise InputError(
-                    f"{FUNCTION}: {path} holds {len(archive.files)} arrays; expected one in each file"
+                    f"{FUNCTION}: {path} holds {len(loaded.files)} arrays; expected one in each file"
                 )
-            loaded = archive[archive.files[0]]
+            loaded = loaded[loaded.files[0]]
     return StoredImage(loaded, ambiguous=not is_label)
 
 

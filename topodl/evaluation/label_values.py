@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from topodl.evaluation.image_files import FUNCTION, JPEG, StoredImage, read_file
 
 __all__ = [
     "StoredLabel",
+    "check_colours",
     "check_foreground",
     "class_indices",
     "count_values",
@@ -30,6 +31,7 @@ __all__ = [
 _MOST_UNNAMED = 32  # more values than these are noise or probabilities unless somebody names them
 _MOST_CLASSES = 254
 _INTEGER_TOLERANCE = 1e-3  # what scaling in a file's header may leave
+_LARGEST = 2.0**31
 _SMALL = 1 << 16
 _IGNORE_NAME = "ignore"
 
@@ -38,11 +40,12 @@ FileCounts = Mapping[Path, Mapping[int, int]]
 
 @dataclass(frozen=True, eq=False)
 class StoredLabel:
-    """The integers of a label file, of shape (*S), with the geometry that it states."""
+    """The integers (*S) of a label file, with the geometry and the colours (K, 3) that it states."""
 
     values: NDArray[np.integer]
     spacing: tuple[float, ...] | None
     direction: NDArray[np.float64] | None
+    palette: NDArray[np.integer] | None
 
 
 def read_label(path: Path) -> StoredLabel:
@@ -58,7 +61,7 @@ def read_label(path: Path) -> StoredLabel:
     values, spacing = without_single_axes(values, stored.spacing)
     if values.ndim not in (2, 3):
         raise InputError(f"{FUNCTION}: label {path} has shape {values.shape}; expected two or three axes")
-    return StoredLabel(_integers(values, path), spacing, stored.direction)
+    return StoredLabel(_integers(values, path), spacing, stored.direction, stored.palette)
 
 
 def _grey(stored: StoredImage, path: Path) -> NDArray[np.generic]:
@@ -91,7 +94,8 @@ def _integers(values: NDArray[np.generic], path: Path) -> NDArray[np.integer]:
     if values.dtype.kind != "f":
         return values  # type: ignore[return-value]
     rounded = np.rint(values)
-    wrong = ~(np.abs(values - rounded) <= _INTEGER_TOLERANCE) | (np.abs(rounded) >= 1 << 31)
+    with np.errstate(invalid="ignore"):  # the difference of infinities
+        wrong = ~(np.abs(values - rounded) <= _INTEGER_TOLERANCE) | (np.abs(rounded) >= _LARGEST)
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise InputError(f"{FUNCTION}: label {path} has {values[place]} at {place}; expected integers")
@@ -113,6 +117,26 @@ def count_values(values: NDArray[np.integer]) -> dict[int, int]:
     else:
         present, counts = np.unique(values, return_counts=True)
     return dict(zip(present.tolist(), counts.tolist(), strict=True))
+
+
+def check_colours(
+    label: StoredLabel, values: Iterable[int], path: Path, known: dict[int, tuple[list[int], Path]]
+) -> None:
+    """Raise an error if a palette gives an index another colour than those before; `known` keeps them.
+
+    Programs that make files smaller renumber palettes, so that an index may mean another class in each file.
+    """
+    if label.palette is None:
+        return
+    for value in values:
+        if value < len(label.palette):
+            colour = label.palette[value].tolist()
+            first, other = known.setdefault(value, (colour, path))
+            if first != colour:
+                raise InputError(
+                    f"{FUNCTION}: label {path} has the colour {tuple(colour)} for the value {value}, and "
+                    f"{other} {tuple(first)}; expected one palette in all labels"
+                )
 
 
 def parse_classes(text: str) -> DeclaredLabels:

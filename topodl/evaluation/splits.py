@@ -64,10 +64,12 @@ def assign_splits(
     units = _units(free)
     shuffled = [units[i] for i in order.permutation(len(units))]
     chosen: dict[str, str] = {}
-    for split in ("test", "val"):
-        if given[split]:
-            continue
-        taken = _fold(shuffled, folds, fold) if folds and split == "test" else _cut(shuffled, split)
+    missing = [split for split in ("test", "val") if not given[split]]
+    for n_cut, split in enumerate(missing):
+        if folds and split == "test":
+            taken = _fold(shuffled, folds, fold)
+        else:
+            taken = _cut(shuffled, split, len(missing) - n_cut)
         chosen.update((case.id, split) for unit in taken for case in unit)
         shuffled = [unit for unit in shuffled if unit not in taken]
     return tuple(replace(case, split=chosen.get(case.id, case.split or "train")) for case in cases)
@@ -83,9 +85,8 @@ def _units(cases: Sequence[Case]) -> list[Unit]:
     return [tuple(unit) for unit in together.values()]
 
 
-def _cut(units: Sequence[Unit], split: str) -> list[Unit]:
-    """Return the first units that hold about the share of a split, and leave some for what remains."""
-    left_over = 2 if split == "test" else 1
+def _cut(units: Sequence[Unit], split: str, left_over: int) -> list[Unit]:
+    """Return the first units that hold about the share of a split, and leave some over for the others."""
     if len(units) <= left_over:
         raise InputError(
             f"{FUNCTION}: {len(units)} training cases or groups are too few to cut a {split} split from; "
@@ -104,11 +105,12 @@ def _cut(units: Sequence[Unit], split: str) -> list[Unit]:
 
 def _fold(units: Sequence[Unit], folds: int, fold: int) -> list[Unit]:
     """Return the units of one of `folds` parts of about equal size."""
-    if len(units) < max(folds, 3):
-        raise fail(
-            FUNCTION, "folds", f"is {folds} for {len(units)} cases or groups", "as many, and at least 3"
-        )
     parts: list[list[Unit]] = [[] for _ in range(folds)]
     for unit in sorted(units, key=len, reverse=True):
         min(parts, key=lambda part: sum(map(len, part))).append(unit)
+    if not all(part and len(units) - len(part) >= 2 for part in parts):
+        came = f"is {folds} for {len(units)} cases or groups"
+        raise fail(
+            FUNCTION, "folds", came, "one in each fold, and two outside it for training and validation"
+        )
     return parts[fold]
