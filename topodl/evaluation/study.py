@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
@@ -16,9 +15,10 @@ import torch
 
 from topodl import __version__
 from topodl._files import atomic_path, partial_files
-from topodl.errors import InputError, MissingDependencyError
+from topodl.errors import InputError
 from topodl.evaluation.claims import STALE_AFTER, Claim, Claims
 from topodl.evaluation.data import StudyData, load_data
+from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
@@ -46,7 +46,7 @@ from topodl.evaluation.turns import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["refuse_other_study", "require_packages", "run_study", "work_on"]
+__all__ = ["run_study", "work_on"]
 
 _NAME = "topodl evaluate"
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
@@ -191,16 +191,6 @@ def _train_and_test(
     progress.end()
 
 
-def require_packages(settings: StudySettings) -> None:
-    """Raise for what is not installed now, and not after hours in the middle of a study."""
-    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2"}
-    if settings.network == "dynunet" or settings.augmentation == "topomortar":
-        needed["monai"] = "monai"
-    for module, package in needed.items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingDependencyError(package, extra="eval", purpose=_NAME)
-
-
 def _launch(settings: StudySettings) -> Fabric:
     from lightning_fabric import Fabric
 
@@ -215,31 +205,6 @@ def _launch(settings: StudySettings) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
-    """Raise if the folder holds another study, or files of something else."""
-    root = folder.root
-    if root.exists() and not root.is_dir():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
-        )
-    if not root.exists() or all(path == folder.claims or path.suffix == ".part" for path in root.iterdir()):
-        return
-    if not folder.settings.is_file():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
-        )
-    try:
-        stored = dict(folder.read_settings()["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
-    difference = settings.difference(stored)
-    if difference is not None:
-        raise InputError(
-            f"{_NAME}: {root} holds a study with other settings: {difference}; "
-            "expected the same settings, or another --output"
-        )
 
 
 def _open_folder(folder: RunFolder, claims: Claims, settings: StudySettings, data: StudyData) -> None:
