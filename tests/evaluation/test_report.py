@@ -13,9 +13,9 @@ from tests.evaluation.fake_run import make_run
 from topodl.cli import main
 from topodl.errors import InputError
 from topodl.evaluation import build_report
+from topodl.evaluation.error_pictures import ERROR_STYLES, Errors, count_errors, draw_overlay
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.loading import Curve, load_studies
-from topodl.evaluation.error_pictures import ERROR_STYLES, Errors, count_errors, draw_overlay
 from topodl.evaluation.overlays import choose_examples, load_examples
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.metrics import TopologyError

@@ -20,7 +20,11 @@ ENOUGH_SEEDS = 3
 _TOLD_IN_FULL = 3  # losses; a paragraph is no table
 _TERMINAL_WIDTH = 100
 _WHERE = {"ID": "in distribution", "OOD": "out of distribution", "ALL": "over all test images"}
-_CORRECTIONS = {"holm": "Holm's correction", "bonferroni": "Bonferroni's correction", "none": "no correction"}
+_CORRECTED = {
+    "holm": "with Holm's correction",
+    "bonferroni": "with Bonferroni's correction",
+    "none": "uncorrected",
+}
 
 _Found = tuple[Metric, str, Comparison]  # metric, domain, its test
 
@@ -204,7 +208,7 @@ def _statistics(result: SettingComparison) -> str:
         )
     return (
         f"Statistics: two-sided paired permutation tests on {images}, averaged over {seeds}{of_classes}; "
-        f"p < {LEVEL} after {_CORRECTIONS[result.correction]} for {len(result.tests)} comparisons."
+        f"p < {LEVEL}, {len(result.tests)} comparisons {_CORRECTED[result.correction]}."
     )
 
 
