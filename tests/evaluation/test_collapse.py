@@ -104,7 +104,7 @@ def test_a_prediction_of_another_size_is_named(tmp_path):
 def test_a_dice_far_below_the_baselines_is_a_collapse():
     assert collapsed_of(setting_of(clDice=0.61)) == {}  # 0.6 is three quarters
     (reason,) = collapsed_of(setting_of(clDice=0.59)).values()
-    assert reason == "Dice is 0.59 in distribution, less than 75% of CEDice's 0.80, in all seeds"
+    assert reason == "Dice is 0.59 in distribution, less than 75 % of CEDice's 0.80, in all seeds"
 
 
 def test_one_collapsed_seed_is_enough():
@@ -155,9 +155,9 @@ def test_a_class_that_is_never_predicted_is_a_collapse():
 def test_one_class_may_fall_further_than_the_mean():
     assert collapsed_of(two_classes(0.85, 0.42)) == {}
     (reason,) = collapsed_of(two_classes(0.8, 0.36)).values()
-    assert reason.startswith("Dice is 0.58 in distribution, less than 75%")
+    assert reason.startswith("Dice is 0.58 in distribution, less than 75 %")
     (reason,) = collapsed_of(two_classes(0.96, 0.36)).values()
-    assert reason == "Dice of vein is 0.36 in distribution, less than 50% of CEDice's 0.80, in all seeds"
+    assert reason == "Dice of vein is 0.36 in distribution, less than 50 % of CEDice's 0.80, in all seeds"
 
 
 def two_classes(artery, vein, **options):

@@ -26,7 +26,7 @@ def test_help_is_told_with_amount_p_value_seeds_group_baseline_and_cost():
     # All 12 images agree: 2 of 4096 swaps are as extreme, times 4 comparisons.
     assert summary(result, costs) == (
         "clDice helped, compared with CEDice: in distribution Betti0 error down by 5 from 15.5 "
-        "(32%, p = 0.002, in 3 of 3 seeds). It takes 2.50 times as long per iteration. "
+        "(32 %, p = 0.002). It takes 2.50 times as long per iteration. "
         "Statistics: two-sided paired permutation tests on 12 images in distribution, averaged over 3 seeds; "
         "p < 0.05, 4 comparisons with Holm's correction."
     )
@@ -37,7 +37,7 @@ def test_harm_is_told_and_never_called_help():
     assert text.startswith("Nothing helped: no loss is shown to be better than CEDice in ")
     assert "Betti0 error, Betti1 error, Dice or HD95." in text
     assert (
-        "clDice is worse than CEDice: in distribution Betti0 error up by 5 from 15.5 (32%, p = 0.002" in text
+        "clDice is worse than CEDice: in distribution Betti0 error up by 5 from 15.5 (32 %, p = 0.002" in text
     )
     assert "clDice helped" not in text
     assert "No difference" not in text
@@ -80,7 +80,6 @@ def test_few_seeds_are_warned_of_and_do_not_help(n_seeds, warning):
     )
     assert text.endswith("train at least 3.")
     assert "helped" not in text
-    assert ("seeds)" in text) == (n_seeds > 1)  # one seed agrees with nothing
 
 
 def test_the_loss_with_the_fewest_seeds_decides_on_the_warning():
@@ -95,7 +94,7 @@ def test_the_loss_with_the_fewest_seeds_decides_on_the_warning():
 def test_seeds_that_disagree_are_counted():
     betti = np.stack([BASE - 9, BASE - 9, BASE + 3])
     setting = make_setting({"CEDice": {"Betti0": np.tile(BASE, (3, 1))}, "clDice": {"Betti0": betti}})
-    assert "in 2 of 3 seeds" in summary(compare_losses(setting))
+    assert ", but in 2 of 3 seeds only)" in summary(compare_losses(setting))
 
 
 def test_too_few_images_are_said_instead_of_no_effect():
