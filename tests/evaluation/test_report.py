@@ -13,15 +13,10 @@ from tests.evaluation.fake_run import make_run
 from topodl.cli import main
 from topodl.errors import InputError
 from topodl.evaluation import build_report
+from topodl.evaluation.error_pictures import ERROR_STYLES, Errors, count_errors, draw_overlay
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.loading import Curve, load_studies
-from topodl.evaluation.overlays import (
-    ERROR_STYLES,
-    choose_examples,
-    count_errors,
-    draw_overlay,
-    load_examples,
-)
+from topodl.evaluation.overlays import choose_examples, load_examples
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.metrics import TopologyError
 
@@ -81,7 +76,7 @@ def copied(run_folder, tmp_path) -> RunFolder:
 def test_the_report_has_every_part(html):
     text = " ".join(Page(html).text)
     for part in (
-        "At a glance", "In-distribution (2 images × 2 seeds)", "Out-of-distribution (12 images × 2 seeds)",
+        "What helped", "In-distribution (2 images × 2 seeds)", "Out-of-distribution (12 images × 2 seeds)",
         "Marked: better than CEDice, p < 0.05 (two-sided paired permutation test, images as units",
         "Holm's correction for 16 comparisons", "Measurements image by image", "By group of test images",
         "p-values", "Training loss", "Validation: Dice", "Validation: Betti0 error", "Seconds per iteration",
@@ -184,7 +179,7 @@ def test_losses_run_apart_are_shown_together(copied, tmp_path):
     report = build_report([copied.root, other.root], output=tmp_path / "both")
     page = Page(report.read_text(encoding="utf-8"))
     assert len(page.all("img")) == 4 * (2 + 3 * 2)
-    assert len(page.all("h2")) == 1
+    assert [h2.get("id") for h2 in page.all("h2")] == [None, "title-1"]
 
 
 def test_examples_are_the_images_on_which_losses_differ_most(run_folder):
@@ -193,8 +188,10 @@ def test_examples_are_the_images_on_which_losses_differ_most(run_folder):
     ids = list(setting.image_ids)
     chosen = choose_examples(setting, 1, ids, count=len(ids))
     assert sorted(chosen) == sorted(ids)
-    columns = [1, 3]
-    errors = np.stack([loss.values[0][:, columns].sum(1) for loss in setting.losses])
+    betti = [metric for metric in setting.metrics if metric.name in ("Betti0", "Betti1")]
+    errors = np.stack([
+        sum(setting.values(loss, metric)[0] for metric in betti) for loss in setting.losses
+    ])  # fmt: skip
     score = dict(zip(ids, np.ptp(np.log1p(errors), axis=0), strict=True))
     group = dict(zip(ids, setting.groups, strict=True))
     assert chosen[0] == min(ids, key=lambda i: (-score[i], i))
@@ -217,7 +214,7 @@ def test_an_overlay_shows_each_error_in_its_colour():
     errors = np.where(label & ~prediction, 1, 0)
     errors[50:53, 10:13] = 4
     picture = np.full((64, 64, 3), 200, np.uint8)
-    image = np.asarray(draw_overlay(picture, prediction, label, errors))
+    image = np.asarray(draw_overlay(picture, Errors(prediction & label, prediction ^ label, errors)))
     assert image.shape == (512, 512, 3)
     assert tuple(image[21 * 8 + 4, 41 * 8 + 4]) == tuple(bytes.fromhex(ERROR_STYLES[0].color[1:]))
     assert tuple(image[51 * 8 + 4, 11 * 8 + 4]) == tuple(bytes.fromhex(ERROR_STYLES[3].color[1:]))

@@ -12,10 +12,11 @@ import torch
 from scipy import ndimage
 
 from topodl import InputError
-from topodl._files import atomic_path
+from topodl._files import atomic_path, partial_files
 from topodl.evaluation.augmentation import _published_transforms, build_augmentation, rand_hue
-from topodl.evaluation.data import Images, _resized, standardised, training_batches
-from topodl.evaluation.networks import build_network, check_image_size
+from topodl.evaluation.data import Images, Sample, StudyData, training_batches
+from topodl.evaluation.intensities import Intensities, standardised
+from topodl.evaluation.networks import SmallUNet, build_network, check_image_size, find_network
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import generator, private_randomness, seed_all
 from topodl.evaluation.run_folder import METRIC_COLUMNS, read_rows, write_rows
@@ -26,16 +27,17 @@ from topodl.evaluation.settings import StudySettings
 def pictures(n=7, size=32):
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(0, 256, (n, 3, size, size), dtype=np.uint8))
-    labels = torch.from_numpy(rng.random((n, 1, size, size)) < 0.5)
-    ids = tuple(f"{i:03d}" for i in range(n))
-    return Images(images, labels, ids, ("indistr",) * n)
+    labels = torch.from_numpy((rng.random((n, 1, size, size)) < 0.5).astype(np.uint8))
+    several = zip(images, labels, strict=True)
+    train = Images.of([Sample(x, y, f"{i:03d}", "indistr", (1.0, 1.0)) for i, (x, y) in enumerate(several)])
+    return StudyData(train, train, train, ("background", "mortar"), Intensities())
 
 
-def batches_of(images, *, first=0, end=6, rank=0, world_size=1, seed=1, **values):
+def batches_of(data, *, first=0, end=6, rank=0, world_size=1, seed=1, **values):
     settings = StudySettings.of_protocol("quick", batch_size=4, **values)
     augmentation = build_augmentation(settings.augmentation, settings.framework)
     place = {"seed": seed, "first": first, "end": end, "rank": rank, "world_size": world_size}
-    return list(training_batches(images, images.labels, augmentation, settings, **place))
+    return list(training_batches(data, data.train.labels, augmentation, settings, **place))
 
 
 def assert_equal_batches(first, second):
@@ -48,14 +50,14 @@ def assert_equal_batches(first, second):
 def test_the_published_network_has_its_parameters_and_seven_heads():
     pytest.importorskip("monai")
     with torch.device("meta"):  # shapes alone
-        network, images = build_network("dynunet"), torch.zeros(10, 3, 512, 512)
+        network, images = build_network(find_network("dynunet")), torch.zeros(10, 3, 512, 512)
     assert sum(p.numel() for p in network.parameters()) == 46_314_030
     assert network(images).shape == (10, 7, 2, 512, 512)
     assert network.eval()(images).shape == (10, 2, 512, 512)
 
 
 def test_the_small_network_learns_from_every_parameter():
-    network = build_network("unet")
+    network = SmallUNet()
     output = network(torch.randn(2, 3, 48, 32))
     assert output.shape == (2, 2, 48, 32)
     output.square().mean().backward()
@@ -63,11 +65,13 @@ def test_the_small_network_learns_from_every_parameter():
 
 
 def test_image_sizes_that_a_network_cannot_take_are_named():
-    check_image_size("unet", 48, 32)
-    with pytest.raises(
-        InputError, match="image_size is 48x40 with network='unet'; expected a multiple of 16"
-    ):
-        check_image_size("unet", 48, 40)
+    check_image_size("unet", (48, 33), "image_size")
+    check_image_size("dynunet", (256, 512), "image_size")
+    message = "patch_size is 256x300 with network='dynunet'; expected a multiple of 128 of at least 256"
+    with pytest.raises(InputError, match=message):
+        check_image_size("dynunet", (256, 300), "patch_size")
+    with pytest.raises(InputError, match=r"is 48 with .*; expected a multiple of 32 of at least 64"):
+        check_image_size("dynunet", (48, 48, 48), "patch_size")
 
 
 def test_batches_do_not_depend_on_where_a_training_starts():
@@ -92,7 +96,7 @@ def test_processes_share_the_batches_out():
 
 def test_every_epoch_has_every_image_once():
     images = pictures(n=8)
-    expected = standardised(images.images)
+    expected = standardised(torch.stack(images.train.images))
     batches = batches_of(images, end=4, augmentation="none")
     for epoch in (batches[:2], batches[2:]):
         served = torch.cat([images for images, _ in epoch])
@@ -106,20 +110,12 @@ def test_seeds_differ_in_order_and_augmentation():
 
 
 def test_standardised_channels_and_a_constant_one():
-    images = pictures().images.clone()
+    images = torch.stack(pictures().train.images)
     images[:, 1] = 7
     values = standardised(images)
     assert torch.allclose(values.mean((-2, -1)), torch.zeros(7, 3), atol=1e-5)
     assert torch.allclose(values[:, 0].std((-2, -1), correction=0), torch.ones(7), atol=1e-5)
     assert bool((values[:, 1] == 0).all())
-
-
-def test_a_label_shrinks_by_the_share_of_its_area():
-    label = torch.zeros(1, 4, 8, dtype=torch.int64)
-    label[0, 0, 0] = 1  # a quarter of its pixel
-    label[0, 2, 2:4] = 1  # a half
-    _, small = _resized(torch.rand(3, 4, 8), torch.cat([label, label], 1), 4)
-    assert small[0].nonzero().tolist() == [[1, 1], [3, 1]]
 
 
 def test_the_light_augmentation_moves_image_and_label_together():
@@ -158,7 +154,7 @@ def test_randhue_colors_half_of_the_images():
 
 def test_the_published_augmentation_has_the_published_probabilities():
     pytest.importorskip("monai")
-    transforms = _published_transforms(soft=False).transforms
+    transforms = _published_transforms(soft=False, spatial_dims=2).transforms
     probabilities = {}
     for transform in transforms:
         inner = next(
@@ -255,6 +251,24 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
     assert read_rows(path) == [{"a": "1", "b": "0.1"}]
     assert [p.name for p in path.parent.iterdir()] == ["file.csv"]
     assert read_rows(tmp_path / "none.csv") == []
+
+
+def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path):
+    path = tmp_path / "file.csv"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+        assert partial_files(path) == sorted([first, second])
+    assert path.read_bytes() == b"first"  # whose block ended last
+    assert [p.name for p in tmp_path.iterdir()] == ["file.csv"]
+
+
+def test_only_a_file_s_own_partial_files_are_found(tmp_path):
+    with atomic_path(tmp_path / "1.csv.gz") as other, atomic_path(tmp_path / "1.csv") as own:
+        for path in (other, own, tmp_path / ".1.csv", tmp_path / ".1.csv.part", tmp_path / "1.csv.a.part"):
+            path.touch()
+        assert partial_files(tmp_path / "1.csv") == [own]
+    assert partial_files(tmp_path / "none" / "1.csv") == []
 
 
 def test_the_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):

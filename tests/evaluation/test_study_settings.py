@@ -59,19 +59,14 @@ def test_every_value_can_be_overridden():
         ({"losses": []}, "losses is empty; expected at least one"),
         ({"losses": ["ce_dice", "ce_dice"]}, "losses is ce_dice ce_dice; expected at least one, each once"),
         ({"losses": ["mosin"]}, "losses has 'mosin', which needs an option that only Python can give it"),
-        ({"losses": ["cavity"]}, "losses has 'cavity', which is for volumes alone; expected one of"),
         ({"labels": "acurate"}, r"labels is 'acurate' \(did you mean 'accurate'\?\)"),
         ({"framework": "x"}, "framework is 'x'; expected one of 'supervised', 'randhue', 'selfdistillation'"),
         ({"iterations": 0}, "iterations is 0; expected an integer of at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number"),
         ({"momentum": 2.0}, r"momentum is 2.0; expected a number in \[0, 1\]"),
         ({"seeds": [1, -1]}, "seeds is -1; expected an integer of at least 0"),
-        (
-            {"image_size": 100},
-            "image_size is 100 with network='unet'; expected a multiple of 16 of at least 32",
-        ),
         ({"network": "dynunet", "image_size": 128}, "expected a multiple of 128 of at least 256"),
-        ({"data": "/no/such/folder"}, "data is '/no/such/folder', which is no folder"),
+        ({"data": "/no/such/folder"}, "data is '/no/such/folder', which is not there"),
         ({"device": "gpu"}, "device is 'gpu'; expected 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"),
         ({"device": "cpu", "devices": 3}, "batch_size is 4; expected a multiple of the 3 devices"),
         ({"framework": "selfdistillation", "iterations": 2}, "iterations is 2; expected at least 3"),
@@ -115,39 +110,8 @@ def test_every_value_with_an_effect_makes_another_study():
             assert changed.short_name() != settings.short_name()
 
 
-def test_every_loss_of_the_choices_can_be_trained_with():
-    from topodl.evaluation.settings import _ready_losses, regresses_depth
-    from topodl.evaluation.training import _build_loss
-    from topodl.losses import registry
-
-    names = _ready_losses()
-    assert names == sorted(set(registry) - {"cavity", "mosin"})
-    logits = torch.randn(2, 1, 2, 32, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    target = torch.zeros(2, 1, 32, 32, dtype=torch.long)
-    target[:, :, 10:14], target[:, :, :, 20:24] = 1, 1
-    for name in names:
-        for variant in ("paper", "topomortar"):
-            settings = StudySettings.of_protocol("quick", losses=[name], loss_variant=variant)
-            loss = _build_loss(name, settings)
-            loss.loss.set_progress(0.9)
-            heads = logits[:, :, 1:] if regresses_depth(name, settings) else logits
-            (gradient,) = torch.autograd.grad(loss(heads, target), logits)
-            assert bool(gradient.isfinite().all())
-
-
 def test_a_depth_has_no_soft_labels():
     with pytest.raises(ValueError, match="losses has 'windowed_topo' in the variant 'topomortar'"):
         StudySettings.of_protocol(
             "quick", losses=["windowed_topo"], loss_variant="topomortar", framework="selfdistillation"
         )
-
-
-def test_the_published_variant_delays_what_the_published_study_delayed():
-    from topodl.evaluation.training import _build_loss
-
-    for name, share in (("topo_loss", 0.7), ("warping", 0.7), ("cldice", 0.0), ("ce_dice", 0.0)):
-        published = _build_loss(name, StudySettings.of_protocol("topomortar", losses=[name]))
-        assert published.loss.active_from == share
-        assert published.topology_heads == ("first" if share else "all")
-        assert len(published.weights) == 7
-        assert _build_loss(name, StudySettings.of_protocol("quick", losses=[name])).loss.active_from == 0.0

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.evaluation.fake_setting import make_setting
 from topodl.errors import InputError
 from topodl.evaluation import comparison_table
 from topodl.evaluation.comparison import compare_losses
-from topodl.evaluation.loading import METRICS, Cost, display_name, load_studies
+from topodl.evaluation.loading import Cost, load_studies
+from topodl.evaluation.loss_names import display_name
+from topodl.evaluation.measurements import METRICS
 from topodl.evaluation.run_folder import METRIC_COLUMNS
 from topodl.evaluation.tables import cost_table, group_table, p_value_table, result_table
 
 FIRST = "supervised/accurate/large/CEDiceLoss/1.csv"
-TESTED = [metric.name for metric in METRICS if metric.tested]
+DICE = next(metric for metric in METRICS if metric.name == "Dice")
+TESTED = [metric.name for metric in METRICS if metric.tested and metric.required]
 
 
 def write_results(
@@ -123,7 +127,7 @@ def test_losses_of_several_folders_are_merged(tmp_path):
     (study,) = load_studies([tmp_path / "a", tmp_path / "b"])
     assert [loss.name for loss in study.setting.losses] == ["CEDice", "clDice"]
     np.testing.assert_array_equal(
-        study.setting.losses[1].values[0, :, 0], [3.0, 2.0]
+        study.setting.losses[1].values[0, :, 0, 0], [3.0, 2.0]
     )  # in the order of the first
 
 
@@ -148,7 +152,7 @@ def test_empty_predictions_have_the_diagonal_as_their_distance(tmp_path):
         (lambda root: root / "nowhere", "folder .*nowhere does not exist"),
         (lambda root: (root / "empty").mkdir() or root / "empty", "folder .*empty has no results"),
         (lambda root: (root / FIRST).write_text("ID,Dice\n071,1\n") and root,
-         "has no column Betti0ErrorLocal_mortar; expected ID, "),
+         "has no column Betti0Error_<class>; expected ID, "),
         (lambda root: (root / FIRST).write_text("") or root,
          "has no column ID"),
         (lambda root: write_results(root, "CEDiceLoss", 1, [], 1.0) and root, "1.csv has no rows"),
@@ -271,7 +275,7 @@ def test_undefined_values_are_left_out_and_said(tmp_path):
     write_results(tmp_path, "CEDiceLoss", 1, twelve_images(), column(np.arange(12.0) + 1))
     write_results(tmp_path, "clDiceLoss", 1, twelve_images(), values)
     result = compare_losses(load_studies([tmp_path])[0].setting)
-    assert "Undefined values of clDice are left out: clDice 1." in result.notes
+    assert "Undefined values of Dice, clDice are left out: CEDice 0 of 12, clDice 1 of 12." in result.notes
     assert result.cells["clDice", "Dice", "ID"][0] == pytest.approx(np.mean([0, 1, 2, 3, 5]))
     assert result.tests["clDice", "Dice", "ID"].p_value == 2 / 2**5  # five pairs are left
 
@@ -281,8 +285,8 @@ def test_tables_print_as_the_study_does(tmp_path):
     write_results(tmp_path, "clDiceLoss", 1, ["071", "072"], column([2.0, 2.0]))
     result = compare_losses(load_studies([tmp_path])[0].setting)
     table = result_table(result, "ID")
-    assert [cell.text for cell in table.rows[0]] == ["CEDice"] + ["0.9 ± 0.07"] * 4
-    assert [cell.text for cell in table.rows[1]] == ["clDice"] + ["2.0 ± 0.0"] * 4
+    assert [cell.text for cell in table.rows[0].cells] == ["0.9 ± 0.07"] * 4
+    assert [cell.text for cell in table.rows[1].cells] == ["2.0 ± 0.0"] * 4
     assert table.caption == "In-distribution (2 images × 1 seed)"
     assert "| CEDice | 0.9 ± 0.07 |" in table.markdown()
 
@@ -299,33 +303,37 @@ def test_the_terminal_gets_aligned_tables_and_what_the_mark_means(tmp_path):
     assert "* better than CEDice by the TopoMortar study's rule" in text
 
 
-def test_group_means_are_shaded_from_worst_to_best(tmp_path):
-    ids = twelve_images()
-    write_results(tmp_path, "CEDiceLoss", 1, ids, column([4.0] * 6 + [np.nan] * 6))
-    write_results(tmp_path, "clDiceLoss", 1, ids, column([1.0] * 6 + [np.nan] * 6))
-    write_results(tmp_path, "WarpingLoss", 1, ids, column([2.0] * 6 + [np.nan] * 6))
-    result = compare_losses(load_studies([tmp_path])[0].setting)
+def test_group_means_are_shaded_from_worst_to_best():
+    losses = {
+        name: {"Betti0": np.array([[betti] * 6 + [np.nan] * 6]), "Dice": np.full((1, 12), dice)}
+        for name, betti, dice in (("CEDice", 4, 0.8), ("clDice", 1, 0.7), ("Warping", 2, 0.75))
+    }
+    result = compare_losses(make_setting(losses, groups=("indistr",) * 6 + ("angles",) * 6))
     table = group_table(result, METRICS[0])
     assert table.columns == ("Loss", "indistr", "angles")
-    assert [row[1].shade for row in table.rows] == pytest.approx([0, 1, 2 / 3])
-    assert [row[2].text for row in table.rows] == ["n/a"] * 3
-    assert [row[1].shade for row in group_table(result, METRICS[2]).rows] == pytest.approx([1, 0, 1 / 3])
+    assert [row.cells[0].shade for row in table.rows] == pytest.approx([0, 1, 2 / 3])
+    assert [row.cells[1].text for row in table.rows] == ["n/a"] * 3
+    assert [row.cells[0].shade for row in group_table(result, DICE).rows] == pytest.approx([1, 0, 0.5])
 
 
 def test_p_values_below_a_thousandth_are_not_spelt_out(tmp_path):
     results_with_a_clear_winner(tmp_path)
     result = compare_losses(load_studies([tmp_path])[0].setting, rule="topomortar")
     table = p_value_table(result, "OOD")
-    assert [row[0].text for row in table.rows] == ["clDice", "Warping"]
-    assert re.fullmatch(r"< 0.001|0\.\d{3}", table.rows[0][1].text)
+    assert [row.loss for row in table.rows] == ["clDice", "Warping"]
+    assert re.fullmatch(r"< 0.001|0\.\d{3}", table.rows[0].cells[0].text)
 
 
 def test_costs_are_compared_with_the_baseline():
+    values = np.ones((3, 12))
+    result = compare_losses(make_setting({"CEDice": {"Dice": values}, "clDice": {"Dice": values}}))
     costs = [Cost("CEDice", 3, 12000, 0.2, 3 * 2**29), Cost("clDice", 3, 12000, 0.5, float("nan"))]
-    table = cost_table(costs, "CEDice")
-    assert [c.text for c in table.rows[0]] == ["CEDice", "3", "12,000", "0.2", "1.00×", "1.50 GiB"]
-    assert [c.text for c in table.rows[1]] == ["clDice", "3", "12,000", "0.5", "2.50×", "n/a"]
-    assert cost_table(costs, None).rows[1][4].text == "n/a"
+    table = cost_table(costs, result)
+    assert [(row.loss, row.role) for row in table.rows] == [("CEDice", "baseline"), ("clDice", "")]
+    assert [c.text for c in table.rows[0].cells] == ["3", "12,000", "0.2", "1.00×", "1.50 GiB"]
+    assert [c.text for c in table.rows[1].cells] == ["3", "12,000", "0.5", "2.50×", "n/a"]
+    without = compare_losses(make_setting({"clDice": {"Dice": values}}))
+    assert cost_table(costs[1:], without).rows[0].cells[3].text == "n/a"
 
 
 # --- the published study -----------------------------------------------------------------------------------
@@ -363,9 +371,9 @@ def test_the_published_tables_are_reproduced(shared):
             expected = published.pop(((setting.labels, setting.training_set), domain))
             table = result_table(result, domain)
             ours = {
-                (row[0].text, metric): (cell.text, cell.marked)
+                (row.loss, metric): (cell.text, cell.marked)
                 for row in table.rows
-                for metric, cell in zip(TESTED, row[1:], strict=True)
+                for metric, cell in zip(TESTED, row.cells, strict=True)
             }
             assert {k: v[0] for k, v in ours.items()} == {k: v[0] for k, v in expected.items()}
             different_marks += [

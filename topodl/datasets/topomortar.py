@@ -13,13 +13,12 @@ import torch
 from torch.utils.data import Dataset
 
 from topodl._checks import check_choice, fail
-from topodl.datasets._common import GROUPS, LABELS, SPLITS, Item, Transform
+from topodl.datasets._common import GROUP_FILE, GROUPS, LABELS, SPLIT_FILES, SPLITS, Item, Transform
 from topodl.datasets._download import DATA_URL, download_topomortar
 from topodl.errors import InputError, MissingDependencyError
 
 __all__ = ["TopoMortar"]
 
-_SPLIT_FILES = {"large": "splits.yaml", "small": "splits_small.yaml"}
 _FOREGROUND = 255  # one test label has a few pixels of value 8, which are background
 _NAME = "TopoMortar"
 
@@ -90,7 +89,7 @@ class TopoMortar(Dataset[Item]):
     ) -> None:
         check_choice(_NAME, "split", split, SPLITS)
         check_choice(_NAME, "labels", labels, LABELS)
-        check_choice(_NAME, "training_set", training_set, tuple(_SPLIT_FILES))
+        check_choice(_NAME, "training_set", training_set, tuple(SPLIT_FILES))
         if group is not None:
             check_choice(_NAME, "group", group, GROUPS)
         if split == "test" and labels != "accurate":
@@ -104,8 +103,8 @@ class TopoMortar(Dataset[Item]):
             download_topomortar(self.root, url)
         if not self.root.is_dir():
             raise fail(_NAME, "root", f"is {str(self.root)!r}, which is no folder", "the data set's folder")
-        groups = _read_groups(self.root / "dataset_types.txt")
-        named = _read_split(self.root / _SPLIT_FILES[training_set], split)
+        groups = _read_groups(self.root / GROUP_FILE)
+        named = _read_split(self.root / SPLIT_FILES[training_set], split)
         wanted = [i for i in named if group is None or groups.get(i) == group]
         self.ids = self._present(wanted, groups)
         self.groups = [groups[i] for i in self.ids]

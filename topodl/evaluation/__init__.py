@@ -10,6 +10,7 @@ from topodl._lazy import lazy_names
 _HOMES = {
     "RunFolder": "topodl.evaluation.run_folder",
     "StudySettings": "topodl.evaluation.settings",
+    "StudySplits": "topodl.evaluation.given_data",
     "build_report": "topodl.evaluation.report",
     "comparison_table": "topodl.evaluation.tables",
     "paired_permutation_test": "topodl.evaluation.statistics",
@@ -19,6 +20,7 @@ _HOMES = {
 __all__ = [
     "RunFolder",
     "StudySettings",
+    "StudySplits",
     "build_report",
     "comparison_table",
     "paired_permutation_test",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from topodl.evaluation.given_data import StudySplits
     from topodl.evaluation.report import build_report
     from topodl.evaluation.run_folder import RunFolder
     from topodl.evaluation.settings import StudySettings

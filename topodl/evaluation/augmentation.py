@@ -1,6 +1,6 @@
 """What is done to training images at random: the light augmentation, the published study's, and RandHue.
 
-An augmentation takes an image (3, H, W) of z-scores and a label (1, H, W): booleans, or probabilities.
+An augmentation takes an image (C, *S) of z-scores and a label (K, *S): classes, regions, or probabilities.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def _light(image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) -
     image, label = torch.rot90(image, turns, (-2, -1)), torch.rot90(label, turns, (-2, -1))
     if flip:
         image, label = image.flip(-1), label.flip(-1)
+    if image.ndim == 4 and rng.random() < 0.5:
+        image, label = image.flip(-3), label.flip(-3)
     return image * scale + shift, label
 
 
@@ -73,18 +75,20 @@ class _Published:
     """The augmentation of the published study; MONAI's transforms, made when the first image comes."""
 
     def __init__(self) -> None:
-        self._transforms: dict[bool, Any] = {}
+        self._transforms: dict[tuple[bool, int], Any] = {}
 
     def __call__(self, image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) -> Pair:
-        soft = label.is_floating_point()
-        if soft not in self._transforms:
-            self._transforms[soft] = _published_transforms(soft)
-        transforms = self._transforms[soft]
+        # Probabilities are interpolated, but not where negative ones say that pixels count nowhere.
+        soft = label.is_floating_point() and bool((label >= 0).all())
+        kind = (soft, image.ndim - 1)
+        if kind not in self._transforms:
+            self._transforms[kind] = _published_transforms(*kind)
+        transforms = self._transforms[kind]
         transforms.set_random_state(seed=int(rng.integers(2**32)))
         with _plain_tensors():
             out = transforms({"image": image, "label": label.to(torch.float32)})
         image, changed = out["image"], out["label"]
-        return image, changed if soft else changed > 0.5
+        return image, changed if label.is_floating_point() else changed.round().to(label.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_transforms": {}}
@@ -103,25 +107,27 @@ def _plain_tensors() -> Iterator[None]:
         set_track_meta(before)
 
 
-def _published_transforms(soft: bool) -> Any:
+def _published_transforms(soft: bool, spatial_dims: int) -> Any:
+    """Return the transforms; in volumes they turn about the first axis alone, the one across the slices."""
     from monai import transforms as mt
 
     both, image = ["image", "label"], ["image"]
     turn, blur, gamma = (-np.pi, np.pi), (0.5, 1.0), (0.7, 1.5)
-    label_modes = ("bilinear", "bilinear") if soft else ("nearest", "nearest-exact")
+    smooth = "bilinear" if spatial_dims == 2 else "trilinear"
+    label_modes = ("bilinear", smooth) if soft else ("nearest", "nearest-exact")
     return mt.Compose(
         [
             mt.RandRotated(both, range_x=turn, prob=0.2, mode=("bilinear", label_modes[0])),
-            mt.RandZoomd(both, prob=0.2, min_zoom=0.7, max_zoom=1.4, mode=("bilinear", label_modes[1])),
+            mt.RandZoomd(both, prob=0.2, min_zoom=0.7, max_zoom=1.4, mode=(smooth, label_modes[1])),
             mt.RandGaussianNoised(image, prob=0.1, mean=0.0, std=0.1),
-            mt.RandGaussianSmoothd(image, sigma_x=blur, sigma_y=blur, prob=0.2),
+            mt.RandGaussianSmoothd(image, sigma_x=blur, sigma_y=blur, sigma_z=blur, prob=0.2),
             mt.RandScaleIntensityd(image, factors=0.25, prob=0.15),
             mt.RandScaleIntensityFixedMeand(image, factors=0.25, preserve_range=True, prob=0.15),
             mt.RandSimulateLowResolutiond(
                 image,
                 prob=0.25,
                 zoom_range=(0.5, 1.0),
-                downsample_mode="bilinear",
+                downsample_mode=smooth,
                 upsample_mode="nearest",
                 align_corners=None,  # for nearest neighbours MONAI before 1.6 takes nothing else
             ),

@@ -9,13 +9,16 @@ from typing import Literal, get_args
 import numpy as np
 
 from topodl.errors import InputError
-from topodl.evaluation.loading import METRICS, LossResults, Metric, Setting
+from topodl.evaluation.collapse import find_collapsed
+from topodl.evaluation.loading import LossResults, Setting
+from topodl.evaluation.measurements import Metric
 from topodl.evaluation.statistics import (
     Correction,
     FloatArray,
     adjust_p_values,
     group_mean_std,
     group_weights,
+    mean_of_defined,
     paired_permutation_test,
 )
 
@@ -26,35 +29,64 @@ __all__ = [
     "Rule",
     "SettingComparison",
     "compare_losses",
+    "domains_without_power",
     "find_baseline",
     "rounded",
 ]
 
 Rule = Literal["permutation", "topomortar"]
-DOMAINS = {"ID": "In-distribution", "OOD": "Out-of-distribution"}
+DOMAINS = {"ID": "In-distribution", "OOD": "Out-of-distribution", "ALL": "All test images"}
 LEVEL = 0.05
 _BASELINE = "CEDice"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One loss against the baseline, on one metric and domain; `marked` means that it beats the baseline."""
+    """One loss against the baseline, on one metric and domain.
 
+    Attributes
+    ----------
+    difference : float
+        Mean of the paired differences, loss minus baseline; NaN where no pair has both values.
+    p_value, p_adjusted : float
+        Before and after the correction for the number of comparisons.
+    marked, worse : bool
+        Whether the loss beats the baseline, or is worse than it; a collapsed loss does not beat anything.
+    """
+
+    difference: float
     p_value: float
     p_adjusted: float
     marked: bool
+    worse: bool
 
 
 @dataclass(frozen=True, eq=False)
 class SettingComparison:
-    """Means, deviations and tests of one setting, by (loss, metric, domain) names."""
+    """Means, deviations and tests of one setting, by (loss, metric, domain) names.
+
+    `class_cells` has the means and deviations of each class under (loss, metric, domain, class); the others
+    are of the mean over classes. `collapsed` has the losses that collapsed, each with the reason.
+    """
 
     setting: Setting
     baseline: LossResults | None
-    domains: tuple[str, ...]
+    rule: Rule
+    correction: Correction
     cells: dict[tuple[str, str, str], tuple[float, float]]
+    class_cells: dict[tuple[str, str, str, str], tuple[float, float]]
+    collapsed: dict[str, str]
     tests: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names in `DOMAINS` of the parts of the test set."""
+        return self.setting.domains
+
+    def shown_name(self, loss: LossResults) -> str:
+        """Return the name of a loss, with a word for one that collapsed."""
+        return f"{loss.name} (collapsed)" if loss.name in self.collapsed else loss.name
 
 
 def rounded(value: float) -> float:
@@ -112,15 +144,15 @@ def compare_losses(
         raise InputError(f"topodl report: rule is {rule!r}; expected one of {', '.join(get_args(Rule))}")
     if seed < 0:
         raise InputError(f"topodl report: seed is {seed}; expected a non-negative integer")
-    domains = tuple(name for name in DOMAINS if setting.domain(name).any())
-    cells = {
-        (loss.name, metric.name, domain): _cell(setting, loss, metric, domain)
-        for domain in domains
-        for loss in setting.losses
-        for metric in METRICS
-    }
     reference = find_baseline(setting, baseline)
-    result = SettingComparison(setting, reference, domains, cells)
+    keys = [(loss, metric, domain) for domain in setting.domains for loss in setting.losses
+            for metric in setting.metrics]  # fmt: skip
+    cells = {(loss.name, metric.name, domain): _cell(setting, loss, metric, domain)
+             for loss, metric, domain in keys}  # fmt: skip
+    class_cells = {(loss.name, metric.name, domain, name): _cell(setting, loss, metric, domain, name)
+                   for loss, metric, domain in keys for name in setting.classes}  # fmt: skip
+    collapsed = find_collapsed(setting, reference)
+    result = SettingComparison(setting, reference, rule, correction, cells, class_cells, collapsed)
     _note_gaps(result)
     others = [loss for loss in setting.losses if loss is not reference]
     if reference is None:
@@ -128,52 +160,53 @@ def compare_losses(
             f"No loss named {_BASELINE} here, so nothing is tested; name another with --baseline."
         )
     elif others:
-        p_values: dict[tuple[str, str, str], float] = {}
-        for number, domain in enumerate(domains):
+        tested: dict[tuple[str, str, str], tuple[float, float]] = {}
+        for number, domain in enumerate(setting.domains):
             generator = np.random.default_rng([seed, number])
-            p_values |= _p_values(setting, reference, others, domain, rule, generator)
-        _judge(result, p_values, rule, correction)
-        if rule == "permutation":
-            _note_power(result, correction)
+            tested |= _tested(setting, reference, others, domain, rule, generator)
+        _judge(result, tested)
+        _note_power(result)
     return result
 
 
-def _cell(setting: Setting, loss: LossResults, metric: Metric, domain: str) -> tuple[float, float]:
-    members = setting.domain(domain)
-    groups = [group for group, member in zip(setting.groups, members, strict=True) if member]
-    return group_mean_std(loss.values[:, members, metric.index], groups)
+def _cell(
+    setting: Setting, loss: LossResults, metric: Metric, domain: str, class_name: str | None = None
+) -> tuple[float, float]:
+    values = setting.values(loss, metric, class_name)[:, setting.domain(domain)]
+    return group_mean_std(values, setting.groups_in(domain))
 
 
-def _p_values(
+def _tested(
     setting: Setting,
     baseline: LossResults,
     others: Sequence[LossResults],
     domain: str,
     rule: Rule,
     generator: np.random.Generator,
-) -> dict[tuple[str, str, str], float]:
-    """Return the p-value of every other loss and tested metric in one domain."""
+) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Return difference and p-value of every other loss and tested metric in one domain."""
     members = setting.domain(domain)
-    metrics = [metric for metric in METRICS if metric.tested]
-    columns = [metric.index for metric in metrics]
-    keys = [(loss.name, metric.name, domain) for loss in others for metric in metrics]
-    groups = [group for group, member in zip(setting.groups, members, strict=True) if member]
+    columns = [setting.metrics.index(metric) for metric in setting.tested_metrics]
+    keys = [(loss.name, metric.name, domain) for loss in others for metric in setting.tested_metrics]
     if rule == "topomortar":
         pairs = [_paired_by_seed(loss, baseline, setting)[:, members][..., columns] for loss in others]
+        differences = np.concatenate([mean_of_defined(p, axis=2) for p in pairs], axis=2)
+        differences = differences.reshape(-1, len(keys))
+        means = mean_of_defined(differences, axis=0)
         p_values = paired_permutation_test(
-            np.concatenate(pairs, axis=2).reshape(-1, len(keys)),
-            alternative="topomortar",
-            generator=generator,
-            nan="omit",
+            differences, alternative="topomortar", generator=generator, nan="omit"
         )
-        return dict(zip(keys, p_values.tolist(), strict=True))
-    reference = _seed_average(baseline.values[:, members][..., columns])
-    differences = np.concatenate(
-        [_seed_average(loss.values[:, members][..., columns]) - reference for loss in others], axis=1
-    )
-    weights = group_weights(differences, groups)
-    p_values = paired_permutation_test(differences, weights=weights, generator=generator, nan="omit")
-    return dict(zip(keys, p_values.tolist(), strict=True))
+    else:
+        reference = mean_of_defined(baseline.values[:, members][..., columns], axis=0)
+        # Class by class, so that a class without a value in one of both counts in neither.
+        pairs = [
+            mean_of_defined(loss.values[:, members][..., columns], axis=0) - reference for loss in others
+        ]
+        differences = np.concatenate([mean_of_defined(p, axis=1) for p in pairs], axis=1)
+        weights = group_weights(differences, setting.groups_in(domain))
+        means = np.where(weights.any(axis=0), np.nansum(weights * differences, axis=0), np.nan)
+        p_values = paired_permutation_test(differences, weights=weights, generator=generator, nan="omit")
+    return dict(zip(keys, zip(means.tolist(), p_values.tolist(), strict=True), strict=True))
 
 
 def _paired_by_seed(loss: LossResults, baseline: LossResults, setting: Setting) -> FloatArray:
@@ -188,53 +221,61 @@ def _paired_by_seed(loss: LossResults, baseline: LossResults, setting: Setting) 
     return np.stack([of_loss.get(seed, missing) for seed in baseline.seeds]) - baseline.values
 
 
-def _seed_average(values: FloatArray) -> FloatArray:
-    """Average (seeds, images, metrics) over the seeds that have a value; NaN where none has."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=0)
-    total = np.where(defined, values, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def _judge(result: SettingComparison, tested: dict[tuple[str, str, str], tuple[float, float]]) -> None:
+    """Add the tests: each p-value, the corrected one, and whether the loss is better or worse.
 
-
-def _judge(
-    result: SettingComparison, p_values: dict[tuple[str, str, str], float], rule: Rule, correction: Correction
-) -> None:
-    """Add the tests: each p-value, the corrected one, and whether the loss is marked as better."""
-    raw = np.array(list(p_values.values()))
-    adjusted = raw if rule == "topomortar" else adjust_p_values(raw, correction)
-    sign = {metric.name: 1 if metric.higher_is_better else -1 for metric in METRICS}
+    Nothing is better than a collapsed baseline: which of the two is at fault would be anybody's guess.
+    """
     assert result.baseline is not None
-    for (loss, metric, domain), p_value, p_adjusted in zip(p_values, raw, adjusted, strict=True):
-        mean = result.cells[loss, metric, domain][0]
-        reference = result.cells[result.baseline.name, metric, domain][0]
-        if rule == "topomortar":
-            mean, reference = rounded(mean), rounded(reference)
-        marked = bool(p_adjusted < LEVEL and sign[metric] * (mean - reference) > 0)
-        result.tests[loss, metric, domain] = Comparison(float(p_value), float(p_adjusted), marked)
-
-
-def _note_power(result: SettingComparison, correction: Correction) -> None:
-    """Say where there are too few images for any mark."""
-    for domain in result.domains:
-        n_images = int(result.setting.domain(domain).sum())
-        least = 2.0 ** (1 - n_images)
-        if correction != "none":
-            least *= len(result.tests)
-        if least >= LEVEL:
-            result.notes.append(
-                f"{DOMAINS[domain]}, {n_images} images are too few for p < {LEVEL}, whatever the losses do."
+    raw = np.array([p_value for _, p_value in tested.values()])
+    adjusted = raw if result.rule == "topomortar" else adjust_p_values(raw, result.correction)
+    metrics = {metric.name: metric for metric in result.setting.metrics}
+    for (key, (difference, p_value)), p_adjusted in zip(tested.items(), adjusted.tolist(), strict=True):
+        loss, metric, domain = key
+        gap = difference
+        if result.rule == "topomortar":
+            gap = rounded(result.cells[key][0]) - rounded(
+                result.cells[result.baseline.name, metric, domain][0]
             )
+        comparable = loss not in result.collapsed and result.baseline.name not in result.collapsed
+        significant = p_adjusted < LEVEL
+        marked = bool(significant and comparable and metrics[metric].is_better(gap))
+        worse = bool(significant and metrics[metric].is_better(-gap))
+        result.tests[key] = Comparison(difference, p_value, p_adjusted, marked, worse)
+
+
+def domains_without_power(result: SettingComparison) -> list[str]:
+    """Return the domains with too few images for any mark, whatever the losses do."""
+    if result.rule == "topomortar":
+        return []
+    n_tests = len(result.tests) if result.correction != "none" else 1
+    images = {domain: int(result.setting.domain(domain).sum()) for domain in result.domains}
+    return [domain for domain, count in images.items() if n_tests * 2.0 ** (1 - count) >= LEVEL]
+
+
+def _note_power(result: SettingComparison) -> None:
+    """Say where there are too few images for any mark."""
+    for domain in domains_without_power(result):
+        n_images = int(result.setting.domain(domain).sum())
+        result.notes.append(
+            f"{DOMAINS[domain]}, {n_images} images are too few for p < {LEVEL}, whatever the losses do."
+        )
 
 
 def _note_gaps(result: SettingComparison) -> None:
     """Say which losses have fewer seeds than others, and how many measurements are undefined."""
-    losses = result.setting.losses
-    most = max(len(loss.seeds) for loss in losses)
-    for loss in losses:
+    setting = result.setting
+    most = max(len(loss.seeds) for loss in setting.losses)
+    for loss in setting.losses:
         if len(loss.seeds) < most:
             result.notes.append(f"{loss.name} has {len(loss.seeds)} of {most} seeds.")
-    for metric in METRICS:
-        undefined = {loss.name: int(np.isnan(loss.values[..., metric.index]).sum()) for loss in losses}
-        if any(undefined.values()):
-            counts = ", ".join(f"{name} {count}" for name, count in undefined.items() if count)
-            result.notes.append(f"Undefined values of {metric.name} are left out: {counts}.")
+    metrics_with: dict[tuple[str, str], list[str]] = {}
+    for name in setting.classes:
+        for metric in setting.metrics:
+            undefined = {loss.name: np.isnan(setting.values(loss, metric, name)) for loss in setting.losses}
+            if any(values.any() for values in undefined.values()):
+                counts = ", ".join(f"{loss} {v.sum()} of {v.size}" for loss, v in undefined.items())
+                metrics_with.setdefault((name, counts), []).append(metric.name)
+    for (name, counts), metrics in metrics_with.items():
+        of_class = f" of {name}" if len(setting.classes) > 1 else ""
+        result.notes.append(f"Undefined values of {', '.join(metrics)}{of_class} are left out: {counts}.")

@@ -1,133 +1,141 @@
-"""The images of a study: read once, checked, resized and kept in memory, and served as training batches.
+"""The images of a study in memory, what a network has to give for them, and the batches of a training.
 
-Which images stand in batch i, and how they are augmented, depends on the seed and on i alone.
+Which images stand in batch i, how they are cut and augmented, depends on the seed and on i alone.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from topodl.datasets import SyntheticMortar, TopoMortar
-from topodl.datasets._common import GROUPS, Item
-from topodl.errors import InputError
 from topodl.evaluation.augmentation import Augmentation
-from topodl.evaluation.networks import check_image_size
+from topodl.evaluation.intensities import Intensities
+from topodl.evaluation.patches import PatchCutter
 from topodl.evaluation.randomness import BATCH, ORDER, generator
 from topodl.evaluation.settings import StudySettings
 
-__all__ = ["Images", "StudyData", "load_data", "standardised", "training_batches"]
+__all__ = ["Images", "Sample", "StudyData", "describe", "training_batches"]
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-_DRAWN_TRAINING = {"large": 32, "small": 10}
-_DRAWN_VALIDATION = 6
-_DRAWN_SEED = 2025
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image (C, *S) as bytes or float32, with its label (1, *S) or (R, *S)."""
+
+    image: torch.Tensor
+    label: torch.Tensor
+    id: str
+    group: str
+    spacing: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Images:
-    """Images (N, 3, H, W) as bytes, labels (N, 1, H, W) as booleans, their ids and groups."""
+    """Images (C, *S) of unequal sizes in the plane or in space, with their labels.
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    Values are those of the files, as bytes or float32. A label (1, *S) has indices of classes, one (R, *S)
+    the zeros and ones of regions that may overlap; `IGNORE` counts nowhere. A spacing is the size of a pixel
+    along each axis.
+    """
+
+    images: tuple[torch.Tensor, ...]
+    labels: tuple[torch.Tensor, ...]
     ids: tuple[str, ...]
     groups: tuple[str, ...]
+    spacings: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Images:
+        """Return what the samples hold."""
+        return cls(
+            tuple(s.image for s in samples),
+            tuple(s.label for s in samples),
+            tuple(s.id for s in samples),
+            tuple(s.group for s in samples),
+            tuple(s.spacing for s in samples),
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyData:
-    """The three splits of a study."""
+    """The three splits of a study, and what is known of all their images.
+
+    Classes are named background first; with `regions`, the names after the background are those of the
+    regions. `has_ignored` says whether a label has pixels that count nowhere, `patch_size` how large the
+    pieces are that are trained with (None: whole images), `source` in a line where the images come from, and
+    `convention` what the metrics say of empty masks ("standard", or "topomortar" as in the published study).
+    """
 
     train: Images
     val: Images
     test: Images
+    classes: tuple[str, ...]
+    intensities: Intensities
+    regions: bool = False
+    has_ignored: bool = False
+    patch_size: tuple[int, ...] | None = None
+    source: str = ""
+    convention: str = "standard"
 
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image."""
+        return len(self.train.images[0])
 
-def load_data(settings: StudySettings, note: Callable[[str], None]) -> StudyData:
-    """Read all images of a study; what is missing but not needed is told to `note`.
+    @property
+    def spatial_dims(self) -> int:
+        """2 for pictures, 3 for volumes."""
+        return self.train.images[0].ndim - 1
 
-    Raises
-    ------
-    InputError
-        If a file is missing or unreadable, or sizes do not fit together or to the network.
-    """
-    splits = {name: _dataset(settings, name, note) for name in ("train", "val", "test")}
-    data = StudyData(**{name: _read(split, settings.image_size) for name, split in splits.items()})
-    sizes = {tuple(images.images.shape[2:]) for images in (data.train, data.val, data.test)}
-    if len(sizes) > 1:
-        raise InputError(
-            f"topodl evaluate: the splits have images of the sizes {sorted(sizes)}; "
-            "expected one size, which --image-size N makes of them"
+    @property
+    def out_channels(self) -> int:
+        """Channels that a network gives: one a class, or one a region."""
+        return len(self.classes) - self.regions
+
+    @property
+    def ignores(self) -> bool:
+        """Whether a batch may have pixels that count nowhere, at the edges of small images too."""
+        size = self.patch_size
+        return self.has_ignored or any(
+            side < wanted
+            for image in (self.train.images if size else ())
+            for side, wanted in zip(image.shape[1:], size or (), strict=True)
         )
-    check_image_size(settings.network, *sizes.pop())
-    return data
+
+    @property
+    def foreground(self) -> tuple[str, ...]:
+        """Names of what is measured: the classes but the background, or the regions."""
+        return self.classes[1:]
+
+    def splits(self) -> dict[str, Images]:
+        """Return the three splits by their names."""
+        return {"train": self.train, "val": self.val, "test": self.test}
 
 
-def _dataset(settings: StudySettings, split: str, note: Callable[[str], None]) -> Dataset[Item]:
-    labels = "accurate" if split == "test" else settings.labels
-    if settings.data is None:
-        n = {
-            "train": _DRAWN_TRAINING[settings.training_set],
-            "val": _DRAWN_VALIDATION,
-            "test": settings.test_images * len(GROUPS),
-        }[split]
-        size = settings.image_size or 128
-        group = None if split == "test" else "indistr"
-        return SyntheticMortar(n, size, labels, group, _DRAWN_SEED, split=split)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        dataset = TopoMortar(settings.data, split, labels, settings.training_set)
-    for warning in caught:
-        note(str(warning.message))
-    return dataset
-
-
-def _read(dataset: Dataset[Item], size: int) -> Images:
-    images: list[torch.Tensor] = []
-    labels: list[torch.Tensor] = []
-    items = [dataset[i] for i in range(len(dataset))]  # type: ignore[arg-type]
-    for item in items:
-        image, label = _resized(item["image"], item["label"], size)
-        if images and images[0].shape != image.shape:
-            raise InputError(
-                f"topodl evaluate: image {item['id']} has size {image.shape[1]}x{image.shape[2]}; expected "
-                f"{images[0].shape[1]}x{images[0].shape[2]} as the others, which --image-size N makes of all"
-            )
-        images.append(image)
-        labels.append(label)
-    ids, groups = (tuple(item[key] for item in items) for key in ("id", "group"))
-    return Images(torch.stack(images), torch.stack(labels), ids, groups)
-
-
-def _resized(image: torch.Tensor, label: torch.Tensor, size: int) -> Batch:
-    """Return the image as bytes and the label as booleans, resized to `size` if that is not 0.
-
-    A label's pixel is foreground if at least half of the area that it stands for is: of the ways to shrink
-    thin structures, the one that changes their Betti numbers least.
-    """
-    mask = label.to(torch.float32)
-    if size and tuple(image.shape[1:]) != (size, size):
-        target = (size, size)
-        image = F.interpolate(image[None], target, mode="bilinear", antialias=True, align_corners=False)[0]
-        mask = F.interpolate(mask[None], target, mode="area")[0]
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8), mask >= 0.5
-
-
-def standardised(images: torch.Tensor) -> torch.Tensor:
-    """Return images (..., 3, H, W) of bytes with mean 0 and standard deviation 1 in every channel."""
-    values = images.to(torch.float32)
-    mean = values.mean((-2, -1), keepdim=True)
-    deviation = values.std((-2, -1), keepdim=True, correction=0)
-    return (values - mean) / torch.where(deviation > 0, deviation, 1.0)
+def describe(data: StudyData) -> dict[str, Any]:
+    """Return what is known of the images as plain types: their numbers, sizes, classes and scales."""
+    sizes = [tuple(image.shape[1:]) for images in data.splits().values() for image in images.images]
+    return {
+        "images": {
+            **{name: len(images) for name, images in data.splits().items()},
+            "source": data.source,
+            "channels": data.in_channels,
+            "smallest": [min(sides) for sides in zip(*sizes, strict=True)],
+            "largest": [max(sides) for sides in zip(*sizes, strict=True)],
+        },
+        "classes": {"names": list(data.classes), "regions": data.regions, "ignored_pixels": data.has_ignored},
+        "intensities": data.intensities.as_dict(),
+        "patch_size": None if data.patch_size is None else list(data.patch_size),
+    }
 
 
 class _Batches(Dataset[Batch]):
@@ -135,8 +143,8 @@ class _Batches(Dataset[Batch]):
 
     def __init__(
         self,
-        images: torch.Tensor,
-        labels: torch.Tensor,
+        data: StudyData,
+        labels: Sequence[torch.Tensor],
         augmentation: Augmentation,
         *,
         seed: int,
@@ -145,9 +153,12 @@ class _Batches(Dataset[Batch]):
         rank: int,
         world_size: int,
     ) -> None:
-        self.images, self.labels, self.augmentation = images, labels, augmentation
+        self.images, self.labels, self.augmentation = data.train.images, labels, augmentation
+        self.intensities = data.intensities
         self.seed, self.batch_size, self.n_batches = seed, batch_size, n_batches
         self.slots = range(rank, batch_size, world_size)
+        size = data.patch_size
+        self.cutter = None if size is None else PatchCutter(data.train.labels, size, data.regions)
 
     def __len__(self) -> int:
         return self.n_batches
@@ -161,12 +172,19 @@ class _Batches(Dataset[Batch]):
         epoch, position = divmod(iteration * self.batch_size + slot, len(self.images))
         index = int(generator(self.seed, ORDER, epoch).permutation(len(self.images))[position])
         rng: np.random.Generator = generator(self.seed, BATCH, iteration, slot)
-        return self.augmentation(standardised(self.images[index]), self.labels[index], rng)
+        if self.cutter is None:
+            image, label = self.images[index], self.labels[index]
+            return self.augmentation(self.intensities(image), label, rng)
+        # The last third of a batch shows foreground for certain, as in nnU-Net.
+        certain = slot >= self.batch_size - -(-self.batch_size // 3)
+        index, corner = self.cutter.place(index, certain, rng)
+        image, label = self.cutter.cut(self.images[index], self.labels[index], corner, self.intensities)
+        return self.augmentation(image, label, rng)
 
 
 def training_batches(
-    train: Images,
-    labels: torch.Tensor,
+    data: StudyData,
+    labels: Sequence[torch.Tensor],
     augmentation: Augmentation,
     settings: StudySettings,
     *,
@@ -178,10 +196,11 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Return the batches of the iterations `first` to `end` for one process of `world_size`.
 
-    `labels` (N, 1, H, W) are booleans, or probabilities of the foreground.
+    `labels` are those of the training images, or probabilities (K, *S) of the foreground's classes, negative
+    where a pixel counts nowhere.
     """
     batches = _Batches(
-        train.images,
+        data,
         labels,
         augmentation,
         seed=seed,

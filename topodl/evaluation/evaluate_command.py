@@ -6,15 +6,23 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from topodl.errors import InputError
 
+if TYPE_CHECKING:
+    from topodl.evaluation.run_folder import RunFolder
+    from topodl.evaluation.settings import StudySettings
+
 __all__ = ["add_arguments", "run"]
+
+_NO_SETTINGS = ("command", "output", "seeds", "protocol", "jobs", "scheduler", "wait")
 
 _DESCRIPTION = """\
 Trains the same network with several losses, measures topology and overlap on test images, and writes tables
 and pictures. Without arguments it does so on drawn walls, in a few minutes on two CPU cores; --data PATH
-takes TopoMortar, or other pictures in its layout. The same command goes on with a run that was stopped."""
+takes your own images and labels, in most layouts, or TopoMortar. The same command goes on with a run that was
+stopped."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_comparison(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to compare")
-    group.add_argument("--losses", nargs="+", metavar="NAME", help="losses by name; an unknown one lists all")
+    group.add_argument(
+        "--losses",
+        nargs="+",
+        metavar="NAME",
+        help='losses by name, with options as "cldice:iterations=10"; an unknown name lists all',
+    )
     group.add_argument(
         "--loss-variant", help="losses of their papers, or of the published study: paper, topomortar"
     )
@@ -47,12 +60,27 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--data", type=Path, metavar="PATH", help="folder of TopoMortar (default: drawn walls)"
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="folder of images and labels, or a CSV or JSON list of them (default: drawn walls)",
     )
-    group.add_argument("--labels", help="training labels: accurate (default), noisy or pseudo")
-    group.add_argument("--training-set", help="large (default) or small")
+    group.add_argument("--classes", metavar="TEXT", help='values in labels: "0=background,1=artery,2=vein"')
     group.add_argument(
-        "--image-size", type=int, metavar="N", help="resize images and labels to N x N; 0: leave them"
+        "--ignore-label", type=int, metavar="N", help="value in labels of pixels that count nowhere"
+    )
+    group.add_argument("--folds", type=int, metavar="N", help="test every image once, in N folds")
+    group.add_argument("--labels", help="of TopoMortar, to train with: accurate (default), noisy or pseudo")
+    group.add_argument("--training-set", help="of TopoMortar and drawn walls: large (default) or small")
+    group.add_argument(
+        "--image-size", type=int, metavar="N", help="resize images and labels to this side; 0: leave them"
+    )
+    group.add_argument(
+        "--patch-size",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="train with pieces of this side, or these sides (default: from the images and the network)",
     )
     group.add_argument("--test-images", type=int, metavar="N", help="drawn test pictures in each group")
 
@@ -63,7 +91,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--framework", help="supervised (default), randhue or selfdistillation")
     group.add_argument("--iterations", type=int, metavar="N")
     group.add_argument("--batch-size", type=int, metavar="N", help="images in a step, over all devices")
-    group.add_argument("--network", help="unet (small) or dynunet (published)")
+    group.add_argument(
+        "--network", help="unet (small), dynunet (published), or your own as package.module:function"
+    )
     group.add_argument("--optimizer", help="adamw or sgd")
     for name in ("learning-rate", "momentum", "weight-decay"):
         group.add_argument(f"--{name}", type=float, metavar="X")
@@ -86,20 +116,33 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint-seconds", type=float, metavar="X", help="time between two checkpoints (default 30)"
     )
+    group.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="trainings side by side, on this machine (default 1)"
+    )
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="train on the workers of this Dask scheduler (or its file)"
+    )
+    group.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="wait for the trainings of other processes that run the same command (default)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study and print its table and where its report lies."""
-    from topodl.evaluation.settings import StudySettings
-
-    given = {k: v for k, v in vars(arguments).items() if k not in ("command", "output", "seeds", "protocol")}
-    settings = StudySettings.of_protocol(arguments.protocol, seeds=_seeds(arguments.seeds), **given)
+    settings = _settings(arguments)
     output = arguments.output or Path("topodl-runs", settings.short_name())
-
-    from topodl.evaluation.study import run_study
-
-    folder = run_study(settings, output, note=_note)
+    folder = _run(settings, output, arguments)
     if not _is_first_process():
+        return 0
+
+    from topodl.evaluation.turns import trainings_of, unfinished
+
+    left = len(unfinished(trainings_of(settings), settings, folder))
+    if left:
+        _note(f"{left} trainings are not finished; the process that ends last writes the report")
         return 0
 
     from topodl.evaluation import report_command
@@ -107,6 +150,37 @@ def run(arguments: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser()
     report_command.add_arguments(parser)
     return report_command.run(parser.parse_args([str(folder.root)]))
+
+
+def _settings(arguments: argparse.Namespace) -> StudySettings:
+    """Return the settings, those of a cluster as its workers have them."""
+    from topodl.evaluation.settings import StudySettings
+
+    if ":" in (arguments.network or ""):
+        sys.path.insert(0, os.getcwd())  # as python -m has it, for modules beside which one works
+    given = {name: value for name, value in vars(arguments).items() if name not in _NO_SETTINGS}
+    given["seeds"] = _seeds(arguments.seeds)
+    if arguments.scheduler is None:
+        return StudySettings.of_protocol(arguments.protocol, **given)
+
+    from topodl.evaluation.scheduler import settings_of_cluster
+
+    if given["data"] is not None:
+        given["data"] = given["data"].expanduser().resolve()
+    return settings_of_cluster(arguments.scheduler, arguments.protocol, note=_note, **given)
+
+
+def _run(settings: StudySettings, output: Path, arguments: argparse.Namespace) -> RunFolder:
+    if arguments.jobs == 1 and arguments.scheduler is None:
+        from topodl.evaluation.study import run_study
+
+        return run_study(settings, output, note=_note, wait=arguments.wait)
+
+    from topodl.evaluation.scheduler import run_distributed_study
+
+    return run_distributed_study(
+        settings, output, jobs=arguments.jobs, scheduler=arguments.scheduler, note=_note
+    )
 
 
 def _seeds(numbers: list[int] | None) -> list[int] | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from topodl.errors import MissingDependencyError
 from topodl.evaluation.comparison import DOMAINS, SettingComparison
-from topodl.evaluation.loading import METRICS, Curve, Metric
-from topodl.evaluation.statistics import FloatArray
+from topodl.evaluation.loading import Curve
+from topodl.evaluation.measurements import Metric
+from topodl.evaluation.statistics import FloatArray, mean_of_defined
 
 __all__ = ["N_SERIES_COLORS", "Figure", "box_plots", "learning_curves"]
 
@@ -29,6 +31,8 @@ _VARIABLES = {_INK: "var(--ink)", _FAINT: "var(--line)", _MEAN: "var(--paper)"} 
 }
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5))]
 _MAX_POINTS = 240
+_NAME_WIDTH = 24  # letters of a loss's name in one line
+_LEGEND_WIDTH = 46
 _CURVE_NAMES = {"loss": "Training loss", "seconds": "Seconds"}
 
 
@@ -41,21 +45,32 @@ class Figure:
     alternative: str
 
 
-def box_plots(result: SettingComparison) -> list[Figure]:
-    """Return one box plot for each tested metric and domain: images, averaged over seeds, by loss."""
+def box_plots(result: SettingComparison, class_name: str | None = None) -> list[Figure]:
+    """Return one box plot for each tested metric and domain: images, averaged over seeds, by loss.
+
+    Those of one class, or by default of the mean over classes. Boxes of collapsed losses are hollow.
+    """
     return [
-        _box_plot(result, metric, domain) for metric in METRICS if metric.tested for domain in result.domains
+        _box_plot(result, metric, domain, class_name)
+        for metric in result.setting.tested_metrics
+        for domain in result.domains
     ]
 
 
-def _box_plot(result: SettingComparison, metric: Metric, domain: str) -> Figure:
+def _box_plot(result: SettingComparison, metric: Metric, domain: str, class_name: str | None) -> Figure:
     losses = result.setting.losses
     members = result.setting.domain(domain)
-    samples = [_mean_over_seeds(loss.values[:, members, metric.index]) for loss in losses]
-    widest = max(len(loss.name) for loss in losses)
-    figure, axes = _new_figure(0.35 + 0.235 * len(losses), left=0.12 + 0.078 * widest, bottom=0.25)
-    _draw_boxes(axes, samples)
-    axes.set_yticks(range(len(losses)), [loss.name for loss in losses])
+    samples = [
+        _without_nan(mean_of_defined(result.setting.values(loss, metric, class_name)[:, members], axis=0))
+        for loss in losses
+    ]
+    names = ["\n".join(textwrap.wrap(result.shown_name(loss), _NAME_WIDTH)) for loss in losses]
+    lines = max(name.count("\n") for name in names) + 1
+    widest = max(len(line) for name in names for line in name.split("\n"))
+    row_height = 0.235 + 0.12 * (lines - 1)
+    figure, axes = _new_figure(0.35 + row_height * len(losses), left=0.12 + 0.078 * widest, bottom=0.25)
+    _draw_boxes(axes, samples, hollow=[loss.name in result.collapsed for loss in losses])
+    axes.set_yticks(range(len(losses)), names, parse_math=False)
     axes.set_ylim(len(losses) - 0.5, -0.5)
     axes.grid(axis="x", color=_FAINT, linewidth=0.7)
     axes.locator_params(axis="x", nbins=6)
@@ -66,15 +81,20 @@ def _box_plot(result: SettingComparison, metric: Metric, domain: str) -> Figure:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlim(left=-0.1)
     arrow = "more is better" if metric.higher_is_better else "less is better"
-    title = f"{metric.name}, {DOMAINS[domain].lower()}"
+    of_class = f" of {class_name}" if class_name else ""
+    title = f"{metric.name}{of_class}, {DOMAINS[domain].lower()}"
     medians = ", ".join(
-        f"{loss.name} {np.median(v):.3g}" for loss, v in zip(losses, samples, strict=True) if v.size
+        f"{result.shown_name(loss)} {np.median(v):.3g}"
+        for loss, v in zip(losses, samples, strict=True)
+        if v.size
     )
-    alternative = f"Box plot of {metric.name} ({arrow}) {DOMAINS[domain].lower()}; medians: {medians}."
+    alternative = (
+        f"Box plot of {metric.name}{of_class} ({arrow}) {DOMAINS[domain].lower()}; medians: {medians}."
+    )
     return Figure(f"{title} ({arrow})", _to_svg(figure, alternative), alternative)
 
 
-def _draw_boxes(axes: Any, samples: Sequence[FloatArray]) -> None:
+def _draw_boxes(axes: Any, samples: Sequence[FloatArray], hollow: Sequence[bool]) -> None:
     """Draw horizontal boxes: quartiles, whiskers at the 5th and 95th percentile, median line, mean diamond.
 
     A handful of collections: `Axes.boxplot` makes six artists a box, which takes most of a report's time.
@@ -101,29 +121,38 @@ def _draw_boxes(axes: Any, samples: Sequence[FloatArray]) -> None:
         colors=colors * 2,
         linewidth=1.2,
     )
-    axes.add_collection(PolyCollection(corners, facecolors=colors, edgecolors=colors))
-    axes.vlines(median, drawn - half, drawn + half, colors=_MEAN, linewidth=1.8, zorder=3)
+    fills = [_MEAN if hollow[n] else color for n, color in zip(drawn, colors, strict=True)]
+    lines = [color if hollow[n] else _MEAN for n, color in zip(drawn, colors, strict=True)]
+    axes.add_collection(PolyCollection(corners, facecolors=fills, edgecolors=colors))
+    axes.vlines(median, drawn - half, drawn + half, colors=lines, linewidth=1.8, zorder=3)
     means = [samples[n].mean() for n in drawn]
     axes.scatter(means, drawn, marker="D", s=15, c=_MEAN, edgecolors=colors, linewidths=1, zorder=4)
     axes.set_xmargin(0.03)
 
 
-def _mean_over_seeds(values: FloatArray) -> FloatArray:
-    """Return the mean of each image over its seeds, without the images that have no value."""
-    defined = ~np.isnan(values)
-    kept = defined.any(axis=0)
-    return np.where(defined, values, 0.0)[:, kept].sum(axis=0) / defined[:, kept].sum(axis=0)
+def _without_nan(values: FloatArray) -> FloatArray:
+    return values[~np.isnan(values)]
 
 
-def learning_curves(curves: Sequence[Curve]) -> list[Figure]:
-    """Return one plot for each column of the curves: the mean over seeds by loss, and each seed faintly."""
+def learning_curves(curves: Sequence[Curve], collapsed: Collection[str] = ()) -> list[Figure]:
+    """Return one plot for each column of the curves: the mean over seeds by loss, and each seed faintly.
+
+    The names of losses in `collapsed` say so.
+    """
     names = dict.fromkeys(name for curve in curves for name in curve.columns if name != "iteration")
-    return [figure for name in names if (figure := _curve_plot(curves, name)) is not None]
+    return [figure for name in names if (figure := _curve_plot(curves, name, collapsed))]
 
 
-def _curve_plot(curves: Sequence[Curve], column: str) -> Figure | None:
+def _curve_plot(curves: Sequence[Curve], column: str, collapsed: Collection[str]) -> Figure | None:
     losses = list(dict.fromkeys(curve.loss for curve in curves))
-    figure, axes = _new_figure(2.4, left=0.5, bottom=0.42, top=0.28)
+    names = {
+        loss: textwrap.fill(f"{loss} (collapsed)" if loss in collapsed else loss, _LEGEND_WIDTH)
+        for loss in losses
+    }
+    n_columns = max(1, min(3, int(66 / (10 + max(len(name) for name in names.values())))))
+    n_lines = math.ceil(len(losses) / n_columns) + sum(name.count("\n") for name in names.values())
+    top = 0.12 + 0.155 * n_lines
+    figure, axes = _new_figure(2.12 + top, left=0.5, bottom=0.42, top=top)
     ends = []
     for n, loss in enumerate(losses):
         points = [_defined_points(curve, column) for curve in curves if curve.loss == loss]
@@ -135,16 +164,19 @@ def _curve_plot(curves: Sequence[Curve], column: str) -> Figure | None:
             axes.plot(x, y, color=color, linewidth=0.7, alpha=0.35)
         grid = points[0][0]
         mean = np.mean([np.interp(grid, x, y) for x, y in points], axis=0)
-        axes.plot(grid, mean, color=color, linewidth=1.8, linestyle=dash, label=loss,
+        axes.plot(grid, mean, color=color, linewidth=1.8, linestyle=dash, label=names[loss],
                   marker="o" if len(grid) < 30 else None, markersize=3)  # fmt: skip
-        ends.append(f"{loss} {mean[-1]:.3g}")
+        ends.append(f"{' '.join(names[loss].split())} {mean[-1]:.3g}")
     if not ends:
         return None
     axes.grid(color=_FAINT, linewidth=0.7)
     axes.set_xlabel("iteration", color=_INK)
     axes.margins(x=0.02)
-    axes.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=min(3, len(ends)), loc="lower left",
-                bbox_to_anchor=(-0.02, 0.99), borderaxespad=0, handlelength=2.6)  # fmt: skip
+    legend = axes.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=min(n_columns, len(ends)),
+                         loc="lower left", bbox_to_anchor=(-0.02, 0.99), borderaxespad=0,
+                         handlelength=2.6)  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     title = _CURVE_NAMES.get(column, _readable(column))
     alternative = f"{title} by iteration; last values: {', '.join(ends)}."
     return Figure(title, _to_svg(figure, alternative), alternative)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,75 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topodl.errors import InputError
-from topodl.evaluation.run_folder import (
-    COST_COLUMNS,
-    METRIC_COLUMNS,
-    RunFolder,
-    read_numbers,
-    read_rows,
-)
+from topodl.evaluation.constant import constant_predictions
+from topodl.evaluation.loss_names import display_name, loss_key, position
+from topodl.evaluation.measurements import Measurements, Metric, aligned, read_measurements, spatial_dims
+from topodl.evaluation.run_folder import COST_COLUMNS, RunFolder, read_numbers, read_rows
+from topodl.evaluation.statistics import FloatArray, mean_of_defined
 
 __all__ = [
-    "METRICS",
     "Cost",
     "Curve",
     "LossResults",
-    "Metric",
     "Setting",
     "Study",
-    "display_name",
     "load_studies",
 ]
 
 _FUNCTION = "topodl report"
-_EMPTY_HD95 = 9999999.0  # TopoMortar's mark for an empty prediction
-_EMPTY_HD95_REPLACEMENT = 511 * math.sqrt(2)  # the diagonal of its 512 × 512 images
 _LAST_TEST_IMAGE = {120: "indistr", 170: "angles", 220: "colors", 270: "graffiti", 320: "objects",
                     370: "shadows", 420: "occlusion"}  # fmt: skip
 _FIRST_TEST_IMAGE = 71
-# The study's order and its names; a loss of topodl's own stands where its original does.
-_STUDY_NAMES = {
-    "cedice": "CEDice", "regionwise": "RWLoss", "topo": "TopoLoss", "msetopowin": "TOPO",
-    "windowedtopo": "TOPO", "cldice": "clDice", "warping": "Warping", "ceskeletonrecall": "SkelRecall",
-    "skeletonrecall": "SkelRecall", "cbdice": "cbDice",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measured quantity: its column, its name in tables, and whether more is better."""
-
-    column: str
-    name: str
-    description: str
-    higher_is_better: bool = False
-    tested: bool = True
-
-    @property
-    def index(self) -> int:
-        """Position of the metric in `LossResults.values`."""
-        return METRIC_COLUMNS.index(self.column)
-
-
-METRICS = (
-    Metric("Betti0Error_mortar", "Betti0", "error in the number of components"),
-    Metric("Betti1Error_mortar", "Betti1", "error in the number of holes"),
-    Metric("Dice_mortar", "Dice", "overlap", higher_is_better=True),
-    Metric("HD95_mortar", "HD95", "95th percentile of the border distance, in pixels"),
-    Metric("Betti0ErrorLocal_mortar", "Betti0 local", "the same error over windows", tested=False),
-    Metric("Betti1ErrorLocal_mortar", "Betti1 local", "the same error over windows", tested=False),
-    Metric("clDice_mortar", "clDice", "overlap of the skeletons", higher_is_better=True, tested=False),
-)
 
 
 @dataclass(frozen=True, eq=False)
 class LossResults:
-    """Measurements of one loss: `values` has shape (seeds, images, metrics), metrics as `METRIC_COLUMNS`."""
+    """Measurements of one loss: `values` has shape (seeds, images, classes, metrics).
+
+    `constant` has shape (seeds, images, classes) and says which predictions are nearly constant, as
+    `constant_predictions` does; NaN where that is not known.
+    """
 
     name: str
     folder_name: str
     seeds: tuple[int, ...]
-    values: NDArray[np.float64]
+    values: FloatArray
+    constant: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +56,8 @@ class Setting:
     training_set: str
     image_ids: tuple[str, ...]
     groups: tuple[str, ...]
+    classes: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     losses: tuple[LossResults, ...]
     source: str = ""
 
@@ -104,14 +69,43 @@ class Setting:
             title += f", {self.framework}"
         return f"{title} ({self.source})" if self.source else title
 
+    @property
+    def spatial_dims(self) -> int:
+        """Number of axes of the test images."""
+        return spatial_dims(self.metrics)
+
+    @property
+    def tested_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that are tested; the others are only described."""
+        return tuple(metric for metric in self.metrics if metric.tested)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The parts of the test set that are looked at apart, by their names in `DOMAINS`."""
+        if "indistr" not in self.groups:
+            return ("ALL",)
+        return ("ID",) if set(self.groups) == {"indistr"} else ("ID", "OOD")
+
+    def values(self, loss: LossResults, metric: Metric, class_name: str | None = None) -> FloatArray:
+        """Return a metric as an array (seeds, images): of one class, or the mean over those with a value."""
+        of_classes = loss.values[..., self.metrics.index(metric)]
+        if class_name is not None:
+            return of_classes[..., self.classes.index(class_name)]
+        return mean_of_defined(of_classes, axis=2)
+
     def loss(self, name: str) -> LossResults:
         """Return the loss of that name, as tables or folders write it."""
-        return next(loss for loss in self.losses if _key(name) in (_key(loss.folder_name), _key(loss.name)))
+        wanted = loss_key(name)
+        return next(x for x in self.losses if wanted in (loss_key(x.folder_name), loss_key(x.name)))
 
     def domain(self, name: str) -> NDArray[np.bool_]:
-        """Return which images are in distribution (`"ID"`) or out of distribution (`"OOD"`)."""
+        """Return which images are in distribution (`"ID"`), out of it (`"OOD"`), or there (`"ALL"`)."""
         in_distribution = np.array([group == "indistr" for group in self.groups])
-        return in_distribution if name == "ID" else ~in_distribution
+        return {"ID": in_distribution, "OOD": ~in_distribution, "ALL": np.ones_like(in_distribution)}[name]
+
+    def groups_in(self, domain: str) -> list[str]:
+        """Return the group of each image of a domain."""
+        return [group for group, member in zip(self.groups, self.domain(domain), strict=True) if member]
 
 
 @dataclass(frozen=True)
@@ -147,32 +141,6 @@ class Study:
     def folders(self) -> list[RunFolder]:
         """The folders that the measurements come from."""
         return list(dict.fromkeys(self.folder_of.values()))
-
-
-def display_name(folder_name: str) -> str:
-    """Return the name of a loss in tables, from its folder's: the study's own where it has one.
-
-    Examples
-    --------
-    >>> display_name("CESkeletonRecallLoss"), display_name("ce_dice"), display_name("BettiMatchingLoss")
-    ('SkelRecall', 'CEDice', 'BettiMatching')
-    """
-    known = _STUDY_NAMES.get(_key(folder_name))
-    if known:
-        return known
-    shortened = folder_name.removesuffix("Loss").removesuffix("_loss") or folder_name
-    return "".join(word[:1].upper() + word[1:] for word in shortened.split("_"))
-
-
-def _position(folder_name: str) -> int:
-    """Return where a loss stands in tables: the study's losses in its order, then the others."""
-    names = list(_STUDY_NAMES.values())
-    name = display_name(folder_name)
-    return names.index(name) if name in names else len(names)
-
-
-def _key(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum()).removesuffix("loss").replace("+", "")
 
 
 def load_studies(folders: Sequence[str | Path]) -> list[Study]:
@@ -240,7 +208,7 @@ def _find_csv_files(folder: Path) -> list[_Found]:
 
 
 def _has_clash(files: Iterable[list[_Found]]) -> bool:
-    keys = [(*found[:3], _key(found[3]), found[4]) for per_folder in files for found in per_folder]
+    keys = [(*found[:3], loss_key(found[3]), found[4]) for per_folder in files for found in per_folder]
     return len(set(keys)) < len(keys)
 
 
@@ -249,21 +217,23 @@ def _read_study(key: tuple[str, ...], members: list[_Member]) -> Study:
     name_of = {loss.folder_name: loss.name for loss in setting.losses}
     folder_of = {name_of[loss]: folder for folder, loss, *_ in members}
     folders = dict.fromkeys(folder_of.values())
-    costs = [cost for folder in folders for cost in _read_costs(folder)]
-    curves = [curve for folder in folders for curve in _read_curves(folder)]
+    keys = {loss_key(folder_name): name for folder_name, name in name_of.items()}
+    costs = [cost for folder in folders for cost in _read_costs(folder, keys)]
+    curves = [curve for folder in folders for curve in _read_curves(folder, keys)]
     return Study(setting, folder_of, costs, curves)
 
 
 def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
     framework, labels, training_set, source = key
-    image_ids: tuple[str, ...] = ()
-    first_path = None
-    by_loss: dict[str, dict[int, NDArray[np.float64]]] = {}
+    first: Measurements | None = None
+    by_loss: dict[str, dict[int, FloatArray]] = {}
     for _, loss, seed, path in members:
-        ids, values = _read_measurements(path)
-        if first_path is None:
-            image_ids, first_path = ids, path
-        by_loss.setdefault(loss, {})[seed] = _in_order_of(image_ids, ids, values, path, first_path)
+        measured = read_measurements(path)
+        first = first or measured
+        by_loss.setdefault(loss, {})[seed] = aligned(measured, first)
+    assert first is not None
+    groups = _groups_of(first.image_ids, [folder for folder, *_ in members])
+    constant = _constant_predictions(members, first, groups)
     shared_names = Counter(map(display_name, by_loss))
     losses = [
         LossResults(
@@ -271,70 +241,27 @@ def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
             loss,
             tuple(sorted(seeds)),
             np.stack([seeds[seed] for seed in sorted(seeds)]),
+            np.stack([constant[loss, seed] for seed in sorted(seeds)]),
         )
         for loss, seeds in by_loss.items()
     ]
-    losses.sort(key=lambda loss: (_position(loss.folder_name), loss.name))
-    groups = _groups_of(image_ids, [folder for folder, *_ in members])
-    return Setting(framework, labels, training_set, image_ids, groups, tuple(losses), source)
+    losses.sort(key=lambda loss: (position(loss.folder_name), loss.name))
+    return Setting(framework, labels, training_set, first.image_ids, groups,
+                   first.classes, first.metrics, tuple(losses), source)  # fmt: skip
 
 
-def _read_measurements(path: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return the image IDs and the measurements (images, metrics) of one file."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{_FUNCTION}: {path} is not a readable CSV file ({error})") from None
-    header = rows[0] if rows else []
-    missing = [column for column in ("ID", *METRIC_COLUMNS) if column not in header]
-    if missing:
-        raise InputError(
-            f"{_FUNCTION}: {path} has no column {missing[0]}; expected ID, {', '.join(METRIC_COLUMNS)}"
+def _constant_predictions(
+    members: list[_Member], first: Measurements, groups: tuple[str, ...]
+) -> dict[tuple[str, int], FloatArray]:
+    """Return which predictions are nearly constant, by loss and seed."""
+    found: dict[tuple[str, int], FloatArray] = {}
+    for folder in dict.fromkeys(folder for folder, *_ in members):
+        trainings = [(loss, seed) for other, loss, seed, _ in members if other == folder]
+        kinds = constant_predictions(
+            folder, trainings, first.image_ids, groups, len(first.classes), spatial_dims(first.metrics)
         )
-    columns = [header.index(column) for column in METRIC_COLUMNS]
-    id_column = header.index("ID")
-    try:
-        values = np.array([[float(row[c] or "nan") for c in columns] for row in rows[1:]], dtype=np.float64)
-    except (ValueError, IndexError):
-        line = next(n for n, row in enumerate(rows[1:], start=2) if not _is_numeric(row, columns))
-        raise InputError(f"{_FUNCTION}: {path}, line {line} is not a row of numbers") from None
-    if len(values) == 0:
-        raise InputError(f"{_FUNCTION}: {path} has no rows; expected one per test image")
-    ids = tuple(row[id_column] for row in rows[1:])
-    if len(set(ids)) < len(ids):
-        twice = next(i for n, i in enumerate(ids) if i in ids[:n])
-        raise InputError(f"{_FUNCTION}: {path} has image {twice} twice; expected one row per test image")
-    hd95 = values[:, METRIC_COLUMNS.index("HD95_mortar")]
-    hd95[hd95 == _EMPTY_HD95] = _EMPTY_HD95_REPLACEMENT
-    return ids, values
-
-
-def _is_numeric(row: list[str], columns: list[int]) -> bool:
-    try:
-        [float(row[c] or "nan") for c in columns]
-    except (ValueError, IndexError):
-        return False
-    return True
-
-
-def _in_order_of(
-    wanted: tuple[str, ...], ids: tuple[str, ...], values: NDArray[np.float64], path: Path, first_path: Path
-) -> NDArray[np.float64]:
-    """Return `values` with its rows ordered as `wanted`, or fail if the two are not the same images."""
-    if ids == wanted:
-        return values
-    for lacking, has, images in (
-        (path, first_path, set(wanted) - set(ids)),
-        (first_path, path, set(ids) - set(wanted)),
-    ):
-        if images:
-            raise InputError(
-                f"{_FUNCTION}: {lacking} lacks {len(images)} image(s) that {has} has, "
-                f"the first {min(images)}; expected the same test images for every loss and seed"
-            )
-    row_of = {image_id: row for row, image_id in enumerate(ids)}
-    return values[[row_of[image_id] for image_id in wanted]]
+        found |= dict(zip(trainings, kinds, strict=True))
+    return found
 
 
 def _groups_of(image_ids: tuple[str, ...], folders: Iterable[RunFolder]) -> tuple[str, ...]:
@@ -362,27 +289,33 @@ def _topomortar_group(image_id: str) -> str | None:
     return next((group for last, group in _LAST_TEST_IMAGE.items() if int(image_id) <= last), None)
 
 
-def _read_costs(folder: RunFolder) -> list[Cost]:
+def _read_costs(folder: RunFolder, name_of: dict[str, str]) -> list[Cost]:
+    """Return the costs of the losses that have results, by the names that tables show."""
     path = folder.costs
     rows = read_rows(path, COST_COLUMNS)
     costs = []
     for loss in dict.fromkeys(row["loss"] for row in rows):
+        name = name_of.get(loss_key(loss))
+        if name is None:
+            continue
         members = [row for row in rows if row["loss"] == loss]
         seconds, iterations, memory = (
             read_numbers(path, members, column)
             for column in ("seconds_per_iteration", "iterations", "peak_memory_bytes")
         )
-        costs.append(Cost(display_name(loss), len(members), int(iterations[0]),
+        costs.append(Cost(name, len(members), int(iterations[0]),
                           float(seconds.mean()), float(memory.max())))  # fmt: skip
     return costs
 
 
-def _read_curves(folder: RunFolder) -> list[Curve]:
+def _read_curves(folder: RunFolder, name_of: dict[str, str]) -> list[Curve]:
+    """Return the learning curves of the losses that have results, by the names that tables show."""
     curves = []
     for path in sorted((folder.root / "curves").glob("*/*.csv")):
         rows = read_rows(path, ("iteration", "loss"))
-        if not rows or not path.stem.isdecimal():
+        loss = name_of.get(loss_key(path.parent.name))
+        if not rows or loss is None or not path.stem.isdecimal():
             continue
         columns = {name: read_numbers(path, rows, name) for name in rows[0]}
-        curves.append(Curve(display_name(path.parent.name), int(path.stem), columns))
+        curves.append(Curve(loss, int(path.stem), columns))
     return curves

@@ -4,91 +4,71 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.loading import METRICS, Setting, Study
+from topodl.evaluation.error_pictures import Errors, draw_masks, draw_overlay, enlarged, find_errors
+from topodl.evaluation.loading import LossResults, Setting, Study
+from topodl.evaluation.pictures import (
+    IGNORED,
+    Masks,
+    check_same_size,
+    find_stored,
+    presentable,
+    read_image,
+    read_masks,
+)
+from topodl.evaluation.views import View, views_of
 
-__all__ = [
-    "ERROR_STYLES",
-    "OTHER_ERRORS",
-    "ErrorStyle",
-    "Example",
-    "Panel",
-    "choose_examples",
-    "draw_overlay",
-    "load_examples",
-]
+__all__ = ["Example", "Pair", "Panel", "choose_examples", "draw_example", "load_examples"]
 
-BoolArray = NDArray[np.bool_]
-_TOPOLOGY = [metric.index for metric in METRICS if metric.name in ("Betti0", "Betti1")]
-_DICE = next(metric.index for metric in METRICS if metric.name == "Dice")
-_DRAWN_SIZE = 512  # smaller pictures are enlarged to about that, so that marks stay thin
-_MAX_MARKS = 40
+_CHOSEN_BY = ("Betti0", "Betti1", "Betti2")
 
 
 @dataclass(frozen=True)
-class ErrorStyle:
-    """How one kind of error is drawn: Okabe and Ito's colours, and a shape for those who cannot tell them."""
+class Pair:
+    """Two pictures of one view of an image, as data URIs; the title is "" where there is one view only."""
 
-    name: str
-    color: str
-    shape: str
-    meaning: str
-
-
-ERROR_STYLES = (
-    ErrorStyle(
-        "broken", "#ff7a1a", "circle", "the prediction lacks what holds a component or a loop together"
-    ),
-    ErrorStyle(
-        "merged", "#56b4e9", "square", "the prediction joins two components, closes a loop or fills a hole"
-    ),
-    ErrorStyle(
-        "missing", "#f0e442", "triangle", "a component of the label that the prediction nowhere touches"
-    ),
-    ErrorStyle(
-        "spurious", "#f49ac8", "diamond", "a component of the prediction that nowhere touches the label"
-    ),
-)
-OTHER_ERRORS = ErrorStyle("other wrong pixels", "#75689f", "filled", "their correction changes no topology")
+    title: str
+    left: str
+    right: str
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One loss's prediction of a test image, as data URIs, with its errors."""
+    """One loss's prediction of a test image: pairs of prediction and errors, and what they are in words."""
 
     loss: str
-    prediction: str
-    overlay: str
+    collapsed: bool
+    pairs: tuple[Pair, ...]
     caption: str
     description: str
 
 
 @dataclass(frozen=True)
 class Example:
-    """One test image with its label and the prediction of every loss, pictures as data URIs."""
+    """One test image: pairs of picture and label, and the prediction of every loss."""
 
     image_id: str
     group: str
-    picture: str
-    label: str
+    is_volume: bool
+    pairs: tuple[Pair, ...]
     panels: tuple[Panel, ...]
 
 
-def choose_examples(setting: Setting, seed: int, available: Sequence[str], count: int = 4) -> list[str]:
+def choose_examples(
+    setting: Setting, seed: int, available: Sequence[str], count: int = 4, collapsed: Collection[str] = ()
+) -> list[str]:
     """Return the test images on which the losses differ most in topology.
 
-    The error of a loss on an image is |ΔBetti0| + |ΔBetti1| at the seed that is shown; an image's score
-    is the range of log(1 + error) over the losses, so that one error more on top of two counts more than on
-    top of two hundred. At most one image of each group is taken while there are groups left; equal scores go
-    by image ID.
+    The error of a loss on an image is the sum of its Betti errors (mean over classes) at the seed that is
+    shown; an image's score is the range of log(1 + error) over the losses, so that one error more on top of
+    two counts more than on top of two hundred. At most one image of each group is taken while there are
+    groups left; equal scores go by image ID.
 
     Parameters
     ----------
@@ -100,10 +80,17 @@ def choose_examples(setting: Setting, seed: int, available: Sequence[str], count
         IDs of the images whose pictures are on disk.
     count : int
         How many to choose.
+    collapsed : collection of str
+        Losses that do not count in the choice, unless all do not: they would always differ most.
     """
     with_seed = [loss for loss in setting.losses if seed in loss.seeds]
-    errors = np.stack([loss.values[loss.seeds.index(seed)][:, _TOPOLOGY].sum(axis=1) for loss in with_seed])
-    scores = np.ptp(np.log1p(np.nan_to_num(errors)), axis=0)
+    compared = [loss for loss in with_seed if loss.name not in collapsed] or with_seed
+    metrics = [metric for metric in setting.metrics if metric.name in _CHOSEN_BY]
+    errors = np.stack([
+        np.nansum([setting.values(loss, metric)[loss.seeds.index(seed)] for metric in metrics], axis=0)
+        for loss in compared
+    ])  # fmt: skip
+    scores = np.ptp(np.log1p(errors), axis=0)
     score_of = dict(zip(setting.image_ids, scores.tolist(), strict=True))
     group_of = dict(zip(setting.image_ids, setting.groups, strict=True))
     ranked = sorted((i for i in available if i in score_of), key=lambda i: (-score_of[i], i))
@@ -112,7 +99,9 @@ def choose_examples(setting: Setting, seed: int, available: Sequence[str], count
     return [*best, *(image_id for image_id in ranked if image_id not in best)][:count]
 
 
-def load_examples(study: Study, count: int = 4) -> tuple[int | None, list[Example]]:
+def load_examples(
+    study: Study, count: int = 4, collapsed: Collection[str] = ()
+) -> tuple[int | None, list[Example]]:
     """Return the seed that is shown and the most telling test images; (None, []) where there are no pictures.
 
     Parameters
@@ -121,6 +110,8 @@ def load_examples(study: Study, count: int = 4) -> tuple[int | None, list[Exampl
         A setting, and the folders with `inputs`, `labels` and `predictions`.
     count : int
         How many images to show.
+    collapsed : collection of str
+        Losses that are shown as collapsed, and do not count in the choice of images.
 
     Raises
     ------
@@ -134,170 +125,129 @@ def load_examples(study: Study, count: int = 4) -> tuple[int | None, list[Exampl
             image_id
             for image_id in setting.image_ids
             if all(
-                folder.label_image(image_id).exists()
-                and folder.prediction(loss.folder_name, seed, image_id).exists()
+                find_stored(folder.label_image(image_id))
+                and find_stored(folder.prediction(loss.folder_name, seed, image_id))
                 for loss in losses
                 for folder in [study.folder_of[loss.name]]
             )
         ]
         if available:
-            chosen = choose_examples(setting, seed, available, count)
-            return seed, [_load_example(study, seed, image_id) for image_id in chosen]
+            chosen = choose_examples(setting, seed, available, count, collapsed)
+            return seed, [_load_example(study, seed, image_id, collapsed) for image_id in chosen]
     return None, []
 
 
-def _load_example(study: Study, seed: int, image_id: str) -> Example:
-    import torch
-
-    from topodl.metrics import topology_errors
-
-    setting = study.setting
-    folder = study.folders[0]
-    label = _read_mask(folder.label_image(image_id))
-    picture_path = folder.input_image(image_id)
-    picture = _read_rgb(picture_path) if picture_path.exists() else np.full((*label.shape, 3), 128, np.uint8)
-    _same_size(picture_path, picture.shape[:2], label.shape)
-    row = setting.image_ids.index(image_id)
-    panels = []
+def _load_example(study: Study, seed: int, image_id: str, collapsed: Collection[str]) -> Example:
+    """Read the pictures of one test image from the folder, and draw them."""
+    setting, folder = study.setting, study.folders[0]
+    kind = len(setting.classes), setting.spatial_dims
+    label_path = find_stored(folder.label_image(image_id))
+    assert label_path is not None
+    label = read_masks(label_path, *kind)
+    picture_path = find_stored(folder.input_image(image_id))
+    picture = read_image(picture_path, label.shape[1:]) if picture_path else np.full_like(label[:1], 128)
+    predictions = {}
     for loss in setting.losses:
-        if seed not in loss.seeds:
-            continue
-        path = study.folder_of[loss.name].prediction(loss.folder_name, seed, image_id)
-        prediction = _read_mask(path)
-        _same_size(path, prediction.shape, label.shape)
-        values = loss.values[loss.seeds.index(seed), row]
-        betti0, betti1 = values[_TOPOLOGY]
-        caption = f"Betti0 error {betti0:g}, Betti1 error {betti1:g}, Dice {values[_DICE]:.2f}"
-        pair = (torch.from_numpy(mask[None]) for mask in (prediction, label))
-        errors = topology_errors(*pair)[0].numpy()
-        counts = count_errors(errors)
-        listed = (
-            ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-            or "no errors of topology"
-        )
-        overlay = _webp_uri(draw_overlay(picture, prediction, label, errors))
-        panels.append(Panel(loss.name, _mask_uri(prediction), overlay, caption, listed))
-    group = setting.groups[row]
-    return Example(image_id, group, _webp_uri(_enlarged(picture)), _mask_uri(label), tuple(panels))
-
-
-def count_errors(errors: NDArray[np.integer[Any]]) -> dict[str, int]:
-    """Return the number of 8-connected places with each kind of error, by its name."""
-    from scipy import ndimage
-
-    return {
-        style.name: int(ndimage.label(errors == value, np.ones((3, 3)))[1])
-        for value, style in enumerate(ERROR_STYLES, start=1)
+        path = find_stored(study.folder_of[loss.name].prediction(loss.folder_name, seed, image_id))
+        if seed in loss.seeds and path is not None:
+            predictions[loss.name] = read_masks(path, *kind)
+            check_same_size(path, predictions[loss.name].shape[1:], label.shape[1:])
+    row = setting.image_ids.index(image_id)
+    captions = {
+        loss.name: _caption(setting, loss, seed, row) for loss in setting.losses if loss.name in predictions
     }
+    pairs, panels = draw_example(picture, label, predictions, setting.classes, captions, collapsed)
+    return Example(image_id, setting.groups[row], label.ndim == 4, pairs, panels)
 
 
-def draw_overlay(
-    picture: NDArray[np.uint8], prediction: BoolArray, label: BoolArray, errors: NDArray[np.integer[Any]]
-) -> Any:
-    """Draw the errors of a prediction on the dimmed picture, each place ringed by the shape of its kind.
+def _caption(setting: Setting, loss: LossResults, seed: int, row: int) -> str:
+    parts = []
+    for metric in setting.metrics:
+        if metric.name in (*_CHOSEN_BY, "Dice"):
+            value = setting.values(loss, metric)[loss.seeds.index(seed), row]
+            number = f"{value:.2f}" if metric.name == "Dice" else f"{value:.3g}"
+            error = " error" if metric.name in _CHOSEN_BY else ""
+            parts.append(f"{metric.name}{error} {'n/a' if np.isnan(value) else number}")
+    return ", ".join(parts)
+
+
+def draw_example(
+    picture: NDArray[Any],
+    label: Masks,
+    predictions: dict[str, Masks],
+    classes: Sequence[str],
+    captions: dict[str, str],
+    collapsed: Collection[str] = (),
+) -> tuple[tuple[Pair, ...], tuple[Panel, ...]]:
+    """Draw one test image, its label, and the predictions with their errors, in each of its views.
 
     Parameters
     ----------
-    picture : uint8 array of shape (H, W, 3)
-        The test image.
-    prediction, label : bool array of shape (H, W)
-        What both have is drawn light; what only one has, in a dull colour where it is no error of topology.
-    errors : integer array of shape (H, W)
-        Values of `topodl.metrics.TopologyError`: 0, or 1 + the index in `ERROR_STYLES`.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Enlarged to about 512 pixels where it is smaller.
+    picture : array of shape (channels, *S)
+        Of any dtype; S has two or three dimensions.
+    label : uint8 array of shape (classes, *S)
+        0, 1, or 255 where ignored.
+    predictions : dict of str to uint8 arrays of shape (classes, *S)
+        By loss.
+    classes : sequence of str
+        Their names.
+    captions : dict of str to str
+        What stands below the pictures of each loss.
+    collapsed : collection of str
+        Losses that collapsed.
     """
-    from scipy import ndimage
-
-    grey = picture.astype(np.float64) @ [0.299, 0.587, 0.114]
-    canvas = np.repeat((0.32 * grey)[..., None] + 18, 3, axis=2)
-    for here, color, weight in (
-        (prediction & label, "#c4ccd4", 0.65),
-        (prediction ^ label, OTHER_ERRORS.color, 0.8),
-    ):
-        canvas[here] = (1 - weight) * canvas[here] + weight * np.array(_rgb(color))
-    marks = []
-    for value, style in enumerate(ERROR_STYLES, start=1):
-        here = errors == value
-        canvas[here] = _rgb(style.color)
-        labelled, _ = ndimage.label(here, np.ones((3, 3)))
-        for window in ndimage.find_objects(labelled):
-            rows, columns = window
-            extent = max(rows.stop - rows.start, columns.stop - columns.start)
-            center = ((columns.start + columns.stop) / 2, (rows.start + rows.stop) / 2)
-            marks.append((extent, center, style))
-    image = _enlarged(canvas.round().astype(np.uint8))
-    scale = image.width / picture.shape[1]
-    marks.sort(key=lambda mark: -mark[0])
-    for extent, (x, y), style in marks[:_MAX_MARKS]:
-        _ring(image, (x * scale, y * scale), max(0.5 * extent * scale + 7, 12), style)
-    return image
-
-
-def _rgb(color: str) -> tuple[int, ...]:
-    return tuple(bytes.fromhex(color[1:]))
-
-
-def _ring(image: Any, center: tuple[float, float], radius: float, style: ErrorStyle) -> None:
-    from PIL import ImageDraw
-
-    x, y = center
-    offsets: Mapping[str, list[tuple[float, float]]] = {
-        "square": [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)],
-        "triangle": [(0, -1.35), (1.25, 0.85), (-1.25, 0.85), (0, -1.35)],
-        "diamond": [(0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0), (0, -1.35)],
-    }
-    draw = ImageDraw.Draw(image)
-    # A dark rim keeps the ring visible on light walls.
-    for color, width in (("#000000", 5), (style.color, 3)):
-        if style.shape == "circle":
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=color, width=width)
-        else:
-            corners = [(x + radius * dx, y + radius * dy) for dx, dy in offsets[style.shape]]
-            draw.line(corners, fill=color, width=width, joint="curve")
-
-
-def _enlarged(pixels: NDArray[np.uint8]) -> Any:
-    image = _pillow().fromarray(pixels)
-    factor = max(1, round(_DRAWN_SIZE / max(image.size)))
-    nearest = _pillow().Resampling.NEAREST  # pixels stay what they are
-    return image.resize((image.width * factor, image.height * factor), nearest)
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingDependencyError("pillow", extra="eval", purpose="topodl report") from error
-    return Image
-
-
-def _read_rgb(path: Path) -> NDArray[np.uint8]:
-    try:
-        with _pillow().open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise InputError(f"topodl report: {path} is not a readable picture ({error})") from None
-
-
-def _read_mask(path: Path) -> BoolArray:
-    return _read_rgb(path)[..., 0] == 255
-
-
-def _same_size(path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if shape != expected:
-        raise InputError(
-            f"topodl report: {path} has {shape[0]} × {shape[1]} pixels; "
-            f"expected {expected[0]} × {expected[1]} as its label has"
+    shown = presentable(picture)
+    views = views_of((label == 1).any(axis=0))
+    pictures = [_of_colors(view, shown) for view in views]
+    pairs = tuple(
+        Pair(view.title, _webp_uri(enlarged(seen)), _png_uri(draw_masks(_of_masks(view, label))))
+        for view, seen in zip(views, pictures, strict=True)
+    )
+    panels = []
+    for loss, prediction in predictions.items():
+        errors, counts = find_errors(prediction, label)
+        seen_errors = [_of_errors(view, errors) for view in views]
+        drawn = tuple(
+            Pair(
+                view.title,
+                _png_uri(draw_masks(_of_masks(view, prediction))),
+                _webp_uri(draw_overlay(seen, of_view)),
+            )
+            for view, seen, of_view in zip(views, pictures, seen_errors, strict=True)
         )
+        description = _described(counts, classes, is_volume=label.ndim == 4)
+        panels.append(Panel(loss, loss in collapsed, drawn, captions[loss], description))
+    return pairs, tuple(panels)
 
 
-def _mask_uri(mask: BoolArray) -> str:
+def _of_colors(view: View, shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.moveaxis(view.of(np.moveaxis(shown, -1, 0)), 0, -1)
+
+
+def _of_masks(view: View, masks: Masks) -> Masks:
+    """Return a view of masks; along a ray that is ignored in part, what is not ignored counts."""
+    ignored = view.of((masks != IGNORED).astype(np.uint8)) == 0
+    return np.where(ignored, IGNORED, view.of((masks == 1).astype(np.uint8))).astype(np.uint8)
+
+
+def _of_errors(view: View, errors: Errors) -> Errors:
+    return Errors(view.of(errors.right), view.of(errors.wrong), view.of(errors.topology))
+
+
+def _described(counts: Sequence[dict[str, int]], classes: Sequence[str], *, is_volume: bool) -> str:
+    """Say how many errors of each kind there are, class by class where there are several."""
+    parts = []
+    for name, of_class in zip(classes, counts, strict=True):
+        listed = ", ".join(f"{number} {kind}" for kind, number in of_class.items() if number)
+        if listed:
+            parts.append(f"{name}: {listed}" if len(classes) > 1 else listed)
+    nothing = "no component missing or spurious" if is_volume else "no errors of topology"
+    return "; ".join(parts) or nothing
+
+
+def _png_uri(image: Any) -> str:
     stream = io.BytesIO()
-    _pillow().fromarray(mask).save(stream, "PNG", optimize=True)
+    image.save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

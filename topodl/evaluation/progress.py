@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
@@ -80,7 +81,7 @@ class StudyProgress:
 
     def begin(self, loss: str, seed: int, done: int) -> None:
         """Start the training of `loss` with `seed`, `done` iterations of which were done before."""
-        self._loss, self._done_here, self._tested_here = loss, done, 0
+        self._loss, self._seed, self._done_here, self._tested_here = loss, seed, done, 0
         self._bar.reset(self._iterations)
         self._bar.set_description(f"{loss}, seed {seed}", refresh=False)
         self._bar.update(done)
@@ -107,8 +108,19 @@ class StudyProgress:
 
     def end(self) -> None:
         """End the training under way."""
-        self._pending.pop(0)
+        self._pending.remove((self._loss, self._seed))
         self._done_here = self._tested_here = 0
+
+    def abandon(self) -> None:
+        """Leave the training under way, with what was done of it, to another time or process."""
+        self._study.update(-self._done_here)
+        self._done_here = self._tested_here = 0
+
+    def finished_elsewhere(self, loss: str, seed: int) -> None:
+        """Tell that another process has finished a training."""
+        if (loss, seed) in self._pending:
+            self._pending.remove((loss, seed))
+            self._study.update(self._iterations)
 
     def seconds_left(self) -> float | None:
         """Return the estimate for the whole study, or None as long as there is nothing to tell from."""
@@ -128,3 +140,52 @@ class StudyProgress:
             place = f"training {number} of {self._n_trainings}"
             self._study.set_postfix_str(f"{place}, about {tqdm.format_interval(left)} left", refresh=False)
         self._study.update(iterations)
+
+
+class SharedProgress:
+    """The one progress bar of a study whose trainings other processes do.
+
+    Parameters
+    ----------
+    n_trainings, iterations : int
+        Number of trainings, and of iterations in each.
+    """
+
+    def __init__(self, n_trainings: int, iterations: int) -> None:
+        self._n_trainings, self._iterations = n_trainings, iterations
+        self._began: tuple[float, int] | None = None
+        self._bar = tqdm(
+            total=n_trainings * iterations,
+            desc="study",
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]",
+            mininterval=0.2 if sys.stderr.isatty() else 10.0,
+            dynamic_ncols=True,
+            file=sys.stderr,
+        )
+
+    def __enter__(self) -> SharedProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def show(self, finished: int, under_way: Sequence[int]) -> None:
+        """Show so many finished trainings, and others of which so many iterations are done."""
+        done = finished * self._iterations + sum(under_way)
+        left = self.seconds_left(done, time.monotonic())
+        place = f", {finished} of {self._n_trainings} trainings finished, {len(under_way)} under way"
+        soon = "" if left is None else f", about {tqdm.format_interval(left)} left"
+        self._bar.set_postfix_str((place + soon).removeprefix(", "), refresh=False)
+        # A training that began anew is behind where it was.
+        self._bar.update(done - self._bar.n)
+
+    def seconds_left(self, done: int, now: float) -> float | None:
+        """Return the estimate from the iterations since the first look, or None before there are any."""
+        if self._began is None or done < self._began[1]:
+            self._began = (now, done)
+        start, before = self._began
+        if done == before:
+            return None
+        return (self._n_trainings * self._iterations - done) * (now - start) / (done - before)

@@ -12,10 +12,21 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["BATCH", "INITIALISATION", "ORDER", "STEP", "generator", "private_randomness", "seed_all"]
+__all__ = [
+    "BATCH",
+    "INITIALISATION",
+    "INTENSITIES",
+    "ORDER",
+    "PLACES",
+    "SPLIT",
+    "STEP",
+    "generator",
+    "private_randomness",
+    "seed_all",
+]
 
 # Purposes
-INITIALISATION, ORDER, BATCH, STEP = range(4)
+INITIALISATION, ORDER, BATCH, STEP, SPLIT, PLACES, INTENSITIES = range(7)
 
 
 def generator(*key: int) -> np.random.Generator:

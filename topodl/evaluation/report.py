@@ -11,15 +11,26 @@ from topodl import __version__
 from topodl._docs import shares_documentation
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE, NEARLY_ALL
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
+from topodl.evaluation.error_pictures import (
+    CLASS_COLORS,
+    ERROR_STYLES,
+    OTHER_ERRORS,
+    OTHER_VOLUME_ERRORS,
+    ErrorStyle,
+)
 from topodl.evaluation.figures import box_plots, learning_curves
-from topodl.evaluation.loading import METRICS, Study, load_studies
-from topodl.evaluation.overlays import ERROR_STYLES, OTHER_ERRORS, load_examples
+from topodl.evaluation.findings import summary
+from topodl.evaluation.loading import Setting, Study, load_studies
+from topodl.evaluation.overlays import load_examples
 from topodl.evaluation.run_folder import RunFolder
-from topodl.evaluation.statistics import Correction
+from topodl.evaluation.statistics import Correction, percent
 from topodl.evaluation.tables import (
+    class_tables,
     comparison_table,
     cost_table,
+    escaped_markdown,
     group_table,
     p_value_table,
     result_table,
@@ -29,6 +40,7 @@ from topodl.evaluation.tables import (
 __all__ = ["build_report", "output_folder", "write_report"]
 
 _GROUP_TITLES = {"indistr": "in distribution"}
+_BETTI = ("Betti0", "Betti1", "Betti2")
 _METHODS = {
     "permutation": "p-values: 10,000 random swaps of paired images (all swaps, where there are fewer), "
     "images averaged over seeds, groups weighted alike",
@@ -85,28 +97,18 @@ def build_report(
         for study in studies
     ]
     target = output_folder(Path(folders[0]), output)
-    return write_report(studies, results, target, rule=rule, correction=correction, seed=seed)
+    return write_report(studies, results, target, seed=seed)
 
 
 def write_report(
-    studies: Sequence[Study],
-    results: Sequence[SettingComparison],
-    output: Path,
-    *,
-    rule: Rule,
-    correction: Correction,
-    seed: int,
+    studies: Sequence[Study], results: Sequence[SettingComparison], output: Path, *, seed: int
 ) -> Path:
     """Write the report of studies that are loaded and compared already; see `build_report`."""
-    sections = [
-        _section(study, result, rule, correction) for study, result in zip(studies, results, strict=True)
-    ]
     values = {
         "title": "Topology losses compared",
         "lead": _lead(results),
-        "sections": sections,
-        "styles": (*ERROR_STYLES, OTHER_ERRORS),
-        "method": f"{_METHODS[rule]}; seed {seed}.",
+        "sections": [_section(study, result) for study, result in zip(studies, results, strict=True)],
+        "method": f"{_METHODS[results[0].rule]}; seed {seed}.",
         "version": __version__,
     }
     target = RunFolder(output)
@@ -118,39 +120,75 @@ def write_report(
     return target.report_html
 
 
-def _section(study: Study, result: SettingComparison, rule: Rule, correction: Correction) -> dict[str, Any]:
+def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
     """Return what the templates show of one setting."""
     setting = result.setting
-    baseline = result.baseline.name if result.baseline else None
-    seed, examples = load_examples(study)
-    shown_by_group = [metric for metric in METRICS if metric.name in ("Betti0", "Betti1", "Dice")]
-    several_groups = len(set(setting.groups)) > 1
+    seed, examples = load_examples(study, collapsed=result.collapsed)
     return {
         "title": setting.title,
-        "baseline": baseline,
-        "findings": _findings(result),
-        "tables": [result_table(result, domain) for domain in result.domains],
-        "further_tables": [result_table(result, domain, tested=False) for domain in result.domains],
-        "group_tables": [group_table(result, metric) for metric in shown_by_group] if several_groups else [],
-        "p_tables": [p_value_table(result, domain) for domain in result.domains] if result.tests else [],
-        "p_note": "Corrected p-values."
-        if rule == "permutation" and correction != "none"
-        else "Uncorrected p-values.",
-        "rule": rule_sentence(rule, correction, baseline, len(result.tests))
-        if result.tests and baseline
-        else "",
-        "notes": [*_missing_domains(result), *result.notes],
+        "summary": summary(result, study.costs),
+        "baseline": result.baseline.name if result.baseline else None,
+        **_section_tables(study, result),
+        "rule": rule_sentence(result),
+        "notes": [*_missing_domains(result), *_collapse_note(result), *result.notes],
         "box_plots": box_plots(result),
-        "curves": learning_curves(study.curves),
-        "costs": cost_table(study.costs, baseline) if study.costs else None,
+        "class_plots": _class_plots(result),
+        "curves": learning_curves(study.curves, result.collapsed),
         "examples": [
             {**vars(example), "group_title": _GROUP_TITLES.get(example.group, example.group)}
             for example in examples
         ],
         "example_seed": seed,
+        "styles": _styles(setting),
+        "class_colors": _class_colors(setting),
         "absent": _absent(study, bool(examples)),
         "settings": [row for folder in study.folders[:1] for row in _settings(folder)],
     }
+
+
+def _section_tables(study: Study, result: SettingComparison) -> dict[str, Any]:
+    """Return the tables of one setting."""
+    setting = result.setting
+    by_group = [metric for metric in setting.metrics if metric.name in (*_BETTI, "Dice")]
+    several_groups = len(set(setting.groups)) > 1
+    corrected = result.rule == "permutation" and result.correction != "none"
+    return {
+        "tables": [result_table(result, domain, costs=study.costs) for domain in result.domains],
+        "class_tables": class_tables(result),
+        "further_tables": [result_table(result, domain, tested=False) for domain in result.domains],
+        "group_tables": [group_table(result, metric) for metric in by_group] if several_groups else [],
+        "p_tables": [p_value_table(result, domain) for domain in result.domains] if result.tests else [],
+        "p_note": "Corrected p-values." if corrected else "Uncorrected p-values.",
+        "costs": cost_table(study.costs, result) if study.costs else None,
+    }
+
+
+def _class_plots(result: SettingComparison) -> dict[str, Any]:
+    classes = result.setting.classes
+    return {name: box_plots(result, name) for name in classes} if len(classes) > 1 else {}
+
+
+def _collapse_note(result: SettingComparison) -> list[str]:
+    """Say what collapsed means, where a loss did."""
+    if not result.collapsed:
+        return []
+    return [
+        f"Collapsed: the predictions of a seed are empty or full in {percent(NEARLY_ALL)} of the images, or "
+        f"its Dice is below {percent(DICE_SHARE)} of the baseline's ({percent(CLASS_SHARE)} in one class); "
+        "such a loss is better nowhere."
+    ]
+
+
+def _styles(setting: Setting) -> tuple[ErrorStyle, ...]:
+    return (*ERROR_STYLES[2:], OTHER_VOLUME_ERRORS) if setting.spatial_dims == 3 else (
+        *ERROR_STYLES, OTHER_ERRORS,
+    )  # fmt: skip
+
+
+def _class_colors(setting: Setting) -> list[tuple[str, str]]:
+    """Return name and colour of each class, where there are several."""
+    colors = [CLASS_COLORS[number % len(CLASS_COLORS)] for number in range(len(setting.classes))]
+    return list(zip(setting.classes, colors, strict=True)) if len(colors) > 1 else []
 
 
 def _absent(study: Study, has_examples: bool) -> str:
@@ -176,29 +214,10 @@ def _lead(results: Sequence[SettingComparison]) -> str:
     )
 
 
-def _findings(result: SettingComparison) -> list[str]:
-    """Say in one sentence per domain which losses beat the baseline, and on what."""
-    if not result.tests or result.baseline is None:
-        return []
-    baseline = result.baseline.name
-    sentences = []
-    for domain in result.domains:
-        winners = {}
-        for loss in result.setting.losses:
-            keys = [(loss.name, metric.name, domain) for metric in METRICS if metric.tested]
-            won = [key[1] for key in keys if key in result.tests and result.tests[key].marked]
-            if won:
-                winners[loss.name] = ", ".join(won)
-        text = "; ".join(f"{loss} ({metrics})" for loss, metrics in winners.items())
-        start = DOMAINS[domain]
-        sentences.append(
-            f"{start}, these beat {baseline}: {text}." if text else f"{start}, no loss beats {baseline}."
-        )
-    return sentences
-
-
 def _missing_domains(result: SettingComparison) -> list[str]:
-    missing = [title.lower() for name, title in DOMAINS.items() if name not in result.domains]
+    if result.domains == ("ALL",):
+        return []
+    missing = [DOMAINS[name].lower() for name in ("ID", "OOD") if name not in result.domains]
     return [f"There are no {title} test images." for title in missing]
 
 
@@ -207,8 +226,10 @@ def _settings(folder: RunFolder) -> list[tuple[str, str]]:
         return []
     try:
         settings = folder.read_settings()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"topodl report: {folder.settings} is not JSON ({error})") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"topodl report: {folder.settings} has no names with values; expected an object")
     return list(_flattened(settings))
 
 
@@ -236,6 +257,7 @@ def _render(template: str, values: dict[str, Any], *, escape: bool) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["markdown"] = escaped_markdown
     return environment.get_template(template).render(values)
 
 

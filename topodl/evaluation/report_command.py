@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report, print the tables and the report's path, and return the exit status."""
+    """Write the report, print what it found and its path, and return the exit status."""
     from topodl.evaluation.comparison import compare_losses
+    from topodl.evaluation.findings import plain_report
     from topodl.evaluation.loading import load_studies
     from topodl.evaluation.report import output_folder, write_report
-    from topodl.evaluation.tables import plain_tables
 
     studies = load_studies(args.folders)
     results = [
@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
         )
         for study in studies
     ]
-    target = output_folder(Path(args.folders[0]), args.output)
-    path = write_report(studies, results, target, rule=args.rule, correction=args.correction, seed=args.seed)
-    print(plain_tables(results, args.rule, args.correction))
+    path = write_report(studies, results, output_folder(Path(args.folders[0]), args.output), seed=args.seed)
+    print(plain_report(studies, results))
     print(f"\nReport: {path}")
     return 0

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from topodl._files import atomic_path
 from topodl.errors import InputError
+from topodl.evaluation.loss_specs import folder_name
 
 __all__ = ["COST_COLUMNS", "METRIC_COLUMNS", "RunFolder", "read_numbers", "read_rows", "write_rows"]
 
@@ -73,6 +74,11 @@ class RunFolder:
         return self.root / "costs.csv"
 
     @property
+    def claims(self) -> Path:
+        """Which process does what at the moment."""
+        return self.root / "claims"
+
+    @property
     def results_markdown(self) -> Path:
         """The tables of the report as Markdown."""
         return self.root / "results.md"
@@ -83,20 +89,28 @@ class RunFolder:
         return self.root / "report.html"
 
     def result_csv(self, framework: str, labels: str, training_set: str, loss: str, seed: int) -> Path:
-        """Measurements of one (loss, seed): the columns ID and `METRIC_COLUMNS`, one row per test image."""
-        return self.results / framework / labels / training_set / loss / f"{seed}.csv"
+        """Measurements of one (loss, seed): ID and metrics of every class, one row per test image."""
+        return self.results / framework / labels / training_set / folder_name(loss) / f"{seed}.csv"
 
-    def curve_csv(self, loss: str, seed: int) -> Path:
+    def curve_csv(self, loss: str, seed: int, fold: int | None = None) -> Path:
         """Learning curve of one (loss, seed): iteration, loss, and val_dice, val_betti0_error, … or empty."""
-        return self.root / "curves" / loss / f"{seed}.csv"
+        return self.root / "curves" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
 
-    def checkpoint(self, loss: str, seed: int) -> Path:
+    def cost_csv(self, loss: str, seed: int) -> Path:
+        """Row of `costs` for one (loss, seed), alone in a file, as several processes may train."""
+        return self.root / "costs" / folder_name(loss) / f"{seed}.csv"
+
+    def checkpoint(self, loss: str, seed: int, fold: int | None = None) -> Path:
         """State of a training under way, and the weights of the last iteration once it is finished."""
-        return self.root / "checkpoints" / loss / f"{seed}.pt"
+        return self.root / "checkpoints" / folder_name(loss) / f"{_with_fold(seed, fold)}.pt"
+
+    def predictions(self, loss: str, seed: int) -> Path:
+        """Folder of the predicted masks of one (loss, seed)."""
+        return self.root / "predictions" / folder_name(loss) / str(seed)
 
     def prediction(self, loss: str, seed: int, image_id: str) -> Path:
         """Predicted mask of one test image, 0 and 255."""
-        return self.root / "predictions" / loss / str(seed) / f"{image_id}.png"
+        return self.predictions(loss, seed) / f"{image_id}.png"
 
     def input_image(self, image_id: str) -> Path:
         """One test image, as it was evaluated."""
@@ -109,6 +123,10 @@ class RunFolder:
     def read_settings(self) -> dict[str, Any]:
         """Return what `settings.json` says."""
         return json.loads(self.settings.read_text(encoding="utf-8"))
+
+
+def _with_fold(seed: int, fold: int | None) -> str:
+    return str(seed) if fold is None else f"{seed}.fold{fold}"
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

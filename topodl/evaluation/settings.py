@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from topodl._checks import check_number, fail
-from topodl.datasets._common import LABELS
+from topodl.datasets._common import LABELS, is_topomortar
 from topodl.errors import InputError
+from topodl.evaluation.loss_specs import parse_loss
 
 __all__ = [
     "AUGMENTATIONS",
@@ -96,9 +96,15 @@ class StudySettings:
     protocol : {"quick", "topomortar"}
         The preset that the values were taken from.
     data : str or None
-        Folder of TopoMortar, or of other pictures in its layout; None draws walls (`SyntheticMortar`).
+        Folder of images and labels in any of the layouts of the guide; None draws walls (`SyntheticMortar`).
+    classes : str or None
+        What the values in label files mean, as "0=background,1=artery,2=vein"; None finds it out.
+    ignore_label : int or None
+        Value in label files of pixels that count nowhere.
+    folds : int
+        Number of folds of a cross-validation, in which each image is tested once; 0 makes one split.
     losses : tuple of str
-        Names in `topodl.losses.registry`.
+        Names in `topodl.losses.registry`, with options after a colon: "cldice:iterations=10".
     loss_variant : {"paper", "topomortar"}
         Losses as in their papers, or as in the published study's code where that differs: some of them have
         defects there, and two add their topology term only after 70 % of the iterations.
@@ -116,11 +122,16 @@ class StudySettings:
     batch_size : int
         Images in one step, over all devices.
     image_size : int
-        Side that images and labels are resized to; 0 leaves them as they are.
+        Side that images and labels are resized to; 0 leaves them as they are, and draws walls of 128 pixels
+        (of 512 with the published protocol).
+    patch_size : tuple of int
+        Sides of the pieces of images that are trained with, or one for all; without any they follow from
+        images and network, and drawn walls and TopoMortar are trained with whole.
     test_images : int
         Drawn test pictures in each of the seven groups; without effect on other data.
-    network : {"unet", "dynunet"}
-        A small U-Net, or the one of the published study.
+    network : str
+        "unet", a small U-Net; "dynunet", the one of the published study; or "package.module:function" for
+        one's own, see `run_study`.
     optimizer : {"adamw", "sgd"}
         `sgd` has Nesterov momentum.
     learning_rate, momentum, weight_decay : float
@@ -160,6 +171,9 @@ class StudySettings:
 
     protocol: str
     data: str | None
+    classes: str | None
+    ignore_label: int | None
+    folds: int
     losses: tuple[str, ...]
     loss_variant: str
     labels: str
@@ -169,6 +183,7 @@ class StudySettings:
     iterations: int
     batch_size: int
     image_size: int
+    patch_size: tuple[int, ...]
     test_images: int
     network: str
     optimizer: str
@@ -199,7 +214,8 @@ class StudySettings:
         _check_choice("protocol", protocol, tuple(PROTOCOLS))
         given = {name: value for name, value in overrides.items() if value is not None}
         values = _common_defaults(protocol, given) | PROTOCOLS[protocol] | given
-        values["losses"], values["seeds"] = tuple(values["losses"]), tuple(values["seeds"])
+        values["losses"] = tuple(str(parse_loss(text)) for text in values["losses"])
+        values["seeds"], values["patch_size"] = tuple(values["seeds"]), _several(values["patch_size"])
         if values["data"] is not None:
             values["data"] = os.fspath(Path(values["data"]).expanduser().resolve())
         _check_choices(values)
@@ -238,19 +254,32 @@ class StudySettings:
 
 def regresses_depth(loss: str, settings: StudySettings) -> bool:
     """Return whether `loss` wants a network of one channel, a depth, as the published windowed TOPO does."""
-    return (loss, settings.loss_variant) == _DEPTH_LOSS
+    return _is_depth(loss, settings.loss_variant)
+
+
+def _is_depth(loss: str, study_variant: str) -> bool:
+    spec = parse_loss(loss)
+    return (spec.name, spec.options.get("variant", study_variant)) == _DEPTH_LOSS
+
+
+def _several(sides: int | Sequence[int]) -> tuple[int, ...]:
+    return (sides,) if isinstance(sides, int) else tuple(sides)
 
 
 def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    drawn = given.get("data") is None
-    sizes = {"quick": 128 if drawn else 256, "topomortar": 512 if drawn else 0}
+    data = given.get("data")
+    resizes = protocol == "quick" and data is not None and is_topomortar(data)
     return {
         "data": None,
+        "classes": None,
+        "ignore_label": None,
+        "folds": 0,
         "losses": ("ce_dice", "cldice", "skeleton_recall"),
         "labels": "accurate",
         "training_set": "large",
         "framework": "supervised",
-        "image_size": sizes[protocol],
+        "image_size": 256 if resizes else 0,
+        "patch_size": (),
         "test_images": 10,
         "device": "auto",
         "devices": 1,
@@ -272,16 +301,16 @@ def _check_choices(values: Mapping[str, Any]) -> None:
         ("training_set", TRAINING_SETS),
         ("framework", FRAMEWORKS),
         ("loss_variant", LOSS_VARIANTS),
-        ("network", NETWORKS),
         ("optimizer", OPTIMIZERS),
         ("schedule", SCHEDULES),
         ("augmentation", AUGMENTATIONS),
         ("precision", PRECISIONS),
     ):
         _check_choice(argument, values[argument], choices)
+    if ":" not in values["network"]:
+        _check_choice("network", values["network"], NETWORKS)
     for loss in values["losses"]:
-        _check_usable(loss)
-        depth = (loss, values["loss_variant"]) == _DEPTH_LOSS
+        depth = _is_depth(loss, values["loss_variant"])
         if depth and values["framework"] == "selfdistillation":
             came = "has 'windowed_topo' in the variant 'topomortar', which regresses a depth"
             raise fail(_NAME, "losses", came, "another loss or variant for selfdistillation")
@@ -292,44 +321,22 @@ def _check_choices(values: Mapping[str, Any]) -> None:
             raise fail(_NAME, argument, f"is {came}", "at least one, each once")
 
 
-def _check_usable(loss: str) -> None:
-    """Raise for a loss that the study cannot make, and say why for one that there is."""
-    from topodl.losses import registry
-
-    ready = _ready_losses()
-    if loss in registry and loss not in ready:
-        reason = "is for volumes alone"
-        if 2 in registry[loss].spatial_dims:
-            reason = "needs an option that only Python can give it, such as a network"
-        raise fail(_NAME, "losses", f"has {loss!r}, which {reason}", f"one of {', '.join(map(repr, ready))}")
-    _check_choice("losses", loss, ready)
-
-
-def _ready_losses() -> list[str]:
-    """Return the names of the losses of images that need no option which only their user can give."""
-    from topodl.losses import registry
-
-    def is_ready(option: inspect.Parameter) -> bool:
-        return option.default is not option.empty or option.kind is option.VAR_KEYWORD
-
-    return sorted(
-        name
-        for name, kind in registry.items()
-        if 2 in kind.spatial_dims and all(map(is_ready, inspect.signature(kind).parameters.values()))
-    )
-
-
 def _check_numbers(values: Mapping[str, Any]) -> None:
     for argument, least in (
         ("iterations", 1),
         ("batch_size", 1),
         ("test_images", 1),
         ("validation_interval", 0),
+        ("folds", 0),
         ("devices", 1),
         ("nodes", 1),
         ("workers", 0),
     ):
         check_number(_NAME, argument, values[argument], low=least, integer=True)
+    for side in values["patch_size"]:
+        check_number(_NAME, "patch_size", side, low=1, integer=True)
+    if values["ignore_label"] is not None:
+        check_number(_NAME, "ignore_label", values["ignore_label"], integer=True)
     for seed in values["seeds"]:
         check_number(_NAME, "seeds", seed, low=0, integer=True)
     for argument, high in (("momentum", 1.0), ("weight_decay", float("inf")), ("clip_norm", float("inf"))):
@@ -371,11 +378,15 @@ def _check_combinations(values: Mapping[str, Any]) -> None:
     if values["framework"] == "selfdistillation" and values["iterations"] < 3:
         raise fail(_NAME, "iterations", f"is {values['iterations']}", "at least 3 for selfdistillation")
     check_number(_NAME, "image_size", values["image_size"], low=0, integer=True)
-    if values["image_size"]:
-        check_image_size(values["network"], values["image_size"], values["image_size"])
+    if values["folds"] == 1:
+        raise fail(_NAME, "folds", "is 1", "0, or at least 2")
     data = values["data"]
-    if data is not None and not Path(data).is_dir():
-        raise InputError(f"{_NAME}: data is {data!r}, which is no folder; expected that of TopoMortar")
+    if values["image_size"] and not values["patch_size"] and (data is None or is_topomortar(data)):
+        check_image_size(values["network"], (values["image_size"],) * 2, "image_size")
+    if data is not None and not Path(data).exists():
+        raise InputError(
+            f"{_NAME}: data is {data!r}, which is not there; expected a folder, or a list of images"
+        )
 
 
 def _shown(value: Any) -> str:

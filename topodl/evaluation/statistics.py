@@ -19,12 +19,39 @@ __all__ = [
     "adjust_p_values",
     "group_mean_std",
     "group_weights",
+    "mean_of_defined",
     "paired_permutation_test",
+    "percent",
 ]
 
 FloatArray = NDArray[np.float64]
 Correction = Literal["holm", "bonferroni", "none"]
 _CHUNK = 1 << 22  # signs held at once: 32 MB
+
+
+def mean_of_defined(values: FloatArray, axis: int) -> FloatArray:
+    """Return the mean along an axis of the values that are not NaN; NaN where all are.
+
+    Examples
+    --------
+    >>> mean_of_defined(np.array([[1.0, np.nan], [3.0, np.nan]]), axis=0)
+    array([ 2., nan])
+    """
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=axis)
+    total = np.where(defined, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def percent(share: float) -> str:
+    """Return a share in words.
+
+    Examples
+    --------
+    >>> percent(0.753)
+    '75 %'
+    """
+    return f"{100 * share:.0f} %"
 
 
 def group_mean_std(values: FloatArray, groups: Sequence[str]) -> tuple[float, float]:

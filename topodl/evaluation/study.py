@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,39 +14,61 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from topodl import __version__
-from topodl._files import atomic_path
-from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.data import StudyData, load_data
+from topodl._checks import fail
+from topodl._files import atomic_path, partial_files
+from topodl.errors import InputError
+from topodl.evaluation.claims import STALE_AFTER, Claims
+from topodl.evaluation.data import StudyData, describe
+from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
+from topodl.evaluation.loss_setup import check_losses
+from topodl.evaluation.networks import NetworkFactory, find_network
+from topodl.evaluation.one_training import Study, train_and_test
+from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
     COST_COLUMNS,
-    METRIC_COLUMNS,
     RunFolder,
     read_numbers,
     read_rows,
     write_rows,
 )
-from topodl.evaluation.scoring import predict_and_measure
 from topodl.evaluation.settings import StudySettings
-from topodl.evaluation.training import CURVE_COLUMNS, Training, reproducible
+from topodl.evaluation.sources import load_data
+from topodl.evaluation.stored_pictures import is_stored, write_image, write_label
+from topodl.evaluation.training import reproducible
+from topodl.evaluation.turns import (
+    Pair,
+    Turns,
+    is_finished,
+    remove_partial_files,
+    trainings_of,
+    unfinished,
+    work_name,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["run_study"]
+__all__ = ["run_study", "work_on"]
 
-Pair = tuple[str, int]
 _NAME = "topodl evaluate"
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
 
 
 def run_study(
-    settings: StudySettings, output: str | Path, *, note: Callable[[str], None] = lambda text: None
+    settings: StudySettings,
+    output: str | Path,
+    *,
+    data: StudySplits | None = None,
+    network: NetworkFactory | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    wait: bool = True,
 ) -> RunFolder:
     """Train and test every loss with every seed, and write all measurements to `output`.
 
-    A study that was interrupted goes on where it was, with the same result as if it had not been.
+    A study that was interrupted goes on where it was, with the same result as if it had not been. Several
+    processes, on one machine or on many that see the folder, may run the same study: they share its work.
 
     Parameters
     ----------
@@ -55,8 +76,20 @@ def run_study(
         What to train and test.
     output : str or Path
         A new folder, or that of the same study.
+    data : StudySplits, optional
+        Images and labels in the place of those that `settings` names: an object with train, val and test,
+        such as data sets of torch.
+    network : callable, optional
+        Makes the network in the place of the one that `settings` names. It is called with the numbers of
+        channels of the images, of channels to give (one a class or region) and of spatial axes, and returns
+        a module that takes images (B, channels, *S) to logits (B, classes, *S). In training the module may
+        give several heads, as a list or (B, heads, classes, *S), the finest first. Its first weights follow
+        from the seed of the training.
     note : callable
         Gets a line of text for what the user should know but need not act on.
+    wait : bool
+        Whether to wait for the trainings that other processes have under way, and to go on with those of
+        processes that die. Without, the study may be unfinished at the end.
 
     Returns
     -------
@@ -66,7 +99,8 @@ def run_study(
     Raises
     ------
     InputError
-        If data or output folder are unusable, or the folder holds another study. Nothing is written then.
+        If data or output folder are unusable, or the folder holds another study: nothing is written then. If
+        trainings fail, those that do not are finished first.
     MissingDependencyError
         If the extra `eval` is not installed.
 
@@ -80,79 +114,80 @@ def run_study(
     >>> from topodl.evaluation import StudySettings, run_study
     >>> settings = StudySettings.of_protocol("quick", losses=["ce_dice", "cldice"], seeds=[1])
     >>> folder = run_study(settings, "topodl-runs/walls")  # doctest: +SKIP
+
+    Data sets and a network of one's own; images may have any size:
+
+    >>> import types
+    >>> mine = types.SimpleNamespace(train=train_set, val=val_set, test=test_set)  # doctest: +SKIP
+    >>> run_study(settings, "topodl-runs/mine", data=mine, network=make_network)  # doctest: +SKIP
     """
+    given = None if data is None else read_given(data)
+    settings, factory = _with_objects(settings, given, network)
+    return work_on(
+        trainings_of(settings), settings, output, given=given, factory=factory, note=note, wait=wait
+    )
+
+
+def work_on(
+    trainings: Sequence[Pair],
+    settings: StudySettings,
+    output: str | Path,
+    *,
+    given: GivenSplits | None = None,
+    factory: NetworkFactory | None = None,
+    note: Callable[[str], None],
+    wait: bool = True,
+    shown: bool = True,
+) -> RunFolder:
+    """Do some of a study's trainings, those that no other process does: `run_study` for a part."""
     folder = RunFolder(Path(output).expanduser())
-    _require_packages(settings)
-    _refuse_other_study(folder, settings)
-    data = load_data(settings, note)
+    require_packages(settings)
+    refuse_other_study(folder, settings)
+    factory = factory or find_network(settings.network)
+    folds = load_data(settings, note, given)
+    check_losses({loss: None for loss, _ in unfinished(trainings, settings, folder)}, settings, folds[0])
     fabric = _launch(settings)
+    claims = Claims(folder.claims)
     if fabric.is_global_zero:
-        _open_folder(folder, settings, data)
+        _open_folder(folder, claims, settings, folds)
     note(f"study in {folder.root}")
     fabric.barrier()
-    pairs = [(loss, seed) for seed in settings.seeds for loss in settings.losses]
-    pending: list[Pair] = fabric.broadcast([p for p in pairs if not _result(folder, settings, *p).exists()])
     progress = StudyProgress(
-        pending,
-        len(pairs),
-        iterations=settings.iterations,
-        test_images=len(data.test),
+        unfinished(trainings, settings, folder),
+        len(trainings),
+        iterations=settings.iterations * len(folds),
+        test_images=sum(len(data.test) for data in folds),
         known=_known_costs(folder),
-        shown=fabric.is_global_zero,
+        shown=shown and fabric.is_global_zero,
     )
+    study = Study(fabric, settings, folds, factory, folder, progress, note)
+    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait)
     with progress, private_randomness(), reproducible(fabric.device):
-        for loss, seed in pending:
-            _train_and_test(fabric, data, settings, folder, loss, seed, progress, note)
+        for loss, seed in turns:
+            with turns.training():
+                train_and_test(study, loss, seed, turns.claim)
+                if turns.claim is not None:
+                    _merge_costs(folder, settings, claims)
     fabric.barrier()
+    turns.raise_failure()
     return folder
 
 
-def _train_and_test(
-    fabric: Fabric,
-    data: StudyData,
-    settings: StudySettings,
-    folder: RunFolder,
-    loss: str,
-    seed: int,
-    progress: StudyProgress,
-    note: Callable[[str], None],
-) -> None:
-    """Do one training and its test; the CSV file, written last, marks it as finished."""
-    training = Training(fabric, data, settings, loss, seed, folder.checkpoint(loss, seed), note)
-    progress.begin(loss, seed, training.iteration)
-    network = training.run(progress.trained)
-    peak = training.peak_memory_bytes
-    clock = [time.perf_counter()]
-
-    def tested(n: int) -> None:
-        clock.append(time.perf_counter())
-        progress.tested(n, clock[-1] - clock[-2])
-
-    def keep(image_id: str, mask: torch.Tensor) -> None:
-        _write_picture(folder.prediction(loss, seed, image_id), mask[None])
-
-    measured = predict_and_measure(fabric, network, data.test, keep, tested)
-    fabric.barrier()
-    if fabric.is_global_zero:
-        write_rows(folder.curve_csv(loss, seed), CURVE_COLUMNS, training.curve)
-        _write_cost(folder, loss, seed, training, peak)
-        rows = [
-            {"ID": i, **dict(zip(METRIC_COLUMNS, map(_plain, values), strict=True))}
-            for i, values in zip(data.test.ids, measured.tolist(), strict=True)
-        ]
-        write_rows(_result(folder, settings, loss, seed), ("ID", *METRIC_COLUMNS), rows)
-        training.keep_weights_only()
-    progress.end()
-
-
-def _require_packages(settings: StudySettings) -> None:
-    """Raise for what is not installed now, and not after hours in the middle of a study."""
-    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2"}
-    if settings.network == "dynunet" or settings.augmentation == "topomortar":
-        needed["monai"] = "monai"
-    for module, package in needed.items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingDependencyError(package, extra="eval", purpose=_NAME)
+def _with_objects(
+    settings: StudySettings, data: GivenSplits | None, network: NetworkFactory | None
+) -> tuple[StudySettings, NetworkFactory | None]:
+    """Return the settings with names for what was handed in, and what makes the network."""
+    if data is not None:
+        if settings.data is not None:
+            came = f"is given beside settings with data={settings.data!r}"
+            raise fail("run_study", "data", came, "one of the two")
+        settings = replace(settings, data=f"python-{fingerprint(data)}")
+    if network is None:
+        return settings, None
+    if not callable(network):
+        raise fail("run_study", "network", f"is a {type(network).__name__}", "a callable")
+    names = (getattr(network, name, type(network).__name__) for name in ("__module__", "__qualname__"))
+    return replace(settings, network=":".join(names)), network
 
 
 def _launch(settings: StudySettings) -> Fabric:
@@ -171,61 +206,63 @@ def _launch(settings: StudySettings) -> Fabric:
     return fabric
 
 
-def _refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
-    root = folder.root
-    if root.exists() and not root.is_dir():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
-        )
-    if not root.exists() or all(path.suffix == ".part" for path in root.iterdir()):
-        return
-    if not folder.settings.is_file():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
-        )
-    try:
-        stored = dict(folder.read_settings()["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
-    difference = settings.difference(stored)
-    if difference is not None:
-        raise InputError(
-            f"{_NAME}: {root} holds a study with other settings: {difference}; "
-            "expected the same settings, or another --output"
-        )
-
-
-def _open_folder(folder: RunFolder, settings: StudySettings, data: StudyData) -> None:
+def _open_folder(
+    folder: RunFolder, claims: Claims, settings: StudySettings, folds: tuple[StudyData, ...]
+) -> None:
     """Write what does not depend on any training; settings first, so that a killed run is known again."""
     try:
-        text = json.dumps(_description(settings, data), indent=2) + "\n"
-        with atomic_path(folder.settings) as partial:
-            partial.write_text(text, encoding="utf-8")
-        for left_by_a_killed_run in folder.root.rglob(".*.part"):
-            left_by_a_killed_run.unlink()
-        for picture, images in (
-            (folder.input_image, data.test.images),
-            (folder.label_image, data.test.labels),
-        ):
-            for image_id, values in zip(data.test.ids, images, strict=True):
-                if not picture(image_id).exists():
-                    _write_picture(picture(image_id), values)
-        groups = zip(data.test.ids, data.test.groups, strict=True)
-        write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
+        with claims.wait_for("study"):
+            refuse_other_study(folder, settings)  # another process may have opened it since the first look
+            _remove_what_killed_processes_left(folder, claims, settings)
+            text = json.dumps(_description(settings, folds), indent=2) + "\n"
+            with atomic_path(folder.settings) as partial:
+                partial.write_text(text, encoding="utf-8")
+            for data in folds:
+                _write_test_images(folder, data)
+            groups = [pair for d in folds for pair in zip(d.test.ids, d.test.groups, strict=True)]
+            write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
     except OSError as error:
         raise InputError(
             f"{_NAME}: output is {str(folder.root)!r}, which cannot be written ({error.strerror}); "
             "expected a folder that can"
         ) from error
+    _merge_costs(folder, settings, claims)
 
 
-def _description(settings: StudySettings, data: StudyData) -> dict[str, Any]:
+def _write_test_images(folder: RunFolder, data: StudyData) -> None:
+    for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
+        if not is_stored(folder.input_image(image_id)):
+            write_image(folder.input_image(image_id), image)
+        if not is_stored(folder.label_image(image_id)):
+            write_label(folder.label_image(image_id), label, len(data.classes))
+
+
+def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settings: StudySettings) -> None:
+    """Remove partial files that no living process can be writing: not those of trainings under way."""
+    for path in [*partial_files(folder.settings), *partial_files(folder.groups)]:
+        path.unlink(missing_ok=True)
+    for pictures in (folder.input_image("").parent, folder.label_image("").parent):
+        for path in pictures.glob(".*.part"):
+            path.unlink(missing_ok=True)
+    for report in (folder.results_markdown, folder.report_html):
+        for path in partial_files(report):  # a report is written without a claim, within a second
+            if claims.now() - path.stat().st_mtime > STALE_AFTER:
+                path.unlink(missing_ok=True)
+    for loss, seed in trainings_of(settings):
+        work = work_name(loss, seed)
+        if is_finished(folder, settings, loss, seed) and claims.generations(work):
+            claim = claims.take(work)
+            if claim is not None:
+                remove_partial_files(folder, settings, loss, seed)
+                claim.finish()
+
+
+def _description(settings: StudySettings, folds: tuple[StudyData, ...]) -> dict[str, Any]:
     # Torch's own word has the CUDA version that it was built for, its package's name not always.
     versions = {"topodl": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    images = {name: len(getattr(data, name)) for name in ("train", "val", "test")}
     return {
         "settings": settings.as_dict(),
-        "images": {**images, "height": data.test.images.shape[2], "width": data.test.images.shape[3]},
+        **(describe(folds[0]) if len(folds) == 1 else {"folds": [describe(data) for data in folds]}),
         "versions": {**versions, **{name: _version(name) for name in _LIBRARIES}},
         "machine": {
             "system": platform.system(),
@@ -243,30 +280,25 @@ def _version(library: str) -> str | None:
         return None
 
 
-def _result(folder: RunFolder, settings: StudySettings, loss: str, seed: int) -> Path:
-    return folder.result_csv(settings.framework, settings.labels, settings.training_set, loss, seed)
-
-
 def _known_costs(folder: RunFolder) -> dict[str, float]:
     rows = read_rows(folder.costs, COST_COLUMNS)
     seconds = read_numbers(folder.costs, rows, "seconds_per_iteration")
     return {row["loss"]: float(value) for row, value in zip(rows, seconds, strict=True)}
 
 
-def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, peak: int) -> None:
-    others = [row for row in read_rows(folder.costs) if (row["loss"], row["seed"]) != (loss, str(seed))]
-    values = (loss, seed, training.iteration, round(training.seconds_per_iteration, 6), peak)
-    write_rows(folder.costs, COST_COLUMNS, [*others, dict(zip(COST_COLUMNS, values, strict=True))])
+def _merge_costs(folder: RunFolder, settings: StudySettings, claims: Claims) -> None:
+    """Write the costs of all trainings into one table, the losses in the order of the study.
 
-
-def _plain(value: float) -> float | int:
-    return int(value) if value.is_integer() else value
-
-
-def _write_picture(path: Path, values: torch.Tensor) -> None:
-    """Write an image (3, H, W) of bytes, or a mask (1, H, W) as 0 and 255."""
-    from PIL import Image
-
-    channels = values.permute(1, 2, 0) if values.dtype == torch.uint8 else values[0].to(torch.uint8) * 255
-    with atomic_path(path) as partial:
-        Image.fromarray(channels.numpy()).save(partial, format="PNG")
+    Under a claim, so that of two processes the last one to write has also seen what the other has.
+    """
+    order = {loss: place for place, loss in enumerate(settings.losses)}
+    with claims.wait_for("costs"):
+        found = []
+        for path in folder.cost_csv("*", 0).parent.parent.glob("*/*.csv"):
+            for row in read_rows(path, COST_COLUMNS):
+                read_numbers(path, [row], "seconds_per_iteration")
+                found.append((order.get(row["loss"], len(order)), row["loss"], path.stem.zfill(20), row))
+        for path in partial_files(folder.costs):
+            path.unlink(missing_ok=True)
+        if found:
+            write_rows(folder.costs, COST_COLUMNS, [row for *_, row in sorted(found, key=lambda f: f[:3])])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +12,28 @@ from pathlib import Path
 import numpy as np
 
 from topodl.evaluation.comparison import DOMAINS, LEVEL, Rule, SettingComparison, compare_losses, rounded
-from topodl.evaluation.loading import METRICS, Cost, Metric, load_studies
-from topodl.evaluation.statistics import Correction
+from topodl.evaluation.loading import Cost, LossResults, load_studies
+from topodl.evaluation.measurements import Metric
+from topodl.evaluation.statistics import Correction, mean_of_defined
 
 __all__ = [
     "Cell",
+    "Row",
     "Table",
+    "class_tables",
     "comparison_table",
     "cost_table",
+    "escaped_markdown",
     "group_table",
+    "p_text",
     "p_value_table",
     "plain_tables",
     "result_table",
     "rule_sentence",
 ]
+
+
+_NAME_WIDTH = 32  # letters of a loss's name in one line of a terminal
 
 
 @dataclass(frozen=True)
@@ -36,28 +46,48 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of a table: the loss, what it is here (`"baseline"`, `"collapsed"` or ""), and its cells."""
+
+    loss: str
+    role: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """The loss as text alone shows it."""
+        return f"{self.loss} (collapsed)" if self.role == "collapsed" else self.loss
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table with a caption; the first column names the row."""
+    """A table with a caption; the first column names the loss."""
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Row, ...]
 
     def markdown(self) -> str:
         """Return the table in GitHub's Markdown; marked cells are bold."""
         lines = [
-            f"| {' | '.join(self.columns)} |",
+            f"| {' | '.join(map(escaped_markdown, self.columns))} |",
             f"|{'---|' * len(self.columns)}",
             *(
-                "| " + " | ".join(f"**{c.text}**" if c.marked else c.text for c in row) + " |"
+                f"| {escaped_markdown(row.name)} | "
+                + " | ".join(f"**{cell.text}**" if cell.marked else cell.text for cell in row.cells)
+                + " |"
                 for row in self.rows
             ),
         ]
         return "\n".join(lines)
 
     def plain(self) -> str:
-        """Return the table for a terminal; marked cells have an asterisk."""
-        rows = [[c.text + (" *" if c.marked else "  ") for c in row] for row in self.rows]
+        """Return the table for a terminal; marked cells have an asterisk, long names go on below."""
+        rows = []
+        for row in self.rows:
+            first, *further = textwrap.wrap(row.name, _NAME_WIDTH) or [""]
+            rows.append([f"{first}  ", *(c.text + (" *" if c.marked else "  ") for c in row.cells)])
+            rows += [[f"  {line}", *[""] * len(row.cells)] for line in further]
         header = [f"{column}  " for column in self.columns]
         widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
         lines = [
@@ -70,7 +100,19 @@ class Table:
         return "\n".join([self.caption, "-" * max(map(len, lines)), *lines])
 
 
+def escaped_markdown(name: str) -> str:
+    """Return a name as Markdown shows it letter by letter, inside a table too."""
+    return re.sub(r"([\\|*_<>`\[\]])", r"\\\1", name)
+
+
+def _row(result: SettingComparison, loss: LossResults, cells: Sequence[Cell]) -> Row:
+    role = "baseline" if loss is result.baseline else ""
+    return Row(loss.name, "collapsed" if loss.name in result.collapsed else role, tuple(cells))
+
+
 def _mean_std(cell: tuple[float, float]) -> str:
+    if math.isnan(cell[0]):
+        return "n/a"
     return " ± ".join("n/a" if math.isnan(value) else str(rounded(value)) for value in cell)
 
 
@@ -78,54 +120,76 @@ def _heading(metric: Metric) -> str:
     return f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def _caption(result: SettingComparison, domain: str) -> str:
-    count = int(result.setting.domain(domain).sum())
-    seeds = max(len(loss.seeds) for loss in result.setting.losses)
-    return f"{DOMAINS[domain]} ({count} image{'s' * (count != 1)} × {seeds} seed{'s' * (seeds != 1)})"
+def _caption(result: SettingComparison, domain: str, class_name: str | None) -> str:
+    setting = result.setting
+    count = int(setting.domain(domain).sum())
+    seeds = max(len(loss.seeds) for loss in setting.losses)
+    of = f", {class_name}" if class_name else ""
+    if class_name is None and len(setting.classes) > 1:
+        of = f", mean over {len(setting.classes)} classes"
+    images = f"{count} image{'s' * (count != 1)} × {seeds} seed{'s' * (seeds != 1)}"
+    return f"{DOMAINS[domain]}{of} ({images})"
 
 
-def result_table(result: SettingComparison, domain: str, *, tested: bool = True) -> Table:
+def result_table(
+    result: SettingComparison,
+    domain: str,
+    *,
+    class_name: str | None = None,
+    tested: bool = True,
+    costs: Sequence[Cost] = (),
+) -> Table:
     """Return mean ± standard deviation of every loss in one domain, marked where it beats the baseline.
 
     Parameters
     ----------
     result : SettingComparison
         What `compare_losses` returned.
-    domain : {"ID", "OOD"}
-        In distribution or out of distribution.
+    domain : {"ID", "OOD", "ALL"}
+        In distribution, out of distribution, or everything.
+    class_name : str, optional
+        One class; by default the mean over classes, which alone is tested and marked.
     tested : bool
-        The four metrics that are tested, or the further ones, which are only described.
+        The metrics that are tested, or the further ones, which are only described.
+    costs : sequence of Cost
+        Where there are any, the last column is the time of an iteration relative to the baseline's.
     """
-    metrics = [metric for metric in METRICS if metric.tested == tested]
+    times = _relative_times(costs, result)
+    metrics = [metric for metric in result.setting.metrics if metric.tested == tested]
     rows = []
     for loss in result.setting.losses:
         keys = [(loss.name, metric.name, domain) for metric in metrics]
-        cells = [Cell(_mean_std(result.cells[k]), k in result.tests and result.tests[k].marked) for k in keys]
-        rows.append((Cell(loss.name), *cells))
-    return Table(_caption(result, domain), ("Loss", *map(_heading, metrics)), tuple(rows))
+        if class_name is None:
+            cells = [
+                Cell(_mean_std(result.cells[k]), k in result.tests and result.tests[k].marked) for k in keys
+            ]
+        else:
+            cells = [Cell(_mean_std(result.class_cells[*k, class_name])) for k in keys]
+        rows.append(_row(result, loss, [*cells, *([Cell(times.get(loss.name, "n/a"))] if times else [])]))
+    columns = ("Loss", *map(_heading, metrics), *(["Time"] if times else []))
+    return Table(_caption(result, domain, class_name), columns, tuple(rows))
 
 
 def group_table(result: SettingComparison, metric: Metric) -> Table:
-    """Return the mean of one metric by group of test images, shaded from the best loss to the worst."""
+    """Return the mean of one metric by group of test images, shaded from the best loss to the worst.
+
+    A collapsed loss has no shade, and the others are shaded as if it were not there.
+    """
     setting = result.setting
     groups = list(dict.fromkeys(setting.groups))
     labels = np.asarray(setting.groups)
-    means = np.array(
-        [
-            [_nan_mean(loss.values[:, labels == group, metric.index]) for group in groups]
-            for loss in setting.losses
-        ]
-    )
+    means = np.array([
+        [mean_of_defined(setting.values(loss, metric)[:, labels == g].ravel(), axis=0) for g in groups]
+        for loss in setting.losses
+    ])  # fmt: skip
+    sound = np.array([loss.name not in result.collapsed for loss in setting.losses])
+    shades = _shades(np.where(sound[:, None], means, np.nan), metric)
     rows = [
-        (Cell(loss.name), *(Cell(_number(m), shade=s) for m, s in zip(row, shades, strict=True)))
-        for loss, row, shades in zip(setting.losses, means, _shades(means, metric), strict=True)
+        _row(result, loss, [Cell(_number(m), shade=s) for m, s in zip(row, row_shades, strict=True)])
+        for loss, row, row_shades in zip(setting.losses, means, shades, strict=True)
     ]
-    return Table(f"{_heading(metric)} by group, mean", ("Loss", *groups), tuple(rows))
-
-
-def _nan_mean(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else math.nan
+    of_classes = f", mean over {len(setting.classes)} classes" if len(setting.classes) > 1 else ""
+    return Table(f"{_heading(metric)} by group, mean{of_classes}", ("Loss", *groups), tuple(rows))
 
 
 def _number(value: float) -> str:
@@ -150,31 +214,40 @@ def _shades(means: np.ndarray, metric: Metric) -> list[list[float | None]]:
 
 def p_value_table(result: SettingComparison, domain: str) -> Table:
     """Return the p-value of every comparison with the baseline in one domain, as the rule corrects it."""
-    metrics = [metric for metric in METRICS if metric.tested]
+    metrics = result.setting.tested_metrics
     rows = []
     for loss in result.setting.losses:
         tests = [result.tests.get((loss.name, metric.name, domain)) for metric in metrics]
         if any(tests):
-            rows.append((Cell(loss.name), *(Cell(_p_text(t.p_adjusted), t.marked) for t in tests if t)))
+            rows.append(_row(result, loss, [Cell(p_text(t.p_adjusted), t.marked) for t in tests if t]))
     return Table(f"p-values, {DOMAINS[domain].lower()}", ("Loss", *(m.name for m in metrics)), tuple(rows))
 
 
-def _p_text(p_value: float) -> str:
+def p_text(p_value: float) -> str:
+    """Return a p-value as tables show it."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def cost_table(costs: Sequence[Cost], baseline: str | None) -> Table:
+def cost_table(costs: Sequence[Cost], result: SettingComparison) -> Table:
     """Return what training cost: seconds per iteration, its ratio to the baseline's, and the peak memory."""
-    reference = next((cost.seconds_per_iteration for cost in costs if cost.loss == baseline), None)
+    times = _relative_times(costs, result)
+    cost_of = {cost.loss: cost for cost in costs}
     rows = []
-    for cost in costs:
-        ratio = f"{cost.seconds_per_iteration / reference:.2f}×" if reference else "n/a"
-        rows.append((
-            Cell(cost.loss), Cell(str(cost.seeds)), Cell(f"{cost.iterations:,}"),
-            Cell(f"{cost.seconds_per_iteration:.4g}"), Cell(ratio), Cell(_memory(cost.peak_memory_bytes)),
-        ))  # fmt: skip
+    for loss in result.setting.losses:
+        cost = cost_of.get(loss.name)
+        if cost is not None:
+            cells = (str(cost.seeds), f"{cost.iterations:,}", f"{cost.seconds_per_iteration:.4g}",
+                     times.get(loss.name, "n/a"), _memory(cost.peak_memory_bytes))  # fmt: skip
+            rows.append(_row(result, loss, [Cell(text) for text in cells]))
     columns = ("Loss", "Seeds", "Iterations", "Seconds per iteration", "Relative time", "Peak memory")
     return Table("Cost of training", columns, tuple(rows))
+
+
+def _relative_times(costs: Sequence[Cost], result: SettingComparison) -> dict[str, str]:
+    """Return the time of an iteration relative to the baseline's by loss; nothing where that is not known."""
+    seconds = {cost.loss: cost.seconds_per_iteration for cost in costs}
+    reference = seconds.get(result.baseline.name) if result.baseline else None
+    return {loss: f"{of_loss / reference:.2f}×" for loss, of_loss in seconds.items()} if reference else {}
 
 
 def _memory(n_bytes: float) -> str:
@@ -183,9 +256,12 @@ def _memory(n_bytes: float) -> str:
     return f"{n_bytes / 2**30:.2f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"
 
 
-def rule_sentence(rule: Rule, correction: Correction, baseline: str, n_tests: int) -> str:
-    """Return the sentence that says what a mark means."""
-    if rule == "topomortar":
+def rule_sentence(result: SettingComparison) -> str:
+    """Return the sentence that says what a mark means; "" where nothing is tested."""
+    if not result.tests or result.baseline is None:
+        return ""
+    baseline, n_tests = result.baseline.name, len(result.tests)
+    if result.rule == "topomortar":
         return (
             f"Marked: better than {baseline} by the TopoMortar study's rule (one-sided permutation test over "
             f"image × seed pairs, p < {LEVEL}, no correction; better after rounding to two decimals)."
@@ -194,10 +270,11 @@ def rule_sentence(rule: Rule, correction: Correction, baseline: str, n_tests: in
         "holm": f"Holm's correction for {n_tests} comparisons",
         "bonferroni": f"Bonferroni's correction for {n_tests} comparisons",
         "none": "no correction",
-    }[correction]
+    }[result.correction]
+    of_classes = ", of the mean over classes" if len(result.setting.classes) > 1 else ""
     return (
         f"Marked: better than {baseline}, p < {LEVEL} (two-sided paired permutation test, images as units, "
-        f"averaged over seeds; {corrected})."
+        f"averaged over seeds{of_classes}; {corrected})."
     )
 
 
@@ -250,17 +327,26 @@ def comparison_table(
         compare_losses(study.setting, rule=rule, baseline=baseline, correction=correction, seed=seed)
         for study in load_studies(folders)
     ]
-    return plain_tables(results, rule, correction)
+    return plain_tables(results)
 
 
-def plain_tables(results: Sequence[SettingComparison], rule: Rule, correction: Correction) -> str:
+def plain_tables(results: Sequence[SettingComparison]) -> str:
     """Return the tables of compared settings as text for a terminal."""
     blocks = []
     for result in results:
         blocks.append(result.setting.title)
         blocks += [result_table(result, domain).plain() for domain in result.domains]
-        if result.baseline and result.tests:
-            text = rule_sentence(rule, correction, result.baseline.name, len(result.tests))
-            blocks.append(text.replace("Marked:", "*"))
+        blocks += [table.plain() for table in class_tables(result)]
+        if rule_sentence(result):
+            blocks.append(rule_sentence(result).replace("Marked:", "*"))
+        blocks += [f"{name} collapsed: {reason}." for name, reason in result.collapsed.items()]
         blocks += result.notes
     return "\n\n".join(blocks)
+
+
+def class_tables(result: SettingComparison) -> list[Table]:
+    """Return the tables of each class, where there are several."""
+    classes = result.setting.classes
+    if len(classes) == 1:
+        return []
+    return [result_table(result, domain, class_name=name) for name in classes for domain in result.domains]

@@ -6,7 +6,6 @@ training equals an uninterrupted one.
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,33 +21,30 @@ from topodl._files import atomic_path
 from topodl.errors import InputError
 from topodl.evaluation.augmentation import build_augmentation
 from topodl.evaluation.data import StudyData, training_batches
+from topodl.evaluation.loss_setup import build_loss, out_channels
 from topodl.evaluation.memory import peak_memory, reset_peak_memory
-from topodl.evaluation.networks import build_network
+from topodl.evaluation.networks import NetworkFactory, build_network
 from topodl.evaluation.randomness import INITIALISATION, STEP, seed_all
-from topodl.evaluation.run_folder import METRIC_COLUMNS
-from topodl.evaluation.scoring import foreground_probabilities, predict_and_measure
+from topodl.evaluation.scoring import Predictor, mean_by_metric, predict_and_measure
 from topodl.evaluation.settings import StudySettings, regresses_depth
-from topodl.losses import DeepSupervisionLoss, registry, topomortar_head_weights
+from topodl.evaluation.soft_labels import hardened, soft_cross_entropy
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["CURVE_COLUMNS", "Training", "reproducible"]
+__all__ = ["CURVE_COLUMNS", "Training", "finished_state", "reproducible"]
 
 VALIDATION_COLUMNS = {
-    "val_dice": "Dice_mortar",
-    "val_hd95": "HD95_mortar",
-    "val_betti0_error": "Betti0Error_mortar",
-    "val_betti1_error": "Betti1Error_mortar",
+    "val_dice": "Dice",
+    "val_hd95": "HD95",
+    "val_betti0_error": "Betti0Error",
+    "val_betti1_error": "Betti1Error",
 }
 CURVE_COLUMNS = ("iteration", "loss", *VALIDATION_COLUMNS)
 
 _CURVE_POINTS = 50
 _SELF_DISTILLATION_ROUNDS = 3
 _POLY_POWER = 0.9
-# Where the published study adds the topology term late, and then to the network's output alone.
-_PUBLISHED_DELAY = 0.7
-_PUBLISHED_DELAYED = frozenset({"TopoLoss", "WarpingLoss"})
 
 
 @contextmanager
@@ -79,8 +75,10 @@ class Training:
         Images to train and validate with.
     settings : StudySettings
         What to train.
+    factory : callable
+        Makes the network, see `find_network`.
     loss : str
-        Name in `topodl.losses.registry`.
+        Name in `topodl.losses.registry`, with options after a colon.
     seed : int
         Of the weights, the order of the images and their augmentation.
     checkpoint : Path
@@ -94,20 +92,21 @@ class Training:
         fabric: Fabric,
         data: StudyData,
         settings: StudySettings,
+        factory: NetworkFactory,
         loss: str,
         seed: int,
         checkpoint: Path,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.fabric, self.data, self.settings, self.seed = fabric, data, settings, seed
-        self.loss_name, self.checkpoint = loss, checkpoint
+        self.factory, self.loss_name, self.checkpoint = factory, loss, checkpoint
         self.augmentation = build_augmentation(settings.augmentation, settings.framework)
         self.iteration, self.round = 0, 0
-        self.soft_labels: torch.Tensor | None = None
+        self.soft_labels: list[torch.Tensor] | None = None
         self.curve: list[dict[str, Any]] = []
         self.seconds, self.timed_iterations, self.earlier_peak = 0.0, 0, 0
         self._loss_sum, self._loss_count = torch.zeros((), device=fabric.device), 0
-        self._loss = _build_loss(loss, settings).to(fabric.device)
+        self._loss = build_loss(loss, settings, data).to(fabric.device)
         self._saved_at = time.perf_counter()
         reset_peak_memory(fabric.device)
         state = _read_checkpoint(checkpoint, note)
@@ -138,10 +137,11 @@ class Training:
             self.round += 1
             self._prepare_round(None)
 
-    def keep_weights_only(self) -> None:
-        """Replace the checkpoint by the weights alone, which a finished training leaves."""
+    def keep_weights_only(self, **others: Any) -> None:
+        """Replace the checkpoint by the weights, which a finished training leaves, and `others`."""
+        state = {"iteration": self.iteration, "network": self._module.state_dict(), **others}
         with atomic_path(self.checkpoint) as partial:
-            torch.save({"iteration": self.iteration, "network": self._module.state_dict()}, partial)
+            torch.save(state, partial)
 
     def _round_bounds(self) -> list[tuple[int, int]]:
         n = _SELF_DISTILLATION_ROUNDS if self.settings.framework == "selfdistillation" else 1
@@ -151,9 +151,8 @@ class Training:
     def _prepare_round(self, state: dict[str, Any] | None) -> None:
         """Make network and optimiser of this round, fresh or with the weights of `state`."""
         seed_all(self.seed, INITIALISATION, self.round)
-        self._module = build_network(
-            self.settings.network, 1 if regresses_depth(self.loss_name, self.settings) else 2
-        )
+        n = out_channels(self.loss_name, self.settings, self.data)
+        self._module = build_network(self.factory, self.data.in_channels, n, self.data.spatial_dims)
         if state is not None:
             self._module.load_state_dict(state["network"])
         module = torch.compile(self._module) if self.settings.compile else self._module
@@ -167,10 +166,16 @@ class Training:
             precision.load_state_dict(state["precision"])
         self.network.train()
 
+    @property
+    def predictor(self) -> Predictor:
+        """What predicts whole images with the network as it is now."""
+        depth = regresses_depth(self.loss_name, self.settings)
+        return Predictor(self.fabric.device, self.network, self.data, depth=depth)
+
     def _train_round(self, begin: int, end: int, advance: Callable[[float], None]) -> None:
         labels = self.data.train.labels if self.soft_labels is None else self.soft_labels
         batches = training_batches(
-            self.data.train,
+            self.data,
             labels,
             self.augmentation,
             self.settings,
@@ -214,38 +219,30 @@ class Training:
         self._loss_sum = self._loss_sum + value.detach()
         self._loss_count += 1
 
-    def _loss_of(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _loss_of(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss; with soft labels, the mean of that of the hardened ones and the cross-entropy.
 
         Topology terms need hard masks, whose skeletons and components they compare; what the teacher was
         unsure of reaches the student by the cross-entropy with its probabilities.
         """
-        heads = logits if logits.ndim == 5 else logits[:, None]
+        heads = _split_heads(output, self.data.spatial_dims)
+        regions = self.data.regions
         try:
             if not targets.is_floating_point():
                 return self._loss(heads, targets.long())
-            hard = self._loss(heads, (targets > 0.5).long())
+            hard = self._loss(heads, hardened(targets, regions))
         except InputError as error:
             raise InputError(
                 f"topodl evaluate: {self.loss_name} with seed {self.seed} failed in iteration "
                 f"{self.iteration + 1}: {error}; a lower --learning-rate may help if the training diverged"
             ) from error
-        both = torch.cat([1 - targets, targets], 1)
-        weights = topomortar_head_weights(heads.shape[1])
-        cross_entropies = [nn.functional.cross_entropy(head.float(), both) for head in heads.unbind(1)]
-        soft = sum(w * c for w, c in zip(weights, cross_entropies, strict=True))
+        soft = soft_cross_entropy(heads, targets, regions=regions, ignores=self.data.ignores)
         return 0.5 * (hard + soft)
 
-    def _predict_training_images(self) -> torch.Tensor:
-        """Return the foreground's probability in every training image, none of them augmented."""
+    def _predict_training_images(self) -> list[torch.Tensor]:
+        """Return the probabilities of the foreground's classes in every training image, none augmented."""
         self.network.eval()
-        images = self.data.train.images
-        return torch.cat(
-            [
-                foreground_probabilities(self.fabric, self.network, images[i : i + 1])
-                for i in range(len(images))
-            ]
-        )
+        return [self.predictor.probabilities(image) for image in self.data.train.images]
 
     def _is_curve_point(self, end: int) -> bool:
         every = max(1, self.settings.iterations // _CURVE_POINTS)
@@ -253,7 +250,7 @@ class Training:
 
     def _is_validation(self, end: int) -> bool:
         every = self.settings.validation_interval
-        return every > 0 and (self.iteration % every == 0 or self.iteration == end)
+        return every > 0 and len(self.data.val) > 0 and (self.iteration % every == 0 or self.iteration == end)
 
     def _mean_loss(self) -> float:
         """Return the mean loss since the last point of the curve, over all processes."""
@@ -266,9 +263,9 @@ class Training:
     def _record(self, mean_loss: float, end: int) -> None:
         point: dict[str, Any] = {"iteration": self.iteration, "loss": mean_loss}
         if self._is_validation(end):
-            measured = predict_and_measure(self.fabric, self.network, self.data.val).mean(0)
-            by_name = dict(zip(METRIC_COLUMNS, measured.tolist(), strict=True))
-            point |= {name: by_name[column] for name, column in VALIDATION_COLUMNS.items()}
+            measured = predict_and_measure(self.fabric, self.predictor, self.data.val)
+            by_metric = mean_by_metric(measured, self.data)
+            point |= {name: by_metric[metric] for name, metric in VALIDATION_COLUMNS.items()}
         self.curve.append(point)
 
     def _save_now_and_then(self) -> None:
@@ -309,32 +306,38 @@ class Training:
         self.earlier_peak = state["peak_memory_bytes"]
 
 
+def finished_state(path: Path) -> dict[str, Any] | None:
+    """Return what a finished fold left with its weights: measurements and costs; else None."""
+    state = _load(path) if path.exists() else None
+    return state if isinstance(state, dict) and "rows" in state else None
+
+
+def _load(path: Path) -> dict[str, Any] | str:
+    """Return what a checkpoint holds, or what is wrong with it."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+        return f"cannot be read ({type(error).__name__})"
+
+
 def _read_checkpoint(path: Path, note: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the state of a training under way, or None if the training has to begin anew."""
     if not path.exists():
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if "round" in state:
-            return state
-        problem = "holds the weights of a finished training alone"
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as error:
-        problem = f"cannot be read ({type(error).__name__})"
+    state = _load(path)
+    if isinstance(state, dict) and "round" in state:
+        return state
+    problem = state if isinstance(state, str) else "holds the weights of a finished training alone"
     note(f"{path} {problem}; this training begins anew")
     return None
 
 
-def _build_loss(name: str, settings: StudySettings) -> DeepSupervisionLoss:
-    """Return the loss over all heads, in the variant that the settings ask for."""
-    kind = registry[name]
-    options: dict[str, Any] = {"non_finite": "raise"}  # without a scaler a step of NaN ends the training
-    if "variant" in inspect.signature(kind).parameters:
-        options["variant"] = settings.loss_variant
-    delayed = settings.loss_variant == "topomortar" and kind.__name__ in _PUBLISHED_DELAYED
-    if delayed:
-        options["active_from"] = _PUBLISHED_DELAY
-    weights = topomortar_head_weights(7 if settings.network == "dynunet" else 1)
-    return DeepSupervisionLoss(kind(**options), weights, topology_heads="first" if delayed else "all")
+def _split_heads(output: Any, spatial_dims: int) -> list[torch.Tensor]:
+    """Return what a network gave in training as a list of heads (B, C, *S)."""
+    if isinstance(output, torch.Tensor):
+        return list(output.unbind(1)) if output.ndim == spatial_dims + 3 else [output]
+    return list(output)
 
 
 def _build_optimizer(settings: StudySettings, module: nn.Module) -> torch.optim.Optimizer:

@@ -1,0 +1,344 @@
+"""What the values in label files mean: looked at in all files first, then said in a line, or refused."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topodl._checks import fail
+from topodl.errors import InputError
+from topodl.evaluation.case_types import IGNORE, DeclaredLabels, LabelScheme
+from topodl.evaluation.image_files import FUNCTION, JPEG, StoredImage, read_file, suffix_of
+
+__all__ = [
+    "StoredLabel",
+    "check_colours",
+    "check_foreground",
+    "class_indices",
+    "count_values",
+    "find_scheme",
+    "parse_classes",
+    "read_label",
+    "without_single_axes",
+]
+
+_MOST_UNNAMED = 32  # more values than these are noise or probabilities unless somebody names them
+_MOST_CLASSES = 254
+_INTEGER_TOLERANCE = 1e-3  # what scaling in a file's header may leave
+_LARGEST = 2.0**31
+_SMALL = 1 << 16
+_IGNORE_NAME = "ignore"
+
+FileCounts = Mapping[Path, Mapping[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLabel:
+    """The integers (*S) of a label file, with the geometry and the colours (K, 3) that it states."""
+
+    values: NDArray[np.integer]
+    spacing: tuple[float, ...] | None
+    direction: NDArray[np.float64] | None
+    palette: NDArray[np.integer] | None
+
+
+def read_label(path: Path) -> StoredLabel:
+    """Return the values of a label file, axes of size 1 left out where more than two are there.
+
+    Raises
+    ------
+    InputError
+        If it has colours, fractions, or other than two or three axes.
+    """
+    stored = read_file(path, is_label=True)
+    values = _grey(stored, path) if stored.has_channels else stored.values
+    values, spacing = without_single_axes(values, stored.spacing)
+    if values.ndim not in (2, 3):
+        raise InputError(f"{FUNCTION}: label {path} has shape {values.shape}; expected two or three axes")
+    return StoredLabel(_integers(values, path), spacing, stored.direction, stored.palette)
+
+
+def _grey(stored: StoredImage, path: Path) -> NDArray[np.generic]:
+    """Return the one channel that all others equal; colours say no class."""
+    first, others = stored.values[0], stored.values[1:]
+    if not np.array_equal(others, np.broadcast_to(first, others.shape)):
+        colours = np.unique(stored.values.reshape(len(stored.values), -1).T, axis=0)
+        shown = ", ".join(str(tuple(colour.tolist())) for colour in colours[:4])
+        raise InputError(
+            f"{FUNCTION}: label {path} has colours ({shown}{', …' if len(colours) > 4 else ''}); "
+            "expected one value a pixel, as grey levels or a palette"
+        )
+    return first
+
+
+def without_single_axes(
+    values: NDArray[np.generic], spacing: tuple[float, ...] | None, least: int = 2
+) -> tuple[NDArray[np.generic], tuple[float, ...] | None]:
+    """Return an array and its spacing without axes of size 1, as long as it keeps `least` axes."""
+    while values.ndim > least and 1 in values.shape:
+        axis = values.shape.index(1)
+        values = values.squeeze(axis)
+        spacing = spacing and spacing[:axis] + spacing[axis + 1 :]
+    return values, spacing
+
+
+def _integers(values: NDArray[np.generic], path: Path) -> NDArray[np.integer]:
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind != "f":
+        return values  # type: ignore[return-value]
+    rounded = np.rint(values)
+    with np.errstate(invalid="ignore"):  # the difference of infinities
+        wrong = ~(np.abs(values - rounded) <= _INTEGER_TOLERANCE) | (np.abs(rounded) >= _LARGEST)
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(f"{FUNCTION}: label {path} has {values[place]} at {place}; expected integers")
+    return rounded.astype(np.int64)
+
+
+def count_values(values: NDArray[np.integer]) -> dict[int, int]:
+    """Return how often each value occurs.
+
+    Examples
+    --------
+    >>> count_values(np.array([[0, 255], [255, 255]], np.uint8))
+    {0: 1, 255: 3}
+    """
+    if values.min() >= 0 and values.max() < _SMALL:
+        counts = np.bincount(values.ravel())
+        present = np.flatnonzero(counts)
+        counts = counts[present]
+    else:
+        present, counts = np.unique(values, return_counts=True)
+    return dict(zip(present.tolist(), counts.tolist(), strict=True))
+
+
+def check_colours(
+    label: StoredLabel, values: Iterable[int], path: Path, known: dict[int, tuple[list[int], Path]]
+) -> None:
+    """Raise an error if a palette gives an index another colour than those before; `known` keeps them.
+
+    Programs that make files smaller renumber palettes, so that an index may mean another class in each file.
+    """
+    if label.palette is None:
+        return
+    for value in values:
+        if value < len(label.palette):
+            colour = label.palette[value].tolist()
+            first, other = known.setdefault(value, (colour, path))
+            if first != colour:
+                raise InputError(
+                    f"{FUNCTION}: label {path} has the colour {tuple(colour)} for the value {value}, and "
+                    f"{other} {tuple(first)}; expected one palette in all labels"
+                )
+
+
+def parse_classes(text: str) -> DeclaredLabels:
+    """Return what "0=background,1=artery,2=vein" says; values of one name are one class.
+
+    The class named "background" is the background, else the first; the value of "ignore" counts nowhere.
+
+    Examples
+    --------
+    >>> parse_classes("0=background, 1=artery, 2=vein").names
+    {0: 'background', 1: 'artery', 2: 'vein'}
+    """
+    names: dict[int, str] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d+)\s*=\s*(\S(?:.*\S)?)\s*", part)
+        if match is None:
+            raise _bad_classes(f"has the part {part!r}")
+        value = int(match[1])
+        if value in names:
+            raise _bad_classes(f"names the value {value} twice")
+        names[value] = match[2]
+    ignored = [value for value, name in names.items() if name == _IGNORE_NAME]
+    if len(ignored) > 1:
+        raise _bad_classes(f"ignores the values {ignored}")
+    names = {value: name for value, name in names.items() if value not in ignored}
+    if len(set(names.values())) < 2:
+        raise _bad_classes(f"is {text!r}, less than two classes")
+    return DeclaredLabels(names, "--classes", ignored[0] if ignored else None)
+
+
+def _bad_classes(came: str) -> InputError:
+    return fail(FUNCTION, "classes", came, 'values and names, as "0=background,1=artery,2=vein"')
+
+
+def find_scheme(
+    files: FileCounts, declared: DeclaredLabels | None, ignore: int | None
+) -> tuple[LabelScheme, str]:
+    """Return what the values that occur in label files mean, and one line that says it.
+
+    Parameters
+    ----------
+    files : mapping of Path to mapping of int to int
+        How often each value occurs in each file.
+    declared : DeclaredLabels or None
+        What is known of the values; None takes two values for background and foreground, several for classes.
+    ignore : int or None
+        The value that counts nowhere, in place of the declared one.
+
+    Raises
+    ------
+    InputError
+        If a value is not accounted for, or the values cannot be those of labels.
+    """
+    counts: Counter[int] = Counter()
+    for each in files.values():
+        counts.update(each)
+    if declared is None:
+        declared = _taken_for_classes(files, counts, ignore)
+    scheme = _scheme(declared, ignore)
+    _reject_strays(files, scheme, declared.source)
+    return scheme, _line(scheme, declared, counts)
+
+
+def _taken_for_classes(files: FileCounts, counts: Counter[int], ignore: int | None) -> DeclaredLabels:
+    values = sorted(set(counts) - {ignore})
+    if len(values) < 2:
+        came = f"only the value {values[0]}" if values else f"only the ignored value {ignore}"
+        raise InputError(f"{FUNCTION}: the labels have {came}; expected background and foreground")
+    if len(values) > 2:
+        _reject_noise(files, values)
+        _reject_mixtures(files, values)
+    names = ["background", "foreground"] if len(values) == 2 else ["background"]
+    names += [f"class_{value}" for value in values[len(names) :]]
+    return DeclaredLabels(dict(zip(values, names, strict=True)), "")
+
+
+def _reject_noise(files: FileCounts, values: list[int]) -> None:
+    compressed = [path for path in files if suffix_of(path) in JPEG and len(files[path]) > 2]
+    if compressed:
+        shown = ", ".join(map(str, sorted(files[compressed[0]])[:8]))
+        raise InputError(
+            f"{FUNCTION}: label {compressed[0]} has the values {shown}, as JPEG's compression leaves them; "
+            "expected labels in a format without losses, such as PNG"
+        )
+    if len(values) > _MOST_UNNAMED:
+        most = max(files, key=lambda path: len(files[path]))
+        raise InputError(
+            f"{FUNCTION}: the labels have {len(values)} different values, {len(files[most])} of them "
+            f"in {most}; expected at most {_MOST_UNNAMED}, or names of all by --classes"
+        )
+
+
+def _reject_mixtures(files: FileCounts, values: list[int]) -> None:
+    """Raise an error where 255 may as well be the foreground of some files, or a value to ignore."""
+    if values[-1] != IGNORE or values[:-1] != list(range(len(values) - 1)):
+        return
+    with_255 = next(path for path in files if IGNORE in files[path])
+    raise InputError(
+        f"{FUNCTION}: the labels have the values {', '.join(map(str, values))}, and {with_255} has {IGNORE}, "
+        "which may be a class or not count; expected --ignore-label 255, or names of all values by --classes"
+    )
+
+
+def _scheme(declared: DeclaredLabels, ignore: int | None) -> LabelScheme:
+    ignore = declared.ignore if ignore is None else ignore
+    if ignore is not None and ignore in declared.names:
+        named = f"is {ignore}, which {declared.source} names {declared.names[ignore]!r}"
+        raise fail(FUNCTION, "ignore_label", named, "a value that is no class")
+    names = list(dict.fromkeys(declared.names.values()))
+    names.sort(key=lambda name: name != "background")  # a stable sort: all others keep their order
+    if declared.regions is not None:
+        names = [names[0], *declared.regions]
+    if len(names) > _MOST_CLASSES:
+        raise InputError(
+            f"{FUNCTION}: {declared.source} has {len(names)} classes; expected at most {_MOST_CLASSES}"
+        )
+    if declared.regions is None:
+        values = {value: names.index(name) for value, name in declared.names.items()}
+        return LabelScheme(tuple(names), values, ignore)
+    regions = tuple(declared.regions.values())
+    first = {value: index for index, region in reversed([*enumerate(regions, 1)]) for value in region}
+    values = {value: first.get(value, 0) for value in {**declared.names, **first}}
+    return LabelScheme(tuple(names), values, ignore, regions)
+
+
+def _reject_strays(files: FileCounts, scheme: LabelScheme, source: str) -> None:
+    known = {*scheme.values, scheme.ignore}
+    for path, counts in files.items():
+        if not known.issuperset(counts):
+            class_indices(read_label(path).values, scheme, path, source)
+
+
+def _line(scheme: LabelScheme, declared: DeclaredLabels, counts: Counter[int]) -> str:
+    total = sum(n for value, n in counts.items() if value != scheme.ignore)
+    ignored = "" if scheme.ignore is None else f"; {scheme.ignore} counts nowhere"
+    if scheme.regions is not None:
+        parts = [
+            f"{name} = {'+'.join(map(str, values))}"
+            for name, values in zip(scheme.classes[1:], scheme.regions, strict=True)
+        ]
+        return f"labels, as {declared.source} says: regions {', '.join(parts)}{ignored}"
+    if declared.source:
+        parts = [f"{value} {name}" for value, name in declared.names.items()]
+        missing = [str(value) for value in declared.names if value not in counts]
+        absent = f" (no pixel has {', '.join(missing)})" if missing else ""
+        return f"labels, as {declared.source} says: {', '.join(parts)}{absent}{ignored}"
+    if len(scheme.values) == 2:
+        low, high = sorted(scheme.values)
+        rarer = ", though it is the rarer one" if counts[low] < counts[high] else ""
+        share = f"{100 * counts[high] / total:.3g} % of the pixels"
+        return f"labels: {low} is taken for background{rarer}, {high} for foreground ({share}){ignored}"
+    low, *others = sorted(scheme.values)
+    listed = ", ".join(map(str, others))
+    return f"labels: {low} is taken for background, {listed} for {len(others)} classes{ignored}"
+
+
+def check_foreground(files: FileCounts, scheme: LabelScheme) -> None:
+    """Raise an error if the files of training labels have no foreground at all."""
+    if not any(scheme.values.get(value, 0) for counts in files.values() for value in counts):
+        raise InputError(
+            f"{FUNCTION}: none of the {len(files)} training labels has foreground; "
+            "expected some in at least one of them"
+        )
+
+
+def class_indices(
+    values: NDArray[np.integer], scheme: LabelScheme, path: Path, source: str = ""
+) -> NDArray[np.uint8]:
+    """Return the index of each value's class, of shape (*S), or (R, *S) of 0 and 1 for regions.
+
+    Parameters
+    ----------
+    values : ndarray of int, shape (*S)
+        Values as in the file.
+    scheme : LabelScheme
+        What they mean.
+    path : Path
+        The file, for messages.
+    source : str
+        Who says what they mean, for messages.
+
+    Raises
+    ------
+    InputError
+        If a value has no meaning; the message names the file and the place.
+    """
+    known = sorted({*scheme.values, *([] if scheme.ignore is None else [scheme.ignore])})
+    keys = np.array(known, np.int64)
+    positions = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+    stray = keys[positions] != values
+    if stray.any():
+        place = tuple(int(i) for i in np.argwhere(stray)[0])
+        by = f" (by {source})" if source else ""
+        raise InputError(
+            f"{FUNCTION}: label {path} has the value {values[place]} at {place}; expected one of "
+            f"{', '.join(map(str, known))}{by}, or --classes and --ignore-label that account for it"
+        )
+    if scheme.regions is None:
+        rows = [[scheme.values.get(value, 0) for value in known]]
+    else:
+        rows = [[int(value in region) for value in known] for region in scheme.regions]
+    table = np.array(rows, np.uint8)
+    if scheme.ignore is not None:
+        table[:, known.index(scheme.ignore)] = IGNORE
+    return table[0][positions] if scheme.regions is None else table[:, positions]

@@ -1,0 +1,299 @@
+"""The trainings of a study in several processes: local workers, or the workers of a Dask cluster.
+
+Each worker takes trainings by claims in the study's folder, as the processes do that users start. So none is
+done twice, and what a lost worker had under way goes on from its checkpoint in another one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from topodl._checks import check_number, fail
+from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.claims import Claims
+from topodl.evaluation.crew import Crew
+from topodl.evaluation.opening import refuse_other_study, require_packages
+from topodl.evaluation.progress import SharedProgress
+from topodl.evaluation.run_folder import RunFolder
+from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.turns import Pair, trainings_of, unfinished, work_name
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["run_distributed_study", "settings_of_cluster"]
+
+_NAME = "topodl evaluate"
+_LOOK_SECONDS = 1.0
+_GPU = "GPU"  # name of the resource, as in Dask's own documentation
+_gpus_in_use: set[str] = set()
+_gpus_lock = threading.Lock()
+
+
+def run_distributed_study(
+    settings: StudySettings,
+    output: str | Path,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> RunFolder:
+    """Run a study as `run_study` does, in several processes; on a CPU, to the same measurements.
+
+    A worker that is killed is replaced, and its training goes on from the last checkpoint. All of them
+    compute with as many threads as this process would.
+
+    Parameters
+    ----------
+    settings : StudySettings
+        What to train and test, each training on one device.
+    output : str or Path
+        A new folder, or that of the same study; all workers must see it.
+    jobs : int
+        Number of local workers. They take the GPUs in turn, if the device is "cuda".
+    scheduler : str or None
+        Address of a Dask scheduler, or its file, to whose workers the trainings go in place of local ones.
+        Where workers have the resource `GPU`, each training takes one.
+    note : callable
+        Gets a line of text for what the user should know but need not act on.
+
+    Returns
+    -------
+    RunFolder
+        Where everything lies.
+
+    Raises
+    ------
+    InputError
+        As `run_study` does; if there is no scheduler; if a training kills one worker after the other.
+    MissingDependencyError
+        If the extra `eval` is not installed, or `cluster` for a scheduler.
+
+    References
+    ----------
+    M. Rocklin, "Dask: Parallel computation with blocked algorithms and task scheduling", SciPy 2015.
+
+    Examples
+    --------
+    >>> from topodl.evaluation import StudySettings, run_distributed_study
+    >>> settings = StudySettings.of_protocol("quick", seeds=[1, 2, 3, 4])
+    >>> folder = run_distributed_study(settings, "topodl-runs/walls", jobs=4)  # doctest: +SKIP
+    """
+    check_number(_NAME, "jobs", jobs, low=1, integer=True)
+    if scheduler is not None and jobs != 1:
+        raise fail(_NAME, "jobs", f"is {jobs} with scheduler={scheduler!r}", "one of the two")
+    for argument in ("devices", "nodes"):
+        count = getattr(settings, argument)
+        if count != 1:
+            raise fail(_NAME, argument, f"is {count} in a study of several workers", "1 for each training")
+    require_packages(settings)
+    folder = RunFolder(Path(output).expanduser().resolve())
+    refuse_other_study(folder, settings)
+    if scheduler is None:
+        _run_locally(settings, folder, jobs, _only_once(note))
+    else:
+        with _connected(scheduler, note) as client:
+            _run_on_cluster(client, settings, folder, _only_once(note))
+    return folder
+
+
+def settings_of_cluster(
+    scheduler: str, protocol: str, *, note: Callable[[str], None], **overrides: Any
+) -> StudySettings:
+    """Return `StudySettings.of_protocol` as a worker has it, whose device is the one to use."""
+    with _connected(scheduler, note) as client:
+        task = client.submit(
+            StudySettings.of_protocol, protocol, **overrides, pure=False, resources=_resources(client)
+        )
+        settings: StudySettings = task.result()
+        return settings
+
+
+def _only_once(note: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a `note` to which all workers may tell the same."""
+    said: set[str] = set()
+
+    def once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            note(text)
+
+    return once
+
+
+def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Callable[[str], None]) -> None:
+    trainings = trainings_of(settings)
+    jobs = min(jobs, max(1, len(unfinished(trainings, settings, folder))))
+    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    if settings.device == "cpu" and jobs > 1 and jobs * threads > cores:
+        note(
+            f"{jobs} workers of {threads} threads share {cores} cores; OMP_NUM_THREADS="
+            f"{max(1, cores // jobs)} is likely to be faster, and changes the last digits of the measurements"
+        )
+    gpus = _visible_gpus() if settings.device == "cuda" else []
+    crew = Crew(trainings, settings, folder.root, threads, note)
+    with ThreadPoolExecutor(jobs) as pool:
+        places = [pool.submit(crew.work, gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
+        try:
+            _watch(settings, folder, places)
+            wait_for(places)
+        except BaseException:
+            crew.stop()
+            raise
+    _raise_first([place.exception() for place in places])
+
+
+def _run_on_cluster(
+    client: Client, settings: StudySettings, folder: RunFolder, note: Callable[[str], None]
+) -> None:
+    trainings, threads = unfinished(trainings_of(settings), settings, folder), torch.get_num_threads()
+    command, resources = (
+        Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}"),
+        _resources(client),
+    )
+    futures: dict[Future[list[str]], Pair] = {}
+    try:
+        resources = _resources(client)
+        for pair in trainings:
+            key = f"topodl-{work_name(*pair)}-{command.name}"
+            arguments = (pair, settings, folder.root, threads, command.name)
+            futures[client.submit(_train_on_cluster, *arguments, key=key, resources=resources)] = pair
+        _watch(settings, folder, list(futures))
+    finally:
+        command.finish()  # which ends the tasks that are under way; those that wait go with the connection
+    errors = [_error_of(future, *pair) for future, pair in futures.items()]
+    for text in (text for future, error in zip(futures, errors, strict=True) if error is None
+                 for text in future.result()):  # fmt: skip
+        note(text)
+    _raise_first(errors)
+
+
+def _train_on_cluster(
+    pair: Pair, settings: StudySettings, output: Path, threads: int, command: str
+) -> list[str]:
+    """Do one training in a worker of Dask, and return the notes; end when the command that wants it does."""
+    claims, notes = Claims(RunFolder(output).claims), list[str]()
+    if not claims.generations(command):
+        came = f"is {str(output)!r}, which the worker on {socket.gethostname()} does not see"
+        raise fail(_NAME, "output", came, "a folder that the command and all workers share")
+    crew, ended = Crew([pair], settings, output, threads, notes.append), threading.Event()
+
+    def end_with_the_command() -> None:
+        while not ended.wait(2 * _LOOK_SECONDS):
+            if claims.holder(command) is None:
+                crew.stop()
+
+    threading.Thread(target=end_with_the_command, daemon=True).start()
+    try:
+        with _gpu_of_task() as gpu:
+            crew.work(gpu)
+    finally:
+        ended.set()
+    return notes
+
+
+@contextmanager
+def _gpu_of_task() -> Iterator[str | None]:
+    """Give a GPU that no other task of this worker has, where it has several; else it sees the right one."""
+    count = _gpus_of_worker()
+    if count < 2:
+        yield None
+        return
+    with _gpus_lock:
+        gpu = next(gpu for gpu in _visible_gpus(count) if gpu not in _gpus_in_use)
+        _gpus_in_use.add(gpu)
+    try:
+        yield gpu
+    finally:
+        with _gpus_lock:
+            _gpus_in_use.discard(gpu)
+
+
+def _visible_gpus(count: int | None = None) -> list[str]:
+    """Return the GPUs of this process, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+    return named or [str(i) for i in range(torch.cuda.device_count() if count is None else count)]
+
+
+def _resources(client: Client) -> Mapping[str, int] | None:
+    """Return what a task asks for: a GPU, where any worker says that it has some."""
+    return {_GPU: 1} if any(client.run(_gpus_of_worker).values()) else None
+
+
+def _gpus_of_worker() -> int:
+    from distributed import get_worker
+
+    return int(get_worker().state.total_resources.get(_GPU, 0))
+
+
+@contextmanager
+def _connected(scheduler: str, note: Callable[[str], None]) -> Iterator[Client]:
+    """Give a connection to the scheduler as soon as it has a worker."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        purpose = f"{_NAME} --scheduler"
+        raise MissingDependencyError("distributed", extra="cluster", purpose=purpose) from error
+    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    try:
+        client = Client(**where, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise fail(
+            _NAME,
+            "scheduler",
+            f"is {scheduler!r}, where nothing answers ({error})",
+            "address or file of a running Dask scheduler, such as 'tcp://host:8786'",
+        ) from error
+    with client:
+        if not client.nthreads():  # type: ignore[no-untyped-call]
+            note(f"waiting for the first worker of {scheduler}")
+        client.wait_for_workers(1)
+        yield client
+
+
+def _error_of(future: Any, loss: str, seed: int) -> BaseException | None:
+    """Return what a task of Dask ended with, in words that say more than Dask's."""
+    from distributed import KilledWorker
+
+    if future.status in ("cancelled", "lost"):
+        return InputError(f"{_NAME}: the scheduler went away; the same command goes on from here")
+    error: BaseException | None = future.exception()
+    if isinstance(error, KilledWorker):
+        return InputError(
+            f"{_NAME}: {loss} with seed {seed} was under way in several workers that were lost, one after "
+            "the other; expected enough memory and time for each. The same command goes on from here"
+        )
+    return error
+
+
+def _watch(settings: StudySettings, folder: RunFolder, tasks: Sequence[Any]) -> None:
+    """Show the progress until all tasks are done, from what the folder says of trainings and of claims."""
+    trainings, claims = trainings_of(settings), Claims(folder.claims)
+    with SharedProgress(len(trainings), settings.iterations * max(1, settings.folds)) as progress:
+        while True:
+            done = all(task.done() for task in tasks)
+            left = unfinished(trainings, settings, folder)
+            holders = [claims.holder(work_name(*pair)) for pair in left]
+            progress.show(len(trainings) - len(left), [h.done for h in holders if h is not None])
+            if done:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+
+def _raise_first(errors: Sequence[BaseException | None]) -> None:
+    """Raise the first error, one that is a defect before one that the user can put right."""
+    found = [error for error in errors if error is not None]
+    for error in sorted(found, key=lambda error: isinstance(error, InputError)):
+        raise error
