@@ -1,8 +1,8 @@
-"""Plans, preprocesses, trains, validates and predicts with the real nnU-Net: a 2D set of classes, a 3D one of regions.
+"""Plans, preprocesses, trains, validates and predicts with the real nnU-Net, in 2D and with regions in 3D.
 
 python tests/integrations/nnunet_end_to_end.py [FOLDER]
 
-Two epochs of a few iterations with each of the trainers, in 3D with two of them. Anything that fails ends the script.
+Two epochs of a few iterations with each of the trainers, in 3D with three of them. A failure ends the script.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def write_2d(raw: Path) -> None:
 
 def write_3d(raw: Path) -> None:
     """Write ten volumes of anisotropic voxels with two overlapping regions and an ignore label."""
-    import SimpleITK as sitk  # noqa: N813 (its own abbreviation)
+    import SimpleITK as sitk
 
     folder = raw / "Dataset002_Shells"
     rng = np.random.default_rng(1)
@@ -119,7 +119,9 @@ def main(folder: Path) -> None:
         trainer = f"nnUNetTrainerTiny{name}"
         chosen = (data, configuration, "0", "-tr", trainer, "-device", "cpu")
         call("nnUNetv2_train", *chosen, **variables)
-        source = next((folder / f"raw/Dataset00{data}_{'Rings' if data == '1' else 'Shells'}").glob("imagesTs"))
+        source = next(
+            (folder / f"raw/Dataset00{data}_{'Rings' if data == '1' else 'Shells'}").glob("imagesTs")
+        )
         call(
             *("nnUNetv2_predict", "-i", str(source), "-o", str(folder / "predicted" / f"{data}{name}")),
             *("-d", data, "-c", configuration, "-f", "0", "-tr", trainer, "-device", "cpu"),

@@ -1,4 +1,4 @@
-"""What nnU-Net hands to its losses: lists of heads, regions, an ignore label, voxels of each head's own size."""
+"""What nnU-Net hands to its losses: lists of heads, regions, an ignore label, voxels of each size."""
 
 import subprocess
 import sys
@@ -90,7 +90,9 @@ def test_smaller_heads_have_larger_voxels():
 def test_progress_comes_by_epochs():
     loss = NNUNetLoss(parse_loss("skeleton_recall:active_from=0.5"))
     loss.set_progress(1, 4)
-    torch.testing.assert_close(loss(HEADS[0], LABELS[0]), SkeletonRecallLoss()(HEADS[0], LABELS[0], topology=False))
+    torch.testing.assert_close(
+        loss(HEADS[0], LABELS[0]), SkeletonRecallLoss()(HEADS[0], LABELS[0], topology=False)
+    )
     loss.set_progress(3, 4)
     torch.testing.assert_close(loss(HEADS[0], LABELS[0]), SkeletonRecallLoss()(HEADS[0], LABELS[0]))
 

@@ -1,4 +1,4 @@
-"""A penalty on attention trains a stock BERT: with its dropout, checkpointed, accumulated; all is put back."""
+"""A penalty on attention trains a stock BERT: with its dropout, checkpointed, accumulated."""
 
 import copy
 
