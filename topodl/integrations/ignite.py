@@ -37,8 +37,14 @@ class LossProgress:
 
     Examples
     --------
-    >>> from topodl.integrations.ignite import LossProgress  # doctest: +SKIP
-    >>> LossProgress(loss).attach(trainer)  # doctest: +SKIP
+    >>> from ignite.engine import Engine
+    >>> from topodl.losses import ClDiceLoss
+    >>> loss = ClDiceLoss(active_from=0.5)
+    >>> trainer = Engine(lambda engine, batch: None)
+    >>> LossProgress(loss).attach(trainer)
+    >>> _ = trainer.run([0, 1], max_epochs=2)
+    >>> loss.get_extra_state()
+    {'progress': 0.75}
     """
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -71,9 +77,14 @@ class MetricHandler:
 
     Examples
     --------
-    >>> from topodl.integrations.ignite import MetricHandler  # doctest: +SKIP
-    >>> handler = MetricHandler(BettiError(), from_engine(["pred", "label"]))  # doctest: +SKIP
-    >>> handler.attach(evaluator, "betti")  # doctest: +SKIP
+    >>> import torch
+    >>> from ignite.engine import Engine
+    >>> from topodl.metrics import Dice
+    >>> mask = torch.eye(4)[None]
+    >>> evaluator = Engine(lambda engine, batch: (batch, batch))
+    >>> MetricHandler(Dice()).attach(evaluator, "dice")
+    >>> evaluator.run([mask]).metrics["dice"]
+    1.0
     """
 
     def __init__(self, metric: ImageMetric, output_transform: Callable[[Any], Any] = lambda out: out) -> None:

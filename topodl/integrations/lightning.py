@@ -34,8 +34,7 @@ class LossProgress(Callback):
 
     Examples
     --------
-    >>> from topodl.integrations.lightning import LossProgress  # doctest: +SKIP
-    >>> trainer = Trainer(max_epochs=100, callbacks=[LossProgress()])  # doctest: +SKIP
+    >>> callback = LossProgress()  # lightning.pytorch.Trainer(max_epochs=100, callbacks=[callback])
     """
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:

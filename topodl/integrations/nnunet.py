@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, fail
-from topodl.evaluation.loss_specs import LossSpec
+from topodl.evaluation.loss_specs import LossSpec, parse_loss
 from topodl.integrations._progress import tell_progress
 from topodl.losses import SegmentationLoss
 
@@ -42,8 +42,8 @@ class NNUNetLoss(nn.Module):
 
     Parameters
     ----------
-    loss : LossSpec
-        The loss and its options, as `parse_loss` reads them.
+    loss : str
+        The loss and its options, as in ``topodl evaluate --losses``: "cldice:iterations=10".
     weights : sequence of float, optional
         One a head of deep supervision, zero for heads without a loss; None without deep supervision.
     scales : sequence of sequence of float, optional
@@ -71,8 +71,7 @@ class NNUNetLoss(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from topodl.evaluation.loss_specs import parse_loss
-    >>> loss = NNUNetLoss(parse_loss("skeleton_recall"), weights=[0.7, 0.3], scales=[(1, 1), (0.5, 0.5)])
+    >>> loss = NNUNetLoss("skeleton_recall", weights=[0.7, 0.3], scales=[(1, 1), (0.5, 0.5)])
     >>> heads = [torch.randn(2, 3, 16, 16), torch.randn(2, 3, 8, 8)]
     >>> targets = [torch.randint(3, (2, 1, 16, 16)), torch.randint(3, (2, 1, 8, 8))]
     >>> loss(heads, targets).shape
@@ -81,7 +80,7 @@ class NNUNetLoss(nn.Module):
 
     def __init__(
         self,
-        loss: LossSpec,
+        loss: str,
         *,
         weights: Sequence[float] | None = None,
         scales: Sequence[Sequence[float]] | None = None,
@@ -99,7 +98,8 @@ class NNUNetLoss(nn.Module):
         if ignore_label is not None and not regions:
             own["ignore_index"] = ignore_label
         steps = [[1.0] * len(spacing or ())] * len(self.weights) if scales is None else scales
-        self.heads = nn.ModuleList(_with_spacing(loss, own, spacing, step) for step in steps)
+        spec = parse_loss(loss)
+        self.heads = nn.ModuleList(_with_spacing(spec, own, spacing, step) for step in steps)
         self.parts: Sequence[Parts | None] | None = None
 
     def set_progress(self, epoch: int, n_epochs: int) -> None:

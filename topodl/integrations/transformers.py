@@ -86,8 +86,13 @@ class AttentionPenaltyTrainer(Trainer):
     Examples
     --------
     >>> from topodl.attention import AttentionTopology
+    >>> from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
+    >>> sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+    >>> model = BertForSequenceClassification(BertConfig(vocab_size=9, **sizes))
+    >>> arguments = TrainingArguments("out", max_steps=1, report_to=[], use_cpu=True)
     >>> topology = AttentionTopology("barcode.h0.mean")
-    >>> trainer = AttentionPenaltyTrainer(model, args, topology=topology)  # doctest: +SKIP
+    >>> AttentionPenaltyTrainer(model, arguments, topology=topology).penalty_weight
+    0.1
     """
 
     def __init__(

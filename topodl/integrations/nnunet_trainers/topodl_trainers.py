@@ -19,7 +19,6 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as home
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from topodl.evaluation.loss_specs import LossSpec, parse_loss
 from topodl.integrations.nnunet import NNUNetLoss
 
 
@@ -48,7 +47,7 @@ class nnUNetTrainerTopodl(nnUNetTrainer):
             weights = (halves / halves.sum()).tolist()
         labels = self.label_manager
         return NNUNetLoss(
-            self._loss_spec(),
+            self._loss_text(),
             weights=weights,
             scales=scales,
             spacing=self.configuration_manager.spacing,
@@ -57,11 +56,11 @@ class nnUNetTrainerTopodl(nnUNetTrainer):
             topology_heads=os.environ.get("TOPODL_TOPOLOGY_HEADS", "all"),
         )
 
-    def _loss_spec(self) -> LossSpec:
+    def _loss_text(self) -> str:
         given = os.environ.get("TOPODL_LOSS", "")
         if not self.topodl_loss:
-            return parse_loss(given or "cldice")
-        return parse_loss(f"{self.topodl_loss}:{given}" if given else self.topodl_loss)
+            return given or "cldice"
+        return f"{self.topodl_loss}:{given}" if given else self.topodl_loss
 
     def get_dataloaders(self) -> Any:
         """Have the workers that load and augment compute what the loss needs of the labels alone."""
