@@ -20,6 +20,7 @@ MODULES = [
     *(f"topodl.{name}" for name in sorted(topodl._SUBMODULES)),
     "topodl.attention.plotting",
     "topodl.hooks",
+    *(f"topodl.integrations.{name}" for name in ("ignite", "lightning", "nnunet", "pyg", "transformers")),
 ]
 
 # A shape, as (B, H, W), (N,), (…), (2 * K, n) or shape (), or the word for a number.
@@ -61,6 +62,17 @@ NO_SOURCE = {
         "topodl.plotting.plot_critical_pixels",
         "topodl.plotting.plot_diagram",
         "topodl.plotting.plot_euler_transform",
+    },
+    "connects to a library that the page names": {
+        "topodl.integrations.ignite.LossProgress",
+        "topodl.integrations.ignite.MetricHandler",
+        "topodl.integrations.lightning.LossProgress",
+        "topodl.integrations.nnunet.trainer_folder",
+        "topodl.integrations.pyg.AddFeatures",
+        "topodl.integrations.pyg.clouds",
+        "topodl.integrations.pyg.degree_graph",
+        "topodl.integrations.transformers.AttentionPenaltyTrainer",
+        "topodl.integrations.transformers.LossProgress",
     },
     "is the base of losses, each with a source of its own": {"topodl.losses.SegmentationLoss"},
     "is a construction of this package": {"topodl.datasets.make_graph", "topodl.losses.FeatureCountLoss"},

@@ -103,7 +103,11 @@ def test_a_name_that_is_nowhere_fails(line, error):
 
 
 def test_guides_and_examples_import_from_public_modules():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "gallery_src").glob("*.py")]
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "docs" / "gallery_src").glob("*.py"),
+    ]
     texts = [page.read_text(encoding="utf-8") for page in pages]
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "topodl").rglob("*.py")]
     texts += ["\n".join(re.findall(r"^ *(?:>>>|\.\.\.) (.*)$", source, re.MULTILINE)) for source in sources]

@@ -35,6 +35,7 @@ _SUBMODULES = {
     "distances",
     "errors",
     "evaluation",
+    "integrations",
     "layers",
     "losses",
     "metrics",

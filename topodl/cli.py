@@ -33,6 +33,10 @@ _COMMANDS = {
         "topodl.representations.graphs_command",
         "cross-validate a graph network with and without topological layers",
     ),
+    "nnunet": (
+        "topodl.integrations.nnunet_command",
+        "print what nnU-Net needs to find the trainers with topodl's losses",
+    ),
     "report": (
         "topodl.evaluation.report_command",
         "rebuild tables, figures and the report from the files of a study",

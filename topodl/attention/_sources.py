@@ -42,10 +42,13 @@ def innermost(scopes: Iterable[str], name: str) -> str | None:
 
 
 @contextmanager
-def tap(model: nn.Module, wanted: Callable[[str], bool], sink: Sink) -> Iterator[dict[str, str]]:
+def tap(
+    model: nn.Module, wanted: Callable[[str], bool], sink: Sink, without_dropout: bool = False
+) -> Iterator[dict[str, str]]:
     """Send the probabilities of every attention module whose name is `wanted` to `sink`.
 
-    Yields module or configuration names and how their attention was computed before it was switched.
+    Yields module or configuration names and how their attention was computed before it was switched. With
+    `without_dropout` those modules drop no attention out meanwhile, in training mode too.
     """
     with ExitStack() as stack:
         switched: dict[str, str] = {}
@@ -57,6 +60,10 @@ def tap(model: nn.Module, wanted: Callable[[str], bool], sink: Sink) -> Iterator
                 f"record: model is a {type(model).__name__} without attention to record under these names; "
                 "expected torch.nn.MultiheadAttention, a Hugging Face model, or timm's attention modules"
             )
+        if without_dropout:
+            modules = dict(model.named_modules())
+            for name in names:
+                _switch_dropout_off(modules.get(name, model), stack)
         if "torch._dynamo" in sys.modules:  # only then can anything be compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield switched
@@ -66,8 +73,19 @@ def _refuse_dropout(name: str, module: nn.Module, rate: float) -> None:
     if module.training and rate > 0:
         raise InputError(
             f"record: {name} is in training mode with attention dropout {rate:g}, so its weights are no "
-            "probabilities; expected model.eval() or an attention dropout of 0"
+            'probabilities; expected model.eval(), an attention dropout of 0, or attention_dropout="off"'
         )
+
+
+def _switch_dropout_off(module: nn.Module, stack: ExitStack) -> None:
+    """Set the rate of an attention module's dropout to 0 until `stack` closes."""
+    name = _dropout_name(module)
+    if name is None:
+        return
+    value = getattr(module, name)
+    owner, rate = (value, "p") if isinstance(value, nn.Dropout) else (module, name)
+    stack.callback(setattr, owner, rate, getattr(owner, rate))
+    setattr(owner, rate, 0.0)
 
 
 def _torch_modules(
@@ -249,9 +267,14 @@ def _probabilities(output: Any) -> torch.Tensor | None:
 
 
 def _dropout_rate(module: nn.Module) -> float:
+    name = _dropout_name(module)
+    value = 0.0 if name is None else getattr(module, name)
+    return value.p if isinstance(value, nn.Dropout) else value
+
+
+def _dropout_name(module: nn.Module) -> str | None:
+    """Return the attribute with the dropout of a module's attention: a rate, or a module."""
     for name in ("attn_dropout", "attention_dropout", "dropout_prob", "dropout"):
-        value = getattr(module, name, None)
-        value = value.p if isinstance(value, nn.Dropout) else value
-        if isinstance(value, float):
-            return value
-    return 0.0
+        if isinstance(getattr(module, name, None), float | nn.Dropout):
+            return name
+    return None

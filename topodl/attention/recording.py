@@ -12,12 +12,12 @@ import re
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
-from topodl._checks import fail
+from topodl._checks import check_choice, fail
 from topodl.attention._maps import as_batch
 from topodl.attention._sources import innermost, is_cross_attention, is_hugging_face_model, tap
 from topodl.attention.topology import AttentionTopology
@@ -46,6 +46,9 @@ class AttentionRecorder:
         Compute these features on the fly instead of keeping maps. Cross-attention is left out.
     layers : str, optional
         A regular expression; only attention modules with a match in their name are recorded.
+    attention_dropout : {"refuse", "off"}, default="refuse"
+        What to do about attention dropout in training mode, with which weights are no probabilities: raise,
+        or switch it off while the recorder is open, so that a penalty can be trained with.
 
     Attributes
     ----------
@@ -58,8 +61,8 @@ class AttentionRecorder:
     Raises
     ------
     InputError
-        If the model has no attention that can be recorded, or runs in training mode with attention dropout:
-        its weights are then no probabilities.
+        If the model has no attention that can be recorded, or runs in training mode with attention dropout
+        that is refused.
 
     Examples
     --------
@@ -79,12 +82,18 @@ class AttentionRecorder:
     """
 
     def __init__(
-        self, model: nn.Module, features: AttentionTopology | None = None, layers: str | None = None
+        self,
+        model: nn.Module,
+        features: AttentionTopology | None = None,
+        layers: str | None = None,
+        attention_dropout: Literal["refuse", "off"] = "refuse",
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"record: model is a {type(model).__name__}; expected a torch.nn.Module")
         if features is not None and not isinstance(features, AttentionTopology):
             raise TypeError(f"record: features is a {type(features).__name__}; expected an AttentionTopology")
+        check_choice("record", "attention_dropout", attention_dropout, ("refuse", "off"))
+        self.attention_dropout = attention_dropout
         # A compiled model holds the original, whose modules carry the hooks.
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.topology, self.layers = features, layers
@@ -121,7 +130,9 @@ class AttentionRecorder:
             raise InputError("record: the recorder is open already; expected one `with` at a time")
         stack = ExitStack()
         try:
-            self.switched = stack.enter_context(tap(self.model, self._wants, self._take))
+            self.switched = stack.enter_context(
+                tap(self.model, self._wants, self._take, self.attention_dropout == "off")
+            )
             stack.callback(self.model.register_forward_pre_hook(self._begin).remove)
             stack.callback(self.model.register_forward_hook(self._finish).remove)
             for name, module in self.model.named_modules():
@@ -250,7 +261,11 @@ class AttentionRecorder:
 
 
 def record(
-    model: nn.Module, *, features: AttentionTopology | None = None, layers: str | None = None
+    model: nn.Module,
+    *,
+    features: AttentionTopology | None = None,
+    layers: str | None = None,
+    attention_dropout: Literal["refuse", "off"] = "refuse",
 ) -> AttentionRecorder:
     """Return an `AttentionRecorder` for `model`, to be used as a context manager.
 
@@ -262,6 +277,8 @@ def record(
         Features to compute on the fly; None keeps the maps.
     layers : str, optional
         Regular expression for the names of the attention modules.
+    attention_dropout : {"refuse", "off"}, default="refuse"
+        What to do about attention dropout in training mode; see `AttentionRecorder`.
 
     Returns
     -------
@@ -270,8 +287,8 @@ def record(
     Raises
     ------
     InputError
-        When it is opened, if the model has no attention that can be recorded, or runs in training mode with
-        attention dropout.
+        When it is opened, if the model has no attention that can be recorded; when the model runs, if it does
+        so in training mode with attention dropout that is refused.
 
     Examples
     --------
@@ -283,7 +300,7 @@ def record(
     >>> recorder.attention().shape
     torch.Size([1, 1, 2, 5, 5])
     """
-    return AttentionRecorder(model, features, layers)
+    return AttentionRecorder(model, features, layers, attention_dropout)
 
 
 def _reads_tokens(module: nn.Module) -> bool:
