@@ -33,7 +33,7 @@ def betti_matching_loss(
     target: torch.Tensor,
     *,
     base_weight: float = 1.0,
-    topology_weight: float = 0.005,
+    topology_weight: float = 0.001,
     filtration: Filtration = "superlevel",
     push: bool = False,
     essential: Essential = "clamp",
@@ -57,8 +57,8 @@ def betti_matching_loss(
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight, topology_weight : float, default=(1, 0.005)
-        Weights of CE + Dice and of the matching error.
+    base_weight, topology_weight : float, default=(1, 0.001)
+        Weights of CE + Dice and of the matching error, a sum over bars.
     filtration : {"superlevel", "sublevel", "both"}, default="superlevel"
         Whether bars are born from the foreground, from the background, or the mean of both errors.
     push : bool, default=False
