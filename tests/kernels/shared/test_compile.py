@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 KERNEL_MODULE = """
 from topodl.kernels.shared.compile import kernel, subroutine
 
@@ -118,3 +120,43 @@ def test_quick_compilation_is_not_announced(tmp_path):
         "notice.on_start(None); notice.on_end(None); time.sleep(1.2)\n"
     )
     assert _run(tmp_path, code).stderr == ""
+
+
+LOW = """
+from topodl.kernels.shared.compile import {decorator}
+
+@{decorator}
+def step({arguments}):
+    return {value}
+"""
+HIGH = """
+from topodl.kernels.low import step
+from topodl.kernels.shared.compile import kernel
+
+@kernel
+def twice(n):
+    return step({arguments}) + step({arguments})
+"""
+CALL_HIGH = (
+    "import os, topodl.kernels; topodl.kernels.__path__.append(os.path.abspath('rooms'))\n"
+    "from topodl.kernels.high import twice; print(twice(3), sum(twice.stats.cache_hits.values()))"
+)
+
+
+@pytest.mark.parametrize("decorator", ["kernel", "subroutine", "inlined_subroutine"])
+def test_a_kernel_is_compiled_anew_when_one_that_it_calls_changes(tmp_path, decorator):
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    outputs = []
+    for arguments, value in (("n", "n"), ("n", "n"), ("n", "n + 1"), ("n, m", "n + m")):
+        given = "n, n" if "m" in arguments else "n"
+        for name, source in (
+            ("low", LOW.format(decorator=decorator, arguments=arguments, value=value)),
+            ("high", HIGH.format(arguments=given)),
+        ):
+            file = rooms / f"{name}.py"
+            if not file.exists() or file.read_text(encoding="utf-8") != source:
+                file.write_text(source, encoding="utf-8")
+            os.utime(file, (1e9, 1e9))  # a copy or a wheel has times of its own
+        outputs.append(_run(tmp_path, CALL_HIGH).stdout.split())
+    assert outputs == [["6", "0"], ["6", "1"], ["8", "0"], ["12", "0"]]

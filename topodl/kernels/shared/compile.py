@@ -6,12 +6,17 @@ enter Numba's default threading layer abort the process) nor ``fastmath`` (order
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import hashlib
 import logging
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -19,9 +24,10 @@ from numba import types
 from numba.core import event
 from numba.extending import models, register_model, typeof_impl
 
-__all__ = ["borrowing_subroutine", "inlined_subroutine", "kernel", "subroutine"]
+__all__ = ["borrowing_subroutine", "digest_of", "inlined_subroutine", "kernel", "subroutine"]
 
 _logger = logging.getLogger("topodl")
+_IMPORT = re.compile(rb"^\s*(?:from|import) (topodl\.kernels[\w.]*)", re.MULTILINE)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -121,6 +127,7 @@ def _compiled(function: _Function, **options: bool) -> _Function:
     if os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0":
         try:
             compiled = numba.njit(cache=True, nogil=True, **options)(function)
+            _stamp_cache(compiled, function.__module__)
             return compiled
         except RuntimeError as error:  # neither the package's folder nor the user's can be written to
             if "no locator" not in str(error):
@@ -128,6 +135,34 @@ def _compiled(function: _Function, **options: bool) -> _Function:
             _say_uncached()
     compiled = numba.njit(nogil=True, **options)(function)
     return compiled
+
+
+def _stamp_cache(compiled: Any, module: str) -> None:
+    """Let the cache of a kernel hold as long as its source and those of all kernels that it is made of.
+
+    Numba looks at the time of one file alone: a kernel would go on with the old code of those that it calls.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # a package without files, a compiler switched off
+        compiled._cache._cache_file._source_stamp = digest_of(module)
+
+
+@functools.cache
+def digest_of(module: str) -> str:
+    """Return a digest of the source of a module and of all kernels that it imports."""
+    text = Path(_file_of(module)).read_bytes()
+    parts = [
+        text,
+        *(digest_of(name).encode() for name in sorted({*map(bytes.decode, _IMPORT.findall(text))})),
+    ]
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
+
+
+def _file_of(module: str) -> str:
+    """Return the file of a module, which may be in the middle of its import."""
+    spec = sys.modules[module].__spec__
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(module)
+    return spec.origin
 
 
 @functools.cache
