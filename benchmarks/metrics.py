@@ -8,9 +8,11 @@ import gudhi
 import numpy as np
 import torch
 from scipy import ndimage
+from skimage.morphology import skeletonize
 from timing import least, one_thread
 
 from topodl.datasets import SyntheticMortar
+from topodl.kernels.masks.thinning import thin
 from topodl.metrics import betti_error, betti_numbers, cldice_score, dice_score, hausdorff_distance_95
 
 
@@ -32,9 +34,20 @@ def main() -> None:
     from monai.metrics import compute_hausdorff_distance
 
     as_masks = preds.numpy()
+    blobs = ndimage.gaussian_filter(rng.normal(size=(2, 512, 512)), (0, 6, 6)) > 0
     rows = {
         "dice_score": (lambda: dice_score(preds, target), None, ""),
         "cldice_score": (lambda: cldice_score(preds, target), None, ""),
+        "skeletons of walls": (
+            lambda: [thin(mask) for mask in as_masks],
+            lambda: [skeletonize(mask) for mask in as_masks],
+            "scikit-image",
+        ),
+        "skeletons of blobs": (
+            lambda: [thin(mask) for mask in blobs],
+            lambda: [skeletonize(mask) for mask in blobs],
+            "scikit-image",
+        ),
         "betti_numbers": (
             lambda: betti_numbers(preds),
             lambda: [gudhi_betti(mask) for mask in as_masks],

@@ -80,9 +80,16 @@ def test_small_logits_of_one_channel():
 def test_options_belong_to_the_wrapped_loss():
     torch.manual_seed(0)
     logits, labels = torch.randn(2, 2, 6, 7), torch.randint(2, (2, 6, 7))
-    wrapped = SCNP(CEDiceLoss(reduction="none", ce_weight=0.5), neighbourhood=5)
+    wrapped = SCNP(CEDiceLoss(reduction="none", ce_weight=0.5, include_background=False), neighbourhood=5)
     torch.testing.assert_close(
         SCNP(reduction="none", ce_weight=0.5, neighbourhood=5)(logits, labels), wrapped(logits, labels)
     )
     with pytest.raises(TypeError, match="give the option 'ce_weight' to the loss"):
         SCNP(CEDiceLoss(), ce_weight=0.5)
+
+
+def test_by_default_the_background_has_no_dice_score():
+    logits, labels = torch.randn(2, 2, 9, 9), torch.randint(2, (2, 9, 9))
+    for background, options in ((False, {}), (True, {"include_background": True})):
+        wrapped = SCNP(CEDiceLoss(include_background=background))
+        torch.testing.assert_close(SCNP(**options)(logits, labels), wrapped(logits, labels))

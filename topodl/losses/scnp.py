@@ -143,7 +143,8 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     Parameters
     ----------
     loss : SegmentationLoss, optional
-        Takes the new logits; by default `CEDiceLoss`.
+        Takes the new logits; by default `CEDiceLoss` with ``include_background=False``: the Dice score of the
+        background is content with background everywhere, where the worst logits of thin lines lead at first.
     neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
     **options
@@ -175,7 +176,7 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         torch.nn.Module.__init__(self)
         if loss is not None and options:
             raise TypeError(f"SCNP: give the option {min(options)!r} to the loss that it wraps")
-        self.loss = CEDiceLoss(**options) if loss is None else loss
+        self.loss = CEDiceLoss(**{"include_background": False} | options) if loss is None else loss
         if self.loss.options.get("activation") == "none":
             raise fail("SCNP", "loss", "takes probabilities", "a loss that takes logits")
         check_number("SCNP", "neighbourhood", neighbourhood, low=1, integer=True)

@@ -25,7 +25,10 @@ def naive_thin(mask, corner):
     fore = near if corner else ndimage.generate_binary_structure(mask.ndim, 1)
     back = ndimage.generate_binary_structure(mask.ndim, 1) if corner else near
 
+    edges = ndimage.generate_binary_structure(mask.ndim, 2)  # no path by faces leads over a corner of a cube
+
     def pieces(around, structure):
+        around = around & edges if structure.sum() == 1 + 2 * mask.ndim else around
         labels, _ = ndimage.label(around, structure)
         centre = tuple(1 for _ in around.shape)
         reach = labels[tuple(slice(0, 3) for _ in centre)] * structure.reshape(around.shape)
@@ -55,6 +58,20 @@ def test_thinning_equals_its_slow_twin(seed, corner):
     rng = np.random.default_rng(seed)
     mask = ndimage.gaussian_filter(rng.standard_normal((11, 14)), 1) > 0
     np.testing.assert_array_equal(thin(mask, corner=corner), naive_thin(mask, corner))
+
+
+@pytest.mark.parametrize("corner", [True, False])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_thinning_in_space_equals_its_slow_twin(seed, corner):
+    mask = blobs(seed, (5, 6, 7), 0.8)
+    np.testing.assert_array_equal(thin(mask, corner=corner), naive_thin(mask, corner))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (1, 1, 1), (1, 5, 6), (0, 4), (2, 0, 3)])
+def test_the_smallest_masks(shape):
+    line = thin(np.ones(shape, bool))
+    assert line.shape == shape
+    assert line.any() == (line.size > 0)
 
 
 def blobs(seed, shape, sigma):

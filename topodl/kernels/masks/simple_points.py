@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = [
-    "face_offsets",
     "is_simple",
     "neighbour_offsets",
     "neighbourhood_code",
@@ -31,12 +30,6 @@ def neighbour_offsets(shape: tuple[int, int, int]) -> NDArray[np.int64]:
     depths = (0,) if shape[0] == 1 else (-1, 0, 1)
     steps = [s for s in itertools.product(depths, (-1, 0, 1), (-1, 0, 1)) if any(s)]
     return np.array([(z * shape[1] + y) * shape[2] + x for z, y, x in steps])
-
-
-def face_offsets(shape: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Return the flat offsets of the 4 neighbours in the plane, or of the 6 in space, that share a face."""
-    steps = np.array([1, shape[2]] if shape[0] == 1 else [1, shape[2], shape[1] * shape[2]])
-    return np.concatenate([-steps[::-1], steps])
 
 
 @functools.cache
@@ -163,11 +156,9 @@ def is_simple(code: int, table: Any, masks: Any, corner: bool, space: bool) -> b
     full = code if corner else _AROUND & ~code  # whose cells are neighbours where they touch
     if full == 0:
         return False
-    if _reached(full, full & -full, masks[0]) != full:
-        return False
     thin = _AROUND & ~full
     faces = thin & _FACES
-    if faces == 0:
+    if faces == 0 or _reached(full, full & -full, masks[0]) != full:
         return False
     return (_reached(thin & _EDGES_AND_FACES, faces & -faces, masks[1]) & _FACES) == faces
 
