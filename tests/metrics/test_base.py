@@ -409,6 +409,18 @@ def test_arrays_and_lists_of_images_are_read(metric_class):
     assert torch.equal(regions(*pair), regions(*(torch.stack(items) for items in pair)))
 
 
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+def test_masks_stay_as_they_are_whatever_their_strides(metric_class):
+    preds, target = (x[:, 0].bool() for x in batches(10, n=2))
+    before = preds.clone(), target.clone()
+    metric = metric_class(reduction="none")
+    expected = metric(preds.long()[:, ::2], target.long()[:, ::2])
+    assert torch.equal(metric(preds[:, ::2], target[:, ::2]), expected)
+    assert torch.equal(metric(preds.mT, target.mT), metric(preds.mT.long(), target.mT.long()))
+    assert torch.equal(preds, before[0])
+    assert torch.equal(target, before[1])
+
+
 def test_items_of_lists_are_named():
     image, volume = torch.zeros(4, 4), torch.zeros(1, 3, 4, 4)
     for preds, target, message in (

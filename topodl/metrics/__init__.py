@@ -1,6 +1,12 @@
 """Metrics of segmentations: overlap, distance and topology, accumulated by torchmetrics."""
 
 from topodl.metrics.betti import BettiError, betti_error, betti_numbers
+from topodl.metrics.components import (
+    ComponentMatches,
+    ComponentScores,
+    component_matches,
+    component_scores,
+)
 from topodl.metrics.error_map import TopologyError, topology_errors
 from topodl.metrics.hausdorff import HausdorffDistance95, hausdorff_distance_95
 from topodl.metrics.matching import DIU, BettiMatchingError, betti_matching_error, diu
@@ -25,6 +31,8 @@ __all__ = [
     "BettiError",
     "BettiMatchingError",
     "ClDice",
+    "ComponentMatches",
+    "ComponentScores",
     "Dice",
     "HausdorffDistance95",
     "SurfaceDice",
@@ -36,6 +44,8 @@ __all__ = [
     "betti_matching_error",
     "betti_numbers",
     "cldice_score",
+    "component_matches",
+    "component_scores",
     "dice_score",
     "diu",
     "hausdorff_distance_95",

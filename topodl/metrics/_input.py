@@ -158,6 +158,8 @@ def _split(reading: Reading, labels: NDArray[Any]) -> list[Mask]:
         return list(np.any(labels, axis=1) if reading.classes == "union" else _flat(labels))
     if reading.input_format == "instances":
         return list(labels)
+    if labels.dtype == bool and reading.n_masks == 1:
+        return list(labels)
     if reading.classes == "union":
         return list(labels > 0)
     return [np.equal(image, c) for image in labels for c in range(1, reading.num_classes)]

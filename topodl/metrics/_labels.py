@@ -160,10 +160,12 @@ def to_labels(reading: Reading, source: Source, ignored: torch.Tensor | None) ->
     kept = source._replace(values=values)
     if not channels:
         _check_labels(reading, kept)
-        return values.to(torch.int64).numpy()
+        plain = values.dtype != torch.bool and not values.is_floating_point()
+        as_they_are = plain or (values.dtype == torch.bool and reading.input_format != "instances")
+        return (values if as_they_are else values.to(torch.int64)).contiguous().numpy()
     _reject_other_values(reading, kept, 2, "0 and 1 (a threshold makes them of scores)")
     if reading.input_format == "regions":
-        return values.to(torch.bool).numpy()
+        return values.to(torch.bool).contiguous().numpy()
     return _class_of_each_pixel(reading, kept, ignored)
 
 
@@ -197,6 +199,10 @@ def _reject_other_values(reading: Reading, source: Source, n: int | None, expect
     values = source.values
     if values.dtype == torch.bool or values.numel() == 0:
         return
+    if not values.is_floating_point():
+        low, high = values.aminmax()
+        if low >= 0 and (n is None or high < n):
+            return
     wrong = values < 0 if n is None else (values < 0) | (values >= n)
     if values.is_floating_point():
         wrong |= (values != values.floor()) | values.isinf()  # NaN too

@@ -19,6 +19,7 @@ __all__ = [
     "maps_masks",
     "measures_masks",
     "options_of",
+    "refuse_ignore_empty",
 ]
 
 InputFormat = Literal["index", "one-hot", "regions", "instances"]
@@ -120,8 +121,14 @@ def measures_masks(function: _F, *sources: type) -> _F:
 
 
 def maps_masks(function: _F) -> _F:
-    """Do the same for a function whose result is a map and no value that could be left out."""
+    """Do the same for a function whose result is no value that could be left out of a mean."""
     return _with_options(function, {k: v for k, v in COMMON_DEFAULTS.items() if k != "ignore_empty"}, ())
+
+
+def refuse_ignore_empty(function: str, options: Mapping[str, Any]) -> None:
+    """Raise for the one common option that `maps_masks` leaves out."""
+    if "ignore_empty" in options:
+        raise TypeError(f"{function} has no option 'ignore_empty': it has no values to leave out")
 
 
 def _with_options(function: _F, options: dict[str, Any], sources: tuple[type, ...]) -> _F:

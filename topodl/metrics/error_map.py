@@ -16,7 +16,7 @@ from scipy import ndimage
 from topodl._checks import check_number, fail
 from topodl.kernels.masks.simple_growth import grow_by_simple_pixels
 from topodl.metrics._input import Mask, MaskPair, MaskPairs
-from topodl.metrics._options import ReadingOptions, maps_masks
+from topodl.metrics._options import ReadingOptions, maps_masks, refuse_ignore_empty
 
 __all__ = ["TopologyError", "topology_errors"]
 
@@ -102,8 +102,7 @@ def topology_errors(
     if connectivity not in (4, 8):
         raise fail(function, "connectivity", f"is {connectivity!r}", "8 or 4")
     check_number(function, "reach", reach, low=0, integer=True)
-    if "ignore_empty" in common:
-        raise TypeError(f"{function} has no option 'ignore_empty': a map has a class for every pixel")
+    refuse_ignore_empty(function, common)
     masks = MaskPairs.read(function, preds, target, **common)
     if masks.ndim != 2:
         raise fail(function, "preds", "is a batch of volumes", "images, (B, H, W) or (B, C, H, W)")

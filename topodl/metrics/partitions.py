@@ -15,6 +15,7 @@ from scipy import ndimage, sparse
 
 from topodl._checks import check_choice, check_connectivity
 from topodl.metrics._base import ImageMetric
+from topodl.metrics._contingency import joint_counts
 from topodl.metrics._input import BACKGROUNDS, Mask, MaskPair, MaskPairs, neighbourhoods
 from topodl.metrics._options import CommonOptions, measures_masks
 
@@ -81,7 +82,7 @@ def adjusted_rand_index(
     clusters = _reader("adjusted_rand_index", connectivity, background)
 
     def measure(pair: MaskPair) -> float:
-        return _adjusted_rand(_joint_counts(*clusters(pair)))
+        return _adjusted_rand(joint_counts(*clusters(pair)))
 
     masks = MaskPairs.read("adjusted_rand_index", preds, target, takes_instances=True, **common)
     return masks.measure(measure)
@@ -122,7 +123,7 @@ def variation_of_information(
     clusters = _reader("variation_of_information", connectivity, background)
 
     def measure(pair: MaskPair) -> NDArray[np.float64]:
-        joint = _joint_counts(*clusters(pair))
+        joint = joint_counts(*clusters(pair))
         return np.array([_conditional_entropy(joint), _conditional_entropy(joint.T)])
 
     masks = MaskPairs.read("variation_of_information", preds, target, takes_instances=True, **common)
@@ -148,13 +149,6 @@ def _reader(function: str, connectivity: int, background: str) -> Callable[[Mask
 def _renumbered(ids: NDArray[Any]) -> Ints:
     """Return the ids as 0, 1, 2, …, in their order."""
     return np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
-
-
-def _joint_counts(p: Ints, t: Ints) -> sparse.csr_array:
-    """Return how many pixels are in piece i of the target and j of the prediction."""
-    shape = int(t.max(initial=0)) + 1, int(p.max(initial=0)) + 1
-    table = sparse.coo_array((np.ones(len(t), dtype=np.int64), (t, p)), shape)
-    return table.tocsr()  # which adds up entries of the same place
 
 
 def _adjusted_rand(joint: sparse.csr_array) -> float:
