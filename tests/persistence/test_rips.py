@@ -365,6 +365,18 @@ def test_bad_input_is_named(x, options, message):
         rips_persistence(x, **options)
 
 
+def test_a_matrix_of_distances_that_is_read_as_points_is_hinted_at():
+    x = torch.tensor(distances_of(np.random.default_rng(0).normal(size=(5, 2))))
+    for clouds in (x[None], [x, x[:2]]):
+        with pytest.warns(UserWarning, match=r"read as 5 points in 5 dimensions; metric='precomputed'"):
+            rips_persistence(clouds)
+    crooked = x.clone()
+    crooked[0, 1] += 1e-3
+    for clouds in (crooked, x - 1, x + torch.eye(5), x[:, :4], 0 * x, x[:2, :2]):
+        rips_persistence(clouds[None])  # warnings are errors in tests
+    rips_persistence(x[None], metric="precomputed")
+
+
 def test_what_is_no_tensor_is_a_type_error():
     with pytest.raises(TypeError, match="x is a ndarray"):
         rips_persistence(np.zeros((1, 2, 2)))
