@@ -410,7 +410,7 @@ for dtype, longest in ((float, math.inf), (np.float32, math.inf), (float, 0.5), 
     _rips_pairing.pair_cloud(points[:9], (0, 1), False, longest)  # compiled
     asked = []
     _rips_pairing._free_memory = lambda: 2**40
-    _rips_pairing._guard = lambda n, estimate, *_: asked.append(estimate)
+    _rips_pairing.reject_too_large = lambda n, estimate, *_: asked.append(estimate)
     Path("/proc/self/clear_refs").write_text("5")
     before = peak()
     _rips_pairing.pair_cloud(points, (0, 1), False, longest)

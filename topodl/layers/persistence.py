@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array, issparse
 
 from topodl._checks import fail
 from topodl._docs import shares_documentation
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
+from topodl.persistence._rips_pairing import reject_too_large
 from topodl.persistence.alpha import alpha_persistence
 from topodl.persistence.cubical import cubical_persistence
 from topodl.persistence.graph import graph_persistence
@@ -25,8 +27,8 @@ __all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPe
 class CubicalPersistence(PersistenceLayer):
     """Persistent homology of images and volumes; see `topodl.cubical_persistence`.
 
-    As a transformer: images (B, H, W), volumes (B, D, H, W), a list of images of any shapes, or a table whose
-    rows are flattened ones.
+    As a transformer: images (B, H, W), volumes (B, D, H, W), a list of images of any shapes or of signals of
+    any lengths, or a table whose rows are signals or flattened images.
 
     Parameters
     ----------
@@ -76,9 +78,10 @@ class CubicalPersistence(PersistenceLayer):
         self.verbose = verbose
 
     def forward(self, x: Any) -> Diagrams:
-        """Return the diagrams of images (B, H, W) or volumes (B, D, H, W); (B, C, …) with `channels`.
+        """Return the diagrams of images (B, H, W), volumes (B, D, H, W) or signals (B, L).
 
-        A list holds images (H, W) or volumes (D, H, W), (C, …) with `channels`, of any shapes.
+        With `channels`, images and volumes are (B, C, …). A list holds images (H, W), volumes (D, H, W) or
+        signals (L,), with `channels` images and volumes (C, …), of any shapes.
         """
         if isinstance(x, list | tuple):
             return Diagrams.cat(self(image[None]) for image in x)
@@ -133,7 +136,9 @@ class RipsPersistence(_CloudPersistence):
     """Persistent homology of the Vietoris-Rips filtration of point clouds; see `topodl.rips_persistence`.
 
     As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds; distance
-    matrices alike.
+    matrices alike, also as a list of SciPy's sparse matrices (N_i, N_i): a missing entry is no edge, a stored
+    0 is a distance, the diagonal plays no part, and one triangle stands for both. They are made dense, chunk
+    by chunk.
 
     Examples
     --------
@@ -166,6 +171,33 @@ class RipsPersistence(_CloudPersistence):
     def forward(self, x: Any) -> Diagrams:
         """Return the diagrams of clouds (B, N, d) or a list of (N_i, d), or of distance matrices."""
         return rips_persistence(x, self.dims, self.metric, self.max_edge_length)
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        return _inputs.as_clouds(self, X, reset, sparse_distances=self.metric == "precomputed")
+
+    def _as_input(self, chunk: Any) -> Any:
+        if isinstance(chunk, list):
+            chunk = [_dense_distances(matrix) if issparse(matrix) else matrix for matrix in chunk]
+        return super()._as_input(chunk)
+
+
+def _dense_distances(matrix: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return a sparse matrix of distances (N, N) as an array, with inf for missing entries.
+
+    A stored 0 is a distance, the diagonal plays no part, and one triangle alone stands for both.
+    """
+    n = matrix.shape[0]
+    if matrix.ndim != 2 or n != matrix.shape[1]:
+        raise fail("RipsPersistence", "X", f"has a sparse matrix of shape {matrix.shape}", "(N, N)")
+    reject_too_large(n, 8 * n * n, "a sparse matrix is made dense", "fewer points")
+    entries = csr_array(matrix).tocoo()  # which keeps stored zeros
+    dtype = entries.dtype if entries.dtype in (np.float32, np.float64) else np.float64
+    dense = np.full((n, n), np.inf, dtype)
+    dense[entries.row, entries.col] = entries.data
+    np.fill_diagonal(dense, 0)
+    off = entries.row != entries.col
+    above = entries.row[off] < entries.col[off]
+    return np.minimum(dense, dense.T) if above.all() or not above.any() else dense
 
 
 @shares_documentation(alpha_persistence, sections=["References"])

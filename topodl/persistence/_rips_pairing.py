@@ -28,7 +28,7 @@ from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix, spannin
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import BarCells
 
-__all__ = ["pair_cloud", "pair_components"]
+__all__ = ["pair_cloud", "pair_components", "reject_too_large"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
@@ -88,12 +88,12 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
 def _edges_of(cloud: _Array, precomputed: bool, longest: float) -> tuple[_Array, _Array]:
     """Return `sorted_edges` of one cloud or matrix, unless they and their pairing would not fit in memory."""
     n, remedy = len(cloud), "fewer points, or dims=(0,)"
-    _guard(n, _edge_bytes(n, 0, cloud.dtype), "points have a matrix of distances", remedy)
+    reject_too_large(n, _edge_bytes(n, 0, cloud.dtype), "points have a matrix of distances", remedy)
     condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud)
     radius = min(longest, enclosing_radius(condensed, n))
-    n_edges = np.count_nonzero(condensed <= radius)
+    n_edges = int(np.count_nonzero(condensed <= radius))
     left = _edge_bytes(n, n_edges, cloud.dtype) - condensed.nbytes
-    _guard(n, left, f"{n_edges:.2g} edges are sorted and paired", f"a max_edge_length, {remedy}")
+    reject_too_large(n, left, f"{n_edges:.2g} edges are sorted and paired", f"a max_edge_length, {remedy}")
     return sorted_edges(condensed, n, radius)
 
 
@@ -117,14 +117,14 @@ def _guard_simplices(edges: _Array, n: int, top: int) -> None:
         (sum(math.comb(d, k) * c for d, c in vertices) // (k + 1), k) for k in range(2, top + 1)
     )
     remedy = f"a max_edge_length, fewer points, or dims below {dim}"
-    _guard(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {dim}", remedy)
+    reject_too_large(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {dim}", remedy)
     if len(edges) * math.comb(n, top + 2) >= 2**62:
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points with too many simplices to number; expected {remedy}"
         )
 
 
-def _guard(n: int, estimate: int, reason: str, remedy: str) -> None:
+def reject_too_large(n: int, estimate: int, reason: str, remedy: str) -> None:
     """Raise the error that says what to change if `estimate` bytes are more than the machine has free."""
     free = _free_memory()
     if estimate > free:
