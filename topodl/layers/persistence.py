@@ -242,7 +242,8 @@ class AlphaPersistence(_CloudPersistence):
 class GraphPersistence(PersistenceLayer):
     """Persistent homology of filtered graphs; see `topodl.graph_persistence`.
 
-    As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values).
+    As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values), or of
+    (None, edge_index, edge_values), where vertices enter with their first edges.
 
     Examples
     --------
@@ -277,10 +278,12 @@ class GraphPersistence(PersistenceLayer):
         batch: torch.Tensor | None = None,
     ) -> Diagrams:
         """Return the diagrams of vertex values (N,) on edges (2, E), or of a list of such graphs."""
+        graphs, n_graphs = x, None
         if edge_index is None:
-            _check_parts(x)
-            x, edge_index, edge_values, batch = _joined(x)
-        return graph_persistence(x, edge_index, edge_values, batch, extended=self.extended)
+            _check_parts(graphs)
+            x, edge_index, edge_values, batch = _joined(graphs)
+            n_graphs = len(graphs)
+        return graph_persistence(x, edge_index, edge_values, batch, extended=self.extended, n_graphs=n_graphs)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_graphs(type(self).__name__, X)
@@ -293,14 +296,23 @@ def _check_parts(graphs: Any) -> None:
     for i, graph in enumerate(graphs):
         if len(graph) != len(graphs[0]):
             raise fail("GraphPersistence", f"x[{i}]", f"has {len(graph)} parts", f"{len(graphs[0])}, as x[0]")
+        if (graph[0] is None) != (graphs[0][0] is None):
+            came = "has no values of vertices" if graph[0] is None else "has values of vertices"
+            raise fail("GraphPersistence", f"x[{i}]", came, "the same as x[0]")
 
 
-def _joined(graphs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+def _joined(graphs: Any) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """Return one graph with a `batch` vector from a list of graphs."""
-    lengths = [len(graph[0]) for graph in graphs]
+    lengths = [_n_vertices(*graph[:2]) for graph in graphs]
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
     edges = [graph[1] + start for graph, start in zip(graphs, starts, strict=True)]
     values = torch.cat([graph[2] for graph in graphs]) if len(graphs[0]) > 2 else None
-    vertices = torch.cat([graph[0] for graph in graphs])
-    batch = torch.repeat_interleave(torch.tensor(lengths, device=vertices.device))
+    vertices = None if graphs[0][0] is None else torch.cat([graph[0] for graph in graphs])
+    batch = torch.repeat_interleave(torch.tensor(lengths, device=edges[0].device))
     return vertices, torch.cat(edges, 1), values, batch
+
+
+def _n_vertices(vertices: torch.Tensor | None, edges: torch.Tensor) -> int:
+    if vertices is not None:
+        return len(vertices)
+    return int(edges.max()) + 1 if edges.numel() else 0
