@@ -13,6 +13,7 @@ from topodl._host import whole_values
 from topodl.errors import InputError
 
 __all__ = [
+    "as_tensor",
     "as_dims",
     "check_choice",
     "check_connectivity",
@@ -22,6 +23,7 @@ __all__ = [
     "check_tensor",
     "fail",
     "plain_tensor",
+    "reject_colours_last",
     "reject_nan",
     "reject_non_finite",
 ]
@@ -83,6 +85,15 @@ def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
     if x.is_floating_point() and x.dtype.itemsize < 2:
         raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected floats of at least 16 bits")
     return x
+
+
+def reject_colours_last(function: str, argument: str, shape: Sequence[int], of_bytes: bool) -> None:
+    """Raise an `InputError` if images (B, H, W, 3) or (B, H, W, 4) of bytes would be read as volumes."""
+    if of_bytes and len(shape) == 4 and shape[-1] in (3, 4) and shape[1] > 4:
+        expected = "images with one value a pixel, colours as an axis of channels, (B, C, H, W), or floats"
+        raise fail(
+            function, argument, f"has bytes of shape {tuple(shape)}, with colours as last axis", expected
+        )
 
 
 def reject_nan(function: str, argument: str, value: torch.Tensor, expected: str) -> None:

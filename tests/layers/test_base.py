@@ -11,6 +11,8 @@ import sklearn
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
@@ -553,3 +555,65 @@ def test_mixed_precision_changes_nothing():
             mixed = case()
         torch.testing.assert_close(mixed, case(), rtol=0, atol=0)
         mixed.sum().backward(retain_graph=True)
+
+
+def test_signals_of_several_lengths():
+    signals = [np.random.default_rng(k).random(n) for k, n in enumerate((5, 9, 1))]
+    layer = CubicalPersistence()
+    expected = Diagrams.cat([topodl.cubical_persistence(torch.from_numpy(s)[None]) for s in signals])
+    forms = [signals, np.array([s.tolist() for s in signals], dtype=object)]
+    found = [layer.fit_transform(form) for form in forms] + [layer([torch.from_numpy(s) for s in signals])]
+    for d in found:
+        assert torch.equal(d.births, expected.births)
+        assert torch.equal(d.deaths, expected.deaths)
+        assert d.homology_dims == (0, 1)
+    alike = [s[:1] for s in signals]
+    assert torch.equal(layer.fit_transform(alike).births, layer(torch.tensor(np.array(alike))).births)
+
+
+def test_sparse_distances_have_no_edge_where_they_have_no_entry():
+    rows, columns, values = [0, 1, 2, 3, 0], [1, 2, 3, 0, 0], [1.0, 0.0, 2.0, 3.0, 7.0]
+    dense = np.full((4, 4), np.inf)
+    dense[rows[:4], columns[:4]] = dense[columns[:4], rows[:4]] = values[:4]
+    both = sparse.coo_array((values + values, (rows + columns, columns + rows)), shape=(4, 4))
+    triangle = sparse.triu(both, format="coo")
+    expected = topodl.rips_persistence(torch.from_numpy(dense)[None], metric="precomputed")
+    layer = RipsPersistence(metric="precomputed", chunk_size=1)
+    d = layer.fit_transform([both.tocsr(), triangle.tocsc(), dense, triangle.T.tocsr()])
+    assert expected.dim(1).births.tolist() == [3.0]
+    for one in d:
+        assert one.births.tolist() == expected.births.tolist()
+        assert one.deaths.tolist() == expected.deaths.tolist()
+    one_sided = sparse.coo_array(([1.0, 1.0], ([0, 2], [1, 1])), shape=(3, 3)).tocsr()
+    with pytest.raises(InputError, match=r"has 1.0 at \(0, 1\) and inf at \(1, 0\)"):
+        layer.transform([one_sided])
+    with pytest.raises(InputError, match="has a sparse matrix of shape"):
+        layer.transform([one_sided[:2]])
+    for other, X in ((layer, both), (RipsPersistence(), [both]), (AlphaPersistence(), [both])):
+        with pytest.raises(InputError, match="X has sparse matrices of type coo_array; expected dense"):
+            other.fit_transform(X)
+
+
+def test_what_would_be_misread_or_ignored_is_named():
+    colours = np.zeros((2, 9, 8, 3), np.uint8)
+    for layer in (CubicalPersistence(), CubicalPersistence(channels=True), EulerCurve(resolution=4)):
+        for X in (colours, list(colours)):
+            with pytest.raises(InputError, match=r"X has bytes of shape \(2, 9, 8, 3\), with colours"):
+                layer.fit(X)
+        with pytest.raises(InputError, match=r"X\[0\] is an image of mode RGB; expected one value a pixel"):
+            layer.fit([Image.fromarray(image) for image in colours])
+    grey = [Image.fromarray(image[..., 0]) for image in colours]
+    assert len(CubicalPersistence().fit_transform(grey)) == 2
+    assert CubicalPersistence().fit_transform(colours.astype(float)).homology_dims == (0, 1, 2)
+    masked = np.ma.masked_less(np.arange(24.0).reshape(2, 3, 4), 5)
+    for layer in (CubicalPersistence(), RipsPersistence(), EulerCurve(resolution=4)):
+        with pytest.raises(InputError, match="X is a masked array; expected plain values"):
+            layer.fit_transform(masked)
+        with pytest.raises(InputError, match=r"X\[0\] is a masked array"):
+            layer.fit_transform(list(masked))
+    with pytest.raises(InputError, match=r"X\[0\]\[0\] is a masked array"):
+        GraphPersistence().fit_transform([(masked[0, 0], np.array([[0], [1]]))])
+    with pytest.raises(InputError, match=r"X\[0\] is a masked array"):
+        BettiCurve(resolution=3).fit([np.ma.masked_less(np.array([[0.0, 1.0]]), 0.5)])
+    unmasked = np.ma.masked_less(np.arange(24.0).reshape(2, 3, 4), -1)
+    assert len(CubicalPersistence().fit_transform(unmasked)) == 2

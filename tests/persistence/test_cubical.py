@@ -255,7 +255,15 @@ def test_nan_is_an_error_that_names_sample_and_position():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"x": torch.zeros(3)}, r"x has shape \(3,\); expected shape \(B, H, W\) or \(B, D, H, W\)"),
+        (
+            {"x": torch.zeros(3)},
+            r"x has shape \(3,\); expected shape \(B, H, W\) or .*, or signals",
+        ),
+        ({"x": torch.zeros(2, 0)}, r"x has shape \(2, 0\)"),
+        (
+            {"x": torch.zeros(2, 9, 9, 3, dtype=torch.uint8)},
+            r"x has bytes of shape \(2, 9, 9, 3\)",
+        ),
         ({"x": torch.zeros(1, 0, 4)}, r"x has shape \(1, 0, 4\); expected .* at least one pixel"),
         ({"x": torch.zeros(1, 4, 4), "channels": True}, r"expected shape \(B, C, H, W\)"),
         ({"dims": (0, 2)}, "dims has 2; expected integers from 0 to 1 for 2D samples"),
@@ -336,3 +344,18 @@ def test_cuda_result_is_that_of_the_cpu(shape):
     assert there.births.device.type == "cuda"
     assert torch.equal(here.birth_cells, there.birth_cells.cpu())
     assert torch.equal(here.deaths, there.deaths.cpu())
+
+
+@pytest.mark.parametrize("superlevel", [False, True])
+def test_signals_are_images_of_one_row(superlevel):
+    x = torch.randn(3, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    d, rows = (cubical_persistence(y, superlevel=superlevel) for y in (x, x[:, None]))
+    assert (len(d), d.homology_dims) == (3, (0, 1))
+    for name in ("births", "deaths", "birth_cells", "death_cells", "samples"):
+        assert torch.equal(getattr(d, name), getattr(rows, name))
+
+
+def test_the_valleys_of_a_signal_by_hand():
+    d = cubical_persistence(torch.tensor([[0.0, 3.0, 1.0, 2.0, 0.5]]))
+    bars = sorted(zip(d.births.tolist(), d.deaths.tolist(), strict=True))
+    assert bars == [(0.0, math.inf), (0.5, 3.0), (1.0, 2.0)]

@@ -176,6 +176,61 @@ def test_gradients_stand_at_the_critical_vertices():
     assert x.grad.tolist() == [0.0, 0.0, 1.0, 0.0]
 
 
+@given(st.integers(1, 9), st.integers(0, 10**6), st.booleans())
+def test_vertices_without_values_enter_with_their_first_edges(n, seed, ties):
+    g = torch.Generator().manual_seed(seed)
+    edges = torch.randint(0, n, (2, 12), generator=g)
+    values = torch.randint(-3, 3, (12, 2), generator=g).double() if ties else torch.randn(12, 2, generator=g)
+    lowest = torch.full((n, 2), math.inf, dtype=values.dtype)
+    for (u, v), value in zip(edges.T.tolist(), values, strict=True):
+        if u != v:
+            lowest[u], lowest[v] = lowest[u].minimum(value), lowest[v].minimum(value)
+    d = graph_persistence(None, edges, values, batch=torch.zeros(n, dtype=torch.int64))
+    expected = graph_persistence(lowest, edges, values)
+    expected = expected.select(expected.births < math.inf)
+    assert torch.equal(d.births, expected.births)
+    assert torch.equal(d.deaths, expected.deaths)
+    assert torch.equal(d.birth_cells, expected.birth_cells)
+    assert len(d) == 2
+
+
+def test_a_vertex_gives_its_gradient_to_the_first_of_its_first_edges():
+    # 2 and 3 are joined at -4, 0 and 1 at -3, both at -1; 4 has no edge but a loop
+    edges = torch.tensor([[0, 1, 2, 0, 4], [1, 2, 3, 1, 4]])
+    values = torch.tensor([-3.0, -1.0, -4.0, -3.0, -9.0], requires_grad=True)
+    d = graph_persistence(None, edges, values)
+    assert (d.births.tolist(), d.deaths.tolist()) == ([-3.0, -4.0], [-1.0, math.inf])
+    d.births.sum().backward()
+    assert values.grad.tolist() == [1.0, 0.0, 1.0, 0.0, 0.0]
+    doubles = torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    def ends(values):
+        d = graph_persistence(None, edges, values)
+        return torch.cat((d.births, d.finite().deaths)) ** 2
+
+    torch.autograd.gradcheck(ends, doubles)
+    torch.autograd.gradgradcheck(ends, doubles)
+
+
+def test_edges_alone_with_a_batch_and_without_any():
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    assert graph_persistence(None, none, torch.zeros(0)).n_bars == 0
+    d = graph_persistence(None, torch.tensor([[0], [1]]), torch.tensor([-1.0]), torch.tensor([0, 0, 1]))
+    assert (len(d), d.births.tolist(), d.samples.tolist()) == (2, [-1.0], [0])
+    layer = topodl.layers.GraphPersistence()
+    graphs = [
+        (None, CYCLE, -torch.arange(1.0, 5.0)),
+        (None, none, torch.zeros(0)),
+        (None, CYCLE, torch.ones(4)),
+    ]
+    d = layer(graphs)
+    assert (len(d), d.dim(0).samples.tolist()) == (3, [0, 2])
+    again = layer.fit_transform([(None, e.numpy(), v.numpy()) for _, e, v in graphs])
+    assert torch.equal(again.births, d.births)
+    with pytest.raises(InputError, match=r"x\[1\] has values of vertices; expected the same as x\[0\]"):
+        layer([graphs[0], (torch.zeros(4), CYCLE, torch.ones(4))])
+
+
 def test_isolated_vertices_empty_graphs_and_no_edges_are_values():
     none = torch.zeros(2, 0, dtype=torch.int64)
     d = graph_persistence(torch.tensor([1.0, 2.0]), none, batch=torch.tensor([0, 2]))
@@ -217,6 +272,15 @@ def test_threads_change_nothing():
         ({"batch": torch.tensor([1, 1, 1, 1]), "n_graphs": 1}, "has 1 … 1; expected .* below n_graphs = 1"),
         ({"vertex_values": torch.zeros(4, 0)}, r"vertex_values has shape \(4, 0\)"),
         ({"n_graphs": -1}, "n_graphs is -1"),
+        ({"vertex_values": None}, "vertex_values is None and edge_values too"),
+        (
+            {"vertex_values": None, "edge_values": torch.tensor([1.0, math.nan, 1, 1])},
+            r"edge_values\[1\] has NaN",
+        ),
+        (
+            {"vertex_values": None, "edge_values": torch.ones(4), "batch": torch.tensor([0, 0, 0])},
+            "has 0 … 3",
+        ),
     ],
 )
 def test_bad_input_is_named(change, message):

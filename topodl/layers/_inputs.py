@@ -6,14 +6,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from topodl._checks import fail
+from topodl._checks import fail, reject_colours_last
 from topodl._interchange import holds_bars
 from topodl.diagrams import Diagrams
 
-__all__ = ["as_clouds", "as_complexes", "as_diagrams", "as_graphs", "as_images", "move", "to_tensors"]
+__all__ = [
+    "as_clouds",
+    "as_complexes",
+    "as_diagrams",
+    "as_graphs",
+    "as_images",
+    "move",
+    "to_tensors",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _FLOATS = [np.float64, np.float32]
@@ -22,10 +31,12 @@ _FLOATS = [np.float64, np.float32]
 def as_images(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
     """Return images (B, *shape), or a list of images of different shapes.
 
-    The rows of a table are images of `layer.sample_shape`, or single rows.
+    The rows of a table are images of `layer.sample_shape`, or single rows; so are signals of several lengths.
     """
-    X = _without_tensors(X)
-    images = _several(layer, X)
+    X = _opened(layer, X)
+    _reject_colours(layer, X)
+    signals = _signals(X) if layer.sample_shape is None else None
+    images = _several(layer, X) if signals is None else signals
     if images is not None and len({image.shape for image in images}) > 1:
         return images
     X = X if images is None else np.stack(images)
@@ -35,10 +46,20 @@ def as_images(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
     return check_array(X, dtype=_FLOATS, allow_nd=True, ensure_all_finite=False, input_name="X")
 
 
-def as_clouds(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
-    """Return clouds (B, N, d) or a list of (N_i, d); rows of a table are clouds of `layer.sample_shape`."""
-    X = _without_tensors(X)
+def as_clouds(layer: BaseEstimator, X: Any, reset: bool, sparse_distances: bool = False) -> Any:
+    """Return clouds (B, N, d) or a list of (N_i, d); rows of a table are clouds of `layer.sample_shape`.
+
+    With `sparse_distances`, a list may hold sparse matrices, which stay as they are.
+    """
     name = type(layer).__name__
+    if issparse(X) or (isinstance(X, list | tuple) and any(map(issparse, X))):
+        if not sparse_distances or issparse(X):
+            came = f"has sparse matrices of type {type(X if issparse(X) else X[0]).__name__}"
+            raise fail(
+                name, "X", came, "dense clouds; with metric='precomputed' also a list of sparse distances"
+            )
+        return [matrix if issparse(matrix) else np.asarray(_without_tensors(matrix)) for matrix in X]
+    X = _opened(layer, X)
     clouds = _several(layer, X)
     if clouds is not None and all(cloud.ndim == 2 for cloud in clouds):
         return clouds
@@ -54,7 +75,7 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
 
 def as_complexes(layer: BaseEstimator, X: Any, reset: bool) -> Any:
     """Return clouds as `as_clouds` does, or a list of tuples (cloud, edges, faces, …)."""
-    X = _without_tensors(X)
+    X = _opened(layer, X)
     if isinstance(X, list | tuple) and any(_is_complex(item) for item in X):
         items = [item if _is_complex(item) else (item,) for item in X]
         return [(_as_array(item[0]), *(_as_indices(part) for part in item[1:])) for item in items]
@@ -72,6 +93,7 @@ def as_diagrams(name: str, X: Any) -> Diagrams:
         return X.detach()
     if isinstance(X, list | tuple) and X and all(isinstance(item, Diagrams) for item in X):
         return Diagrams.cat(X).detach()
+    _reject_masked(name, "X", X)
     X = _without_tensors(X)
     if isinstance(X, np.ndarray) and (X.dtype.kind == "O" or (X.ndim == 3 and X.shape[-1] == 2)):
         X = list(X)
@@ -86,15 +108,17 @@ def as_diagrams(name: str, X: Any) -> Diagrams:
     )
 
 
-def as_graphs(name: str, X: Any) -> list[tuple[Array, ...]]:
-    """Return a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values)."""
-    graphs = []
+def as_graphs(name: str, X: Any) -> list[tuple[Array | None, ...]]:
+    """Return a list of (vertex_values, edge_index) or (vertex_values or None, edge_index, edge_values)."""
+    _reject_masked(name, "X", X)
+    graphs: list[tuple[Array | None, ...]] = []
     for i, item in enumerate(X):
         if not isinstance(item, list | tuple) or len(item) not in (2, 3):
             came = f"is a {type(item).__name__}"
             raise fail(name, f"X[{i}]", came, "(vertex_values, edge_index) or (…, edge_values)")
         values, edges, *rest = item
-        graphs.append((_as_array(values), _as_indices(edges), *map(_as_array, rest)))
+        vertices = None if values is None else _as_array(values)
+        graphs.append((vertices, _as_indices(edges), *map(_as_array, rest)))
     return graphs
 
 
@@ -113,7 +137,49 @@ def to_tensors(chunk: Any) -> Any:
     """Return arrays as tensors, and lists of arrays as lists of tensors."""
     if isinstance(chunk, list | tuple):
         return type(chunk)(to_tensors(item) for item in chunk)
+    if chunk is None:
+        return None
     return torch.from_numpy(np.require(chunk, requirements=["C", "W"]))
+
+
+def _opened(layer: BaseEstimator, X: Any) -> Any:
+    """Return `X` with arrays in the place of tensors, or raise the error that says what would be ignored."""
+    _reject_masked(type(layer).__name__, "X", X)
+    return _without_tensors(X)
+
+
+def _reject_masked(name: str, argument: str, X: Any) -> None:
+    """Raise the error that names the first array whose mask would be ignored."""
+    if np.ma.is_masked(X):
+        raise fail(name, argument, "is a masked array", "plain values: its method filled gives some")
+    for i, item in enumerate(X) if isinstance(X, list | tuple) else ():
+        if not isinstance(item, list) or (item and _is_array(item[0])):  # lists of numbers may be long
+            _reject_masked(name, f"{argument}[{i}]", item)
+
+
+def _reject_colours(layer: BaseEstimator, X: Any) -> None:
+    """Raise the error that says how to hand in images whose last axis has their colours."""
+    name = type(layer).__name__
+    for i, image in enumerate(X) if isinstance(X, list | tuple) else ():
+        if hasattr(image, "getbands"):  # of Pillow
+            if len(image.getbands()) > 1:
+                came = f"is an image of mode {image.mode}"
+                raise fail(name, f"X[{i}]", came, "one value a pixel: image.convert('L'), or its channels")
+        elif isinstance(image, np.ndarray) and image.dtype == np.uint8:
+            reject_colours_last(name, "X", (len(X), *image.shape), True)
+    if isinstance(X, np.ndarray):
+        reject_colours_last(name, "X", X.shape, X.dtype == np.uint8)
+
+
+def _signals(X: Any) -> list[Array] | None:
+    """Return signals of different lengths as images of one row, None if X is something else."""
+    if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.dtype.kind == "O"):
+        return None
+    if len({len(item) for item in X if np.ndim(item) == 1}) < 2 or any(np.ndim(item) != 1 for item in X):
+        return None
+    return [
+        row if row.dtype in _FLOATS else row.astype(np.float64) for row in (np.asarray(x)[None] for x in X)
+    ]
 
 
 def _without_tensors(X: Any) -> Any:

@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array, issparse
 
 from topodl._checks import fail
 from topodl._docs import shares_documentation
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
+from topodl.persistence._rips_pairing import reject_too_large
 from topodl.persistence.alpha import alpha_persistence
 from topodl.persistence.cubical import cubical_persistence
 from topodl.persistence.graph import graph_persistence
@@ -25,8 +27,8 @@ __all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPe
 class CubicalPersistence(PersistenceLayer):
     """Persistent homology of images and volumes; see `topodl.cubical_persistence`.
 
-    As a transformer: images (B, H, W), volumes (B, D, H, W), a list of images of any shapes, or a table whose
-    rows are flattened ones.
+    As a transformer: images (B, H, W), volumes (B, D, H, W), a list of images of any shapes or of signals of
+    any lengths, or a table whose rows are signals or flattened images.
 
     Parameters
     ----------
@@ -76,9 +78,10 @@ class CubicalPersistence(PersistenceLayer):
         self.verbose = verbose
 
     def forward(self, x: Any) -> Diagrams:
-        """Return the diagrams of images (B, H, W) or volumes (B, D, H, W); (B, C, …) with `channels`.
+        """Return the diagrams of images (B, H, W), volumes (B, D, H, W) or signals (B, L).
 
-        A list holds images (H, W) or volumes (D, H, W), (C, …) with `channels`, of any shapes.
+        With `channels`, images and volumes are (B, C, …). A list holds images (H, W), volumes (D, H, W) or
+        signals (L,), with `channels` images and volumes (C, …), of any shapes.
         """
         if isinstance(x, list | tuple):
             return Diagrams.cat(self(image[None]) for image in x)
@@ -133,7 +136,9 @@ class RipsPersistence(_CloudPersistence):
     """Persistent homology of the Vietoris-Rips filtration of point clouds; see `topodl.rips_persistence`.
 
     As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds; distance
-    matrices alike.
+    matrices alike, also as a list of SciPy's sparse matrices (N_i, N_i): a missing entry is no edge, a stored
+    0 is a distance, the diagonal plays no part, and one triangle stands for both. They are made dense, chunk
+    by chunk.
 
     Examples
     --------
@@ -166,6 +171,33 @@ class RipsPersistence(_CloudPersistence):
     def forward(self, x: Any) -> Diagrams:
         """Return the diagrams of clouds (B, N, d) or a list of (N_i, d), or of distance matrices."""
         return rips_persistence(x, self.dims, self.metric, self.max_edge_length)
+
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        return _inputs.as_clouds(self, X, reset, sparse_distances=self.metric == "precomputed")
+
+    def _as_input(self, chunk: Any) -> Any:
+        if isinstance(chunk, list):
+            chunk = [_dense_distances(matrix) if issparse(matrix) else matrix for matrix in chunk]
+        return super()._as_input(chunk)
+
+
+def _dense_distances(matrix: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return a sparse matrix of distances (N, N) as an array, with inf for missing entries.
+
+    A stored 0 is a distance, the diagonal plays no part, and one triangle alone stands for both.
+    """
+    n = matrix.shape[0]
+    if matrix.ndim != 2 or n != matrix.shape[1]:
+        raise fail("RipsPersistence", "X", f"has a sparse matrix of shape {matrix.shape}", "(N, N)")
+    reject_too_large(n, 8 * n * n, "a sparse matrix is made dense", "fewer points")
+    entries = csr_array(matrix).tocoo()  # which keeps stored zeros
+    dtype = entries.dtype if entries.dtype in (np.float32, np.float64) else np.float64
+    dense = np.full((n, n), np.inf, dtype)
+    dense[entries.row, entries.col] = entries.data
+    np.fill_diagonal(dense, 0)
+    off = entries.row != entries.col
+    above = entries.row[off] < entries.col[off]
+    return np.minimum(dense, dense.T) if above.all() or not above.any() else dense
 
 
 @shares_documentation(alpha_persistence, sections=["References"])
@@ -210,7 +242,8 @@ class AlphaPersistence(_CloudPersistence):
 class GraphPersistence(PersistenceLayer):
     """Persistent homology of filtered graphs; see `topodl.graph_persistence`.
 
-    As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values).
+    As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values), or of
+    (None, edge_index, edge_values), where vertices enter with their first edges.
 
     Examples
     --------
@@ -245,10 +278,12 @@ class GraphPersistence(PersistenceLayer):
         batch: torch.Tensor | None = None,
     ) -> Diagrams:
         """Return the diagrams of vertex values (N,) on edges (2, E), or of a list of such graphs."""
+        graphs, n_graphs = x, None
         if edge_index is None:
-            _check_parts(x)
-            x, edge_index, edge_values, batch = _joined(x)
-        return graph_persistence(x, edge_index, edge_values, batch, extended=self.extended)
+            _check_parts(graphs)
+            x, edge_index, edge_values, batch = _joined(graphs)
+            n_graphs = len(graphs)
+        return graph_persistence(x, edge_index, edge_values, batch, extended=self.extended, n_graphs=n_graphs)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_graphs(type(self).__name__, X)
@@ -261,14 +296,23 @@ def _check_parts(graphs: Any) -> None:
     for i, graph in enumerate(graphs):
         if len(graph) != len(graphs[0]):
             raise fail("GraphPersistence", f"x[{i}]", f"has {len(graph)} parts", f"{len(graphs[0])}, as x[0]")
+        if (graph[0] is None) != (graphs[0][0] is None):
+            came = "has no values of vertices" if graph[0] is None else "has values of vertices"
+            raise fail("GraphPersistence", f"x[{i}]", came, "the same as x[0]")
 
 
-def _joined(graphs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+def _joined(graphs: Any) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """Return one graph with a `batch` vector from a list of graphs."""
-    lengths = [len(graph[0]) for graph in graphs]
+    lengths = [_n_vertices(*graph[:2]) for graph in graphs]
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
     edges = [graph[1] + start for graph, start in zip(graphs, starts, strict=True)]
     values = torch.cat([graph[2] for graph in graphs]) if len(graphs[0]) > 2 else None
-    vertices = torch.cat([graph[0] for graph in graphs])
-    batch = torch.repeat_interleave(torch.tensor(lengths, device=vertices.device))
+    vertices = None if graphs[0][0] is None else torch.cat([graph[0] for graph in graphs])
+    batch = torch.repeat_interleave(torch.tensor(lengths, device=edges[0].device))
     return vertices, torch.cat(edges, 1), values, batch
+
+
+def _n_vertices(vertices: torch.Tensor | None, edges: torch.Tensor) -> int:
+    if vertices is not None:
+        return len(vertices)
+    return int(edges.max()) + 1 if edges.numel() else 0

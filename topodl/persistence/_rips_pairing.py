@@ -28,7 +28,7 @@ from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix, spannin
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import BarCells
 
-__all__ = ["pair_cloud", "pair_components"]
+__all__ = ["pair_cloud", "pair_components", "reject_too_large"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
@@ -68,7 +68,16 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points; expected at most {_MOST_POINTS} if dims > 0"
         )
-    lengths, edges = _edges_of(cloud, precomputed, longest)
+    # asked once where all edges fit: to read what is free takes as long as a small cloud
+    scarce = _edge_bytes(n, n * (n - 1) // 2, cloud.dtype) > _free_memory()
+    if scarce:
+        needed = _edge_bytes(n, 0, cloud.dtype)
+        reject_too_large(n, needed, "points have a matrix of distances", "fewer points, or dims=(0,)")
+    condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud)
+    radius = min(longest, enclosing_radius(condensed, n))
+    if scarce:
+        _guard_edges(condensed, n, radius, cloud.dtype)
+    lengths, edges = sorted_edges(condensed, n, radius)
     dying, births, deaths = rips_pairs(edges, n)
     bars: list[tuple[int, _Array, _Array]] = []
     if 0 in dims:
@@ -85,16 +94,11 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
     return bars
 
 
-def _edges_of(cloud: _Array, precomputed: bool, longest: float) -> tuple[_Array, _Array]:
-    """Return `sorted_edges` of one cloud or matrix, unless they and their pairing would not fit in memory."""
-    n, remedy = len(cloud), "fewer points, or dims=(0,)"
-    _guard(n, _edge_bytes(n, 0, cloud.dtype), "points have a matrix of distances", remedy)
-    condensed = condensed_upper_triangle(cloud) if precomputed else condensed_distances(cloud)
-    radius = min(longest, enclosing_radius(condensed, n))
-    n_edges = np.count_nonzero(condensed <= radius)
-    left = _edge_bytes(n, n_edges, cloud.dtype) - condensed.nbytes
-    _guard(n, left, f"{n_edges:.2g} edges are sorted and paired", f"a max_edge_length, {remedy}")
-    return sorted_edges(condensed, n, radius)
+def _guard_edges(condensed: _Array, n: int, radius: float, dtype: npt.DTypeLike) -> None:
+    """Raise the error that says what to change if the edges up to `radius` would not fit in memory."""
+    left = _edge_bytes(n, int(np.count_nonzero(condensed <= radius)), dtype) - condensed.nbytes
+    remedy = "a max_edge_length, fewer points, or dims=(0,)"
+    reject_too_large(n, left, "edges are sorted and paired", remedy)
 
 
 def _edge_bytes(n: int, n_edges: int, dtype: npt.DTypeLike) -> int:
@@ -103,9 +107,11 @@ def _edge_bytes(n: int, n_edges: int, dtype: npt.DTypeLike) -> int:
     The sets of many loops that are alive at once, as those of a random matrix, come on top.
     """
     # To sort: all distances; edges packed, with lengths and end points, those in order as well if float32
-    # cannot tell lengths apart. To pair: an annotation of each pair, bits, and where an edge leads.
-    per_edge = 40 if dtype == np.float64 else 28
-    return max(4 * n * n + per_edge * n_edges, (4 * n * n + n * n // 2) + 24 * n_edges) + _FIXED_BYTES
+    # cannot tell lengths apart. To pair: all distances, an annotation of each pair, bits, lengths, end points
+    # and where an edge leads.
+    per_edge = 48 if dtype == np.float64 else 28
+    distances = 4 * n * n
+    return max(distances + per_edge * n_edges, 2 * distances + n * n // 2 + 24 * n_edges) + _FIXED_BYTES
 
 
 def _guard_simplices(edges: _Array, n: int, top: int) -> None:
@@ -117,14 +123,14 @@ def _guard_simplices(edges: _Array, n: int, top: int) -> None:
         (sum(math.comb(d, k) * c for d, c in vertices) // (k + 1), k) for k in range(2, top + 1)
     )
     remedy = f"a max_edge_length, fewer points, or dims below {dim}"
-    _guard(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {dim}", remedy)
+    reject_too_large(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {dim}", remedy)
     if len(edges) * math.comb(n, top + 2) >= 2**62:
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points with too many simplices to number; expected {remedy}"
         )
 
 
-def _guard(n: int, estimate: int, reason: str, remedy: str) -> None:
+def reject_too_large(n: int, estimate: int, reason: str, remedy: str) -> None:
     """Raise the error that says what to change if `estimate` bytes are more than the machine has free."""
     free = _free_memory()
     if estimate > free:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, fail, reject_nan
+from topodl._checks import check_choice, check_number, fail, reject_colours_last, reject_nan
 from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels.images.cubical2d import pair_pixels
@@ -33,7 +33,10 @@ from topodl.persistence._batch import (
 __all__ = ["cubical_persistence"]
 
 _NAME = "cubical_persistence"
-_SHAPES = {False: "shape (B, H, W) or (B, D, H, W)", True: "shape (B, C, H, W) or (B, C, D, H, W)"}
+_SHAPES = {
+    False: "shape (B, H, W) or (B, D, H, W), or signals (B, L)",
+    True: "shape (B, C, H, W) or (B, C, D, H, W)",
+}
 
 
 def cubical_persistence(
@@ -52,10 +55,11 @@ def cubical_persistence(
 
     Parameters
     ----------
-    x : Tensor of shape (B, H, W) or (B, D, H, W)
+    x : Tensor of shape (B, H, W) or (B, D, H, W), or (B, L)
         Images or volumes; with `channels`, (B, C, H, W) or (B, C, D, H, W), and every channel is a sample of
-        its own, sample ``b * C + c``. ±inf is allowed, NaN is not. Half types are ordered in float32;
-        integers and booleans are cast to the default dtype.
+        its own, sample ``b * C + c``. Signals (B, L) are images of one row: the first axis is that of the
+        batch here too, so that one image of shape (H, W) needs an axis more, ``x[None]``. ±inf is allowed,
+        NaN is not. Half types are ordered in float32; integers and booleans are cast to the default dtype.
     dims : int or iterable of int, optional
         Homology dimensions: 0 components, 1 loops (in 2D: holes), 2 cavities. All that exist by default.
     superlevel : bool
@@ -77,8 +81,8 @@ def cubical_persistence(
     Raises
     ------
     InputError
-        If `x` has NaN (the message names sample and position), no pixels or another shape, or an option is
-        none of those above.
+        If `x` has NaN (the message names sample and position), no pixels or another shape, colours of bytes
+        as last axis, or an option is none of those above.
     TypeError
         If `x` is no real tensor.
 
@@ -100,10 +104,14 @@ def cubical_persistence(
     """
     check_choice(_NAME, "construction", construction, ("vertex", "cell"))
     check_number(_NAME, "min_persistence", min_persistence, low=0.0)
+    of_bytes = isinstance(x, torch.Tensor) and x.dtype == torch.uint8
     x = as_real(_NAME, "x", x)
+    reject_colours_last(_NAME, "x", x.shape, of_bytes)
     n_spatial = x.ndim - (2 if channels else 1)
-    if n_spatial not in (2, 3) or 0 in x.shape[-n_spatial:]:
+    if n_spatial not in ((2, 3) if channels else (1, 2, 3)) or 0 in x.shape[-n_spatial:]:
         raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", f"{_SHAPES[channels]} with at least one pixel")
+    if n_spatial == 1:
+        x, n_spatial = x.unsqueeze(-2), 2
     homology_dims = homology_dims_of(_NAME, range(n_spatial) if dims is None else dims, n_spatial - 1)
     by_cells = construction == "cell"
     bars = _cubical_bars(x.detach(), n_spatial, homology_dims, superlevel, by_cells, float(min_persistence))

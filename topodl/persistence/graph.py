@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import check_number, check_tensor, fail
+from topodl._checks import check_number, check_tensor, fail, reject_nan
+from topodl._segments import segment_amin
 from topodl.diagrams import Diagrams
 from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
 from topodl.kernels.shared.pool import map_batch
@@ -35,7 +36,7 @@ class ExtendedParts(NamedTuple):
 
 
 def graph_persistence(
-    vertex_values: torch.Tensor,
+    vertex_values: torch.Tensor | None,
     edge_index: torch.Tensor,
     edge_values: torch.Tensor | None = None,
     batch: torch.Tensor | None = None,
@@ -49,8 +50,11 @@ def graph_persistence(
 
     Parameters
     ----------
-    vertex_values : Tensor of shape (N,) or (N, F)
-        Values of the vertices of all graphs; F filtrations of the same graphs at once.
+    vertex_values : Tensor of shape (N,) or (N, F), or None
+        Values of the vertices of all graphs; F filtrations of the same graphs at once. None: a vertex enters
+        with the first of its edges, by `edge_values`, whatever their sign; one without edges, or with edges
+        of value +inf alone, never enters and has no bar. N is then the length of `batch`, or one more than
+        the largest number in `edge_index`.
     edge_index : Tensor of shape (2, E), integers
         End points of the edges, in one or both directions, in any order (PyTorch Geometric's convention).
         Graphs are simple and undirected: loops are left out, and of several edges between the same vertices
@@ -80,7 +84,8 @@ def graph_persistence(
     ------
     InputError
         If shapes do not agree, a value is NaN (the message names the graph), an index is out of range, an
-        edge joins two graphs or enters before its end points, or `edge_values` are given with `extended`.
+        edge joins two graphs or enters before its end points, `edge_values` are given with `extended`, or
+        neither vertices nor edges have values.
     TypeError
         If an argument is no tensor, or indices are not integers.
 
@@ -103,7 +108,14 @@ def graph_persistence(
     >>> d = topodl.graph_persistence(values, cycle, extended=True)
     >>> d.births, d.deaths
     (tensor([0., 3.]), tensor([3., 0.]))
+    >>> d = topodl.graph_persistence(None, cycle, edge_values=torch.tensor([-3.0, -1.0, -2.0, -0.5]))
+    >>> d.births, d.deaths
+    (tensor([-2.0000, -3.0000, -0.5000]), tensor([-1., inf, inf]))
     """
+    if vertex_values is None:
+        vertex_values = _first_edge_values(edge_index, edge_values, batch)
+        d = graph_persistence(vertex_values, edge_index, edge_values, batch, extended, n_graphs)
+        return d.select(d.births < math.inf)
     vertices = _as_columns("vertex_values", vertex_values, None)
     edges = None
     if edge_values is not None:  # of the vertices' precision, in which values are compared
@@ -172,6 +184,30 @@ def extended_parts(diagrams: Diagrams) -> ExtendedParts:
         ~from_vertex,
     )
     return ExtendedParts(*(diagrams.select(mask) for mask in masks))
+
+
+def _first_edge_values(edge_index: Any, edge_values: Any, batch: torch.Tensor | None) -> torch.Tensor:
+    """Return for each vertex (N,) or (N, F) the value of its first edge, +inf where there is none."""
+    if edge_values is None:
+        raise fail(_NAME, "vertex_values", "is None and edge_values too", "values of vertices or of edges")
+    edges = _as_columns("edge_values", edge_values, None)
+    _check_indices(edges, edge_index, edges, None)
+    reject_nan(_NAME, "edge_values", edges, "numbers")
+    n = 0 if edge_index.numel() == 0 else int(edge_index.max()) + 1
+    n = n if batch is None else len(batch)
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < n:
+        came = f"has {int(edge_index.min())} … {int(edge_index.max())}"
+        raise fail(_NAME, "edge_index", came, f"vertices from 0 to {n - 1}")
+    ends = edge_index.long().reshape(-1)
+    loops = (edge_index[0] == edge_index[1])[:, None]
+    entering = edges.detach().masked_fill(loops, math.inf).repeat(2, 1)
+    least = segment_amin(entering, ends, n, empty=math.inf)
+    numbers = torch.arange(len(edges), device=edges.device).repeat(2)[:, None].expand_as(entering)
+    # of several first edges the gradient goes to the first, as everywhere
+    numbers = numbers.masked_fill((entering > least[ends]) | (entering == math.inf), len(edges))
+    first = segment_amin(numbers, ends, n, empty=len(edges))
+    values = torch.cat((edges, edges.new_full((1, edges.shape[1]), math.inf))).gather(0, first)
+    return values[:, 0] if edge_values.ndim == 1 else values
 
 
 def _as_columns(argument: str, value: Any, n_columns: int | None) -> torch.Tensor:

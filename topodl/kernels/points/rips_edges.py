@@ -230,7 +230,6 @@ def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
     packed, exact = _pack_edges(condensed, n, radius)
     packed.sort()
     lengths, edges, in_order = _unpack_edges(packed, condensed, n, exact)
-    del packed  # all of these take as much as the distances
     if not in_order:
         order = np.argsort(
             lengths, kind="stable"
