@@ -15,7 +15,6 @@ test tiles come from the lower third. "walls1", "walls2", "walls6": walls with m
 from __future__ import annotations
 
 import argparse
-import ast
 import csv
 import os
 import time
@@ -31,9 +30,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl.datasets import SyntheticMortar, TopoMortar
-from topodl.evaluation.networks import build_network
+from topodl.evaluation.loss_specs import parse_loss
+from topodl.evaluation.networks import SmallUNet
 from topodl.kernels.masks.thinning import thin
-from topodl.losses import SegmentationLoss, registry
+from topodl.losses import SegmentationLoss
 from topodl.metrics import betti_error, dice_score
 
 Pictures = tuple[torch.Tensor, torch.Tensor]  # images (N, 3, H, W) in [0, 1], labels (N, H, W)
@@ -125,13 +125,6 @@ def pictures(name: str, size: int) -> tuple[Pictures, Pictures]:
     return {"retina": retina, "topomortar": topomortar}[name](size)
 
 
-def build_loss(text: str) -> SegmentationLoss:
-    """Return the loss that `text` names, with the options after its colon."""
-    name, _, options = text.partition(":")
-    pairs = [option.split("=") for option in options.split(",") if option]
-    return registry[name](**{key: ast.literal_eval(value) for key, value in pairs})
-
-
 def standardise(images: torch.Tensor) -> torch.Tensor:
     """Give each channel of each image mean 0 and deviation 1."""
     return (images - images.mean((2, 3), keepdim=True)) / images.std((2, 3), keepdim=True).clamp_min(1e-6)
@@ -140,7 +133,7 @@ def standardise(images: torch.Tensor) -> torch.Tensor:
 def train(loss: SegmentationLoss, data: Pictures, seed: int, steps: int, batch: int) -> torch.nn.Module:
     """Train the small U-Net as the quick protocol of `topodl evaluate` does."""
     torch.manual_seed(seed)
-    network = build_network("unet")
+    network = SmallUNet()
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.006, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 0.9)
     generator = torch.Generator().manual_seed(seed)
@@ -182,7 +175,7 @@ def run(arguments: argparse.Namespace) -> None:
                 if tuple(map(str, key)) in known:
                     continue
                 start = time.perf_counter()
-                network = train(build_loss(loss), training, seed, arguments.steps, arguments.batch)
+                network = train(parse_loss(loss).build(), training, seed, arguments.steps, arguments.batch)
                 values = [
                     float(test[1].double().mean()),
                     *measure(network, test),

@@ -6,15 +6,15 @@ import numpy as np
 
 from topodl.evaluation.constant import EMPTY, FULL
 from topodl.evaluation.loading import LossResults, Setting
-from topodl.evaluation.statistics import FloatArray, mean_of_defined
+from topodl.evaluation.statistics import FloatArray, mean_of_defined, percent
 
-__all__ = ["CLASS_SHARE", "DICE_SHARE", "find_collapsed"]
+__all__ = ["CLASS_SHARE", "DICE_SHARE", "NEARLY_ALL", "find_collapsed"]
 
 # The 320 trainings of the TopoMortar study all reach three quarters of their baseline's Dice.
 DICE_SHARE = 0.75
 CLASS_SHARE = 0.5  # one class of several varies more than their mean
 _NOTHING = 0.01
-_NEARLY_ALL = 0.9
+NEARLY_ALL = 0.9
 _IN = {"ID": "in distribution", "OOD": "out of distribution", "ALL": "on the test images"}
 
 
@@ -42,7 +42,7 @@ def _constant_reason(setting: Setting, loss: LossResults, domain: str) -> str:
     for code, words in ((EMPTY, "no {}"), (FULL, "{} everywhere")):
         share = (kinds == code).sum(axis=1) / np.maximum(known, 1)
         for number, name in enumerate(setting.classes):
-            seeds = int((share[:, number] >= _NEARLY_ALL).sum())
+            seeds = int((share[:, number] >= NEARLY_ALL).sum())
             if seeds:
                 what = name if len(setting.classes) > 1 else "foreground"
                 return f"predicts {words.format(what)} {_IN[domain]}{_of_seeds(seeds, loss)}"
@@ -61,7 +61,7 @@ def _dice_reason(setting: Setting, loss: LossResults, baseline: LossResults | No
         seeds = int((mine < least).sum())
         if seeds:
             of_class = f" of {name}" if name else ""
-            than = f", less than {share:.0%} of {baseline.name}'s {reference:.2f}" if baseline else ""
+            than = f", less than {percent(share)} of {baseline.name}'s {reference:.2f}" if baseline else ""
             return f"Dice{of_class} is {np.nanmin(mine):.2f} {_IN[domain]}{than}{_of_seeds(seeds, loss)}"
     return ""
 

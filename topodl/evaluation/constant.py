@@ -76,7 +76,7 @@ def constant_predictions(
         NaN where nothing is stored and for images that were not looked at: there are at most about two dozen,
         spread evenly over each group.
     """
-    kinds = np.full((len(trainings), len(image_ids), n_classes, spatial_dims), np.nan)
+    kinds = np.full((len(trainings), len(image_ids), n_classes), np.nan)
     for row in _rows_to_look_at(groups):
         label_file = find_stored(folder.label_image(image_ids[row]))
         if label_file is None:

@@ -21,7 +21,8 @@ _NO_SETTINGS = ("command", "output", "seeds", "protocol", "jobs", "scheduler", "
 _DESCRIPTION = """\
 Trains the same network with several losses, measures topology and overlap on test images, and writes tables
 and pictures. Without arguments it does so on drawn walls, in a few minutes on two CPU cores; --data PATH
-takes TopoMortar, or other pictures in its layout. The same command goes on with a run that was stopped."""
+takes your own images and labels, in most layouts, or TopoMortar. The same command goes on with a run that was
+stopped."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_comparison(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to compare")
-    group.add_argument("--losses", nargs="+", metavar="NAME", help="losses by name; an unknown one lists all")
+    group.add_argument(
+        "--losses",
+        nargs="+",
+        metavar="NAME",
+        help='losses by name, with options as "cldice:iterations=10"; an unknown name lists all',
+    )
     group.add_argument(
         "--loss-variant", help="losses of their papers, or of the published study: paper, topomortar"
     )
@@ -54,12 +60,27 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--data", type=Path, metavar="PATH", help="folder of TopoMortar (default: drawn walls)"
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="folder of images and labels, or a CSV or JSON list of them (default: drawn walls)",
     )
-    group.add_argument("--labels", help="training labels: accurate (default), noisy or pseudo")
-    group.add_argument("--training-set", help="large (default) or small")
+    group.add_argument("--classes", metavar="TEXT", help='values in labels: "0=background,1=artery,2=vein"')
     group.add_argument(
-        "--image-size", type=int, metavar="N", help="resize images and labels to N x N; 0: leave them"
+        "--ignore-label", type=int, metavar="N", help="value in labels of pixels that count nowhere"
+    )
+    group.add_argument("--folds", type=int, metavar="N", help="test every image once, in N folds")
+    group.add_argument("--labels", help="of TopoMortar, to train with: accurate (default), noisy or pseudo")
+    group.add_argument("--training-set", help="of TopoMortar and drawn walls: large (default) or small")
+    group.add_argument(
+        "--image-size", type=int, metavar="N", help="resize images and labels to this side; 0: leave them"
+    )
+    group.add_argument(
+        "--patch-size",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="train with pieces of this side, or these sides (default: from the images and the network)",
     )
     group.add_argument("--test-images", type=int, metavar="N", help="drawn test pictures in each group")
 
@@ -70,7 +91,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--framework", help="supervised (default), randhue or selfdistillation")
     group.add_argument("--iterations", type=int, metavar="N")
     group.add_argument("--batch-size", type=int, metavar="N", help="images in a step, over all devices")
-    group.add_argument("--network", help="unet (small) or dynunet (published)")
+    group.add_argument(
+        "--network", help="unet (small), dynunet (published), or your own as package.module:function"
+    )
     group.add_argument("--optimizer", help="adamw or sgd")
     for name in ("learning-rate", "momentum", "weight-decay"):
         group.add_argument(f"--{name}", type=float, metavar="X")
@@ -133,6 +156,8 @@ def _settings(arguments: argparse.Namespace) -> StudySettings:
     """Return the settings, those of a cluster as its workers have them."""
     from topodl.evaluation.settings import StudySettings
 
+    if ":" in (arguments.network or ""):
+        sys.path.insert(0, os.getcwd())  # as python -m has it, for modules beside which one works
     given = {name: value for name, value in vars(arguments).items() if name not in _NO_SETTINGS}
     given["seeds"] = _seeds(arguments.seeds)
     if arguments.scheduler is None:

@@ -31,7 +31,8 @@ _VARIABLES = {_INK: "var(--ink)", _FAINT: "var(--line)", _MEAN: "var(--paper)"} 
 }
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5))]
 _MAX_POINTS = 240
-_NAME_WIDTH = 20  # letters of a loss's name in one line
+_NAME_WIDTH = 24  # letters of a loss's name in one line
+_LEGEND_WIDTH = 46
 _CURVE_NAMES = {"loss": "Training loss", "seconds": "Seconds"}
 
 
@@ -144,9 +145,13 @@ def learning_curves(curves: Sequence[Curve], collapsed: Collection[str] = ()) ->
 
 def _curve_plot(curves: Sequence[Curve], column: str, collapsed: Collection[str]) -> Figure | None:
     losses = list(dict.fromkeys(curve.loss for curve in curves))
-    names = {loss: f"{loss} (collapsed)" if loss in collapsed else loss for loss in losses}
-    n_columns = max(1, min(3, int(54 / (12 + max(map(len, names.values()), default=0)))))
-    top = 0.1 + 0.18 * math.ceil(len(losses) / n_columns)
+    names = {
+        loss: textwrap.fill(f"{loss} (collapsed)" if loss in collapsed else loss, _LEGEND_WIDTH)
+        for loss in losses
+    }
+    n_columns = max(1, min(3, int(66 / (10 + max(len(name) for name in names.values())))))
+    n_lines = math.ceil(len(losses) / n_columns) + sum(name.count("\n") for name in names.values())
+    top = 0.12 + 0.155 * n_lines
     figure, axes = _new_figure(2.12 + top, left=0.5, bottom=0.42, top=top)
     ends = []
     for n, loss in enumerate(losses):
@@ -161,7 +166,7 @@ def _curve_plot(curves: Sequence[Curve], column: str, collapsed: Collection[str]
         mean = np.mean([np.interp(grid, x, y) for x, y in points], axis=0)
         axes.plot(grid, mean, color=color, linewidth=1.8, linestyle=dash, label=names[loss],
                   marker="o" if len(grid) < 30 else None, markersize=3)  # fmt: skip
-        ends.append(f"{names[loss]} {mean[-1]:.3g}")
+        ends.append(f"{' '.join(names[loss].split())} {mean[-1]:.3g}")
     if not ends:
         return None
     axes.grid(color=_FAINT, linewidth=0.7)

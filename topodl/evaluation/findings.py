@@ -10,7 +10,7 @@ import numpy as np
 from topodl.evaluation.comparison import LEVEL, Comparison, SettingComparison, domains_without_power
 from topodl.evaluation.loading import Cost, LossResults, Study
 from topodl.evaluation.measurements import Metric
-from topodl.evaluation.statistics import mean_of_defined
+from topodl.evaluation.statistics import mean_of_defined, percent
 from topodl.evaluation.tables import p_text, plain_tables
 
 __all__ = ["ENOUGH_SEEDS", "plain_report", "summary"]
@@ -20,7 +20,11 @@ ENOUGH_SEEDS = 3
 _TOLD_IN_FULL = 3  # losses; a paragraph is no table
 _TERMINAL_WIDTH = 100
 _WHERE = {"ID": "in distribution", "OOD": "out of distribution", "ALL": "over all test images"}
-_CORRECTIONS = {"holm": "Holm's correction", "bonferroni": "Bonferroni's correction", "none": "no correction"}
+_CORRECTED = {
+    "holm": "with Holm's correction",
+    "bonferroni": "with Bonferroni's correction",
+    "none": "uncorrected",
+}
 
 _Found = tuple[Metric, str, Comparison]  # metric, domain, its test
 
@@ -144,7 +148,7 @@ def _change(
 ) -> str:
     assert result.baseline is not None
     before = result.cells[result.baseline.name, metric.name, domain][0]
-    share = f"{abs(test.difference / before):.0%}, " if before else ""
+    share = f"{percent(abs(test.difference / before))}, " if before else ""
     p_value = p_text(test.p_adjusted)
     p_value = f"p {p_value}" if p_value.startswith("<") else f"p = {p_value}"
     agreeing = _agreeing_seeds(result, loss, metric, domain, test.difference)
@@ -158,7 +162,7 @@ def _change(
 def _agreeing_seeds(
     result: SettingComparison, loss: LossResults, metric: Metric, domain: str, difference: float
 ) -> str:
-    """Say in how many of the seeds that both have the difference has the same sign."""
+    """Say in how many of the seeds that both have the difference has the same sign, if not in all."""
     assert result.baseline is not None
     members = result.setting.domain(domain)
     by_seed = []
@@ -167,9 +171,8 @@ def _agreeing_seeds(
             result.setting.values(x, metric)[x.seeds.index(seed), members] for x in (loss, result.baseline)
         )
         by_seed.append(float(mean_of_defined(mine - reference, axis=0)))
-    if len(by_seed) < 2:
-        return ""
-    return f", in {sum(np.sign(by_seed) == np.sign(difference))} of {len(by_seed)} seeds"
+    agreeing = int((np.sign(by_seed) == np.sign(difference)).sum())
+    return f", but in {agreeing} of {len(by_seed)} seeds only" if agreeing < len(by_seed) else ""
 
 
 def _in_words(metric: Metric) -> str:
@@ -204,7 +207,7 @@ def _statistics(result: SettingComparison) -> str:
         )
     return (
         f"Statistics: two-sided paired permutation tests on {images}, averaged over {seeds}{of_classes}; "
-        f"p < {LEVEL} after {_CORRECTIONS[result.correction]} for {len(result.tests)} comparisons."
+        f"p < {LEVEL}, {len(result.tests)} comparisons {_CORRECTED[result.correction]}."
     )
 
 

@@ -194,7 +194,7 @@ def _as_label(
         label = label[None]
     if tuple(label.shape[1:]) != size or (not regions and len(label) != 1):
         shape = f"(R, {', '.join(map(str, size))})" if regions else _LABELS[len(size)]
-        came = f"has shape {tuple(label.shape)} for an image of size {size}"
+        came = f"has shape {tuple(np.shape(value))} for an image of size {size}"
         raise fail(_NAME, argument, came, shape)
     nowhere = torch.zeros_like(label, dtype=torch.bool) if ignore is None else label == ignore
     counted = label[~nowhere]

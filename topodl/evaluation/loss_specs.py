@@ -117,13 +117,15 @@ def folder_name(loss: str) -> str:
 
 def _split(text: str) -> list[str]:
     """Split at the commas that stand outside of brackets and quotes."""
-    parts, depth, quote = [""], 0, ""
+    parts, depth, quote, escaped = [""], 0, "", False
     for c in text:
         if quote:
-            quote = "" if c == quote else quote
+            quote = "" if c == quote and not escaped else quote
+            escaped = c == "\\" and not escaped
         elif c in "'\"":
             quote = c
-        depth += (c in "([{") - (c in ")]}") if not quote else 0
+        else:
+            depth += (c in "([{") - (c in ")]}")
         if c == "," and not depth and not quote:
             parts.append("")
         else:
@@ -144,8 +146,11 @@ def _value(text: str, value: str) -> Any:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _WORDS:
-        return value
+    if isinstance(value, str):
+        plain = _WORD.fullmatch(value) and value.lower() not in _WORDS
+        return value if plain else repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(repr(v) if isinstance(v, str) else _written(v) for v in value)}]"
     return repr(value).replace(" ", "")
 
 

@@ -14,14 +14,12 @@ __all__ = ["IGNORED", "Masks", "check_same_size", "find_stored", "presentable", 
 
 Masks = NDArray[np.uint8]
 IGNORED = 255
-_SUFFIXES = (".png", ".npy", ".nii.gz")
+_SUFFIXES = (".png", ".npy")
 
 
 def find_stored(path: Path) -> Path | None:
-    """Return the file of that name with the suffix that it was stored with; None if there is none."""
-    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), "")
-    stem = path.name.removesuffix(suffix)
-    return next((p for end in _SUFFIXES if (p := path.with_name(stem + end)).is_file()), None)
+    """Return the file of that name as it was stored, PNG or an array; None if there is none."""
+    return next((p for suffix in _SUFFIXES if (p := path.with_suffix(suffix)).is_file()), None)
 
 
 def read_masks(path: Path, n_classes: int, spatial_dims: int) -> Masks:
@@ -96,8 +94,6 @@ def check_same_size(path: Path, size: tuple[int, ...], expected: tuple[int, ...]
 
 def _read_array(path: Path) -> NDArray[Any]:
     try:
-        if path.name.endswith(".nii.gz"):
-            return np.asarray(_nibabel().load(path).dataobj)
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
         with _pillow().open(path) as image:
@@ -112,14 +108,6 @@ def _pillow() -> Any:
     except ImportError as error:
         raise MissingDependencyError("pillow", extra="eval", purpose="topodl report") from error
     return Image
-
-
-def _nibabel() -> Any:
-    try:
-        import nibabel
-    except ImportError as error:
-        raise MissingDependencyError("nibabel", extra="eval", purpose="pictures of volumes") from error
-    return nibabel
 
 
 def presentable(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from topodl import __version__
 from topodl._docs import shares_documentation
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE
+from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE, NEARLY_ALL
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
 from topodl.evaluation.error_pictures import (
     CLASS_COLORS,
@@ -25,7 +25,7 @@ from topodl.evaluation.findings import summary
 from topodl.evaluation.loading import Setting, Study, load_studies
 from topodl.evaluation.overlays import load_examples
 from topodl.evaluation.run_folder import RunFolder
-from topodl.evaluation.statistics import Correction
+from topodl.evaluation.statistics import Correction, percent
 from topodl.evaluation.tables import (
     class_tables,
     comparison_table,
@@ -153,7 +153,7 @@ def _section_tables(study: Study, result: SettingComparison) -> dict[str, Any]:
     several_groups = len(set(setting.groups)) > 1
     corrected = result.rule == "permutation" and result.correction != "none"
     return {
-        "tables": [result_table(result, domain) for domain in result.domains],
+        "tables": [result_table(result, domain, costs=study.costs) for domain in result.domains],
         "class_tables": class_tables(result),
         "further_tables": [result_table(result, domain, tested=False) for domain in result.domains],
         "group_tables": [group_table(result, metric) for metric in by_group] if several_groups else [],
@@ -173,8 +173,9 @@ def _collapse_note(result: SettingComparison) -> list[str]:
     if not result.collapsed:
         return []
     return [
-        "Collapsed: the predictions of a seed are empty or full in 90 % of the images, or its Dice is below "
-        f"{DICE_SHARE:.0%} of the baseline's ({CLASS_SHARE:.0%} in one class); such a loss is better nowhere."
+        f"Collapsed: the predictions of a seed are empty or full in {percent(NEARLY_ALL)} of the images, or "
+        f"its Dice is below {percent(DICE_SHARE)} of the baseline's ({percent(CLASS_SHARE)} in one class); "
+        "such a loss is better nowhere."
     ]
 
 

@@ -23,12 +23,12 @@ import torch
 from topodl._checks import check_number, fail
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.claims import Claims
+from topodl.evaluation.crew import Crew
+from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.settings import StudySettings
-from topodl.evaluation.study import refuse_other_study, require_packages
 from topodl.evaluation.turns import Pair, trainings_of, unfinished, work_name
-from topodl.evaluation.worker import Worker, WorkerLostError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["run_distributed_study", "settings_of_cluster"]
 
 _NAME = "topodl evaluate"
-_LOSSES = 3  # workers of one place that may be killed before it is given up
 _LOOK_SECONDS = 1.0
 _GPU = "GPU"  # name of the resource, as in Dask's own documentation
 _gpus_in_use: set[str] = set()
@@ -144,7 +143,7 @@ def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Ca
             f"{max(1, cores // jobs)} is likely to be faster, and changes the last digits of the measurements"
         )
     gpus = _visible_gpus() if settings.device == "cuda" else []
-    crew = _Crew(trainings, settings, folder.root, threads, note)
+    crew = Crew(trainings, settings, folder.root, threads, note)
     with ThreadPoolExecutor(jobs) as pool:
         places = [pool.submit(crew.work, gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
         try:
@@ -154,51 +153,6 @@ def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Ca
             crew.stop()
             raise
     _raise_first([place.exception() for place in places])
-
-
-class _Crew:
-    """Workers for the same trainings, each in a place where another one takes over when it is killed."""
-
-    def __init__(
-        self,
-        trainings: Sequence[Pair],
-        settings: StudySettings,
-        output: Path,
-        threads: int,
-        note: Callable[[str], None],
-    ) -> None:
-        self._trainings, self._settings, self._output = trainings, settings, output
-        self._threads, self._note = threads, note
-        self._stopped, self._lock, self._workers = False, threading.Lock(), set[Worker]()
-
-    def work(self, gpu: str | None) -> None:
-        """Have one worker after the other at work until one ends by itself."""
-        for lost in range(1, _LOSSES + 2):
-            with self._lock:
-                if self._stopped:
-                    return
-                worker = Worker(self._trainings, self._settings, self._output, threads=self._threads, gpu=gpu)
-                self._workers.add(worker)
-            try:
-                worker.finish(self._note)
-                return
-            except WorkerLostError as error:
-                if lost > _LOSSES:
-                    raise InputError(
-                        f"{_NAME}: {lost} workers were killed one after the other, the last by {error}; "
-                        "expected enough memory for each. The same command goes on from here"
-                    ) from error
-                self._note(f"worker {worker.pid} was killed ({error}); another one goes on")
-            finally:
-                with self._lock:
-                    self._workers.discard(worker)
-
-    def stop(self) -> None:
-        """Have all workers end."""
-        with self._lock:
-            self._stopped = True
-            for worker in self._workers:
-                worker.stop()
 
 
 def _run_on_cluster(
@@ -234,7 +188,7 @@ def _train_on_cluster(
     if not claims.generations(command):
         came = f"is {str(output)!r}, which the worker on {socket.gethostname()} does not see"
         raise fail(_NAME, "output", came, "a folder that the command and all workers share")
-    crew, ended = _Crew([pair], settings, output, threads, notes.append), threading.Event()
+    crew, ended = Crew([pair], settings, output, threads, notes.append), threading.Event()
 
     def end_with_the_command() -> None:
         while not ended.wait(2 * _LOOK_SECONDS):
@@ -327,7 +281,7 @@ def _error_of(future: Any, loss: str, seed: int) -> BaseException | None:
 def _watch(settings: StudySettings, folder: RunFolder, tasks: Sequence[Any]) -> None:
     """Show the progress until all tasks are done, from what the folder says of trainings and of claims."""
     trainings, claims = trainings_of(settings), Claims(folder.claims)
-    with SharedProgress(len(trainings), settings.iterations) as progress:
+    with SharedProgress(len(trainings), settings.iterations * max(1, settings.folds)) as progress:
         while True:
             done = all(task.done() for task in tasks)
             left = unfinished(trainings, settings, folder)

@@ -21,6 +21,7 @@ __all__ = [
     "group_weights",
     "mean_of_defined",
     "paired_permutation_test",
+    "percent",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -40,6 +41,17 @@ def mean_of_defined(values: FloatArray, axis: int) -> FloatArray:
     count = defined.sum(axis=axis)
     total = np.where(defined, values, 0.0).sum(axis=axis)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def percent(share: float) -> str:
+    """Return a share in words.
+
+    Examples
+    --------
+    >>> percent(0.753)
+    '75 %'
+    """
+    return f"{100 * share:.0f} %"
 
 
 def group_mean_std(values: FloatArray, groups: Sequence[str]) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
@@ -17,13 +16,14 @@ import torch
 from topodl import __version__
 from topodl._checks import fail
 from topodl._files import atomic_path, partial_files
-from topodl.errors import InputError, MissingDependencyError
+from topodl.errors import InputError
 from topodl.evaluation.claims import STALE_AFTER, Claims
 from topodl.evaluation.data import StudyData, describe
 from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
 from topodl.evaluation.loss_setup import check_losses
 from topodl.evaluation.networks import NetworkFactory, find_network
 from topodl.evaluation.one_training import Study, train_and_test
+from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
@@ -50,7 +50,7 @@ from topodl.evaluation.turns import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["refuse_other_study", "require_packages", "run_study", "work_on"]
+__all__ = ["run_study", "work_on"]
 
 _NAME = "topodl evaluate"
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
@@ -141,7 +141,7 @@ def work_on(
 ) -> RunFolder:
     """Do some of a study's trainings, those that no other process does: `run_study` for a part."""
     folder = RunFolder(Path(output).expanduser())
-    require_packages()
+    require_packages(settings)
     refuse_other_study(folder, settings)
     factory = factory or find_network(settings.network)
     folds = load_data(settings, note, given)
@@ -190,14 +190,6 @@ def _with_objects(
     return replace(settings, network=":".join(names)), network
 
 
-def require_packages() -> None:
-    """Raise for what is not installed now, and not after hours in the middle of a study."""
-    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2", "monai": "monai"}
-    for module, package in needed.items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingDependencyError(package, extra="eval", purpose=_NAME)
-
-
 def _launch(settings: StudySettings) -> Fabric:
     from lightning_fabric import Fabric
 
@@ -212,31 +204,6 @@ def _launch(settings: StudySettings) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
-    """Raise if the folder holds another study, or files of something else."""
-    root = folder.root
-    if root.exists() and not root.is_dir():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
-        )
-    if not root.exists() or all(path == folder.claims or path.suffix == ".part" for path in root.iterdir()):
-        return
-    if not folder.settings.is_file():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
-        )
-    try:
-        stored = dict(folder.read_settings()["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
-    difference = settings.difference(stored)
-    if difference is not None:
-        raise InputError(
-            f"{_NAME}: {root} holds a study with other settings: {difference}; "
-            "expected the same settings, or another --output"
-        )
 
 
 def _open_folder(

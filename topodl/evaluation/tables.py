@@ -111,6 +111,8 @@ def _row(result: SettingComparison, loss: LossResults, cells: Sequence[Cell]) ->
 
 
 def _mean_std(cell: tuple[float, float]) -> str:
+    if math.isnan(cell[0]):
+        return "n/a"
     return " ± ".join("n/a" if math.isnan(value) else str(rounded(value)) for value in cell)
 
 
@@ -130,7 +132,12 @@ def _caption(result: SettingComparison, domain: str, class_name: str | None) -> 
 
 
 def result_table(
-    result: SettingComparison, domain: str, *, class_name: str | None = None, tested: bool = True
+    result: SettingComparison,
+    domain: str,
+    *,
+    class_name: str | None = None,
+    tested: bool = True,
+    costs: Sequence[Cost] = (),
 ) -> Table:
     """Return mean ± standard deviation of every loss in one domain, marked where it beats the baseline.
 
@@ -144,7 +151,10 @@ def result_table(
         One class; by default the mean over classes, which alone is tested and marked.
     tested : bool
         The metrics that are tested, or the further ones, which are only described.
+    costs : sequence of Cost
+        Where there are any, the last column is the time of an iteration relative to the baseline's.
     """
+    times = _relative_times(costs, result)
     metrics = [metric for metric in result.setting.metrics if metric.tested == tested]
     rows = []
     for loss in result.setting.losses:
@@ -155,8 +165,9 @@ def result_table(
             ]
         else:
             cells = [Cell(_mean_std(result.class_cells[*k, class_name])) for k in keys]
-        rows.append(_row(result, loss, cells))
-    return Table(_caption(result, domain, class_name), ("Loss", *map(_heading, metrics)), tuple(rows))
+        rows.append(_row(result, loss, [*cells, *([Cell(times.get(loss.name, "n/a"))] if times else [])]))
+    columns = ("Loss", *map(_heading, metrics), *(["Time"] if times else []))
+    return Table(_caption(result, domain, class_name), columns, tuple(rows))
 
 
 def group_table(result: SettingComparison, metric: Metric) -> Table:
@@ -219,16 +230,24 @@ def p_text(p_value: float) -> str:
 
 def cost_table(costs: Sequence[Cost], result: SettingComparison) -> Table:
     """Return what training cost: seconds per iteration, its ratio to the baseline's, and the peak memory."""
-    baseline = result.baseline.name if result.baseline else None
-    reference = next((cost.seconds_per_iteration for cost in costs if cost.loss == baseline), None)
+    times = _relative_times(costs, result)
+    cost_of = {cost.loss: cost for cost in costs}
     rows = []
-    for cost in costs:
-        ratio = f"{cost.seconds_per_iteration / reference:.2f}×" if reference else "n/a"
-        cells = (str(cost.seeds), f"{cost.iterations:,}", f"{cost.seconds_per_iteration:.4g}", ratio,
-                 _memory(cost.peak_memory_bytes))  # fmt: skip
-        rows.append(_row(result, result.setting.loss(cost.loss), [Cell(text) for text in cells]))
+    for loss in result.setting.losses:
+        cost = cost_of.get(loss.name)
+        if cost is not None:
+            cells = (str(cost.seeds), f"{cost.iterations:,}", f"{cost.seconds_per_iteration:.4g}",
+                     times.get(loss.name, "n/a"), _memory(cost.peak_memory_bytes))  # fmt: skip
+            rows.append(_row(result, loss, [Cell(text) for text in cells]))
     columns = ("Loss", "Seeds", "Iterations", "Seconds per iteration", "Relative time", "Peak memory")
     return Table("Cost of training", columns, tuple(rows))
+
+
+def _relative_times(costs: Sequence[Cost], result: SettingComparison) -> dict[str, str]:
+    """Return the time of an iteration relative to the baseline's by loss; nothing where that is not known."""
+    seconds = {cost.loss: cost.seconds_per_iteration for cost in costs}
+    reference = seconds.get(result.baseline.name) if result.baseline else None
+    return {loss: f"{of_loss / reference:.2f}×" for loss, of_loss in seconds.items()} if reference else {}
 
 
 def _memory(n_bytes: float) -> str:

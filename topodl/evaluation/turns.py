@@ -79,6 +79,10 @@ def remove_partial_files(folder: RunFolder, settings: StudySettings, loss: str, 
     ):
         for path in partial_files(whole):
             path.unlink(missing_ok=True)
+    for fold in range(settings.folds):
+        for whole in (folder.checkpoint(loss, seed, fold), folder.curve_csv(loss, seed, fold)):
+            for path in partial_files(whole):
+                path.unlink(missing_ok=True)
     for path in folder.predictions(loss, seed).glob(".*.part"):
         path.unlink(missing_ok=True)
 

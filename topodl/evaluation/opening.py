@@ -1,0 +1,49 @@
+"""What is checked before a study begins: packages, and that its folder is its own."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.run_folder import RunFolder
+from topodl.evaluation.settings import StudySettings
+
+__all__ = ["refuse_other_study", "require_packages"]
+
+_NAME = "topodl evaluate"
+
+
+def require_packages(settings: StudySettings) -> None:
+    """Raise for what is not installed now, and not after hours in the middle of a study."""
+    needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2"}
+    in_windows = settings.data is not None or settings.patch_size
+    if in_windows or settings.network == "dynunet" or settings.augmentation == "topomortar":
+        needed["monai"] = "monai"
+    for module, package in needed.items():
+        if importlib.util.find_spec(module) is None:
+            raise MissingDependencyError(package, extra="eval", purpose=_NAME)
+
+
+def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
+    """Raise if the folder holds another study, or files of something else."""
+    root = folder.root
+    if root.exists() and not root.is_dir():
+        raise InputError(
+            f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
+        )
+    if not root.exists() or all(path == folder.claims or path.suffix == ".part" for path in root.iterdir()):
+        return
+    if not folder.settings.is_file():
+        raise InputError(
+            f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
+        )
+    try:
+        stored = dict(folder.read_settings()["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
+    difference = settings.difference(stored)
+    if difference is not None:
+        raise InputError(
+            f"{_NAME}: {root} holds a study with other settings: {difference}; "
+            "expected the same settings, or another --output"
+        )
