@@ -20,6 +20,7 @@ from tests.evaluation.case_folders import (
     picture,
     save,
 )
+from topodl.cli import main
 from topodl.datasets._common import is_topomortar
 from topodl.errors import InputError
 from topodl.evaluation.cases import IGNORE, read_cases
@@ -550,7 +551,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_folder_ends_in_one_line(tmp_path, name):
+def test_a_broken_folder_ends_in_one_line(tmp_path, capsys, name):
     make, damage, message = BROKEN[name]
     damage(make(tmp_path))
     with pytest.raises(InputError) as caught:
@@ -560,6 +561,10 @@ def test_a_broken_folder_ends_in_one_line(tmp_path, name):
     assert line.startswith("topodl evaluate: ")
     assert "\n" not in line
     assert "expected" in line
+    run = tmp_path / "run"
+    assert main(["evaluate", "--data", str(tmp_path), "--output", str(run)]) == 2
+    assert capsys.readouterr().err == f"{line}\n"
+    assert not run.exists()
 
 
 def test_tables_of_something_else_beside_folders_are_no_lists(tmp_path):
