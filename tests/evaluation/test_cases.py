@@ -20,6 +20,7 @@ from tests.evaluation.case_folders import (
     picture,
     save,
 )
+from topodl.cli import main
 from topodl.datasets._common import is_topomortar
 from topodl.errors import InputError
 from topodl.evaluation.cases import IGNORE, read_cases
@@ -416,9 +417,22 @@ BROKEN = {
         put("masks/case1.png", picture("many", channels=0)),
         r"different values, \d+ of them in .*case1\.png",
     ),
-    "a value to ignore or a class": (
+    "masks of 0 and 1 beside others of 0 and 255": (
         pairs,
         put("masks/case1.png", mask((0, 1))),
+        r"label .*case1\.png has the values 0 and 1, and .*case0\.png 0 and 255; expected the same in all",
+    ),
+    "negative values": (
+        pairs,
+        lambda root: (
+            remove("masks/case1.png")(root),
+            put("masks/case1.npy", mask((-1, 255), dtype=int))(root),
+        ),
+        r"the negative value -1, as in .*case1\.npy; expected --ignore-label -1, or names",
+    ),
+    "a value to ignore or a class": (
+        lambda root: pairs(root, values=(0, 1, 255)),
+        nothing,
         r"the values 0, 1, 255, and .*case0\.png has 255, which may be a class or not count",
     ),
     "labels of background alone": (all_background, nothing, r"the labels have only the value 0"),
@@ -498,13 +512,16 @@ BROKEN = {
         remove("labelsTr/bras_1.nii.gz"),
         r"names .*labelsTr/bras_1\.nii\.gz, which is not there",
     ),
-    "a list without masks": (
+    "a list without rows": (listing(), nothing, r"cases\.csv lists no cases; expected at least one"),
+    "two lists": (
         csv_list,
-        lambda root: (
-            write("cases.csv", "image,split\nfiles/p0.png,train\n")(root),
-            write("only.csv", "image,mask\n")(root),
-        ),
-        r"only\.csv lists no cases",
+        copied("cases.csv", "copy.csv"),
+        r"has the lists .*cases\.csv, .*copy\.csv; expected one, or the path of one",
+    ),
+    "an image that is its own label": (
+        listing("files/m0.png,files/m0.png"),
+        nothing,
+        r"has .*files/m0\.png as an image and as its label",
     ),
     "a list of missing files": (
         listing("files/p0.png,files/m0.png", "files/p9.png,files/m1.png"),
@@ -534,7 +551,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_folder_ends_in_one_line(tmp_path, name):
+def test_a_broken_folder_ends_in_one_line(tmp_path, capsys, name):
     make, damage, message = BROKEN[name]
     damage(make(tmp_path))
     with pytest.raises(InputError) as caught:
@@ -544,6 +561,35 @@ def test_a_broken_folder_ends_in_one_line(tmp_path, name):
     assert line.startswith("topodl evaluate: ")
     assert "\n" not in line
     assert "expected" in line
+    run = tmp_path / "run"
+    assert main(["evaluate", "--data", str(tmp_path), "--output", str(run)]) == 2
+    assert capsys.readouterr().err == f"{line}\n"
+    assert not run.exists()
+
+
+def test_tables_of_something_else_beside_folders_are_no_lists(tmp_path):
+    pairs(tmp_path)
+    (tmp_path / "train.csv").write_text("image,label\ncase0.png,cat\n")
+    (tmp_path / "latin.csv").write_bytes("größe,image,mask\n".encode("latin-1"))
+    assert len(read_cases(tmp_path).cases) == 4
+
+
+def test_json_lists_under_two_names_of_one_split_are_joined(tmp_path):
+    csv_list(tmp_path)
+    rows = [{"image": f"files/p{i}.png", "mask": f"files/m{i}.png"} for i in range(3)]
+    (tmp_path / "l.json").write_text(json.dumps({"name": "x", "train": rows[:1], "Training": rows[1:]}))
+    assert [case.split for case in read_cases(tmp_path / "l.json").cases] == ["train"] * 3
+    for content, message in (
+        ({"train": {}}, "has no list under 'train'; expected one of cases"),
+        ({"train": ["a"]}, "has 'a' at entry 0; expected an object"),
+        ({"cases": rows}, "lists no cases"),
+        (None, "lists no cases"),
+        ([{"image": [], "mask": "files/m0.png"}], r"has \[\] for a file at entry 0"),
+        ([{"image": "files/p0.png"}], "has the names image at entry 0; expected 'image' and 'mask'"),
+    ):
+        (tmp_path / "l.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            read_cases(tmp_path / "l.json")
 
 
 def test_a_list_needs_its_columns(tmp_path):
@@ -557,6 +603,8 @@ def test_a_list_needs_its_columns(tmp_path):
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"data is '.*nowhere', which is not there; expected a folder"):
         read_cases(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"data cannot be looked at \(.*\); expected a folder"):
+        read_cases("x" * 5000)
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(InputError, match=r"notes\.txt is no list; expected a folder, or a list"):
         read_cases(tmp_path / "notes.txt")
@@ -569,6 +617,7 @@ def test_a_path_that_is_not_there(tmp_path):
         ("0=background,x=vein", "classes has the part 'x=vein'"),
         ("0=background,,1=vein", "classes has the part ''"),
         ("0=background,1=artery,1=vein", "classes names the value 1 twice"),
+        ("0=background," + "9" * 5000 + "=vein", "classes has the part '999"),
         ("0=background", "less than two classes"),
         ("0=background,255=ignore", "less than two classes"),
         ("0=background,1=vein", r"has the value 255 at \(0, 0\); expected one of 0, 1 \(by --classes\)"),
@@ -584,6 +633,8 @@ def test_an_ignored_value_is_no_class(tmp_path):
         read_cases(pairs(tmp_path), classes="0=background,255=vessel", ignore_label=255)
     with pytest.raises(InputError, match=r"ignore_label is 1.5; expected an integer"):
         read_cases(tmp_path, ignore_label=1.5)
+    with pytest.raises(InputError, match="ignore_label is 10000000000; expected an integer in"):
+        read_cases(tmp_path, ignore_label=10**10)
 
 
 def test_training_labels_need_foreground_those_of_the_test_do_not_make_up_for_it(tmp_path):

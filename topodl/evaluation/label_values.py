@@ -151,7 +151,7 @@ def parse_classes(text: str) -> DeclaredLabels:
     """
     names: dict[int, str] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(-?\d+)\s*=\s*(\S(?:.*\S)?)\s*", part)
+        match = re.fullmatch(r"\s*(-?\d{1,9})\s*=\s*(\S(?:.*\S)?)\s*", part)
         if match is None:
             raise _bad_classes(f"has the part {part!r}")
         value = int(match[1])
@@ -208,6 +208,12 @@ def _taken_for_classes(files: FileCounts, counts: Counter[int], ignore: int | No
     if len(values) > 2:
         _reject_noise(files, values)
         _reject_mixtures(files, values)
+    if values[0] < 0:
+        with_it = next(path for path in files if values[0] in files[path])
+        raise InputError(
+            f"{FUNCTION}: the labels have the negative value {values[0]}, as in {with_it}; expected "
+            f"--ignore-label {values[0]}, or names of all values by --classes"
+        )
     names = ["background", "foreground"] if len(values) == 2 else ["background"]
     names += [f"class_{value}" for value in values[len(names) :]]
     return DeclaredLabels(dict(zip(values, names, strict=True)), "")
@@ -234,6 +240,12 @@ def _reject_mixtures(files: FileCounts, values: list[int]) -> None:
     if values[-1] != IGNORE or values[:-1] != list(range(len(values) - 1)):
         return
     with_255 = next(path for path in files if IGNORE in files[path])
+    with_1 = next((path for path in files if 1 in files[path] and IGNORE not in files[path]), None)
+    if len(values) == 3 and with_1 and not any({1, IGNORE} <= counts.keys() for counts in files.values()):
+        raise InputError(
+            f"{FUNCTION}: label {with_1} has the values 0 and 1, and {with_255} 0 and {IGNORE}; expected the "
+            'same in all, or --classes "0=background,1=foreground,255=foreground"'
+        )
     raise InputError(
         f"{FUNCTION}: the labels have the values {', '.join(map(str, values))}, and {with_255} has {IGNORE}, "
         "which may be a class or not count; expected --ignore-label 255, or names of all values by --classes"
