@@ -144,8 +144,10 @@ class Turns:
     def raise_failure(self) -> None:
         """Raise the error of the training that failed, if one did."""
         if len(self._failures) > 1:
-            count = f"{len(self._failures)} trainings failed, the first of them so"
-            raise InputError(f"{_NAME}: {count}: {self._failures[0]}") from self._failures[0]
+            first = str(self._failures[0]).removeprefix(f"{_NAME}: ")
+            raise InputError(
+                f"{_NAME}: {len(self._failures)} trainings failed, the first of them so: {first}"
+            ) from self._failures[0]
         if self._failures:
             raise self._failures[0]
 
