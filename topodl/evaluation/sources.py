@@ -80,7 +80,7 @@ def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = N
 
 
 def _refuse_options_of_folders(settings: StudySettings) -> None:
-    """Raise for what only a folder leaves open, where data says itself how it is split and what labels mean."""
+    """Raise for what only a folder leaves open, where data says itself how it is split and labelled."""
     if settings.folds:
         raise fail(_NAME, "folds", f"is {settings.folds} for data with its own splits", "0")
     for name in ("classes", "ignore_label"):
