@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from topodl import __version__
+from topodl._claims import STALE_AFTER, Claim, Claims
 from topodl._files import atomic_path, partial_files
 from topodl.errors import InputError
-from topodl.evaluation.claims import STALE_AFTER, Claim, Claims
 from topodl.evaluation.data import StudyData, load_data
 from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import StudyProgress
