@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from topodl import InputError, MissingDependencyError
+from topodl._claims import Claims
 from topodl.evaluation import crew as crew_module
 from topodl.evaluation import scheduler as scheduler_module
-from topodl.evaluation.claims import Claims
 from topodl.evaluation.crew import Crew, WorkerLostError
 from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder, read_rows

@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from topodl import InputError
+from topodl._claims import Claims
 from topodl.evaluation import one_training
 from topodl.evaluation import study as study_module
-from topodl.evaluation.claims import Claims
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.study import run_study

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from topodl._checks import check_number, fail
+from topodl._claims import Claims
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.claims import Claims
 from topodl.evaluation.crew import Crew
 from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import SharedProgress

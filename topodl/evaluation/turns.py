@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from topodl._claims import Claim, Claims
 from topodl._files import partial_files
 from topodl.errors import InputError
-from topodl.evaluation.claims import Claim, Claims
 from topodl.evaluation.loss_specs import folder_name
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder
