@@ -62,6 +62,7 @@ NO_SOURCE = {
         "topodl.plotting.plot_diagram",
         "topodl.plotting.plot_euler_transform",
     },
+    "says what is handed in": {"topodl.evaluation.StudySplits"},
     "is the base of losses, each with a source of its own": {"topodl.losses.SegmentationLoss"},
     "is a construction of this package": {"topodl.datasets.make_graph", "topodl.losses.FeatureCountLoss"},
 }
