@@ -95,6 +95,19 @@ def test_splits_inside_images_and_masks(tmp_path):
     assert "test/ has no labels and is left out" in folder.layout
 
 
+def test_a_field_of_view_is_no_label_of_the_test(tmp_path):
+    for split, folder in (("training", "1st_manual"), ("training", "mask"), ("test", "mask")):
+        pairs(tmp_path, 2, images=f"{split}/images", masks=f"{split}/{folder}", suffix="_mask")
+    folder = read_cases(tmp_path)
+    assert [(case.split, case.label.parent.name) for case in folder.cases] == [("train", "1st_manual")] * 2
+    assert "test/ has no labels and is left out" in folder.layout
+
+
+def test_a_folder_around_the_folder_is_looked_through(tmp_path):
+    pairs(tmp_path / "unpacked" / "inner", 2)
+    assert len(read_cases(tmp_path).cases) == 2
+
+
 def test_masks_beside_images_in_folders_of_patients(tmp_path):
     for patient in ("anna", "bert"):
         for i in range(2):
@@ -467,6 +480,21 @@ BROKEN = {
         r"image .*train/images/case0\.png of train equals .*test/images/case1\.png of test",
     ),
     "a split without labels": (split_folders, remove("train/masks"), r"train has no images with labels"),
+    "splits and folders of all": (
+        lambda root: pairs(split_folders(root)),
+        nothing,
+        r"has images, labels and .*train; expected splits or none",
+    ),
+    "labels of a split without images": (
+        lambda root: pairs(root, images="images/train", masks="masks/train"),
+        copied("masks/train/case0.png", "masks/val/case0.png"),
+        r"masks/val has no images; expected such a folder in .*images",
+    ),
+    "a test without images": (
+        split_folders,
+        remove("test/images"),
+        r"test has masks, no images; expected both",
+    ),
     "two training folders": (
         split_folders,
         copied("train/images/case0.png", "training/x.png"),
