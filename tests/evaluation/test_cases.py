@@ -31,7 +31,7 @@ def test_two_folders_with_equal_names(tmp_path):
     assert [case.id for case in folder.cases] == ["case0", "case1", "case2", "case3"]
     assert {case.split for case in folder.cases} == {""}
     assert folder.layout == f"{tmp_path.name}/: images/ beside masks/ (4 cases, no splits), pictures"
-    assert folder.label_line == "labels: 0 is taken for background, 255 for foreground (2.31 % of the pixels)"
+    assert folder.label_line == "labels: 0 is taken for background, 255 (2.31 % of the pixels) for foreground"
     loaded = folder.load(folder.cases[1])
     np.testing.assert_array_equal(loaded.image, np.moveaxis(picture("images", 1), -1, 0))
     np.testing.assert_array_equal(loaded.label, mask((0, 1)))
@@ -262,7 +262,10 @@ def test_stacks_are_volumes(tmp_path):
 def test_several_values_are_classes(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(0, 128, 255)))
     assert folder.scheme.classes == ("background", "class_128", "class_255")
-    assert folder.label_line == "labels: 0 is taken for background, 128, 255 for 2 classes"
+    assert folder.label_line == (
+        "labels: 0 is taken for background, 128 (2.31 % of the pixels), 255 (2.31 % of the pixels) "
+        "for 2 classes"
+    )
     np.testing.assert_array_equal(folder.load(folder.cases[0]).label, mask((0, 1, 2)))
 
 
@@ -307,15 +310,15 @@ def test_two_values_beside_an_ignored_one(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(0, 1, 255)), ignore_label=255)
     assert folder.scheme.classes == ("background", "foreground")
     assert folder.label_line == (
-        "labels: 0 is taken for background, 1 for foreground (2.37 % of the pixels); 255 counts nowhere"
+        "labels: 0 is taken for background, 1 (2.37 % of the pixels) for foreground; 255 counts nowhere"
     )
 
 
 def test_the_lower_value_is_the_background_even_where_it_is_rare(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(255, 0)))
     assert folder.label_line == (
-        "labels: 0 is taken for background, though it is the rarer one, 255 for foreground "
-        "(97.7 % of the pixels)"
+        "labels: 0 is taken for background, though it is the rarer one, 255 (97.7 % of the pixels) "
+        "for foreground"
     )
 
 

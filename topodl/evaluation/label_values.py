@@ -303,14 +303,14 @@ def _line(scheme: LabelScheme, declared: DeclaredLabels, counts: Counter[int]) -
         missing = [str(value) for value in declared.names if value not in counts]
         absent = f" (no pixel has {', '.join(missing)})" if missing else ""
         return f"labels, as {declared.source} says: {', '.join(parts)}{absent}{ignored}"
-    if len(scheme.values) == 2:
-        low, high = sorted(scheme.values)
-        rarer = ", though it is the rarer one" if counts[low] < counts[high] else ""
-        share = f"{100 * counts[high] / total:.3g} % of the pixels"
-        return f"labels: {low} is taken for background{rarer}, {high} for foreground ({share}){ignored}"
     low, *others = sorted(scheme.values)
-    listed = ", ".join(map(str, others))
-    return f"labels: {low} is taken for background, {listed} for {len(others)} classes{ignored}"
+    shares = [f"{value} ({100 * counts[value] / total:.3g} % of the pixels)" for value in others]
+    if len(others) > 1:
+        return (
+            f"labels: {low} is taken for background, {', '.join(shares)} for {len(others)} classes{ignored}"
+        )
+    rarer = ", though it is the rarer one" if counts[low] < counts[others[0]] else ""
+    return f"labels: {low} is taken for background{rarer}, {shares[0]} for foreground{ignored}"
 
 
 def check_foreground(files: FileCounts, scheme: LabelScheme) -> None:
