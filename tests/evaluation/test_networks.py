@@ -89,5 +89,5 @@ def test_a_network_that_is_none_is_named(name, message):
 
 
 def test_a_function_that_makes_no_network_is_named():
-    with pytest.raises(InputError, match="network returned a int; expected a torch.nn.Module"):
+    with pytest.raises(InputError, match=r"network returned a int; expected a torch\.nn\.Module"):
         build_network(lambda *_: 3)

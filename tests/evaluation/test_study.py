@@ -18,7 +18,7 @@ from PIL import Image
 
 from topodl import InputError, MissingDependencyError
 from topodl.datasets._common import GROUPS
-from topodl.evaluation import study as study_module
+from topodl.evaluation import one_training
 from topodl.evaluation.networks import SmallUNet
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import METRIC_COLUMNS, RunFolder, read_rows
@@ -136,7 +136,7 @@ def test_losses_share_initial_weights_and_batches(finished, tmp_path):
 
 
 def test_a_finished_study_is_not_repeated(finished, monkeypatch):
-    monkeypatch.setattr(study_module, "Training", None)  # would fail if it were used
+    monkeypatch.setattr(one_training, "Training", None)  # would fail if it were used
     before = results(finished)
     run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4]), finished.root)
     assert results(finished) == before

@@ -172,7 +172,7 @@ def _agreeing_seeds(
         )
         by_seed.append(float(mean_of_defined(mine - reference, axis=0)))
     agreeing = int((np.sign(by_seed) == np.sign(difference)).sum())
-    return f", but in {agreeing} of {len(by_seed)} seeds only" if agreeing < len(by_seed) else ""
+    return f", in {agreeing} of {len(by_seed)} seeds" if agreeing < len(by_seed) else ""
 
 
 def _in_words(metric: Metric) -> str:

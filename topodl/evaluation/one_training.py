@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from topodl.evaluation.claims import Claim
+from topodl._claims import Claim
 from topodl.evaluation.data import StudyData
 from topodl.evaluation.networks import NetworkFactory
 from topodl.evaluation.progress import StudyProgress

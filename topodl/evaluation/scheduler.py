@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from topodl._checks import check_number, fail
+from topodl._claims import Claims
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.claims import Claims
 from topodl.evaluation.crew import Crew
 from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import SharedProgress
@@ -110,9 +110,46 @@ def run_distributed_study(
 
 
 def settings_of_cluster(
-    scheduler: str, protocol: str, *, note: Callable[[str], None], **overrides: Any
+    scheduler: str,
+    protocol: str = "quick",
+    *,
+    note: Callable[[str], None] = lambda text: None,
+    **overrides: Any,
 ) -> StudySettings:
-    """Return `StudySettings.of_protocol` as a worker has it, whose device is the one to use."""
+    """Return `StudySettings.of_protocol` as a worker of a Dask cluster has it: its device is the one to use.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of a Dask scheduler, or its file.
+    protocol : {"quick", "topomortar"}
+        The preset that the values are taken from.
+    note : callable
+        Gets a line of text if there is no worker yet, so that this waits for the first.
+    **overrides : object
+        Values to set otherwise than the protocol.
+
+    Returns
+    -------
+    StudySettings
+        For `run_distributed_study`.
+
+    Raises
+    ------
+    InputError
+        If there is no scheduler, or a value is unusable on its workers.
+    MissingDependencyError
+        If the extra `cluster` is not installed.
+
+    References
+    ----------
+    M. Rocklin, "Dask: Parallel computation with blocked algorithms and task scheduling", SciPy 2015.
+
+    Examples
+    --------
+    >>> from topodl.evaluation import settings_of_cluster
+    >>> settings = settings_of_cluster("tcp://login:8786", "topomortar", seeds=[1, 2])  # doctest: +SKIP
+    """
     with _connected(scheduler, note) as client:
         task = client.submit(
             StudySettings.of_protocol, protocol, **overrides, pure=False, resources=_resources(client)
@@ -207,7 +244,9 @@ def _train_on_cluster(
 @contextmanager
 def _gpu_of_task() -> Iterator[str | None]:
     """Give a GPU that no other task of this worker has, where it has several; else it sees the right one."""
-    count = _gpus_of_worker()
+    from distributed import get_worker
+
+    count = _gpus_of_worker(get_worker())
     if count < 2:
         yield None
         return
@@ -232,10 +271,9 @@ def _resources(client: Client) -> Mapping[str, int] | None:
     return {_GPU: 1} if any(client.run(_gpus_of_worker).values()) else None
 
 
-def _gpus_of_worker() -> int:
-    from distributed import get_worker
-
-    return int(get_worker().state.total_resources.get(_GPU, 0))
+def _gpus_of_worker(dask_worker: Any) -> int:
+    """Return how many GPUs a worker says that it has; `Client.run` fills in the argument by its name."""
+    return int(dask_worker.state.total_resources.get(_GPU, 0))
 
 
 @contextmanager

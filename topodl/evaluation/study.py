@@ -15,9 +15,9 @@ import torch
 
 from topodl import __version__
 from topodl._checks import fail
+from topodl._claims import STALE_AFTER, Claims
 from topodl._files import atomic_path, partial_files
 from topodl.errors import InputError
-from topodl.evaluation.claims import STALE_AFTER, Claims
 from topodl.evaluation.data import StudyData, describe
 from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
 from topodl.evaluation.loss_setup import check_losses
@@ -219,14 +219,24 @@ def _open_folder(
                 partial.write_text(text, encoding="utf-8")
             for data in folds:
                 _write_test_images(folder, data)
-            groups = [pair for d in folds for pair in zip(d.test.ids, d.test.groups, strict=True)]
-            write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
+            _write_groups(folder, folds)
     except OSError as error:
         raise InputError(
             f"{_NAME}: output is {str(folder.root)!r}, which cannot be written ({error.strerror}); "
             "expected a folder that can"
         ) from error
     _merge_costs(folder, settings, claims)
+
+
+def _write_groups(folder: RunFolder, folds: tuple[StudyData, ...]) -> None:
+    """Write the group of every test image, and the fold that it is tested in where there are several."""
+    rows = [
+        {"ID": i, "group": group, "fold": fold}
+        for fold, data in enumerate(folds)
+        for i, group in zip(data.test.ids, data.test.groups, strict=True)
+    ]
+    columns = ("ID", "group", "fold") if len(folds) > 1 else ("ID", "group")
+    write_rows(folder.groups, columns, [{name: row[name] for name in columns} for row in rows])
 
 
 def _write_test_images(folder: RunFolder, data: StudyData) -> None:

@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from topodl._claims import Claim, Claims
 from topodl._files import partial_files
 from topodl.errors import InputError
-from topodl.evaluation.claims import Claim, Claims
 from topodl.evaluation.loss_specs import folder_name
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder
@@ -144,8 +144,10 @@ class Turns:
     def raise_failure(self) -> None:
         """Raise the error of the training that failed, if one did."""
         if len(self._failures) > 1:
-            count = f"{len(self._failures)} trainings failed, the first of them so"
-            raise InputError(f"{_NAME}: {count}: {self._failures[0]}") from self._failures[0]
+            first = str(self._failures[0]).removeprefix(f"{_NAME}: ")
+            raise InputError(
+                f"{_NAME}: {len(self._failures)} trainings failed, the first of them so: {first}"
+            ) from self._failures[0]
         if self._failures:
             raise self._failures[0]
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from topodl.errors import InputError
+
 __all__ = ["RENEW_EVERY", "STALE_AFTER", "Claim", "ClaimLostError", "Claims", "Holder"]
 
 RENEW_EVERY = 5.0  # seconds
@@ -30,7 +32,7 @@ _POLL = 0.1  # seconds
 _RECORD_BYTES = 512
 
 
-class ClaimLostError(RuntimeError):
+class ClaimLostError(InputError):
     """Another process has taken the work over, because this one did not renew its claim in time."""
 
 
@@ -167,7 +169,9 @@ class Claim:
     def confirm(self) -> None:
         """Raise a `ClaimLostError` if another process has the work now: for what must not be done twice."""
         if self.is_lost():
-            raise ClaimLostError(f"another process has taken over {self.name}")
+            raise ClaimLostError(
+                f"another process has taken over {self.name}, as this one had not renewed its claim"
+            )
 
     def check(self) -> None:
         """Do as `confirm`, but look no further than this process while it has renewed the claim in time."""
