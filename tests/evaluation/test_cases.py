@@ -31,7 +31,7 @@ def test_two_folders_with_equal_names(tmp_path):
     assert [case.id for case in folder.cases] == ["case0", "case1", "case2", "case3"]
     assert {case.split for case in folder.cases} == {""}
     assert folder.layout == f"{tmp_path.name}/: images/ beside masks/ (4 cases, no splits), pictures"
-    assert folder.label_line == "labels: 0 is taken for background, 255 for foreground (2.31 % of the pixels)"
+    assert folder.label_line == "labels: 0 is taken for background, 255 (2.31 % of the pixels) for foreground"
     loaded = folder.load(folder.cases[1])
     np.testing.assert_array_equal(loaded.image, np.moveaxis(picture("images", 1), -1, 0))
     np.testing.assert_array_equal(loaded.label, mask((0, 1)))
@@ -93,6 +93,19 @@ def test_splits_inside_images_and_masks(tmp_path):
     folder = read_cases(tmp_path)
     assert [case.split for case in folder.cases] == ["train", "train", "val", "val"]
     assert "test/ has no labels and is left out" in folder.layout
+
+
+def test_a_field_of_view_is_no_label_of_the_test(tmp_path):
+    for split, folder in (("training", "1st_manual"), ("training", "mask"), ("test", "mask")):
+        pairs(tmp_path, 2, images=f"{split}/images", masks=f"{split}/{folder}", suffix="_mask")
+    folder = read_cases(tmp_path)
+    assert [(case.split, case.label.parent.name) for case in folder.cases] == [("train", "1st_manual")] * 2
+    assert "test/ has no labels and is left out" in folder.layout
+
+
+def test_a_folder_around_the_folder_is_looked_through(tmp_path):
+    pairs(tmp_path / "unpacked" / "inner", 2)
+    assert len(read_cases(tmp_path).cases) == 2
 
 
 def test_masks_beside_images_in_folders_of_patients(tmp_path):
@@ -249,7 +262,10 @@ def test_stacks_are_volumes(tmp_path):
 def test_several_values_are_classes(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(0, 128, 255)))
     assert folder.scheme.classes == ("background", "class_128", "class_255")
-    assert folder.label_line == "labels: 0 is taken for background, 128, 255 for 2 classes"
+    assert folder.label_line == (
+        "labels: 0 is taken for background, 128 (2.31 % of the pixels), 255 (2.31 % of the pixels) "
+        "for 2 classes"
+    )
     np.testing.assert_array_equal(folder.load(folder.cases[0]).label, mask((0, 1, 2)))
 
 
@@ -294,15 +310,15 @@ def test_two_values_beside_an_ignored_one(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(0, 1, 255)), ignore_label=255)
     assert folder.scheme.classes == ("background", "foreground")
     assert folder.label_line == (
-        "labels: 0 is taken for background, 1 for foreground (2.37 % of the pixels); 255 counts nowhere"
+        "labels: 0 is taken for background, 1 (2.37 % of the pixels) for foreground; 255 counts nowhere"
     )
 
 
 def test_the_lower_value_is_the_background_even_where_it_is_rare(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(255, 0)))
     assert folder.label_line == (
-        "labels: 0 is taken for background, though it is the rarer one, 255 for foreground "
-        "(97.7 % of the pixels)"
+        "labels: 0 is taken for background, though it is the rarer one, 255 (97.7 % of the pixels) "
+        "for foreground"
     )
 
 
@@ -467,6 +483,21 @@ BROKEN = {
         r"image .*train/images/case0\.png of train equals .*test/images/case1\.png of test",
     ),
     "a split without labels": (split_folders, remove("train/masks"), r"train has no images with labels"),
+    "splits and folders of all": (
+        lambda root: pairs(split_folders(root)),
+        nothing,
+        r"has images, labels and .*train; expected splits or none",
+    ),
+    "labels of a split without images": (
+        lambda root: pairs(root, images="images/train", masks="masks/train"),
+        copied("masks/train/case0.png", "masks/val/case0.png"),
+        r"masks/val has no images; expected such a folder in .*images",
+    ),
+    "a test without images": (
+        split_folders,
+        remove("test/images"),
+        r"test has masks, no images; expected both",
+    ),
     "two training folders": (
         split_folders,
         copied("train/images/case0.png", "training/x.png"),

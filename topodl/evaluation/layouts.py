@@ -83,6 +83,9 @@ def _folders(path: Path, lists: Sequence[Path]) -> Layout:
             return Layout(line, _with_unique_ids(cases))
     if lists:
         return read_list(lists[0])
+    inner = [entry for entry in path.iterdir() if not is_hidden(entry)]
+    if len(inner) == 1 and inner[0].is_dir():  # as archives unpack
+        return recognise(inner[0])
     if not image_files_below(path):
         raise InputError(f"{FUNCTION}: {path} has no images; expected images and their labels")
     raise InputError(
@@ -127,22 +130,30 @@ def _splits_in(path: Path) -> dict[str, Path]:
     return dict(found)
 
 
-def _pairs_of(path: Path, split: str) -> list[Case]:
-    """Return the cases of one folder, in two folders inside it or side by side; empty if it has no labels."""
-    images, labels = _image_folder(path), _label_folder(path)
-    if images and labels:
-        return cases_of_folders(images, labels, split)
-    if labels:
-        raise InputError(f"{FUNCTION}: {labels} has no images beside it; expected a folder images/ in {path}")
-    return [] if images else cases_of_one_folder(path, split)
-
-
 def _split_folders(path: Path) -> tuple[str, list[Case]] | None:
-    """Understand train/images, train/masks, test/images and so on."""
+    """Understand train/images, train/masks, test/images and so on.
+
+    Labels lie in folders of one name: where training has "1st_manual", "mask" is something else.
+    """
     splits = _splits_in(path)
     if "train" not in splits:
         return None
-    return _of_splits(path, splits, _pairs_of, "labels beside images")
+    if _image_folder(path) and _label_folder(path):
+        raise InputError(
+            f"{FUNCTION}: {path} has images, labels and {splits['train']}; expected splits or none"
+        )
+    labels_of_training = _label_folder(splits["train"])
+
+    def pairs(folder: Path, split: str) -> list[Case]:
+        images = _image_folder(folder)
+        if labels_of_training is None:
+            return [] if images else cases_of_one_folder(folder, split)
+        labels = _subfolders(folder).get(labels_of_training.name.lower())
+        if labels and not images:
+            raise InputError(f"{FUNCTION}: {folder} has {labels.name}, no images; expected both")
+        return cases_of_folders(images, labels, split) if images and labels else []
+
+    return _of_splits(path, splits, pairs, "labels beside images")
 
 
 def _folders_of_splits(path: Path) -> tuple[str, list[Case]] | None:
@@ -151,6 +162,9 @@ def _folders_of_splits(path: Path) -> tuple[str, list[Case]] | None:
     if not images or not labels or "train" not in _splits_in(images):
         return None
     below = _splits_in(labels)
+    alone = [below[split] for split in below if split not in _splits_in(images)]
+    if alone:
+        raise InputError(f"{FUNCTION}: {listed(alone)} has no images; expected such a folder in {images}")
 
     def pairs(folder: Path, split: str) -> list[Case]:
         return cases_of_folders(folder, below[split], split) if split in below else []
