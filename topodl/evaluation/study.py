@@ -136,8 +136,6 @@ def work_on(
         for loss, seed in turns:
             with turns.training():
                 _train_and_test(fabric, data, settings, folder, loss, seed, progress, note, turns.claim)
-                if turns.claim is not None:
-                    _merge_costs(folder, settings, claims)
     fabric.barrier()
     turns.raise_failure()
     return folder
@@ -181,6 +179,7 @@ def _train_and_test(
         claim.confirm()
         write_rows(folder.curve_csv(loss, seed), CURVE_COLUMNS, training.curve)
         _write_cost(folder, loss, seed, training, peak)
+        _merge_costs(folder, settings)
         rows = [
             {"ID": i, **dict(zip(METRIC_COLUMNS, map(_plain, values), strict=True))}
             for i, values in zip(data.test.ids, measured.tolist(), strict=True)
@@ -230,7 +229,7 @@ def _open_folder(folder: RunFolder, claims: Claims, settings: StudySettings, dat
             f"{_NAME}: output is {str(folder.root)!r}, which cannot be written ({error.strerror}); "
             "expected a folder that can"
         ) from error
-    _merge_costs(folder, settings, claims)
+    _merge_costs(folder, settings)
 
 
 def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settings: StudySettings) -> None:
@@ -288,13 +287,13 @@ def _write_cost(folder: RunFolder, loss: str, seed: int, training: Training, pea
     write_rows(folder.cost_csv(loss, seed), COST_COLUMNS, [dict(zip(COST_COLUMNS, values, strict=True))])
 
 
-def _merge_costs(folder: RunFolder, settings: StudySettings, claims: Claims) -> None:
+def _merge_costs(folder: RunFolder, settings: StudySettings) -> None:
     """Write the costs of all trainings into one table, the losses in the order of the study.
 
     Under a claim, so that of two processes the last one to write has also seen what the other has.
     """
     order = {loss: place for place, loss in enumerate(settings.losses)}
-    with claims.wait_for("costs"):
+    with Claims(folder.claims).wait_for("costs"):
         found = []
         for path in folder.cost_csv("*", 0).parent.parent.glob("*/*.csv"):
             for row in read_rows(path, COST_COLUMNS):
