@@ -81,11 +81,11 @@ class Claims:
         except FileExistsError:
             return None
         if self.generations(name)[-1] != claim.path:  # what was seen before was out of date
-            claim.path.unlink(missing_ok=True)
+            _remove(claim.path)
             return None
         # The one before stays, so that there is always a highest one to see.
         for old in before[:-1]:
-            old.unlink(missing_ok=True)
+            _remove(old)
         claim.keep_renewing()
         return claim
 
@@ -191,7 +191,7 @@ class Claim:
             self._ended.set()
             for path in self._claims.generations(self.name):
                 if _generation(path) <= _generation(self.path):
-                    path.unlink(missing_ok=True)
+                    _remove(path)
 
     def _renew_again_and_again(self) -> None:
         while not self._lost and not self._ended.wait(self._claims.renew_every):
@@ -230,6 +230,12 @@ class Claim:
         }
         # Always of the same length, so that one write replaces all of it.
         return json.dumps(record).encode().ljust(_RECORD_BYTES - 1) + b"\n"
+
+
+def _remove(path: Path) -> None:
+    # Windows keeps a file that another process reads at the moment; that one is harmless, and removed later.
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _generation(path: Path) -> int:

@@ -54,7 +54,7 @@ def kill_in_the_middle(folder, settings, victim_of=lambda pid: pid):
 
     `victim_of` names the process to kill for the one that has the claim.
     """
-    claims, deadline = Claims(folder.claims), time.monotonic() + 300
+    claims, deadline = Claims(folder.claims), time.monotonic() + 900
     while time.monotonic() < deadline:
         time.sleep(0.02)
         for pair in trainings_of(settings):
@@ -210,7 +210,7 @@ def test_a_crew_that_is_stopped_starts_nobody(tmp_path, killed_workers):
 def test_what_ends_a_worker_is_what_ends_the_study(tmp_path):
     crew = Crew([("ce_dice", 1)], study(), tmp_path / "file" / "below", 1, print)
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="which cannot be written"):
+    with pytest.raises(InputError, match="which lies below a file"):
         crew.work(None)
 
 
@@ -297,3 +297,11 @@ def test_the_estimate_follows_what_was_done_since_the_first_look():
         progress.show(1, [20, 30])
         progress.show(1, [0, 30])  # one of them began anew
         assert progress._bar.n == 130
+
+
+def test_too_many_threads_are_told():
+    notes = []
+    for workers, threads, cores in ((4, 8, 8), (1, 8, 8), (4, 1, 2), (2, 4, 8)):
+        scheduler_module._note_threads(workers, threads, cores, notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("workers have 8 threads each, 4 of them 8 cores; OMP_NUM_THREADS=2 is likely")

@@ -173,12 +173,9 @@ def _only_once(note: Callable[[str], None]) -> Callable[[str], None]:
 def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Callable[[str], None]) -> None:
     trainings = trainings_of(settings)
     jobs = min(jobs, max(1, len(unfinished(trainings, settings, folder))))
-    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-    if settings.device == "cpu" and jobs > 1 and jobs * threads > cores:
-        note(
-            f"{jobs} workers of {threads} threads share {cores} cores; OMP_NUM_THREADS="
-            f"{max(1, cores // jobs)} is likely to be faster, and changes the last digits of the measurements"
-        )
+    threads = _threads(settings)
+    if threads is not None:
+        _note_threads(jobs, threads, os.cpu_count() or 1, note)
     gpus = _visible_gpus() if settings.device == "cuda" else []
     crew = Crew(trainings, settings, folder.root, threads, note)
     with ThreadPoolExecutor(jobs) as pool:
@@ -192,14 +189,28 @@ def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Ca
     _raise_first([place.exception() for place in places])
 
 
+def _threads(settings: StudySettings) -> int | None:
+    """Return the number of threads that all workers compute with, where the measurements depend on it."""
+    return torch.get_num_threads() if settings.device == "cpu" else None
+
+
+def _note_threads(workers: int, threads: int, cores: int, note: Callable[[str], None]) -> None:
+    """Say so where `workers` on one machine have more threads than it has cores."""
+    if threads > 1 and workers * threads > cores:
+        better = f"OMP_NUM_THREADS={max(1, cores // workers)}"
+        note(
+            f"workers have {threads} threads each, {workers} of them {cores} cores; {better} is likely to be "
+            "faster, and changes the last digits of the measurements"
+        )
+
+
 def _run_on_cluster(
     client: Client, settings: StudySettings, folder: RunFolder, note: Callable[[str], None]
 ) -> None:
-    trainings, threads = unfinished(trainings_of(settings), settings, folder), torch.get_num_threads()
-    command, resources = (
-        Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}"),
-        _resources(client),
-    )
+    trainings, threads = unfinished(trainings_of(settings), settings, folder), _threads(settings)
+    if threads is not None:
+        _note_threads(1, threads, min(client.run(os.cpu_count).values()), note)
+    command = Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}")
     futures: dict[Future[list[str]], Pair] = {}
     try:
         resources = _resources(client)
@@ -218,7 +229,7 @@ def _run_on_cluster(
 
 
 def _train_on_cluster(
-    pair: Pair, settings: StudySettings, output: Path, threads: int, command: str
+    pair: Pair, settings: StudySettings, output: Path, threads: int | None, command: str
 ) -> list[str]:
     """Do one training in a worker of Dask, and return the notes; end when the command that wants it does."""
     claims, notes = Claims(RunFolder(output).claims), list[str]()
@@ -327,7 +338,7 @@ def _watch(settings: StudySettings, folder: RunFolder, tasks: Sequence[Any]) -> 
             progress.show(len(trainings) - len(left), [h.done for h in holders if h is not None])
             if done:
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(max(_LOOK_SECONDS, len(left) / 50))  # looking asks the file system for each
 
 
 def _raise_first(errors: Sequence[BaseException | None]) -> None:

@@ -167,14 +167,15 @@ class Turns:
             self._progress.finished_elsewhere(loss, seed)
         if not self._left:
             return None
-        self._say_who_works()
-        return _WAIT if self._wait else None
+        # Where there is no holder, two processes were in each other's way, or one has just ended: look again.
+        return None if self._say_who_works() and not self._wait else _WAIT
 
-    def _say_who_works(self) -> None:
-        if self._said:
-            return
-        self._said = True
+    def _say_who_works(self) -> bool:
+        """Say once which processes have what is left, and return whether each of it has one."""
         holders = [self._claims.holder(work_name(*pair)) for pair in self._left]
         names = sorted({f"{h.host}, process {h.pid}" for h in holders if h is not None})
-        then = "; waiting for them" if self._wait else ""
-        self._note(f"{len(self._left)} trainings are under way elsewhere ({'; '.join(names)}){then}")
+        if names and not self._said:
+            self._said = True
+            then = "; waiting for them" if self._wait else ""
+            self._note(f"{len(self._left)} trainings are under way elsewhere ({'; '.join(names)}){then}")
+        return None not in holders
