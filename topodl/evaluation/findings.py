@@ -111,10 +111,10 @@ def _no_difference(result: SettingComparison) -> list[str]:
 
 
 def _collapses(result: SettingComparison) -> list[str]:
-    return [
-        f"{name} collapsed ({reason}); it counts as better nowhere, whatever its numbers are."
-        for name, reason in result.collapsed.items()
-    ]
+    if not result.collapsed:
+        return []
+    losses = "; ".join(f"{name} ({reason})" for name, reason in result.collapsed.items())
+    return [f"Collapsed, and so better nowhere whatever the numbers are: {losses}."]
 
 
 def _found(
