@@ -67,6 +67,11 @@ def test_help(arguments, capsys):
             ["--image-size", "99"],
             "topodl evaluate: image_size is 99 with network='unet'; expected a multiple of 16",
         ),
+        (["--jobs", "0"], "topodl evaluate: jobs is 0; expected an integer of at least 1"),
+        (
+            ["--jobs", "2", "--nodes", "2", "--batch-size", "4"],
+            "topodl evaluate: nodes is 2 in a study of several",
+        ),
         (["--los", "x", "--bogus"], "topodl: unrecognized arguments: --los x --bogus; see topodl --help"),
     ],
 )
@@ -83,6 +88,15 @@ def test_a_message_over_several_lines_becomes_one(capsys, monkeypatch):
     monkeypatch.setattr(evaluate_command, "run", fail)
     assert error_of(capsys, "evaluate").startswith(
         "topodl evaluate: this needs monai and others, which is not"
+    )
+
+
+@pytest.mark.parametrize("option", [[], ["--jobs", "2"]])
+def test_a_missing_extra_is_said_without_the_command_s_name_twice(option, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert error_of(capsys, "evaluate", "--output", str(tmp_path / "run"), *option) == (
+        "topodl evaluate needs lightning-fabric, which is not installed; "
+        'install it with: pip install "topodl[eval]"'
     )
 
 

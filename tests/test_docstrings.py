@@ -74,6 +74,7 @@ NO_SOURCE = {
         "topodl.integrations.transformers.AttentionPenaltyTrainer",
         "topodl.integrations.transformers.LossProgress",
     },
+    "says what is handed in": {"topodl.evaluation.StudySplits"},
     "is the base of losses, each with a source of its own": {"topodl.losses.SegmentationLoss"},
     "is a construction of this package": {"topodl.datasets.make_graph", "topodl.losses.FeatureCountLoss"},
 }

@@ -13,8 +13,8 @@ from topodl._host import whole_values
 from topodl.errors import InputError
 
 __all__ = [
-    "as_tensor",
     "as_dims",
+    "as_tensor",
     "check_choice",
     "check_connectivity",
     "check_dense",

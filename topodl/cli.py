@@ -81,9 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(importlib.import_module(_COMMANDS[chosen.command][0]).run(chosen))
     except (InputError, MissingDependencyError) as error:
-        prefix = f"topodl {chosen.command}: "
-        text = " ".join(str(error).split())
-        print(prefix + text.removeprefix(prefix), file=sys.stderr)
+        name, text = f"topodl {chosen.command}", " ".join(str(error).split())
+        print(text if text.startswith((f"{name}:", f"{name} ")) else f"{name}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ntopodl {chosen.command}: interrupted; the same command goes on from here", file=sys.stderr)

@@ -1,4 +1,5 @@
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,30 @@ def test_a_run_that_finished_nothing_is_in_nobodys_way(tiny_model, tmp_path):
     text, out = write(tmp_path, LINES[:3]), tmp_path / "table.csv"
     assert features(tiny_model, text, out, "--layers", "no_such_layer") == 2
     assert features(tiny_model, text, out) == 0
+
+
+def test_two_runs_of_one_output_are_not_in_each_other_s_way(tiny_model, tmp_path, capsys, monkeypatch):
+    text, out, again = write(tmp_path, LINES), tmp_path / "table.csv", []
+    transform = AttentionFeatures.transform
+
+    def beside_another(self: AttentionFeatures, texts: list[str]) -> np.ndarray:
+        if not again:
+            again.append(None)
+            again.append(features(tiny_model, text, out))
+        return transform(self, texts)
+
+    monkeypatch.setattr(AttentionFeatures, "transform", beside_another)
+    assert features(tiny_model, text, out) == 0
+    assert again == [None, 2]
+    assert f"table.csv, which process {os.getpid()} on " in capsys.readouterr().err
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 91
+    assert not out.with_name("table.csv.parts").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(tiny_model, tmp_path, capsys):
+    text = write(tmp_path, LINES[:3])
+    assert features(tiny_model, text, text / "table.csv") == 2
+    assert "table.csv, which cannot be written (Not a directory); expected" in capsys.readouterr().err
 
 
 def test_errors_are_one_line(tiny_model, tmp_path, capsys):

@@ -35,7 +35,7 @@ def save(path, array, palette=None):
     if path.name.endswith((".nii", ".nii.gz")):
         affine = np.diag([-SPACING[2], -SPACING[1], SPACING[0], 1])  # the directions of ITK's identity
         nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array.T), affine), path)
-    elif path.suffix in (".mha", ".mhd", ".nrrd"):
+    elif path.suffix in (".mha", ".mhd", ".nhdr", ".nrrd"):
         image = SimpleITK.GetImageFromArray(array)
         image.SetSpacing(SPACING[::-1][: array.ndim])
         SimpleITK.WriteImage(image, str(path))

@@ -13,6 +13,7 @@ def make_setting(
     groups: tuple[str, ...] | None = None,
     constant: dict[str, np.ndarray] | None = None,
     volumes: bool = False,
+    folds: tuple[str, ...] = (),
 ) -> Setting:
     """Return a setting from arrays (seeds, images) or (seeds, images, classes) by loss and metric.
 
@@ -36,4 +37,6 @@ def make_setting(
     n_images = results[0].values.shape[1]
     ids = tuple(f"image{n:02d}" for n in range(n_images))
     groups = groups or ("indistr",) * n_images
-    return Setting("supervised", "accurate", "large", ids, groups, classes, metrics, tuple(results))
+    return Setting(
+        "supervised", "accurate", "large", ids, groups, classes, metrics, tuple(results), folds=folds
+    )

@@ -1,4 +1,4 @@
-"""Folders that nobody prepared: good ones are read with the right labels, broken ones end in one line."""
+"""Folders that nobody prepared: twenty good ones are read with the right labels, fifty bad ones refused."""
 
 import json
 import re
@@ -20,6 +20,7 @@ from tests.evaluation.case_folders import (
     picture,
     save,
 )
+from topodl.cli import main
 from topodl.datasets._common import is_topomortar
 from topodl.errors import InputError
 from topodl.evaluation.cases import IGNORE, read_cases
@@ -30,7 +31,7 @@ def test_two_folders_with_equal_names(tmp_path):
     assert [case.id for case in folder.cases] == ["case0", "case1", "case2", "case3"]
     assert {case.split for case in folder.cases} == {""}
     assert folder.layout == f"{tmp_path.name}/: images/ beside masks/ (4 cases, no splits), pictures"
-    assert folder.label_line == "labels: 0 is taken for background, 255 for foreground (2.31 % of the pixels)"
+    assert folder.label_line == "labels: 0 is taken for background, 255 (2.31 % of the pixels) for foreground"
     loaded = folder.load(folder.cases[1])
     np.testing.assert_array_equal(loaded.image, np.moveaxis(picture("images", 1), -1, 0))
     np.testing.assert_array_equal(loaded.label, mask((0, 1)))
@@ -92,6 +93,19 @@ def test_splits_inside_images_and_masks(tmp_path):
     folder = read_cases(tmp_path)
     assert [case.split for case in folder.cases] == ["train", "train", "val", "val"]
     assert "test/ has no labels and is left out" in folder.layout
+
+
+def test_a_field_of_view_is_no_label_of_the_test(tmp_path):
+    for split, folder in (("training", "1st_manual"), ("training", "mask"), ("test", "mask")):
+        pairs(tmp_path, 2, images=f"{split}/images", masks=f"{split}/{folder}", suffix="_mask")
+    folder = read_cases(tmp_path)
+    assert [(case.split, case.label.parent.name) for case in folder.cases] == [("train", "1st_manual")] * 2
+    assert "test/ has no labels and is left out" in folder.layout
+
+
+def test_a_folder_around_the_folder_is_looked_through(tmp_path):
+    pairs(tmp_path / "unpacked" / "inner", 2)
+    assert len(read_cases(tmp_path).cases) == 2
 
 
 def test_masks_beside_images_in_folders_of_patients(tmp_path):
@@ -248,7 +262,10 @@ def test_stacks_are_volumes(tmp_path):
 def test_several_values_are_classes(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(0, 128, 255)))
     assert folder.scheme.classes == ("background", "class_128", "class_255")
-    assert folder.label_line == "labels: 0 is taken for background, 128, 255 for 2 classes"
+    assert folder.label_line == (
+        "labels: 0 is taken for background, 128 (2.31 % of the pixels), 255 (2.31 % of the pixels) "
+        "for 2 classes"
+    )
     np.testing.assert_array_equal(folder.load(folder.cases[0]).label, mask((0, 1, 2)))
 
 
@@ -293,15 +310,15 @@ def test_two_values_beside_an_ignored_one(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(0, 1, 255)), ignore_label=255)
     assert folder.scheme.classes == ("background", "foreground")
     assert folder.label_line == (
-        "labels: 0 is taken for background, 1 for foreground (2.37 % of the pixels); 255 counts nowhere"
+        "labels: 0 is taken for background, 1 (2.37 % of the pixels) for foreground; 255 counts nowhere"
     )
 
 
 def test_the_lower_value_is_the_background_even_where_it_is_rare(tmp_path):
     folder = read_cases(pairs(tmp_path, values=(255, 0)))
     assert folder.label_line == (
-        "labels: 0 is taken for background, though it is the rarer one, 255 for foreground "
-        "(97.7 % of the pixels)"
+        "labels: 0 is taken for background, though it is the rarer one, 255 (97.7 % of the pixels) "
+        "for foreground"
     )
 
 
@@ -416,9 +433,22 @@ BROKEN = {
         put("masks/case1.png", picture("many", channels=0)),
         r"different values, \d+ of them in .*case1\.png",
     ),
-    "a value to ignore or a class": (
+    "masks of 0 and 1 beside others of 0 and 255": (
         pairs,
         put("masks/case1.png", mask((0, 1))),
+        r"label .*case1\.png has the values 0 and 1, and .*case0\.png 0 and 255; expected the same in all",
+    ),
+    "negative values": (
+        pairs,
+        lambda root: (
+            remove("masks/case1.png")(root),
+            put("masks/case1.npy", mask((-1, 255), dtype=int))(root),
+        ),
+        r"the negative value -1, as in .*case1\.npy; expected --ignore-label -1, or names",
+    ),
+    "a value to ignore or a class": (
+        lambda root: pairs(root, values=(0, 1, 255)),
+        nothing,
         r"the values 0, 1, 255, and .*case0\.png has 255, which may be a class or not count",
     ),
     "labels of background alone": (all_background, nothing, r"the labels have only the value 0"),
@@ -453,6 +483,21 @@ BROKEN = {
         r"image .*train/images/case0\.png of train equals .*test/images/case1\.png of test",
     ),
     "a split without labels": (split_folders, remove("train/masks"), r"train has no images with labels"),
+    "splits and folders of all": (
+        lambda root: pairs(split_folders(root)),
+        nothing,
+        r"has images, labels and .*train; expected splits or none",
+    ),
+    "labels of a split without images": (
+        lambda root: pairs(root, images="images/train", masks="masks/train"),
+        copied("masks/train/case0.png", "masks/val/case0.png"),
+        r"masks/val has no images; expected such a folder in .*images",
+    ),
+    "a test without images": (
+        split_folders,
+        remove("test/images"),
+        r"test has masks, no images; expected both",
+    ),
     "two training folders": (
         split_folders,
         copied("train/images/case0.png", "training/x.png"),
@@ -498,13 +543,16 @@ BROKEN = {
         remove("labelsTr/bras_1.nii.gz"),
         r"names .*labelsTr/bras_1\.nii\.gz, which is not there",
     ),
-    "a list without masks": (
+    "a list without rows": (listing(), nothing, r"cases\.csv lists no cases; expected at least one"),
+    "two lists": (
         csv_list,
-        lambda root: (
-            write("cases.csv", "image,split\nfiles/p0.png,train\n")(root),
-            write("only.csv", "image,mask\n")(root),
-        ),
-        r"only\.csv lists no cases",
+        copied("cases.csv", "copy.csv"),
+        r"has the lists .*cases\.csv, .*copy\.csv; expected one, or the path of one",
+    ),
+    "an image that is its own label": (
+        listing("files/m0.png,files/m0.png"),
+        nothing,
+        r"has .*files/m0\.png as an image and as its label",
     ),
     "a list of missing files": (
         listing("files/p0.png,files/m0.png", "files/p9.png,files/m1.png"),
@@ -534,7 +582,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_folder_ends_in_one_line(tmp_path, name):
+def test_a_broken_folder_ends_in_one_line(tmp_path, capsys, name):
     make, damage, message = BROKEN[name]
     damage(make(tmp_path))
     with pytest.raises(InputError) as caught:
@@ -544,6 +592,35 @@ def test_a_broken_folder_ends_in_one_line(tmp_path, name):
     assert line.startswith("topodl evaluate: ")
     assert "\n" not in line
     assert "expected" in line
+    run = tmp_path / "run"
+    assert main(["evaluate", "--data", str(tmp_path), "--output", str(run)]) == 2
+    assert capsys.readouterr().err == f"{line}\n"
+    assert not run.exists()
+
+
+def test_tables_of_something_else_beside_folders_are_no_lists(tmp_path):
+    pairs(tmp_path)
+    (tmp_path / "train.csv").write_text("image,label\ncase0.png,cat\n")
+    (tmp_path / "latin.csv").write_bytes("größe,image,mask\n".encode("latin-1"))
+    assert len(read_cases(tmp_path).cases) == 4
+
+
+def test_json_lists_under_two_names_of_one_split_are_joined(tmp_path):
+    csv_list(tmp_path)
+    rows = [{"image": f"files/p{i}.png", "mask": f"files/m{i}.png"} for i in range(3)]
+    (tmp_path / "l.json").write_text(json.dumps({"name": "x", "train": rows[:1], "Training": rows[1:]}))
+    assert [case.split for case in read_cases(tmp_path / "l.json").cases] == ["train"] * 3
+    for content, message in (
+        ({"train": {}}, "has no list under 'train'; expected one of cases"),
+        ({"train": ["a"]}, "has 'a' at entry 0; expected an object"),
+        ({"cases": rows}, "lists no cases"),
+        (None, "lists no cases"),
+        ([{"image": [], "mask": "files/m0.png"}], r"has \[\] for a file at entry 0"),
+        ([{"image": "files/p0.png"}], "has the names image at entry 0; expected 'image' and 'mask'"),
+    ):
+        (tmp_path / "l.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            read_cases(tmp_path / "l.json")
 
 
 def test_a_list_needs_its_columns(tmp_path):
@@ -557,6 +634,8 @@ def test_a_list_needs_its_columns(tmp_path):
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"data is '.*nowhere', which is not there; expected a folder"):
         read_cases(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"data cannot be looked at \(.*\); expected a folder"):
+        read_cases("x" * 5000)
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(InputError, match=r"notes\.txt is no list; expected a folder, or a list"):
         read_cases(tmp_path / "notes.txt")
@@ -569,6 +648,7 @@ def test_a_path_that_is_not_there(tmp_path):
         ("0=background,x=vein", "classes has the part 'x=vein'"),
         ("0=background,,1=vein", "classes has the part ''"),
         ("0=background,1=artery,1=vein", "classes names the value 1 twice"),
+        ("0=background," + "9" * 5000 + "=vein", "classes has the part '999"),
         ("0=background", "less than two classes"),
         ("0=background,255=ignore", "less than two classes"),
         ("0=background,1=vein", r"has the value 255 at \(0, 0\); expected one of 0, 1 \(by --classes\)"),
@@ -584,6 +664,8 @@ def test_an_ignored_value_is_no_class(tmp_path):
         read_cases(pairs(tmp_path), classes="0=background,255=vessel", ignore_label=255)
     with pytest.raises(InputError, match=r"ignore_label is 1.5; expected an integer"):
         read_cases(tmp_path, ignore_label=1.5)
+    with pytest.raises(InputError, match="ignore_label is 10000000000; expected an integer in"):
+        read_cases(tmp_path, ignore_label=10**10)
 
 
 def test_training_labels_need_foreground_those_of_the_test_do_not_make_up_for_it(tmp_path):

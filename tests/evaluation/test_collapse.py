@@ -21,7 +21,7 @@ from topodl.evaluation.tables import group_table, p_value_table, plain_tables, r
 DICE = {"CEDice": 0.8}
 
 
-def setting_of(*, seeds=3, images=20, groups=None, constant=None, **dice):
+def setting_of(*, seeds=3, images=20, groups=None, constant=None, folds=(), **dice):
     """Return a setting whose losses have the given Dice (number, or array (seeds, images)) and few errors."""
     shape = (seeds, images)
     losses = {
@@ -31,7 +31,7 @@ def setting_of(*, seeds=3, images=20, groups=None, constant=None, **dice):
         }
         for name, value in (DICE | dice).items()
     }
-    return make_setting(losses, groups=groups, constant=constant)
+    return make_setting(losses, groups=groups, constant=constant, folds=folds)
 
 
 def collapsed_of(setting):
@@ -120,6 +120,26 @@ def test_a_baseline_is_judged_by_the_median_of_its_own_seeds():
     dice[1] = 0.2
     assert list(collapsed_of(setting_of(CEDice=dice, clDice=0.8))) == ["CEDice"]
     assert list(collapsed_of(setting_of(CEDice=0.0, clDice=0.0))) == ["CEDice", "clDice"]
+
+
+def test_one_collapsed_fold_is_enough():
+    folds = ("0",) * 16 + ("1",) * 4
+    dice = np.full((3, 20), 0.8)
+    dice[2, 16:] = 0.3  # 0.7 of 0.8 over all images of that seed
+    setting = setting_of(clDice=dice, folds=folds)
+    assert collapsed_of(setting_of(clDice=dice)) == {}
+    (reason,) = collapsed_of(setting).values()
+    assert reason == "Dice is 0.30 in distribution, less than 75 % of CEDice's 0.80, in 1 of 6 trainings"
+    kinds = np.zeros((3, 20, 1))
+    kinds[:, 16:] = EMPTY
+    setting = setting_of(clDice=0.8, folds=folds, constant={"clDice": kinds})
+    assert collapsed_of(setting) == {"clDice": "predicts no foreground in distribution, in 3 of 6 trainings"}
+
+
+def test_a_fold_that_is_hard_for_all_is_no_collapse():
+    folds = ("0",) * 16 + ("1",) * 4
+    dice = np.where(np.arange(20) < 16, 0.8, 0.3) * np.ones((3, 1))
+    assert collapsed_of(setting_of(CEDice=dice, clDice=dice * 0.9, folds=folds)) == {}
 
 
 def test_a_collapse_out_of_distribution_counts():

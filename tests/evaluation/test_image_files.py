@@ -17,7 +17,7 @@ from topodl.evaluation.case_files import read_case
 from topodl.evaluation.case_types import Case
 from topodl.evaluation.image_files import SUFFIXES, read_file, stem_of, suffix_of
 
-PICTURES = (".png", ".bmp", ".tif", ".tiff", ".npy", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
+PICTURES = (".png", ".bmp", ".tif", ".tiff", ".npy", ".nii", ".nii.gz", ".mha", ".mhd", ".nhdr", ".nrrd")
 VOLUMES = (".tif", ".npy", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 COLOURS = (".png", ".bmp", ".tif", ".npy")
 

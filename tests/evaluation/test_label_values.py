@@ -73,6 +73,16 @@ def test_a_stray_value_is_named_with_its_place(values):
     assert f"label {FILE} has the value 125 at {place}; expected one of 0, 1, 2," in str(caught.value)
 
 
+def test_large_labels_are_looked_up_part_by_part():
+    values = np.arange(3 * 700 * 701, dtype=np.int32).reshape(3, 700, 701) % 3
+    scheme = LabelScheme(("a", "b"), {0: 0, 1: 1}, 2)
+    assert count_values(values) == dict.fromkeys(range(3), 490_700)
+    np.testing.assert_array_equal(class_indices(values, scheme, FILE), np.array([0, 1, IGNORE])[values])
+    values[2, 600, 5] = 9
+    with pytest.raises(InputError, match=r"value 9 at \(2, 600, 5\); expected one of 0, 1, 2"):
+        class_indices(values, scheme, FILE)
+
+
 @pytest.mark.parametrize(
     ("text", "names", "ignore"),
     [

@@ -189,6 +189,26 @@ def test_options_in_files_are_found_and_compared(tmp_path):
     assert result.baseline is study.setting.losses[2]
 
 
+def test_folds_are_read_from_the_groups_and_from_the_names_of_curves(tmp_path):
+    folder = tmp_path / "results" / "supervised" / "accurate" / "large" / "ce_dice"
+    write(folder / "1.csv", of_classes("mortar"), [[1, 1, 1, 1]] * 3)
+    (tmp_path / "groups.csv").write_text("ID,group\na,indistr\nb,indistr\nc,night\n")
+    (study,) = load_studies([tmp_path])
+    assert study.setting.folds == ()
+    assert [part.tolist() for part in study.setting.trainings_in("ID")] == [[True, True, False]]
+    (tmp_path / "groups.csv").write_text("ID,group,fold\na,indistr,0\nb,indistr,1\nc,night,1\n")
+    for name in ("1.fold0", "1.fold1", "1.old"):
+        path = tmp_path / "curves" / "ce_dice" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("iteration,loss\n1,0.5\n")
+    (study,) = load_studies([tmp_path])
+    assert study.setting.folds == ("0", "1", "1")
+    parts = [part.tolist() for part in study.setting.trainings_in("ID")]
+    assert parts == [[True, False, False], [False, True, False]]
+    assert [part.tolist() for part in study.setting.trainings_in("OOD")] == [[False, False, True]]
+    assert [curve.seed for curve in study.curves] == [1, 1]
+
+
 def test_names_are_escaped_and_wrapped():
     long = "clDice (iterations=10, include_background=true, weight=0.25, more=*|*)"
     result = compare_losses(make_setting({long: {"Dice": np.ones((1, 2))}}))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tests.evaluation.fake_run import make_run
+from tests.evaluation.fake_run import make_run, save_mask, write_measurements
 from topodl.cli import main
 from topodl.errors import InputError
 from topodl.evaluation import build_report
@@ -17,7 +18,7 @@ from topodl.evaluation.error_pictures import ERROR_STYLES, Errors, count_errors,
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.loading import Curve, load_studies
 from topodl.evaluation.overlays import choose_examples, load_examples
-from topodl.evaluation.run_folder import RunFolder, read_rows
+from topodl.evaluation.run_folder import RunFolder, read_rows, write_rows
 from topodl.metrics import TopologyError
 
 VOID = {"meta", "img", "br", "path", "circle", "use", "hr", "link", "input", "rect"}
@@ -257,6 +258,119 @@ def test_box_plots_say_their_medians(run_folder):
     figures = box_plots(compare_losses(load_studies([run_folder.root])[0].setting))
     assert len(figures) == 8
     assert re.search(r"medians: CEDice [\d.]+, clDice [\d.]+, SkelRecall [\d.]+\.$", figures[0].alternative)
+
+
+# --- collapsed losses, several classes, volumes ------------------------------------------------------------
+
+
+def add_painter(folder: RunFolder) -> None:
+    """Add a loss that paints everything, with the best Betti errors of all."""
+    ids = [path.stem for path in sorted(folder.label_image("x").parent.iterdir())]
+    labels = torch.stack([torch.from_numpy(np.array(Image.open(folder.label_image(i)))) for i in ids])
+    for seed in (1, 2):
+        masks = [np.ones(labels.shape[1:], bool)] * len(ids)
+        write_measurements(folder, "topograph", seed, ids, masks, (labels[:, None] > 0).long())
+        path = folder.result_csv("supervised", "accurate", "large", "topograph", seed)
+        rows = [row | {"Betti0Error_mortar": "0", "Betti1Error_mortar": "0"} for row in read_rows(path)]
+        write_rows(path, tuple(rows[0]), rows)
+        for image_id, mask in zip(ids, masks, strict=True):
+            save_mask(folder.prediction("topograph", seed, image_id), mask)
+
+
+def test_a_network_that_paints_everything_wins_nothing(copied):
+    add_painter(copied)
+    html = build_report([copied.root]).read_text(encoding="utf-8")
+    page = Page(html)
+    text = " ".join(" ".join(page.text).split())
+    assert (
+        "Collapsed, and so better nowhere whatever the numbers are: "
+        "Topograph (predicts foreground everywhere in distribution, in all seeds)" in text
+    )
+    assert "Topograph helped" not in text
+    assert "Topograph did better" not in text
+    rows = [row for row in html.split("<tr")[1:] if 'row">Topograph' in row]
+    assert len(rows) == 2 + 3 + 2 + 2  # results, groups, further metrics, p-values
+    assert all("(collapsed)" in row and 'class="better"' not in row and "--shade" not in row for row in rows)
+    tiles = [figure for figure in page.all("figure") if "collapsed" in (figure.get("class") or "")]
+    assert len(tiles) == 4
+    boxes = [svg["aria-label"] for svg in page.all("svg") if "Box plot" in (svg.get("aria-label") or "")]
+    assert all("Topograph (collapsed)" in label for label in boxes)
+    markdown = copied.results_markdown.read_text(encoding="utf-8")
+    assert "| Topograph (collapsed) |" in markdown
+    assert not re.search(r"\| Topograph .*\*\*", markdown)
+
+
+def test_without_pictures_a_collapse_shows_in_dice(copied):
+    add_painter(copied)
+    shutil.rmtree(copied.root / "predictions")
+    text = " ".join(Page(build_report([copied.root]).read_text(encoding="utf-8")).text)
+    assert re.search(r"are: Topograph \(Dice is 0\.\d\d in distribution, less than 75 % of CEDice's", text)
+
+
+def make_volumes(root: Path) -> RunFolder:
+    """Write a run of volumes of unequal sizes with two classes, stored as arrays."""
+    folder = RunFolder(root)
+    generator = np.random.default_rng(0)
+    metrics = ("Betti0Error", "Betti1Error", "Betti2Error", "Dice", "HD95", "clDice")
+    columns = [f"{metric}_{name}" for name in ("artery", "vein") for metric in metrics]
+    ids = [f"case.{n}" for n in range(5)]
+
+    def save(path: Path, array: np.ndarray) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path.with_suffix(".npy"), array)
+
+    for number, image_id in enumerate(ids):
+        label = np.zeros((8 + number, 14, 20), np.uint8)
+        label[3:5, 4:6, 2:18] = 1
+        label[:, 9:11, 10:12] = 2
+        save(folder.label_image(image_id), label)
+        save(folder.input_image(image_id), (label * 300.0 - 400)[None].astype(np.float32))
+        broken = label.copy()
+        broken[3:5, 4:6, 8:10] = 0
+        for loss, prediction in (("ce_dice", broken), ("cldice%3Aiterations=10", label)):
+            save(folder.prediction(loss, 1, image_id), prediction)
+    for loss in ("ce_dice", "cldice%3Aiterations=10"):
+        rows = [
+            {"ID": i, **dict(zip(columns, generator.uniform(0.8, 0.9, 12).round(3).tolist(), strict=True))}
+            for i in ids
+        ]
+        rows[0]["HD95_vein"] = ""
+        write_rows(folder.result_csv("supervised", "accurate", "large", loss, 1), ("ID", *columns), rows)
+    write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": ""} for i in ids])
+    return folder
+
+
+def test_volumes_with_classes_are_reported_class_by_class_and_from_all_sides(tmp_path):
+    html = build_report([make_volumes(tmp_path).root]).read_text(encoding="utf-8")
+    page = Page(html)
+    text = " ".join(" ".join(page.text).split())
+    for part in (
+        "All test images, mean over 2 classes (5 images × 1 seed)", "All test images, artery", "Betti2",
+        "All test images, vein", "Class by class", "clDice (iterations=10)", "maximum along axis 0",
+        "other wrong voxels", "One seed is too few to say", "class artery",
+        "Undefined values of HD95 of vein are left out: CEDice 1 of 5, clDice (iterations=10) 1 of 5.",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "distribution" not in text
+    assert len(page.all("img")) == 4 * (1 + 2) * 4 * 2
+    assert all(len(image["alt"] or "") > 10 for image in page.all("img"))
+    assert "By group of test images" not in text  # there is one
+
+
+def test_names_from_outside_do_not_become_markup(tmp_path):
+    folder = make_volumes(tmp_path)
+    path = folder.result_csv("supervised", "accurate", "large", "cldice%3Aiterations=10", 1)
+    path.parent.rename(path.parent.with_name("x%3A%3Cscript%3Ealert(1)%3C%2Fscript%3E"))
+    html = build_report([folder.root]).read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "X (&lt;script&gt;alert(1)&lt;/script&gt;)" in html
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", "{", "[" * 100_000])
+def test_settings_that_are_none_are_named(copied, content):
+    copied.settings.write_text(content)
+    with pytest.raises(InputError, match=r"settings.json (is not JSON|has no names with values)"):
+        build_report([copied.root])
 
 
 # --- the command -------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Studies of several processes, some of them killed: the files of one process, byte for byte."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,11 +8,17 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from topodl.evaluation.claims import Claims
+from topodl import InputError, MissingDependencyError
+from topodl._claims import Claims
+from topodl.evaluation import crew as crew_module
+from topodl.evaluation import scheduler as scheduler_module
+from topodl.evaluation.crew import Crew, WorkerLostError
+from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.scheduler import run_distributed_study, settings_of_cluster
 from topodl.evaluation.settings import StudySettings
@@ -47,7 +54,7 @@ def kill_in_the_middle(folder, settings, victim_of=lambda pid: pid):
 
     `victim_of` names the process to kill for the one that has the claim.
     """
-    claims, deadline = Claims(folder.claims), time.monotonic() + 300
+    claims, deadline = Claims(folder.claims), time.monotonic() + 900
     while time.monotonic() < deadline:
         time.sleep(0.02)
         for pair in trainings_of(settings):
@@ -155,3 +162,146 @@ def test_a_dask_cluster_one_worker_killed(tmp_path, serial):
     killer.join()
     assert killer.killed is not None
     assert_as_one_process_did_it(folder, serial)
+
+
+class Ended(Exception):
+    """Stands for a task that went wrong."""
+
+
+class FakeWorker:
+    """A worker that is killed each time, or does what a test says."""
+
+    pid = 1234
+
+    def __init__(self, *arguments, **options):
+        started.append(options)
+
+    def finish(self, note):
+        raise WorkerLostError("signal 9")
+
+    def stop(self):
+        return
+
+
+started = []
+
+
+@pytest.fixture
+def killed_workers(monkeypatch):
+    started.clear()
+    monkeypatch.setattr(crew_module, "Worker", FakeWorker)
+
+
+def test_workers_that_are_killed_again_and_again_are_given_up(tmp_path, killed_workers):
+    notes = []
+    with pytest.raises(InputError, match=r"4 workers were killed one after the other, the last by signal 9"):
+        Crew([("ce_dice", 1)], study(), tmp_path, 1, notes.append).work(None)
+    assert len(started) == 4
+    assert notes == ["worker 1234 was killed (signal 9); another one goes on"] * 3
+
+
+def test_a_crew_that_is_stopped_starts_nobody(tmp_path, killed_workers):
+    crew = Crew([("ce_dice", 1)], study(), tmp_path, 1, print)
+    crew.stop()
+    crew.work(None)
+    assert started == []
+
+
+def test_what_ends_a_worker_is_what_ends_the_study(tmp_path):
+    crew = Crew([("ce_dice", 1)], study(), tmp_path / "file" / "below", 1, print)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="which lies below a file"):
+        crew.work(None)
+
+
+def test_local_workers_take_the_gpus_in_turn(tmp_path, monkeypatch, killed_workers):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    monkeypatch.setattr(FakeWorker, "finish", lambda self, note: None)
+    settings = dataclasses.replace(study(), device="cuda")
+    run_distributed_study(settings, tmp_path / "run", jobs=3)
+    assert sorted(options["gpu"] for options in started) == ["5", "5", "7"]
+    started.clear()
+    run_distributed_study(dataclasses.replace(settings, device="cuda:1"), tmp_path / "run", jobs=2)
+    assert [options["gpu"] for options in started] == [None, None]
+
+
+def test_tasks_of_a_worker_with_several_gpus_have_one_each(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    gpus = {"GPU": 2}
+    worker = SimpleNamespace(state=SimpleNamespace(total_resources=gpus))
+    monkeypatch.setattr(pytest.importorskip("distributed"), "get_worker", lambda: worker)
+    with scheduler_module._gpu_of_task() as first:
+        with scheduler_module._gpu_of_task() as second:
+            assert (first, second) == ("5", "7")
+        with scheduler_module._gpu_of_task() as third:
+            assert third == "7"
+    gpus["GPU"] = 1
+    with scheduler_module._gpu_of_task() as alone:
+        assert alone is None
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "message"),
+    [
+        ({"jobs": 0}, {}, "jobs is 0; expected an integer of at least 1"),
+        ({"jobs": 2, "scheduler": "tcp://x:1"}, {}, "jobs is 2 with scheduler='tcp://x:1'; expected one of"),
+        ({"jobs": 2}, {"devices": 2}, "devices is 2 in a study of several workers; expected 1"),
+        ({"jobs": 2}, {"nodes": 2}, "nodes is 2 in a study of several workers; expected 1"),
+        ({"scheduler": "nonsense://x"}, {}, "scheduler is 'nonsense://x', where nothing answers"),
+    ],
+)
+def test_what_cannot_be_is_named_before_anything_is_written(tmp_path, options, values, message):
+    with pytest.raises(InputError, match=message):
+        run_distributed_study(study(**values), tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_scheduler_needs_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependencyError, match=r"--scheduler needs distributed.*topodl\[cluster\]"):
+        run_distributed_study(study(), tmp_path / "run", scheduler="tcp://127.0.0.1:1")
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
+    with pytest.raises(InputError, match=r"which the worker on .* does not see; expected a folder that"):
+        scheduler_module._train_on_cluster(("ce_dice", 1), study(), tmp_path, 1, "command-1")
+
+
+def test_a_task_that_lost_its_workers_is_explained():
+    distributed = pytest.importorskip("distributed")
+
+    class Task:
+        def __init__(self, status, error=None):
+            self.status, self.exception = status, lambda: error
+
+    lost = distributed.KilledWorker("key", None, 3)
+    assert "ce_dice with seed 1 was under way in several workers that were lost" in str(
+        scheduler_module._error_of(Task("error", lost), "ce_dice", 1)
+    )
+    assert "the scheduler went away" in str(scheduler_module._error_of(Task("lost"), "ce_dice", 1))
+    assert isinstance(scheduler_module._error_of(Task("error", Ended()), "ce_dice", 1), Ended)
+    assert scheduler_module._error_of(Task("finished"), "ce_dice", 1) is None
+
+
+def test_a_defect_is_raised_before_what_the_user_can_put_right():
+    with pytest.raises(Ended):
+        scheduler_module._raise_first([None, InputError("x"), Ended()])
+    scheduler_module._raise_first([None, None])
+
+
+def test_the_estimate_follows_what_was_done_since_the_first_look():
+    with SharedProgress(4, 100) as progress:
+        assert progress.seconds_left(100, now=10.0) is None
+        assert progress.seconds_left(150, now=20.0) == pytest.approx(50.0)
+        assert progress.seconds_left(400, now=40.0) == 0.0
+        progress.show(1, [20, 30])
+        progress.show(1, [0, 30])  # one of them began anew
+        assert progress._bar.n == 130
+
+
+def test_too_many_threads_are_told():
+    notes = []
+    for workers, threads, cores in ((4, 8, 8), (1, 8, 8), (4, 1, 2), (2, 4, 8)):
+        scheduler_module._note_threads(workers, threads, cores, notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("workers have 8 threads each, 4 of them 8 cores; OMP_NUM_THREADS=2 is likely")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from topodl import InputError, MissingDependencyError
 from topodl.datasets._common import GROUPS
-from topodl.evaluation import study as study_module
+from topodl.evaluation import one_training
 from topodl.evaluation.networks import SmallUNet
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import METRIC_COLUMNS, RunFolder, read_rows
@@ -136,7 +136,7 @@ def test_losses_share_initial_weights_and_batches(finished, tmp_path):
 
 
 def test_a_finished_study_is_not_repeated(finished, monkeypatch):
-    monkeypatch.setattr(study_module, "Training", None)  # would fail if it were used
+    monkeypatch.setattr(one_training, "Training", None)  # would fail if it were used
     before = results(finished)
     run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4]), finished.root)
     assert results(finished) == before
@@ -300,11 +300,13 @@ def test_a_training_begins_anew_where_its_checkpoint_is_unusable(finished, tmp_p
     assert any(f"{checkpoint} {reason}" in note and "begins anew" in note for note in notes)
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", "\xff", "loss,seed\nce_dice,3,fast\n"])
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "\xff", "loss,seed\nce_dice,3,fast\n", "loss,seed\nce_dice\n"]
+)
 def test_costs_that_are_none_are_named_before_a_training(finished, tmp_path, text):
     folder = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
     folder.cost_csv("cldice", 3).write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match=r"3.csv(,| has| is not a readable) (columns|column|CSV)"):
+    with pytest.raises(InputError, match=r"3.csv(,| has| is not a readable) (columns|column|CSV|row)"):
         run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4, 5]), folder.root)
 
 
@@ -320,7 +322,8 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="has files but no study; expected a new or empty folder"):
         run_study(tiny(), tmp_path)
-    for text in ("{", "{}", "[]", '{"settings": 5}'):
+    nested = json.dumps({"settings": tiny().as_dict() | {"losses": [["ce_dice"]]}})
+    for text in ("{", "{}", "[]", '{"settings": 5}', nested, "[" * 100_000):
         (tmp_path / "settings.json").write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=r"cannot read .*settings\.json"):
             run_study(tiny(), tmp_path)
@@ -328,11 +331,18 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    for name in ("x" * 300, "x\0y"):
+        with pytest.raises(InputError, match=r"output cannot be looked into \(.*; expected a folder"):
+            run_study(tiny(), tmp_path / name)
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="which is a file; expected a folder"):
         run_study(tiny(), tmp_path / "file")
-    with pytest.raises(InputError, match="which cannot be written"):
+    with pytest.raises(InputError, match="which lies below a file; expected a folder"):
         run_study(tiny(), tmp_path / "file" / "below")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "claims").touch()
+    with pytest.raises(InputError, match="which cannot be written"):
+        run_study(tiny(), tmp_path / "run")
 
 
 def test_a_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch):

@@ -310,6 +310,20 @@ def test_random_hues_are_for_colours():
         load(splits(), framework="randhue")
 
 
+def test_options_of_folders_are_refused_for_data_that_needs_none():
+    for values, message in (
+        (
+            {"classes": "0=a,1=b"},
+            "classes is '0=a,1=b' for data that names its classes itself; expected None",
+        ),
+        ({"ignore_label": 3}, "ignore_label is 3 for data that names its classes itself"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(splits(), **values)
+        with pytest.raises(InputError, match=message):
+            load(**values)
+
+
 def test_patch_sizes_that_do_not_fit_are_named():
     with pytest.raises(
         InputError, match="patch_size is 32 32 32 for images with 2 axes; expected 1 or 2 numbers"

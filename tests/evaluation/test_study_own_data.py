@@ -134,7 +134,8 @@ def test_folds_test_every_image_once_and_go_on_where_they_stopped(tmp_path):
     folder = run_study(settings, tmp_path / "run")
     rows = result(folder)
     assert sorted(row["ID"] for row in rows) == [f"case{i}" for i in range(6)]
-    assert len(read_rows(folder.groups)) == 6
+    assert sorted(row["fold"] for row in read_rows(folder.groups)) == list("001122")
+    assert folder.curve_csv("ce_dice", 3, 2).is_file()
     (cost,) = read_rows(folder.costs)
     assert cost["iterations"] == "2"
     assert len(json.loads(folder.settings.read_text(encoding="utf-8"))["folds"]) == 3

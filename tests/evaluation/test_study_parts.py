@@ -197,6 +197,28 @@ def test_the_published_augmentation_is_keyed_and_keeps_labels_labels():
     assert changed > 6
 
 
+@pytest.mark.parametrize("name", ["light", "topomortar"])
+@pytest.mark.parametrize("size", [(12, 20, 16), (24, 16)])
+def test_augmentations_keep_classes_regions_and_ignored_pixels(name, size):
+    pytest.importorskip("monai")
+    augment = build_augmentation(name, "supervised")
+    image = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+    label = torch.zeros(2, *size, dtype=torch.uint8)
+    label[0, 2:8], label[1, ..., 4:9], label[1, ..., -4:] = 2, 1, 255
+    soft = torch.where(label == 255, -1.0, label / 2)
+    changed = 0
+    for i in range(12):
+        moved, moved_label = augment(image, label, generator(i))
+        assert moved.shape == image.shape
+        assert moved_label.dtype == torch.uint8
+        assert set(moved_label.unique().tolist()) <= {0, 1, 2, 255}
+        _, moved_soft = augment(image, soft, generator(i))
+        assert moved_soft.dtype == torch.float32
+        assert set(moved_soft.unique().tolist()) <= {-1.0, 0.0, 0.5, 1.0}
+        changed += not torch.equal(moved_label, label)
+    assert changed > 2
+
+
 def test_measurements_have_the_published_columns():
     rng = np.random.default_rng(1)
     smooth = ndimage.gaussian_filter(rng.standard_normal((4, 64, 64)), (0, 2, 2)) > 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from topodl._claims import Claim, Claims
 from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 
@@ -61,10 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     texts = _read_lines(arguments.text)
     step = _feature_step(arguments)
     parts = arguments.out.with_name(arguments.out.name + ".parts")
-    _open_parts(parts, arguments, step.model, texts)
-    names = _compute(step, texts, parts)
-    _write(arguments.out, names, [np.load(parts / f"{k:06}.npy") for k in range(_chunks(texts))])
-    shutil.rmtree(parts)
+    with _claim(parts, arguments.out) as claim:
+        _open_parts(parts, arguments, step.model, texts)
+        names = _compute(step, texts, parts, claim)
+        _write(arguments.out, names, [np.load(parts / f"{k:06}.npy") for k in range(_chunks(texts))])
+        claim.finish()
+        shutil.rmtree(parts)
     print(f"{len(texts)} texts, {len(names)} features: {arguments.out}")
     return 0
 
@@ -105,6 +108,24 @@ def _feature_step(arguments: argparse.Namespace) -> Any:
     )
 
 
+def _claim(parts: Path, out: Path) -> Claim:
+    """Return the claim to the folder of chunks, or say which other process has it."""
+    claims = Claims(parts)
+    try:
+        claim = claims.take(out.name)
+    except OSError as error:
+        came = f"--out is {out}, which cannot be written ({error.strerror})"
+        raise InputError(f"topodl features: {came}; expected a file that can") from error
+    if claim is None:
+        holder = claims.holder(out.name)
+        who = "another process" if holder is None else f"process {holder.pid} on {holder.host}"
+        raise InputError(
+            f"topodl features: --out is {out}, which {who} computes at the moment; expected another name, "
+            "or that it has ended"
+        )
+    return claim
+
+
 def _open_parts(parts: Path, arguments: argparse.Namespace, model: Any, texts: list[str]) -> None:
     """Make the folder of finished chunks, or check that it belongs to this very command."""
     from topodl.attention.models import weights_digest
@@ -128,7 +149,7 @@ def _chunks(texts: list[str]) -> int:
     return -(-len(texts) // _CHUNK)
 
 
-def _compute(step: Any, texts: list[str], parts: Path) -> list[str]:
+def _compute(step: Any, texts: list[str], parts: Path, claim: Claim) -> list[str]:
     """Compute the chunks that are not there yet; a chunk appears under its name only when it is whole."""
     from tqdm import tqdm
 
@@ -138,6 +159,7 @@ def _compute(step: Any, texts: list[str], parts: Path) -> list[str]:
         if file.is_file():
             continue
         table = step.transform(texts[k * _CHUNK : (k + 1) * _CHUNK])
+        claim.check()
         with atomic_path(file) as partial, partial.open("wb") as stream:
             np.save(stream, table)
     return [str(name) for name in step.get_feature_names_out()]

@@ -14,7 +14,9 @@ _HOMES = {
     "build_report": "topodl.evaluation.report",
     "comparison_table": "topodl.evaluation.tables",
     "paired_permutation_test": "topodl.evaluation.statistics",
+    "run_distributed_study": "topodl.evaluation.scheduler",
     "run_study": "topodl.evaluation.study",
+    "settings_of_cluster": "topodl.evaluation.scheduler",
 }
 
 __all__ = [
@@ -24,13 +26,16 @@ __all__ = [
     "build_report",
     "comparison_table",
     "paired_permutation_test",
+    "run_distributed_study",
     "run_study",
+    "settings_of_cluster",
 ]
 
 if TYPE_CHECKING:
     from topodl.evaluation.given_data import StudySplits
     from topodl.evaluation.report import build_report
     from topodl.evaluation.run_folder import RunFolder
+    from topodl.evaluation.scheduler import run_distributed_study, settings_of_cluster
     from topodl.evaluation.settings import StudySettings
     from topodl.evaluation.statistics import paired_permutation_test
     from topodl.evaluation.study import run_study

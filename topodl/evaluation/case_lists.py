@@ -18,7 +18,7 @@ from topodl.evaluation.case_types import Case, Layout
 from topodl.evaluation.image_files import FUNCTION, stem_of
 from topodl.evaluation.splits import SPLIT_NAMES
 
-__all__ = ["list_columns", "read_json", "read_list"]
+__all__ = ["has_list_columns", "names_files", "read_json", "read_list"]
 
 _COLUMNS = {
     "image": ("image", "images", "image_path", "img", "picture", "scan"),
@@ -31,10 +31,19 @@ _NEEDED = ("image", "label")
 _SEPARATORS = ",;\t"
 
 
-def list_columns(path: Path) -> dict[str, str]:
-    """Return the columns of a CSV file that a list of cases needs or may have; empty if one is missing."""
-    columns = _known(_header(path)[0])
-    return columns if all(name in columns for name in _NEEDED) else {}
+def has_list_columns(path: Path) -> bool:
+    """Say whether a CSV file has the columns of a list of cases; what they hold may be something else."""
+    try:
+        columns = _known(_header(path)[0])
+    except (InputError, csv.Error):  # a table of something else, in another encoding
+        return False
+    return all(name in columns for name in _NEEDED)
+
+
+def names_files(path: Path) -> bool:
+    """Say whether a CSV file with the columns of a list names an image and a label that are there."""
+    rows = (row for _, row in _csv_rows(path))
+    return any(all(_is_file(path.parent, row[name]) for name in _NEEDED) for row in rows)
 
 
 def read_list(path: Path) -> Layout:
@@ -113,9 +122,11 @@ def _csv_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
 def _json_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     content = read_json(path)
     if isinstance(content, dict):
-        named = {SPLIT_NAMES.get(name.lower(), ""): value for name, value in content.items()}
-        lists = {split: value for split, value in named.items() if split and isinstance(value, list)}
-        entries = [(split, each) for split, value in lists.items() for each in value]
+        lists = {name: value for name, value in content.items() if name.lower() in SPLIT_NAMES}
+        wrong = next((name for name, value in lists.items() if not isinstance(value, list)), None)
+        if wrong is not None:
+            raise InputError(f"{FUNCTION}: {path} has no list under {wrong!r}; expected one of cases")
+        entries = [(SPLIT_NAMES[name.lower()], each) for name, value in lists.items() for each in value]
     elif isinstance(content, list):
         entries = [("", each) for each in content]
     else:
@@ -149,13 +160,20 @@ def _case(path: Path, row: Mapping[str, Any], place: str) -> Case:
     return Case(identifier, tuple(files[:-1]), files[-1], SPLIT_NAMES.get(split.lower(), ""), group)
 
 
+def _is_file(folder: Path, name: Any) -> bool:
+    try:
+        return isinstance(name, str) and bool(name.strip()) and (folder / name.strip()).is_file()
+    except OSError:  # longer than names may be
+        return False
+
+
 def _file(path: Path, name: Any, place: str) -> Path:
     if not isinstance(name, str) or not name.strip():
         raise InputError(
             f"{FUNCTION}: {path} has {name!r} for a file at {place}; expected an image and a mask"
         )
     file = path.parent / name.strip()
-    if "\0" in name or not file.is_file():
+    if not _is_file(path.parent, name):
         raise InputError(f"{FUNCTION}: {path} names {file} at {place}, which is not there; expected a file")
     return file
 
@@ -172,6 +190,10 @@ def _check(path: Path, cases: list[Case]) -> None:
             where = f" in {seen[key]} and {case.split}" if seen[key] != case.split else ""
             raise InputError(f"{FUNCTION}: {path} lists {case.image[0]} twice{where}; expected it once")
         seen[key] = case.split
+        if case.label.resolve() in key:
+            raise InputError(
+                f"{FUNCTION}: {path} has {case.label} as an image and as its label; expected two files"
+            )
 
 
 def _with_ids(cases: list[Case]) -> list[Case]:

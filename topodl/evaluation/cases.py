@@ -27,6 +27,8 @@ from topodl.evaluation.layouts import recognise
 
 __all__ = ["IGNORE", "Case", "CaseFolder", "LabelScheme", "Picture", "read_cases"]
 
+_LARGEST = 10**9 - 1  # of values in labels, as of those that --classes names
+
 
 @dataclass(frozen=True)
 class CaseFolder:
@@ -102,7 +104,7 @@ def read_cases(
     """
     declared = None if classes is None else parse_classes(classes)
     if ignore_label is not None:
-        check_number(FUNCTION, "ignore_label", ignore_label, integer=True)
+        check_number(FUNCTION, "ignore_label", ignore_label, low=-_LARGEST, high=_LARGEST, integer=True)
     layout = recognise(Path(path))
     survey = _survey(layout, progress)
     scheme, label_line = find_scheme(survey.values, declared or layout.declared, ignore_label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from topodl.evaluation.constant import EMPTY, FULL
 from topodl.evaluation.loading import LossResults, Setting
@@ -21,9 +22,10 @@ _IN = {"ID": "in distribution", "OOD": "out of distribution", "ALL": "on the tes
 def find_collapsed(setting: Setting, baseline: LossResults | None) -> dict[str, str]:
     """Return the losses that collapsed, by name, each with the reason in words.
 
-    A loss collapsed if the predictions of any of its seeds are constant in a class, in 90 % of the images in
-    distribution or out of it, or if any seed's Dice there is below 75 % of the baseline's (50 % in a class),
-    or below 0.01. The baseline's Dice is the median of its seeds', by which its own seeds are judged too.
+    A loss collapsed if the predictions of any of its trainings are constant in a class, in 90 % of the images
+    in distribution or out of it, or if the Dice of any there is below 75 % of the baseline's (50 % in a
+    class), or below 0.01. A training is one seed, or one fold of it. The baseline's Dice is the median of its
+    seeds', by which its own are judged too.
     """
     collapsed = {}
     for loss in setting.losses:
@@ -36,52 +38,66 @@ def find_collapsed(setting: Setting, baseline: LossResults | None) -> dict[str, 
 
 
 def _constant_reason(setting: Setting, loss: LossResults, domain: str) -> str:
-    """Say in which class and how many seeds the predictions of a loss are constant, or return ""."""
-    kinds = loss.constant[:, setting.domain(domain)]
-    known = (~np.isnan(kinds)).sum(axis=1)
+    """Say in which class and how many trainings the predictions of a loss are constant, or return ""."""
+    kinds = [loss.constant[:, part] for part in setting.trainings_in(domain)]
+    known = np.stack([(~np.isnan(of_fold)).sum(axis=1) for of_fold in kinds])
     for code, words in ((EMPTY, "no {}"), (FULL, "{} everywhere")):
-        share = (kinds == code).sum(axis=1) / np.maximum(known, 1)
+        constant = np.stack([(of_fold == code).sum(axis=1) for of_fold in kinds])
+        share = constant / np.maximum(known, 1)
         for number, name in enumerate(setting.classes):
-            seeds = int((share[:, number] >= NEARLY_ALL).sum())
-            if seeds:
+            here = share[..., number] >= NEARLY_ALL
+            if here.any():
                 what = name if len(setting.classes) > 1 else "foreground"
-                return f"predicts {words.format(what)} {_IN[domain]}{_of_seeds(seeds, loss)}"
+                return f"predicts {words.format(what)} {_IN[domain]}{_how_often(here)}"
     return ""
 
 
 def _dice_reason(setting: Setting, loss: LossResults, baseline: LossResults | None, domain: str) -> str:
-    """Say where and in how many seeds the Dice of a loss is far below the baseline's, or return ""."""
-    parts: list[tuple[str | None, float]] = [(None, DICE_SHARE)]
+    """Say where and in how many trainings the Dice of a loss is far below the baseline's, or return ""."""
+    kinds: list[tuple[str | None, float]] = [(None, DICE_SHARE)]
     if len(setting.classes) > 1:
-        parts += [(name, CLASS_SHARE) for name in setting.classes]
-    for name, share in parts:
-        mine = _dice_by_seed(setting, loss, domain, name)
-        reference = _median_dice(setting, baseline, domain, name) if baseline else 0.0
-        least = max(share * reference, _NOTHING if name is None else 0.0)
-        seeds = int((mine < least).sum())
-        if seeds:
+        kinds += [(name, CLASS_SHARE) for name in setting.classes]
+    for name, share in kinds:
+        mine = _dice_of_trainings(setting, loss, domain, name)
+        reference = np.zeros((len(mine), 1))
+        if baseline is not None:
+            reference = _median(_dice_of_trainings(setting, baseline, domain, name))
+        here = mine < np.maximum(share * reference, _NOTHING if name is None else 0.0)
+        if here.any():
+            worst = np.unravel_index(np.argmin(np.where(here, mine, np.inf)), mine.shape)
             of_class = f" of {name}" if name else ""
-            than = f", less than {percent(share)} of {baseline.name}'s {reference:.2f}" if baseline else ""
-            return f"Dice{of_class} is {np.nanmin(mine):.2f} {_IN[domain]}{than}{_of_seeds(seeds, loss)}"
+            than = ""
+            if baseline is not None:
+                than = f", less than {percent(share)} of {baseline.name}'s {reference[worst[0], 0]:.2f}"
+            return f"Dice{of_class} is {mine[worst]:.2f} {_IN[domain]}{than}{_how_often(here)}"
     return ""
 
 
-def _dice_by_seed(setting: Setting, loss: LossResults, domain: str, class_name: str | None) -> FloatArray:
-    """Return the mean Dice of each seed, groups weighted alike."""
+def _dice_of_trainings(
+    setting: Setting, loss: LossResults, domain: str, class_name: str | None
+) -> FloatArray:
+    """Return the mean Dice of each training, groups weighted alike, shape (folds, seeds)."""
     dice = next(metric for metric in setting.metrics if metric.name == "Dice")
-    values = setting.values(loss, dice, class_name)[:, setting.domain(domain)]
-    groups = np.asarray(setting.groups_in(domain))
-    of_groups = [mean_of_defined(values[:, groups == group], axis=1) for group in np.unique(groups)]
-    return mean_of_defined(np.stack(of_groups), axis=0)
+    values = setting.values(loss, dice, class_name)
+    groups = np.asarray(setting.groups)
+    of_folds = []
+    for part in setting.trainings_in(domain):
+        of_groups = [
+            mean_of_defined(values[:, part & (groups == group)], axis=1) for group in np.unique(groups[part])
+        ]
+        of_folds.append(mean_of_defined(np.stack(of_groups), axis=0))
+    return np.stack(of_folds)
 
 
-def _median_dice(setting: Setting, loss: LossResults, domain: str, class_name: str | None) -> float:
-    of_seeds = _dice_by_seed(setting, loss, domain, class_name)
-    defined = of_seeds[~np.isnan(of_seeds)]
-    return float(np.median(defined)) if defined.size else 0.0
+def _median(of_trainings: FloatArray) -> FloatArray:
+    """Return the median over seeds of each fold, shape (folds, 1); 0 where nothing is defined."""
+    defined = [of_fold[~np.isnan(of_fold)] for of_fold in of_trainings]
+    return np.array([[np.median(of_fold) if of_fold.size else 0.0] for of_fold in defined])
 
 
-def _of_seeds(seeds: int, loss: LossResults) -> str:
-    if len(loss.seeds) == 1:
+def _how_often(here: NDArray[np.bool_]) -> str:
+    """Say in how many trainings (folds, seeds) something is so; nothing where there is one training only."""
+    if here.size == 1:
         return ""
-    return ", in all seeds" if seeds == len(loss.seeds) else f", in {seeds} of {len(loss.seeds)} seeds"
+    what = "seeds" if len(here) == 1 else "trainings"
+    return f", in all {what}" if here.all() else f", in {here.sum()} of {here.size} {what}"

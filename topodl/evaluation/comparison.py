@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -65,8 +66,9 @@ class Comparison:
 class SettingComparison:
     """Means, deviations and tests of one setting, by (loss, metric, domain) names.
 
-    `class_cells` has the means and deviations of each class under (loss, metric, domain, class); the others
-    are of the mean over classes. `collapsed` has the losses that collapsed, each with the reason.
+    Where there are several classes, the values are those of their mean, and `class_cells` has the means and
+    deviations of each under (loss, metric, domain, class). `collapsed` has the losses that collapsed, each
+    with the reason.
     """
 
     setting: Setting
@@ -145,12 +147,13 @@ def compare_losses(
     if seed < 0:
         raise InputError(f"topodl report: seed is {seed}; expected a non-negative integer")
     reference = find_baseline(setting, baseline)
-    keys = [(loss, metric, domain) for domain in setting.domains for loss in setting.losses
-            for metric in setting.metrics]  # fmt: skip
-    cells = {(loss.name, metric.name, domain): _cell(setting, loss, metric, domain)
-             for loss, metric, domain in keys}  # fmt: skip
-    class_cells = {(loss.name, metric.name, domain, name): _cell(setting, loss, metric, domain, name)
-                   for loss, metric, domain in keys for name in setting.classes}  # fmt: skip
+    cells = {}
+    class_cells = {}
+    for loss, metric, domain in itertools.product(setting.losses, setting.metrics, setting.domains):
+        key = (loss.name, metric.name, domain)
+        cells[key] = _cell(setting, loss, metric, domain)
+        for name in setting.classes if len(setting.classes) > 1 else ():
+            class_cells[*key, name] = _cell(setting, loss, metric, domain, name)
     collapsed = find_collapsed(setting, reference)
     result = SettingComparison(setting, reference, rule, correction, cells, class_cells, collapsed)
     _note_gaps(result)

@@ -38,8 +38,8 @@ class Worker:
         The study.
     output : Path
         Its folder.
-    threads : int
-        Number of threads that torch computes with: results on a CPU depend on it.
+    threads : int or None
+        Number of threads that torch computes with, on which results on a CPU depend; by default its own.
     gpu : str or None
         What `CUDA_VISIBLE_DEVICES` is for the worker; by default what it is here.
     """
@@ -50,7 +50,7 @@ class Worker:
         settings: StudySettings,
         output: Path,
         *,
-        threads: int,
+        threads: int | None,
         gpu: str | None,
     ) -> None:
         self._stopped = False
@@ -124,7 +124,7 @@ class Crew:
         trainings: Sequence[Pair],
         settings: StudySettings,
         output: Path,
-        threads: int,
+        threads: int | None,
         note: Callable[[str], None],
     ) -> None:
         self._trainings, self._settings, self._output = trainings, settings, output

@@ -18,6 +18,7 @@ __all__ = ["read_dataset_json"]
 
 _CHANNEL = re.compile(r"_(\d{4})$")
 _SOURCE = "dataset.json"
+_LARGEST = 10**9 - 1  # of values in labels
 
 
 def read_dataset_json(path: Path) -> Layout:
@@ -145,14 +146,16 @@ def _values(path: Path, value: Any) -> tuple[int, ...]:
 
 
 def _value(path: Path, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
         raise _broken(path, f"has the label value {json.dumps(value)[:60]}", "an integer, or a list of some")
     return value
 
 
 def _decathlon(path: Path, content: Mapping[str, Any]) -> Layout:
     labels = _entry(path, content, "labels", dict, '"labels" as {"0": "background", "1": "tumour"}')
-    if not all(re.fullmatch(r"\d+", str(value)) and isinstance(name, str) for value, name in labels.items()):
+    if not all(
+        re.fullmatch(r"\d{1,9}", str(value)) and isinstance(name, str) for value, name in labels.items()
+    ):
         raise _broken(path, f"has the labels {json.dumps(labels)[:60]}", '{"0": "background", "1": "tumour"}')
     names = {int(value): name for value, name in sorted(labels.items(), key=lambda item: int(item[0]))}
     if 0 not in names or len(names) < 2 or len(set(names.values())) < len(names):
@@ -161,7 +164,8 @@ def _decathlon(path: Path, content: Mapping[str, Any]) -> Layout:
     listed_cases = _entry(path, content, "training", list, 'a list "training" of image and label')
     cases = tuple(sorted((_listed(path, each, len(channels)) for each in listed_cases), key=lambda c: c.id))
     if not cases or len({case.id for case in cases}) < len(cases):
-        raise _broken(path, f"lists {len(cases)} training cases, some of them twice or none", "each once")
+        came = "lists a training case twice" if cases else "lists no training cases"
+        raise _broken(path, came, "each once")
     left_out = "; test images have no labels and are left out" if content.get("test") else ""
     what = f"{len(cases)} cases of {', '.join(channels)}{left_out}"
     line = f"{path.resolve().parent.name}/: as the Medical Segmentation Decathlon ({what})"

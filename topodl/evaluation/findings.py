@@ -111,10 +111,10 @@ def _no_difference(result: SettingComparison) -> list[str]:
 
 
 def _collapses(result: SettingComparison) -> list[str]:
-    return [
-        f"{name} collapsed ({reason}); it counts as better nowhere, whatever its numbers are."
-        for name, reason in result.collapsed.items()
-    ]
+    if not result.collapsed:
+        return []
+    losses = "; ".join(f"{name} ({reason})" for name, reason in result.collapsed.items())
+    return [f"Collapsed, and so better nowhere whatever the numbers are: {losses}."]
 
 
 def _found(
@@ -172,7 +172,7 @@ def _agreeing_seeds(
         )
         by_seed.append(float(mean_of_defined(mine - reference, axis=0)))
     agreeing = int((np.sign(by_seed) == np.sign(difference)).sum())
-    return f", but in {agreeing} of {len(by_seed)} seeds only" if agreeing < len(by_seed) else ""
+    return f", in {agreeing} of {len(by_seed)} seeds" if agreeing < len(by_seed) else ""
 
 
 def _in_words(metric: Metric) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ _MOST_CLASSES = 254
 _INTEGER_TOLERANCE = 1e-3  # what scaling in a file's header may leave
 _LARGEST = 2.0**31
 _SMALL = 1 << 16
+_PART = 1 << 20
 _IGNORE_NAME = "ignore"
 
 FileCounts = Mapping[Path, Mapping[int, int]]
@@ -110,13 +111,20 @@ def count_values(values: NDArray[np.integer]) -> dict[int, int]:
     >>> count_values(np.array([[0, 255], [255, 255]], np.uint8))
     {0: 1, 255: 3}
     """
-    if values.min() >= 0 and values.max() < _SMALL:
-        counts = np.bincount(values.ravel())
-        present = np.flatnonzero(counts)
-        counts = counts[present]
-    else:
+    if values.min() < 0 or values.max() >= _SMALL:
         present, counts = np.unique(values, return_counts=True)
-    return dict(zip(present.tolist(), counts.tolist(), strict=True))
+        return dict(zip(present.tolist(), counts.tolist(), strict=True))
+    every = np.zeros(int(values.max()) + 1, np.int64)
+    for part in _parts(values):
+        every += np.bincount(part, minlength=len(every))
+    return {value: int(every[value]) for value in np.flatnonzero(every).tolist()}
+
+
+def _parts(values: NDArray[np.integer]) -> Iterator[NDArray[np.integer]]:
+    """Yield the values in order, a million at a time: NumPy makes indices of eight bytes of each."""
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _PART):
+        yield flat[start : start + _PART]
 
 
 def check_colours(
@@ -151,7 +159,7 @@ def parse_classes(text: str) -> DeclaredLabels:
     """
     names: dict[int, str] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(-?\d+)\s*=\s*(\S(?:.*\S)?)\s*", part)
+        match = re.fullmatch(r"\s*(-?\d{1,9})\s*=\s*(\S(?:.*\S)?)\s*", part)
         if match is None:
             raise _bad_classes(f"has the part {part!r}")
         value = int(match[1])
@@ -208,6 +216,12 @@ def _taken_for_classes(files: FileCounts, counts: Counter[int], ignore: int | No
     if len(values) > 2:
         _reject_noise(files, values)
         _reject_mixtures(files, values)
+    if values[0] < 0:
+        with_it = next(path for path in files if values[0] in files[path])
+        raise InputError(
+            f"{FUNCTION}: the labels have the negative value {values[0]}, as in {with_it}; expected "
+            f"--ignore-label {values[0]}, or names of all values by --classes"
+        )
     names = ["background", "foreground"] if len(values) == 2 else ["background"]
     names += [f"class_{value}" for value in values[len(names) :]]
     return DeclaredLabels(dict(zip(values, names, strict=True)), "")
@@ -234,6 +248,12 @@ def _reject_mixtures(files: FileCounts, values: list[int]) -> None:
     if values[-1] != IGNORE or values[:-1] != list(range(len(values) - 1)):
         return
     with_255 = next(path for path in files if IGNORE in files[path])
+    with_1 = next((path for path in files if 1 in files[path] and IGNORE not in files[path]), None)
+    if len(values) == 3 and with_1 and not any({1, IGNORE} <= counts.keys() for counts in files.values()):
+        raise InputError(
+            f"{FUNCTION}: label {with_1} has the values 0 and 1, and {with_255} 0 and {IGNORE}; expected the "
+            'same in all, or --classes "0=background,1=foreground,255=foreground"'
+        )
     raise InputError(
         f"{FUNCTION}: the labels have the values {', '.join(map(str, values))}, and {with_255} has {IGNORE}, "
         "which may be a class or not count; expected --ignore-label 255, or names of all values by --classes"
@@ -283,14 +303,14 @@ def _line(scheme: LabelScheme, declared: DeclaredLabels, counts: Counter[int]) -
         missing = [str(value) for value in declared.names if value not in counts]
         absent = f" (no pixel has {', '.join(missing)})" if missing else ""
         return f"labels, as {declared.source} says: {', '.join(parts)}{absent}{ignored}"
-    if len(scheme.values) == 2:
-        low, high = sorted(scheme.values)
-        rarer = ", though it is the rarer one" if counts[low] < counts[high] else ""
-        share = f"{100 * counts[high] / total:.3g} % of the pixels"
-        return f"labels: {low} is taken for background{rarer}, {high} for foreground ({share}){ignored}"
     low, *others = sorted(scheme.values)
-    listed = ", ".join(map(str, others))
-    return f"labels: {low} is taken for background, {listed} for {len(others)} classes{ignored}"
+    shares = [f"{value} ({100 * counts[value] / total:.3g} % of the pixels)" for value in others]
+    if len(others) > 1:
+        return (
+            f"labels: {low} is taken for background, {', '.join(shares)} for {len(others)} classes{ignored}"
+        )
+    rarer = ", though it is the rarer one" if counts[low] < counts[others[0]] else ""
+    return f"labels: {low} is taken for background{rarer}, {shares[0]} for foreground{ignored}"
 
 
 def check_foreground(files: FileCounts, scheme: LabelScheme) -> None:
@@ -325,15 +345,23 @@ def class_indices(
     """
     known = sorted({*scheme.values, *([] if scheme.ignore is None else [scheme.ignore])})
     keys = np.array(known, np.int64)
-    positions = np.searchsorted(keys, values).clip(max=len(keys) - 1)
-    stray = keys[positions] != values
-    if stray.any():
-        place = tuple(int(i) for i in np.argwhere(stray)[0])
-        by = f" (by {source})" if source else ""
-        raise InputError(
-            f"{FUNCTION}: label {path} has the value {values[place]} at {place}; expected one of "
-            f"{', '.join(map(str, known))}{by}, or --classes and --ignore-label that account for it"
-        )
+    table = _table(scheme, known)
+    indices = np.empty((len(table), values.size), np.uint8)
+    done = 0
+    for part in _parts(values):
+        positions = np.searchsorted(keys, part).clip(max=len(keys) - 1)
+        stray = keys[positions] != part
+        if stray.any():
+            place = np.unravel_index(done + int(stray.argmax()), values.shape)
+            raise _stray(path, int(values[place]), tuple(map(int, place)), known, source)
+        indices[:, done : done + part.size] = table[:, positions]
+        done += part.size
+    indices = indices.reshape(len(table), *values.shape)
+    return indices[0] if scheme.regions is None else indices
+
+
+def _table(scheme: LabelScheme, known: list[int]) -> NDArray[np.uint8]:
+    """Return the index of each known value, in one row, or a row of 0 and 1 for each region."""
     if scheme.regions is None:
         rows = [[scheme.values.get(value, 0) for value in known]]
     else:
@@ -341,4 +369,12 @@ def class_indices(
     table = np.array(rows, np.uint8)
     if scheme.ignore is not None:
         table[:, known.index(scheme.ignore)] = IGNORE
-    return table[0][positions] if scheme.regions is None else table[:, positions]
+    return table
+
+
+def _stray(path: Path, value: int, place: tuple[int, ...], known: list[int], source: str) -> InputError:
+    by = f" (by {source})" if source else ""
+    return InputError(
+        f"{FUNCTION}: label {path} has the value {value} at {place}; expected one of "
+        f"{', '.join(map(str, known))}{by}, or --classes and --ignore-label that account for it"
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from topodl._checks import fail
 from topodl.datasets._common import SPLITS, is_topomortar
 from topodl.errors import InputError
-from topodl.evaluation.case_lists import list_columns, read_list
+from topodl.evaluation.case_lists import has_list_columns, names_files, read_list
 from topodl.evaluation.case_types import Case, Layout
 from topodl.evaluation.dataset_json import read_dataset_json
 from topodl.evaluation.image_files import FUNCTION
@@ -43,9 +43,15 @@ def recognise(path: Path) -> Layout:
     InputError
         If the path is missing, no layout fits, or what it names is incomplete.
     """
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        raise fail(
+            FUNCTION, "data", f"cannot be looked at ({error.strerror})", "a folder, or a list"
+        ) from error
+    if is_file:
         return read_dataset_json(path) if path.name == "dataset.json" else read_list(path)
-    if not path.is_dir():
+    if not is_folder:
         raise fail(
             FUNCTION, "data", f"is {str(path)!r}, which is not there", "a folder, or a CSV or JSON list"
         )
@@ -58,20 +64,28 @@ def recognise(path: Path) -> Layout:
         )
     if (path / "dataset.json").is_file():
         return read_dataset_json(path / "dataset.json")
-    lists = [file for file in sorted(path.glob("*.csv")) if not is_hidden(file) and list_columns(file)]
+    tables = [file for file in sorted(path.glob("*.csv")) if file.is_file() and not is_hidden(file)]
+    possible = [file for file in tables if has_list_columns(file)]
+    lists = [file for file in possible if names_files(file)]
     if len(lists) > 1:
         raise InputError(
             f"{FUNCTION}: {path} has the lists {listed(lists)}; expected one, or the path of one"
         )
-    return read_list(lists[0]) if lists else _folders(path)
+    return read_list(lists[0]) if lists else _folders(path, possible)
 
 
-def _folders(path: Path) -> Layout:
+def _folders(path: Path, lists: Sequence[Path]) -> Layout:
+    """Return the cases of folders; `lists` are tables of something else unless nothing else is found."""
     for find in (_split_folders, _folders_of_splits, _two_folders, _one_folder):
         found = find(path)
         if found:
             line, cases = found
             return Layout(line, _with_unique_ids(cases))
+    if lists:
+        return read_list(lists[0])
+    inner = [entry for entry in path.iterdir() if not is_hidden(entry)]
+    if len(inner) == 1 and inner[0].is_dir():  # as archives unpack
+        return recognise(inner[0])
     if not image_files_below(path):
         raise InputError(f"{FUNCTION}: {path} has no images; expected images and their labels")
     raise InputError(
@@ -116,22 +130,30 @@ def _splits_in(path: Path) -> dict[str, Path]:
     return dict(found)
 
 
-def _pairs_of(path: Path, split: str) -> list[Case]:
-    """Return the cases of one folder, in two folders inside it or side by side; empty if it has no labels."""
-    images, labels = _image_folder(path), _label_folder(path)
-    if images and labels:
-        return cases_of_folders(images, labels, split)
-    if labels:
-        raise InputError(f"{FUNCTION}: {labels} has no images beside it; expected a folder images/ in {path}")
-    return [] if images else cases_of_one_folder(path, split)
-
-
 def _split_folders(path: Path) -> tuple[str, list[Case]] | None:
-    """Understand train/images, train/masks, test/images and so on."""
+    """Understand train/images, train/masks, test/images and so on.
+
+    Labels lie in folders of one name: where training has "1st_manual", "mask" is something else.
+    """
     splits = _splits_in(path)
     if "train" not in splits:
         return None
-    return _of_splits(path, splits, _pairs_of, "labels beside images")
+    if _image_folder(path) and _label_folder(path):
+        raise InputError(
+            f"{FUNCTION}: {path} has images, labels and {splits['train']}; expected splits or none"
+        )
+    labels_of_training = _label_folder(splits["train"])
+
+    def pairs(folder: Path, split: str) -> list[Case]:
+        images = _image_folder(folder)
+        if labels_of_training is None:
+            return [] if images else cases_of_one_folder(folder, split)
+        labels = _subfolders(folder).get(labels_of_training.name.lower())
+        if labels and not images:
+            raise InputError(f"{FUNCTION}: {folder} has {labels.name}, no images; expected both")
+        return cases_of_folders(images, labels, split) if images and labels else []
+
+    return _of_splits(path, splits, pairs, "labels beside images")
 
 
 def _folders_of_splits(path: Path) -> tuple[str, list[Case]] | None:
@@ -140,6 +162,9 @@ def _folders_of_splits(path: Path) -> tuple[str, list[Case]] | None:
     if not images or not labels or "train" not in _splits_in(images):
         return None
     below = _splits_in(labels)
+    alone = [below[split] for split in below if split not in _splits_in(images)]
+    if alone:
+        raise InputError(f"{FUNCTION}: {listed(alone)} has no images; expected such a folder in {images}")
 
     def pairs(folder: Path, split: str) -> list[Case]:
         return cases_of_folders(folder, below[split], split) if split in below else []

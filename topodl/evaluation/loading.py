@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ class LossResults:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """The losses that were trained and tested under the same conditions, on the same images."""
+    """The losses that were trained and tested under the same conditions, on the same images.
+
+    `folds` names the fold that each image was tested in, where there are several; else it is empty.
+    """
 
     framework: str
     labels: str
@@ -60,6 +64,7 @@ class Setting:
     metrics: tuple[Metric, ...]
     losses: tuple[LossResults, ...]
     source: str = ""
+    folds: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -103,6 +108,13 @@ class Setting:
         in_distribution = np.array([group == "indistr" for group in self.groups])
         return {"ID": in_distribution, "OOD": ~in_distribution, "ALL": np.ones_like(in_distribution)}[name]
 
+    def trainings_in(self, domain: str) -> list[NDArray[np.bool_]]:
+        """Return the images of a domain that one training of a seed was tested on, fold by fold."""
+        members = self.domain(domain)
+        folds = np.array(self.folds)
+        parts = [members & (folds == fold) for fold in dict.fromkeys(self.folds)] or [members]
+        return [part for part in parts if part.any()]
+
     def groups_in(self, domain: str) -> list[str]:
         """Return the group of each image of a domain."""
         return [group for group, member in zip(self.groups, self.domain(domain), strict=True) if member]
@@ -121,7 +133,7 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One learning curve: columns by name, NaN where a column has no value at that iteration."""
+    """One learning curve, of a seed or one of its folds: columns by name, NaN where there is no value."""
 
     loss: str
     seed: int
@@ -232,8 +244,11 @@ def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
         first = first or measured
         by_loss.setdefault(loss, {})[seed] = aligned(measured, first)
     assert first is not None
-    groups = _groups_of(first.image_ids, [folder for folder, *_ in members])
-    constant = _constant_predictions(members, first, groups)
+    folders = list(dict.fromkeys(folder for folder, *_ in members))
+    groups = _groups_of(first.image_ids, folders)
+    folds = _folds_of(first.image_ids, folders)
+    parts = tuple(map("/".join, zip(groups, folds, strict=True))) if folds else groups
+    constant = _constant_predictions(members, first, parts)
     shared_names = Counter(map(display_name, by_loss))
     losses = [
         LossResults(
@@ -247,21 +262,28 @@ def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
     ]
     losses.sort(key=lambda loss: (position(loss.folder_name), loss.name))
     return Setting(framework, labels, training_set, first.image_ids, groups,
-                   first.classes, first.metrics, tuple(losses), source)  # fmt: skip
+                   first.classes, first.metrics, tuple(losses), source, folds)  # fmt: skip
 
 
 def _constant_predictions(
-    members: list[_Member], first: Measurements, groups: tuple[str, ...]
+    members: list[_Member], first: Measurements, parts: tuple[str, ...]
 ) -> dict[tuple[str, int], FloatArray]:
     """Return which predictions are nearly constant, by loss and seed."""
     found: dict[tuple[str, int], FloatArray] = {}
     for folder in dict.fromkeys(folder for folder, *_ in members):
         trainings = [(loss, seed) for other, loss, seed, _ in members if other == folder]
-        kinds = constant_predictions(
-            folder, trainings, first.image_ids, groups, len(first.classes), spatial_dims(first.metrics)
-        )
+        size = len(first.classes), spatial_dims(first.metrics)
+        kinds = constant_predictions(folder, trainings, first.image_ids, parts, *size)
         found |= dict(zip(trainings, kinds, strict=True))
     return found
+
+
+def _folds_of(image_ids: tuple[str, ...], folders: Iterable[RunFolder]) -> tuple[str, ...]:
+    """Return the fold of each image, a column of groups.csv; nothing where there is none."""
+    listed: dict[str, str] = {}
+    for path in dict.fromkeys(folder.groups for folder in folders):
+        listed |= {row["ID"]: row["fold"] for row in read_rows(path, ("ID", "group")) if "fold" in row}
+    return tuple(listed.get(image_id, "") for image_id in image_ids) if listed else ()
 
 
 def _groups_of(image_ids: tuple[str, ...], folders: Iterable[RunFolder]) -> tuple[str, ...]:
@@ -314,8 +336,9 @@ def _read_curves(folder: RunFolder, name_of: dict[str, str]) -> list[Curve]:
     for path in sorted((folder.root / "curves").glob("*/*.csv")):
         rows = read_rows(path, ("iteration", "loss"))
         loss = name_of.get(loss_key(path.parent.name))
-        if not rows or loss is None or not path.stem.isdecimal():
+        of_training = re.fullmatch(r"(\d+)(\.fold\d+)?", path.stem)
+        if not rows or loss is None or not of_training:
             continue
         columns = {name: read_numbers(path, rows, name) for name in rows[0]}
-        curves.append(Curve(loss, int(path.stem), columns))
+        curves.append(Curve(loss, int(of_training[1]), columns))
     return curves

@@ -89,7 +89,7 @@ def _trial_label(data: StudyData, side: int) -> torch.Tensor:
     """Return a label (1, K, *S) with a bar of each class or region."""
     n = len(data.foreground)
     axes = (side,) * data.spatial_dims
-    label = torch.zeros((1, n if data.regions else 1, *axes), dtype=torch.long)
+    label = torch.zeros((1, n if data.regions else 1, *axes), dtype=torch.long, device="cpu")
     for k in range(n):
         channel = label[0, k if data.regions else 0]
         start = 2 + 3 * k % (side - 5)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from topodl.evaluation.claims import Claim
+from topodl._claims import Claim
+from topodl.evaluation.costs import merge_costs, write_cost
 from topodl.evaluation.data import StudyData
 from topodl.evaluation.networks import NetworkFactory
 from topodl.evaluation.progress import StudyProgress
-from topodl.evaluation.run_folder import COST_COLUMNS, RunFolder, write_rows
+from topodl.evaluation.run_folder import RunFolder, write_rows
 from topodl.evaluation.scoring import metric_columns, predict_and_measure
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.stored_pictures import write_label
@@ -67,9 +68,9 @@ def train_and_test(study: Study, loss: str, seed: int, claim: Claim | None) -> N
         study.progress.begin(loss, seed, len(study.folds) * study.settings.iterations)
     if claim is not None:
         claim.confirm()
-        values = (loss, seed, study.settings.iterations, round(sum(seconds) / len(seconds), 6), peak)
-        cost = dict(zip(COST_COLUMNS, values, strict=True))
-        write_rows(study.folder.cost_csv(loss, seed), COST_COLUMNS, [cost])
+        mean = sum(seconds) / len(seconds)
+        write_cost(study.folder, loss, seed, study.settings.iterations, mean, peak)
+        merge_costs(study.folder, study.settings)
         columns = ("ID", *metric_columns(study.folds[0]))
         write_rows(result_path(study.folder, study.settings, loss, seed), columns, rows)
         if training is not None and len(study.folds) == 1:

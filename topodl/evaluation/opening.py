@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
+from topodl._checks import fail
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.settings import StudySettings
@@ -27,21 +29,25 @@ def require_packages(settings: StudySettings) -> None:
 def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
     """Raise if the folder holds another study, or files of something else."""
     root = folder.root
-    if root.exists() and not root.is_dir():
-        raise InputError(
-            f"{_NAME}: output is {str(root)!r}, which is a file; expected a folder, or a new name"
-        )
-    if not root.exists() or all(path == folder.claims or path.suffix == ".part" for path in root.iterdir()):
+    try:
+        found = [root / name for name in os.listdir(root)]
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        came = f"is {str(root)!r}, which {'is' if root.exists() else 'lies below'} a file"
+        raise fail(_NAME, "output", came, "a folder, or a new name") from None
+    except (OSError, ValueError) as error:
+        raise fail(_NAME, "output", f"cannot be looked into ({error})", "a folder") from error
+    if all(path == folder.claims or path.suffix == ".part" for path in found):
         return
     if not folder.settings.is_file():
         raise InputError(
             f"{_NAME}: output is {str(root)!r}, which has files but no study; expected a new or empty folder"
         )
     try:
-        stored = dict(folder.read_settings()["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        difference = settings.difference(dict(folder.read_settings()["settings"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{_NAME}: cannot read {folder.settings}: {error!r}") from error
-    difference = settings.difference(stored)
     if difference is not None:
         raise InputError(
             f"{_NAME}: {root} holds a study with other settings: {difference}; "

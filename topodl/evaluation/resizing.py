@@ -44,8 +44,8 @@ def _resized_label(label: torch.Tensor, goal: tuple[int, ...]) -> torch.Tensor:
         small = (shares(label == 1) >= 0.5).to(torch.uint8)
     else:
         values = [int(v) for v in label.unique() if int(v) != IGNORE]
-        small = torch.zeros((1, *goal), dtype=torch.uint8)
-        most = torch.zeros((1, *goal))
+        small = torch.zeros((1, *goal), dtype=torch.uint8, device=label.device)
+        most = torch.zeros((1, *goal), device=label.device)
         for value in values:
             share = shares(label == value)
             small = torch.where(share >= most, torch.full_like(small, value), small)

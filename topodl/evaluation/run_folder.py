@@ -142,7 +142,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
 def read_rows(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     """Return the rows of a CSV file with a header, values as written; no row where there is no file.
 
-    Raises an `InputError` if the file is none, or has rows without the `required` columns.
+    Raises an `InputError` if the file is none, or has rows of another length, or not the `required` columns.
     """
     if not path.exists():
         return []
@@ -151,6 +151,9 @@ def read_rows(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a readable CSV file ({error})") from None
+    for number, row in enumerate(rows, 2):
+        if any(name is None or value is None for name, value in row.items()):
+            raise InputError(f"{path}, row {number}: has more or fewer values than the header has columns")
     if rows and not set(required) <= rows[0].keys():
         raise InputError(f"{path} has columns {', '.join(map(str, rows[0]))}; expected {', '.join(required)}")
     return rows

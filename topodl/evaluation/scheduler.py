@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from topodl._checks import check_number, fail
+from topodl._claims import Claims
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.claims import Claims
 from topodl.evaluation.crew import Crew
 from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import SharedProgress
@@ -110,9 +110,46 @@ def run_distributed_study(
 
 
 def settings_of_cluster(
-    scheduler: str, protocol: str, *, note: Callable[[str], None], **overrides: Any
+    scheduler: str,
+    protocol: str = "quick",
+    *,
+    note: Callable[[str], None] = lambda text: None,
+    **overrides: Any,
 ) -> StudySettings:
-    """Return `StudySettings.of_protocol` as a worker has it, whose device is the one to use."""
+    """Return `StudySettings.of_protocol` as a worker of a Dask cluster has it: its device is the one to use.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of a Dask scheduler, or its file.
+    protocol : {"quick", "topomortar"}
+        The preset that the values are taken from.
+    note : callable
+        Gets a line of text if there is no worker yet, so that this waits for the first.
+    **overrides : object
+        Values to set otherwise than the protocol.
+
+    Returns
+    -------
+    StudySettings
+        For `run_distributed_study`.
+
+    Raises
+    ------
+    InputError
+        If there is no scheduler, or a value is unusable on its workers.
+    MissingDependencyError
+        If the extra `cluster` is not installed.
+
+    References
+    ----------
+    M. Rocklin, "Dask: Parallel computation with blocked algorithms and task scheduling", SciPy 2015.
+
+    Examples
+    --------
+    >>> from topodl.evaluation import settings_of_cluster
+    >>> settings = settings_of_cluster("tcp://login:8786", "topomortar", seeds=[1, 2])  # doctest: +SKIP
+    """
     with _connected(scheduler, note) as client:
         task = client.submit(
             StudySettings.of_protocol, protocol, **overrides, pure=False, resources=_resources(client)
@@ -136,12 +173,9 @@ def _only_once(note: Callable[[str], None]) -> Callable[[str], None]:
 def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Callable[[str], None]) -> None:
     trainings = trainings_of(settings)
     jobs = min(jobs, max(1, len(unfinished(trainings, settings, folder))))
-    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-    if settings.device == "cpu" and jobs > 1 and jobs * threads > cores:
-        note(
-            f"{jobs} workers of {threads} threads share {cores} cores; OMP_NUM_THREADS="
-            f"{max(1, cores // jobs)} is likely to be faster, and changes the last digits of the measurements"
-        )
+    threads = _threads(settings)
+    if threads is not None:
+        _note_threads(jobs, threads, os.cpu_count() or 1, note)
     gpus = _visible_gpus() if settings.device == "cuda" else []
     crew = Crew(trainings, settings, folder.root, threads, note)
     with ThreadPoolExecutor(jobs) as pool:
@@ -155,14 +189,28 @@ def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Ca
     _raise_first([place.exception() for place in places])
 
 
+def _threads(settings: StudySettings) -> int | None:
+    """Return the number of threads that all workers compute with, where the measurements depend on it."""
+    return torch.get_num_threads() if settings.device == "cpu" else None
+
+
+def _note_threads(workers: int, threads: int, cores: int, note: Callable[[str], None]) -> None:
+    """Say so where `workers` on one machine have more threads than it has cores."""
+    if threads > 1 and workers * threads > cores:
+        better = f"OMP_NUM_THREADS={max(1, cores // workers)}"
+        note(
+            f"workers have {threads} threads each, {workers} of them {cores} cores; {better} is likely to be "
+            "faster, and changes the last digits of the measurements"
+        )
+
+
 def _run_on_cluster(
     client: Client, settings: StudySettings, folder: RunFolder, note: Callable[[str], None]
 ) -> None:
-    trainings, threads = unfinished(trainings_of(settings), settings, folder), torch.get_num_threads()
-    command, resources = (
-        Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}"),
-        _resources(client),
-    )
+    trainings, threads = unfinished(trainings_of(settings), settings, folder), _threads(settings)
+    if threads is not None:
+        _note_threads(1, threads, min(client.run(os.cpu_count).values()), note)
+    command = Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}")
     futures: dict[Future[list[str]], Pair] = {}
     try:
         resources = _resources(client)
@@ -181,7 +229,7 @@ def _run_on_cluster(
 
 
 def _train_on_cluster(
-    pair: Pair, settings: StudySettings, output: Path, threads: int, command: str
+    pair: Pair, settings: StudySettings, output: Path, threads: int | None, command: str
 ) -> list[str]:
     """Do one training in a worker of Dask, and return the notes; end when the command that wants it does."""
     claims, notes = Claims(RunFolder(output).claims), list[str]()
@@ -207,7 +255,9 @@ def _train_on_cluster(
 @contextmanager
 def _gpu_of_task() -> Iterator[str | None]:
     """Give a GPU that no other task of this worker has, where it has several; else it sees the right one."""
-    count = _gpus_of_worker()
+    from distributed import get_worker
+
+    count = _gpus_of_worker(get_worker())
     if count < 2:
         yield None
         return
@@ -232,10 +282,9 @@ def _resources(client: Client) -> Mapping[str, int] | None:
     return {_GPU: 1} if any(client.run(_gpus_of_worker).values()) else None
 
 
-def _gpus_of_worker() -> int:
-    from distributed import get_worker
-
-    return int(get_worker().state.total_resources.get(_GPU, 0))
+def _gpus_of_worker(dask_worker: Any) -> int:
+    """Return how many GPUs a worker says that it has; `Client.run` fills in the argument by its name."""
+    return int(dask_worker.state.total_resources.get(_GPU, 0))
 
 
 @contextmanager
@@ -289,7 +338,7 @@ def _watch(settings: StudySettings, folder: RunFolder, tasks: Sequence[Any]) -> 
             progress.show(len(trainings) - len(left), [h.done for h in holders if h is not None])
             if done:
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(max(_LOOK_SECONDS, len(left) / 50))  # looking asks the file system for each
 
 
 def _raise_first(errors: Sequence[BaseException | None]) -> None:

@@ -68,8 +68,8 @@ def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = N
     InputError
         If a file is missing or unreadable, or images do not fit together or to the network.
     """
-    if settings.folds and (given is not None or settings.data is None or is_topomortar(settings.data)):
-        raise fail(_NAME, "folds", f"is {settings.folds} for data with its own splits", "0")
+    if given is not None or settings.data is None or is_topomortar(settings.data):
+        _refuse_options_of_folders(settings)
     source = _read(settings, note, given)
     _check_samples(source, settings)
     if settings.image_size:
@@ -77,6 +77,16 @@ def load_data(settings: StudySettings, note: Note, given: GivenSplits | None = N
     if source.mortar:
         source = replace(source, samples=tuple(map(_as_bytes, source.samples)))
     return tuple(_of_fold(source, fold, settings) for fold in range(len(source.splits)))
+
+
+def _refuse_options_of_folders(settings: StudySettings) -> None:
+    """Raise for what only a folder leaves open, where data says itself how it is split and labelled."""
+    if settings.folds:
+        raise fail(_NAME, "folds", f"is {settings.folds} for data with its own splits", "0")
+    for name in ("classes", "ignore_label"):
+        value = getattr(settings, name)
+        if value is not None:
+            raise fail(_NAME, name, f"is {value!r} for data that names its classes itself", "None")
 
 
 def _of_fold(source: Source, fold: int, settings: StudySettings) -> StudyData:

@@ -44,14 +44,14 @@ def mean_of_defined(values: FloatArray, axis: int) -> FloatArray:
 
 
 def percent(share: float) -> str:
-    """Return a share in words.
+    """Return a share in words, less than a hundredth with one digit more.
 
     Examples
     --------
-    >>> percent(0.753)
-    '75 %'
+    >>> percent(0.753), percent(0.0021)
+    ('75 %', '0.2 %')
     """
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.{1 if abs(share) < 0.01 else 0}f} %"
 
 
 def group_mean_std(values: FloatArray, groups: Sequence[str]) -> tuple[float, float]:

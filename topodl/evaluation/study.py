@@ -15,9 +15,10 @@ import torch
 
 from topodl import __version__
 from topodl._checks import fail
+from topodl._claims import STALE_AFTER, Claims
 from topodl._files import atomic_path, partial_files
 from topodl.errors import InputError
-from topodl.evaluation.claims import STALE_AFTER, Claims
+from topodl.evaluation.costs import known_costs, merge_costs
 from topodl.evaluation.data import StudyData, describe
 from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
 from topodl.evaluation.loss_setup import check_losses
@@ -27,10 +28,7 @@ from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
-    COST_COLUMNS,
     RunFolder,
-    read_numbers,
-    read_rows,
     write_rows,
 )
 from topodl.evaluation.settings import StudySettings
@@ -157,7 +155,7 @@ def work_on(
         len(trainings),
         iterations=settings.iterations * len(folds),
         test_images=sum(len(data.test) for data in folds),
-        known=_known_costs(folder),
+        known=known_costs(folder),
         shown=shown and fabric.is_global_zero,
     )
     study = Study(fabric, settings, folds, factory, folder, progress, note)
@@ -166,8 +164,6 @@ def work_on(
         for loss, seed in turns:
             with turns.training():
                 train_and_test(study, loss, seed, turns.claim)
-                if turns.claim is not None:
-                    _merge_costs(folder, settings, claims)
     fabric.barrier()
     turns.raise_failure()
     return folder
@@ -219,14 +215,24 @@ def _open_folder(
                 partial.write_text(text, encoding="utf-8")
             for data in folds:
                 _write_test_images(folder, data)
-            groups = [pair for d in folds for pair in zip(d.test.ids, d.test.groups, strict=True)]
-            write_rows(folder.groups, ("ID", "group"), [{"ID": i, "group": g} for i, g in groups])
+            _write_groups(folder, folds)
     except OSError as error:
         raise InputError(
             f"{_NAME}: output is {str(folder.root)!r}, which cannot be written ({error.strerror}); "
             "expected a folder that can"
         ) from error
-    _merge_costs(folder, settings, claims)
+    merge_costs(folder, settings)
+
+
+def _write_groups(folder: RunFolder, folds: tuple[StudyData, ...]) -> None:
+    """Write the group of every test image, and the fold that it is tested in where there are several."""
+    rows = [
+        {"ID": i, "group": group, "fold": fold}
+        for fold, data in enumerate(folds)
+        for i, group in zip(data.test.ids, data.test.groups, strict=True)
+    ]
+    columns = ("ID", "group", "fold") if len(folds) > 1 else ("ID", "group")
+    write_rows(folder.groups, columns, [{name: row[name] for name in columns} for row in rows])
 
 
 def _write_test_images(folder: RunFolder, data: StudyData) -> None:
@@ -278,27 +284,3 @@ def _version(library: str) -> str | None:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _known_costs(folder: RunFolder) -> dict[str, float]:
-    rows = read_rows(folder.costs, COST_COLUMNS)
-    seconds = read_numbers(folder.costs, rows, "seconds_per_iteration")
-    return {row["loss"]: float(value) for row, value in zip(rows, seconds, strict=True)}
-
-
-def _merge_costs(folder: RunFolder, settings: StudySettings, claims: Claims) -> None:
-    """Write the costs of all trainings into one table, the losses in the order of the study.
-
-    Under a claim, so that of two processes the last one to write has also seen what the other has.
-    """
-    order = {loss: place for place, loss in enumerate(settings.losses)}
-    with claims.wait_for("costs"):
-        found = []
-        for path in folder.cost_csv("*", 0).parent.parent.glob("*/*.csv"):
-            for row in read_rows(path, COST_COLUMNS):
-                read_numbers(path, [row], "seconds_per_iteration")
-                found.append((order.get(row["loss"], len(order)), row["loss"], path.stem.zfill(20), row))
-        for path in partial_files(folder.costs):
-            path.unlink(missing_ok=True)
-        if found:
-            write_rows(folder.costs, COST_COLUMNS, [row for *_, row in sorted(found, key=lambda f: f[:3])])

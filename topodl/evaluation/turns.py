@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from topodl._claims import Claim, Claims
 from topodl._files import partial_files
 from topodl.errors import InputError
-from topodl.evaluation.claims import Claim, Claims
 from topodl.evaluation.loss_specs import folder_name
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder
@@ -144,8 +144,10 @@ class Turns:
     def raise_failure(self) -> None:
         """Raise the error of the training that failed, if one did."""
         if len(self._failures) > 1:
-            count = f"{len(self._failures)} trainings failed, the first of them so"
-            raise InputError(f"{_NAME}: {count}: {self._failures[0]}") from self._failures[0]
+            first = str(self._failures[0]).removeprefix(f"{_NAME}: ")
+            raise InputError(
+                f"{_NAME}: {len(self._failures)} trainings failed, the first of them so: {first}"
+            ) from self._failures[0]
         if self._failures:
             raise self._failures[0]
 
@@ -165,14 +167,15 @@ class Turns:
             self._progress.finished_elsewhere(loss, seed)
         if not self._left:
             return None
-        self._say_who_works()
-        return _WAIT if self._wait else None
+        # Where there is no holder, two processes were in each other's way, or one has just ended: look again.
+        return None if self._say_who_works() and not self._wait else _WAIT
 
-    def _say_who_works(self) -> None:
-        if self._said:
-            return
-        self._said = True
+    def _say_who_works(self) -> bool:
+        """Say once which processes have what is left, and return whether each of it has one."""
         holders = [self._claims.holder(work_name(*pair)) for pair in self._left]
         names = sorted({f"{h.host}, process {h.pid}" for h in holders if h is not None})
-        then = "; waiting for them" if self._wait else ""
-        self._note(f"{len(self._left)} trainings are under way elsewhere ({'; '.join(names)}){then}")
+        if names and not self._said:
+            self._said = True
+            then = "; waiting for them" if self._wait else ""
+            self._note(f"{len(self._left)} trainings are under way elsewhere ({'; '.join(names)}){then}")
+        return None not in holders

@@ -39,7 +39,9 @@ def main() -> int:
     try:
         order: dict[str, Any] = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
         threading.Thread(target=_end_with_the_parent, daemon=True).start()
-        torch.set_num_threads(order.pop("threads"))
+        threads = order.pop("threads")
+        if threads is not None:
+            torch.set_num_threads(threads)
         work_on(**order, note=lambda text: say("note", text), shown=False)
     except (InputError, MissingDependencyError) as error:
         say("input", str(error))

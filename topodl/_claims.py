@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from topodl.errors import InputError
+
 __all__ = ["RENEW_EVERY", "STALE_AFTER", "Claim", "ClaimLostError", "Claims", "Holder"]
 
 RENEW_EVERY = 5.0  # seconds
@@ -30,7 +32,7 @@ _POLL = 0.1  # seconds
 _RECORD_BYTES = 512
 
 
-class ClaimLostError(RuntimeError):
+class ClaimLostError(InputError):
     """Another process has taken the work over, because this one did not renew its claim in time."""
 
 
@@ -79,11 +81,11 @@ class Claims:
         except FileExistsError:
             return None
         if self.generations(name)[-1] != claim.path:  # what was seen before was out of date
-            claim.path.unlink(missing_ok=True)
+            _remove(claim.path)
             return None
         # The one before stays, so that there is always a highest one to see.
         for old in before[:-1]:
-            old.unlink(missing_ok=True)
+            _remove(old)
         claim.keep_renewing()
         return claim
 
@@ -167,7 +169,9 @@ class Claim:
     def confirm(self) -> None:
         """Raise a `ClaimLostError` if another process has the work now: for what must not be done twice."""
         if self.is_lost():
-            raise ClaimLostError(f"another process has taken over {self.name}")
+            raise ClaimLostError(
+                f"another process has taken over {self.name}, as this one had not renewed its claim"
+            )
 
     def check(self) -> None:
         """Do as `confirm`, but look no further than this process while it has renewed the claim in time."""
@@ -187,7 +191,7 @@ class Claim:
             self._ended.set()
             for path in self._claims.generations(self.name):
                 if _generation(path) <= _generation(self.path):
-                    path.unlink(missing_ok=True)
+                    _remove(path)
 
     def _renew_again_and_again(self) -> None:
         while not self._lost and not self._ended.wait(self._claims.renew_every):
@@ -226,6 +230,12 @@ class Claim:
         }
         # Always of the same length, so that one write replaces all of it.
         return json.dumps(record).encode().ljust(_RECORD_BYTES - 1) + b"\n"
+
+
+def _remove(path: Path) -> None:
+    # Windows keeps a file that another process reads at the moment; that one is harmless, and removed later.
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _generation(path: Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topodl.evaluation.claims import Claim, ClaimLostError, Claims
+from topodl._claims import Claim, ClaimLostError, Claims
 
 WORK = "ce_dice-1"
 
@@ -118,7 +118,7 @@ def test_the_thread_renews(tmp_path):
 def test_a_dead_process_of_this_machine_is_not_waited_for(here):
     script = (
         "import os, sys, pathlib\n"
-        "from topodl.evaluation.claims import Claims\n"
+        "from topodl._claims import Claims\n"
         f"Claims(pathlib.Path(sys.argv[1])).take({WORK!r})\n"
         "os._exit(9)\n"
     )
