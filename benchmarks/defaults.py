@@ -1,6 +1,7 @@
 """What networks learn with the default options of each loss: Dice and Betti errors on thin and thick lines.
 
 python benchmarks/defaults.py TABLE.csv [--losses NAME …] [--data NAME …] [--steps N] [--size N] [--seeds N …]
+python benchmarks/defaults.py TABLE.csv --show
 
 One row of TABLE.csv a training, written when it ends; trainings that have a row are not run again, so that a
 stopped table goes on. Without --size drawn walls and tiles have 128 pixels a side, TopoMortar's pictures 256.
@@ -205,6 +206,28 @@ def run(arguments: argparse.Namespace) -> None:
                 csv.writer(file).writerow([*key, *(f"{value:.4f}" for value in values)])
 
 
+def table(results: Path) -> str:
+    """Return the means over seeds of what was measured, as a table of losses by data."""
+    with results.open() as file:
+        rows = list(csv.DictReader(file))
+    cells: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        cells.setdefault((row["loss"], row["data"]), []).append(row)
+    losses, data = (list(dict.fromkeys(row[name] for row in rows)) for name in ("loss", "data"))
+    lines = [["loss", *data], ["---"] * (1 + len(data))]
+    for loss in losses:
+        lines.append([f"`{loss}`", *(_cell(cells.get((loss, d), [])) for d in data)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(rows: list[dict[str, str]]) -> str:
+    """Return Dice, the errors in components and holes, and how many seeds they are means of."""
+    if not rows:
+        return ""
+    dice, *betti = (sum(float(r[k]) for r in rows) / len(rows) for k in ("dice", "betti0", "betti1"))
+    return f"{dice:.3f} ({betti[0]:.1f} / {betti[1]:.1f}; {len(rows)})"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -215,7 +238,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
-    run(parser.parse_args(arguments))
+    parser.add_argument("--show", action="store_true", help="print the table of what is there, and end")
+    chosen = parser.parse_args(arguments)
+    if chosen.show:
+        print(table(chosen.results))
+    else:
+        run(chosen)
 
 
 if __name__ == "__main__":

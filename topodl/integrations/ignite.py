@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from topodl.errors import MissingDependencyError
@@ -100,18 +99,10 @@ class MetricHandler:
         self.metric.reset()
 
     def _update(self, engine: Engine) -> None:
-        preds, target = self.output_transform(engine.state.output)
-        if isinstance(preds, torch.Tensor):
-            self.metric.update(preds, target)
-            return
-        for pred, label in zip(preds, target, strict=True):
-            self.metric.update(pred[None], label[None])
+        self.metric.update(*self.output_transform(engine.state.output))
 
     def _finish(self, engine: Engine, name: str) -> None:
-        values = self.metric.compute()
-        if values.ndim == 0:
-            engine.state.metrics[name] = values.item()
-            return
-        engine.state.metrics[name] = values
-        for i, value in enumerate(values.flatten().tolist()):
-            engine.state.metrics[f"{name}_{i}"] = value
+        own = type(self.metric).__name__
+        for label, value in self.metric.as_dict().items():
+            single = value.numel() == 1
+            engine.state.metrics[name + label.removeprefix(own)] = value.item() if single else value
