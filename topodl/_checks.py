@@ -26,6 +26,8 @@ __all__ = [
     "reject_colours_last",
     "reject_nan",
     "reject_non_finite",
+    "reject_scripting",
+    "reject_tracing",
 ]
 
 
@@ -48,6 +50,7 @@ def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
     """
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected a torch.Tensor")
+    reject_tracing(function)
     value = plain_tensor(value)
     return value if torch.compiler.is_compiling() or not value.is_neg() else value.resolve_neg()
 
@@ -68,6 +71,18 @@ def plain_tensor(value: Any) -> Any:
 def as_tensor(value: Any) -> torch.Tensor:
     """Return a tensor as a plain one, and anything else as one on the CPU, whatever default device is set."""
     return plain_tensor(value) if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
+
+
+def reject_tracing(function: str) -> None:
+    """Raise an `InputError` inside `torch.jit.trace`, which would keep what its example's values decide."""
+    if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is not None:
+        raise InputError(f"{function}: torch.jit.trace keeps its example's values; expected torch.export")
+
+
+def reject_scripting(module: torch.nn.Module) -> None:
+    """Raise an `InputError`: what `torch.jit.script` knows of Python is not enough; it calls this first."""
+    name = type(module).__name__
+    raise InputError(f"{name}: torch.jit.script does not know its Python; expected torch.export")
 
 
 def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:

@@ -74,7 +74,8 @@ class JaggedBars:
         self.births, self.deaths = births, deaths
         cells = {"birth_cells": _as_columns(birth_cells), "death_cells": _as_columns(death_cells)}
         self._integers = {"dims": dims, "samples": samples, **cells}
-        self.n_samples = int(n_samples)
+        # A number that an exporter leaves open must not become one of Python's.
+        self.n_samples = n_samples if torch.compiler.is_compiling() else int(n_samples)
         self.homology_dims = tuple(sorted({int(k) for k in homology_dims}))
         tensors = {"births": births, "deaths": deaths, **self._integers}
         check_form(tensors, self.n_samples, self.homology_dims)

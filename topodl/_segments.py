@@ -16,6 +16,7 @@ from topodl._precision import HALF_TYPES, at_least_single, unit_of
 __all__ = [
     "contiguous_sum",
     "offsets_of",
+    "places_among",
     "position_in_segment",
     "segment_amax",
     "segment_amin",
@@ -28,9 +29,20 @@ __all__ = [
 ]
 
 
+def places_among(ascending: torch.Tensor, values: torch.Tensor, right: bool = False) -> torch.Tensor:
+    """Return how many of the `ascending` (n,) lie below each of `values`, and with `right` those equal to it.
+
+    ONNX has no search: what is exported compares all with all.
+    """
+    if not torch.compiler.is_exporting():
+        return torch.searchsorted(ascending, values.contiguous(), right=right)
+    other = values.unsqueeze(-1)
+    return (ascending <= other if right else ascending < other).sum(-1)
+
+
 def offsets_of(keys: torch.Tensor, n: int) -> torch.Tensor:
     """Return the `n` + 1 offsets between which the segments of the sorted `keys` (P,) lie."""
-    return torch.searchsorted(keys, torch.arange(n + 1, device=keys.device))
+    return places_among(keys, torch.arange(n + 1, device=keys.device))
 
 
 def position_in_segment(keys: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 from tqdm import tqdm
 
-from topodl._checks import as_dims, fail
+from topodl._checks import as_dims, fail, reject_scripting
 from topodl._docs import shares_documentation
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
@@ -63,6 +63,8 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         bases = [base for base in cls.__mro__[1:] if issubclass(base, Layer)]
         if "__init__" in vars(cls):
             shares_documentation(*bases)(cls)
+
+    __prepare_scriptable__ = reject_scripting
 
     def __sklearn_is_fitted__(self) -> bool:
         held = itertools.chain(self._parameters.values(), self._buffers.values())

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import fail, plain_tensor, reject_non_finite
+from topodl._checks import fail, plain_tensor, reject_non_finite, reject_tracing
 from topodl._host import reject_mapped, whole_values
 from topodl._segments import offsets_of
 from topodl.layers._euler import Cells
@@ -42,12 +42,12 @@ class Complexes:
 
     def cells(self, weights: torch.Tensor | None) -> list[Cells]:
         """Return the cells, vertices first; a cell weighs as much as its heaviest vertex."""
-        everything = [torch.arange(len(self.x), device=self.x.device)[:, None], *self.simplices]
+        everything = [torch.arange(self.x.shape[0], device=self.x.device)[:, None], *self.simplices]
         out = []
         for vertices in everything:
             sign = -1.0 if vertices.shape[1] % 2 == 0 else 1.0
             if weights is None:
-                weight = self.x.new_full((len(vertices),), sign)
+                weight = self.x.new_full((vertices.shape[0],), sign)
             else:
                 weight = sign * weights[vertices].amax(1)
             offsets = offsets_of(self.batch[vertices[:, 0]], self.n_samples)
@@ -56,6 +56,8 @@ class Complexes:
 
 
 def _check_indices(name: str, argument: str, indices: torch.Tensor, low: int, n: int) -> None:
+    if torch.compiler.is_compiling():  # there are no values to look at
+        return
     if indices.numel() and (int(indices.min()) < low or int(indices.max()) >= n):
         came = f"has vertices {int(indices.min())} … {int(indices.max())}"
         raise fail(name, argument, came, f"indices from {low} to {n - 1}")
@@ -84,6 +86,7 @@ def read_complexes(
     mask: torch.Tensor | None,
 ) -> tuple[Complexes, torch.Tensor | None]:
     """Return the complexes, and the index (N,) of each of their vertices among those given; None: its own."""
+    reject_tracing(name)
     given: list[Any] = _plain([simplices] if isinstance(simplices, torch.Tensor) else list(simplices))
     x, batch, mask = _plain(x), plain_tensor(batch), plain_tensor(mask)
     for argument, value in {"batch": batch, "mask": mask}.items():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from topodl._host import has_gradient, is_traced, on_host, twin_gradient
+from topodl._segments import places_among
 from topodl.kernels.shared.pool import get_num_threads, map_batch
 from topodl.kernels.vectors import euler
 
@@ -31,7 +32,7 @@ class Cells:
     @property
     def samples(self) -> torch.Tensor:
         """(S,) sample of each simplex."""
-        return torch.repeat_interleave(self.offsets.diff())
+        return torch.repeat_interleave(self.offsets.diff(), output_size=self.vertices.shape[0])
 
 
 def hard_transform(
@@ -42,8 +43,8 @@ def hard_transform(
     thresholds: torch.Tensor,
 ) -> torch.Tensor:
     """Return (B, J, T) weights of the cells up to each threshold; no gradient but to the weights."""
-    n = len(vertex_offsets) - 1
-    shape = (n, directions.shape[1], len(thresholds))
+    n = vertex_offsets.shape[0] - 1
+    shape = (n, directions.shape[1], thresholds.shape[0])
     if not on_host(x) or any(has_gradient(c.weights) for c in cells):
         return _hard_by_tensors(x.detach() @ directions.detach(), cells, thresholds, shape)
     out = np.zeros(shape, dtype=_numpy(x).dtype)
@@ -63,13 +64,13 @@ def _hard_by_tensors(
     row = torch.arange(shape[1], device=heights.device)
     for c in cells:
         top = _highest(heights, c.vertices)
-        at = (c.samples[:, None] * shape[1] + row) * length + torch.searchsorted(thresholds, top)
+        at = (c.samples[:, None] * shape[1] + row) * length + places_among(thresholds, top)
         counts = counts.index_add(0, at.flatten(), c.weights[:, None].expand_as(top).flatten())
     return counts.view(shape[0], shape[1], length)[..., :-1].cumsum(-1)
 
 
 def soft_transform(
-    heights: torch.Tensor, cells: Sequence[Cells], thresholds: torch.Tensor, scale: float, n_samples: int
+    heights: torch.Tensor, cells: Sequence[Cells], thresholds: torch.Tensor, scale: Any, n_samples: int
 ) -> torch.Tensor:
     """Return (B, J, T) sums of weight · sigmoid(scale · (threshold − height)), for heights (N, J).
 
@@ -83,9 +84,9 @@ def soft_transform(
 
 
 def _soft_by_tensors(
-    heights: torch.Tensor, cells: Sequence[Cells], thresholds: torch.Tensor, scale: float, n_samples: int
+    heights: torch.Tensor, cells: Sequence[Cells], thresholds: torch.Tensor, scale: Any, n_samples: int
 ) -> torch.Tensor:
-    out = heights.new_zeros(n_samples, heights.shape[1], len(thresholds))
+    out = heights.new_zeros(n_samples, heights.shape[1], thresholds.shape[0])
     for c in cells:
         top = _highest(heights, c.vertices)
         terms = torch.sigmoid(scale * (thresholds - top[..., None])) * c.weights[:, None, None]

@@ -14,6 +14,7 @@ from topodl._diagram_checks import reject_overflow
 from topodl._host import whole_values
 from topodl._power import power
 from topodl._precision import in_double
+from topodl._segments import places_among
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
 
@@ -23,6 +24,7 @@ __all__ = [
     "even_grid",
     "first_at_least",
     "given_ranges",
+    "learnt_ranges",
     "oriented",
     "power_weights",
 ]
@@ -39,18 +41,25 @@ def power_weights(d: Diagrams, exponent: float) -> torch.Tensor:
     return power(lengths, exponent) if exponent else torch.ones_like(lengths)
 
 
-def even_grid(low: float, high: float, size: int) -> torch.Tensor:
+def even_grid(low: Any, high: Any, size: int) -> torch.Tensor:
     """Return `size` values from `low` to `high`, those of NumPy to the last bit: ends of bars lie on them."""
     if not torch.compiler.is_compiling():
         return torch.from_numpy(np.linspace(low, high, int(size)))
-    step = (high - low) / max(int(size) - 1, 1)
-    inner = [low + i * step for i in range(int(size) - 1)]
-    return torch.tensor([*inner, high] if size > 1 else [low], dtype=torch.float64, device="cpu")
+    device = low.device if isinstance(low, torch.Tensor) else torch.device("cpu")
+    steps = torch.arange(max(int(size) - 1, 1), dtype=torch.float64, device=device)
+    inner = steps * ((high - low) / max(int(size) - 1, 1)) + low
+    last = torch.as_tensor(high, dtype=torch.float64, device=device).reshape(1)
+    return torch.cat([inner, last]) if size > 1 else inner
 
 
 def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return the index of the first grid point not below each value; len(grid) where there is none."""
-    return torch.searchsorted(grid, values.detach().contiguous())
+    return places_among(grid, values.detach())
+
+
+def learnt_ranges(ranges: torch.Tensor) -> list[Any]:
+    """Return the ranges (K, 2) of a buffer as pairs of numbers; of tensors where a compiler traces them."""
+    return list(ranges.unbind()) if torch.compiler.is_compiling() else ranges.tolist()
 
 
 def given_ranges(name: str, argument: str, value: Any, n_dims: int) -> list[tuple[float, float]]:
@@ -99,7 +108,7 @@ def _life(d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
     start, stop = (first_at_least(grid, ends) for ends in oriented(d))
     # A superlevel class is alive at its birth, and no more at its death.
     if torch.compiler.is_compiling() or bool(whole_values(falling).any()):
-        after = [torch.searchsorted(grid, e.detach().contiguous(), right=True) for e in oriented(d)]
+        after = [places_among(grid, e.detach(), right=True) for e in oriented(d)]
         start, stop = torch.where(falling, after[0], start), torch.where(falling, after[1], stop)
     return torch.stack([start, stop])
 
@@ -174,7 +183,7 @@ class CurveLayer(DiagramLayer):
             if len(self.ranges_) != len(dims):
                 came = f"have dimensions {dims}"
                 raise fail(name, "d", came, f"{len(self.ranges_)} dimensions, as in fit")
-            ranges = self.ranges_.tolist()
+            ranges = learnt_ranges(self.ranges_)
         steps = int(self.resolution)
         grids = [even_grid(low, high, steps) for low, high in ranges]
         return [grid.to(d.device, d.dtype) for grid in grids]

@@ -255,8 +255,8 @@ def _highest_by_tensors(
 ) -> torch.Tensor:
     """Return what `_highest_tents` does, in the memory of bars · grid."""
     heights = torch.minimum(grid - low[:, None], high[:, None] - grid)
-    order = heights.sort(dim=0, descending=True, stable=True).indices
-    order = order.gather(0, d.samples[order].sort(dim=0, stable=True).indices)
+    rank = heights.argsort(dim=0, descending=True).argsort(dim=0)
+    order = (d.samples[:, None] * d.n_bars + rank).argsort(dim=0)
     bars = order.masked_fill(heights.gather(0, order) <= 0, d.n_bars)
     # The last place is for all that are not among the highest.
     place = position_in_segment(d.samples, d.sample_offsets).clamp(max=k)

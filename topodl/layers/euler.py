@@ -20,6 +20,7 @@ from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._complexes import read_complexes
 from topodl.layers._euler import hard_transform, soft_transform
+from topodl.layers._grids import even_grid
 
 __all__ = ["EulerCharacteristicTransform"]
 
@@ -213,10 +214,12 @@ class EulerCharacteristicTransform(FeatureLayer):
         directions = self.directions.to(points.device, points.dtype)
         if self._is_learnable():
             directions = nn.functional.normalize(directions, dim=0)
-        radius = float(self.radius_ if self.radius is None else self.radius)
-        thresholds = torch.linspace(-radius, radius, self.n_thresholds, dtype=torch.float64, device="cpu").to(
-            points
-        )
+        radius = self._radius()
+        if isinstance(radius, torch.Tensor):
+            thresholds = even_grid(-radius, radius, self.n_thresholds).to(points)
+        else:
+            ends = (-radius, radius, self.n_thresholds)
+            thresholds = torch.linspace(*ends, dtype=torch.float64, device="cpu").to(points)
         step = 2 * radius / (self.n_thresholds - 1)
         scale = _PER_STEP / step if self.scale is None else float(self.scale)
         with full_precision(points):
@@ -225,6 +228,12 @@ class EulerCharacteristicTransform(FeatureLayer):
             else:
                 transform = soft_transform(points @ directions, cells, thresholds, scale, complexes.n_samples)
         return (_smoothed(transform, thresholds) if self.smooth else transform).to(dtype)
+
+    def _radius(self) -> Any:
+        """Return the radius, as a tensor where a compiler traces what `fit` found."""
+        if self.radius is not None:
+            return float(self.radius)
+        return self.radius_.double() if torch.compiler.is_compiling() else float(self.radius_)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_complexes(self, X, reset)

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, fail, plain_tensor, reject_nan
+from topodl._checks import check_choice, check_number, fail, plain_tensor, reject_nan, reject_tracing
 from topodl._host import is_traced
 from topodl._precision import at_least_single
-from topodl._segments import segment_sum
+from topodl._segments import places_among, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._euler import Cells, soft_transform
-from topodl.layers._grids import alive, even_grid, given_ranges, oriented
+from topodl.layers._grids import alive, even_grid, given_ranges, learnt_ranges, oriented
 
 __all__ = ["EulerCurve"]
 
@@ -119,6 +119,7 @@ class EulerCurve(FeatureLayer):
         self._check_settings()
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)
+        reject_tracing("EulerCurve")
         x = plain_tensor(x)
         if isinstance(x, list | tuple):
             return torch.cat([self(image[None]) for image in x])
@@ -137,16 +138,15 @@ class EulerCurve(FeatureLayer):
 
     def _grid(self, like: torch.Tensor) -> torch.Tensor:
         if self.value_range is not None:
-            ends = list(given_ranges("EulerCurve", "value_range", self.value_range, 1)[0])
+            low, high = given_ranges("EulerCurve", "value_range", self.value_range, 1)[0]
         elif self.range_ is not None:
-            ends = self.range_.tolist()
+            low, high = learnt_ranges(self.range_[None])[0]
         else:
             raise self._not_fitted("value_range")
-        return even_grid(ends[0], ends[1], self.resolution).to(like)
+        return even_grid(low, high, self.resolution).to(like)
 
     def _of_values(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        n = len(x)
-        curve = x.new_zeros(n, len(grid))
+        curve = x.new_zeros(x.shape[0], grid.shape[0])
         for sign, values in cells_of(x, self.construction):
             flat = values.flatten(1)
             curve = curve + sign * (_count(flat, grid) if self.width is None else self._soften(flat, grid))
@@ -155,8 +155,8 @@ class EulerCurve(FeatureLayer):
     def _soften(self, values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         n, m = values.shape
         # A cell that never enters is far beyond the grid, where its sigmoid is 0.
-        far = float(grid[-1]) + 1e3 * float(self.width or 1.0)
-        heights = values.masked_fill(values == torch.inf, far).clamp(min=float(grid[0]) * 2 - far)
+        far = grid[-1] + 1e3 * float(self.width or 1.0)
+        heights = values.masked_fill(values == torch.inf, far).clamp(min=grid[0] * 2 - far)
         index = torch.arange(n * m, device=values.device)
         ones = values.new_ones(n * m)
         cells = Cells(index[:, None], torch.arange(n + 1, device=values.device) * m, ones)
@@ -239,7 +239,7 @@ def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor
 def _count(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Return (B, len(grid)) numbers of `values` (B, M) up to each grid value."""
     n = grid.shape[0] + 1
-    places = torch.searchsorted(grid, values.detach().contiguous())
+    places = places_among(grid, values.detach())
     if is_traced(values):
         counts = places.new_zeros(values.shape[0], n).scatter_add(1, places, torch.ones_like(places))
         return counts[:, :-1].cumsum(1).to(values.dtype)

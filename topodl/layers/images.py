@@ -16,7 +16,7 @@ import torch
 from topodl._checks import check_choice, check_number, fail
 from topodl._host import is_traced
 from topodl._precision import full_precision
-from topodl._segments import position_in_segment, segment_sum
+from topodl._segments import places_among, position_in_segment, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, given_ranges, power_weights
 
@@ -102,8 +102,12 @@ class PersistenceImage(CurveLayer):
         )
 
     def _sizes(self) -> tuple[int, int]:
-        sizes = np.broadcast_to(self.resolution, 2)
-        return int(sizes[0]), int(sizes[1])
+        sizes = self._given_sizes()
+        return int(sizes[0]), int(sizes[-1])
+
+    def _given_sizes(self) -> Sequence[Any]:
+        several = isinstance(self.resolution, Sequence | np.ndarray)
+        return self.resolution if several else [self.resolution]
 
     def _check_settings(self) -> None:
         check_choice("PersistenceImage", "essential", self.essential, self._policies)
@@ -111,11 +115,10 @@ class PersistenceImage(CurveLayer):
         check_number("PersistenceImage", "power", self.power, low=0.0)
         if self.bandwidth is not None:
             check_number("PersistenceImage", "bandwidth", self.bandwidth, low=torch.finfo(torch.float32).tiny)
-        several = isinstance(self.resolution, Sequence | np.ndarray)
-        sizes: Any = self.resolution if several else [self.resolution]
+        sizes = self._given_sizes()
         for size in sizes:
             check_number("PersistenceImage", "resolution", size, low=1, integer=True)
-        if len(sizes) > 2 or (several and len(sizes) == 0):
+        if len(sizes) not in (1, 2):
             raise fail("PersistenceImage", "resolution", f"is {sizes}", "an integer or (columns, rows)")
 
     def _fit(self, d: Diagrams) -> None:
@@ -138,6 +141,9 @@ class PersistenceImage(CurveLayer):
                 axes.append(given_ranges("PersistenceImage", argument, given, len(dims)))
             elif self.ranges_ is None:
                 raise self._not_fitted(argument)
+            elif torch.compiler.is_exporting():
+                came = "was learnt from data, which an exporter does not see"
+                raise fail("PersistenceImage", argument, came, "it given to the constructor (see ranges_)")
             elif len(self.ranges_) != len(dims):
                 came = f"have dimensions {dims}"
                 raise fail("PersistenceImage", "d", came, f"{len(self.ranges_)} dimensions, as in fit")
@@ -224,7 +230,7 @@ def _in_blocks(d: Diagrams, *values: torch.Tensor) -> tuple[torch.Tensor, list[t
     if is_traced(d.births):  # as many as there may be, in place of a number that depends on values
         n_blocks = d.n_bars // _BLOCK + d.n_samples
         number = torch.arange(n_blocks, device=starts.device)
-        blocks = torch.searchsorted(starts, number, right=True).sub(1).clamp(max=d.n_samples - 1)
+        blocks = places_among(starts, number, right=True).sub(1).clamp(max=d.n_samples - 1)
     else:
         blocks = torch.repeat_interleave(starts.diff())
         n_blocks = len(blocks)

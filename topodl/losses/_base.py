@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_spacing, fail
+from topodl._checks import check_choice, check_number, check_spacing, fail, reject_scripting
 from topodl._docs import module_docstring
 from topodl._overflow import NON_FINITE
 from topodl.losses._input import CommonOptions
@@ -101,6 +101,8 @@ class SegmentationLoss(torch.nn.Module):
     prepare: ClassVar[Callable[..., dict[str, Any]] | None] = None
     name: ClassVar[str] = ""
     spatial_dims: ClassVar[tuple[int, ...]] = (2, 3)
+
+    __prepare_scriptable__ = reject_scripting
 
     def __init_subclass__(
         cls,

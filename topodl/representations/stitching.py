@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_nan
+from topodl._checks import check_choice, check_number, check_tensor, fail, plain_tensor, reject_nan
 from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 
 __all__ = ["StitchedModel", "StitchingLayer", "stitch"]
@@ -78,7 +78,7 @@ class StitchingLayer(nn.Module):
         Tensor of shape (B, D), (B, L, D) or (B, D, H, W), …
             With the features and the size of the second model's layer.
         """
-        x = check_tensor("StitchingLayer", "x", x)
+        x = plain_tensor(x)
         axis = self._axis(x)
         x = _resized(x, axis, size).movedim(axis, -1)
         return nn.functional.linear(x, self.weight, self.bias).movedim(-1, axis)
