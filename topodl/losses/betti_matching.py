@@ -58,7 +58,8 @@ def betti_matching_loss(
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     base_weight, topology_weight : float, default=(1, 0.001)
-        Weights of CE + Dice and of the matching error, a sum over bars.
+        Weights of CE + Dice, whose Dice leaves the background out, and of the matching error, a sum over
+        bars.
     filtration : {"superlevel", "sublevel", "both"}, default="superlevel"
         Whether bars are born from the foreground, from the background, or the mean of both errors.
     push : bool, default=False
@@ -114,7 +115,7 @@ def betti_matching_loss(
     check_choice(name, "border", border, BORDERS)
     eight = check_connectivity(name, connectivity)
     batch = SegmentationBatch.read(name, logits, target, **common)
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
     if topology_weight == 0:
         return batch.reduce(loss)
     channels = batch.channels(include_background)

@@ -61,7 +61,7 @@ def dmt_loss(
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     base_weight : float, default=1
-        Weight of the CE + Dice term.
+        Weight of CE + Dice, whose Dice leaves the background out.
     topology_weight : float, default=1
         Weight of the cross-entropy on the ridges.
     min_persistence : float, default=0.1
@@ -112,7 +112,7 @@ def dmt_loss(
     if window is not None:
         check_number(name, "window", window, low=2, integer=True)
     batch = SegmentationBatch.read(name, logits, target, **common)
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
     if topology_weight:
         channels = batch.channels(include_background)
         ridges = morse_ridges(foreground_maps(batch, channels), min_persistence, eight, window)

@@ -67,7 +67,7 @@ def topo_grad_loss(
         Components and holes (D = 2); in volumes components, tunnels and cavities (D = 3). One row for all
         of the K classes that count, one for each, or such for each sample. By default those of the label.
     base_weight, topology_weight : float, default=(1, 0.002)
-        Weights of CE + Dice and of the bars.
+        Weights of CE + Dice, whose Dice leaves the background out, and of the bars.
     power : {2, 1}, default=2
         Of the lengths in the sums.
     essential : {"clamp", "drop"}, default="clamp"
@@ -123,7 +123,7 @@ def topo_grad_loss(
         target = torch.zeros(shape[:1] + shape[2:], dtype=torch.uint8, device=logits.device)
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
     if topology_weight:
         if betti_numbers is None:
             prepare = partial(label_betti, connectivity=connectivity, border=border)

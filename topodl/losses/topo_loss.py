@@ -68,7 +68,8 @@ def topo_loss(
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
     base_weight : float, default=1
-        Weight of CE + Dice, in the variant "topomortar" of the cross-entropy alone.
+        Weight of CE + Dice, whose Dice leaves the background out; in the variant "topomortar" of the
+        cross-entropy alone.
     topology_weight : float, optional
         Weight of the distance, a sum over bars: 0.001 by default, and 100 for "topomortar". The paper has
         0.005 for patches of 65 x 65 pixels.
@@ -131,7 +132,7 @@ def topo_loss(
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
 
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
     if weight:
         parts = batch.target_parts(precomputed, _prepare(connectivity, window, border))
         betti = take_betti(batch, parts, channels)

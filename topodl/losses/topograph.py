@@ -54,7 +54,7 @@ def topograph_loss(
     target : Tensor of shape (B, 1, H, W) or (B, H, W), integers
         Labels in [0, C), in {0, 1} for one channel.
     base_weight, topology_weight : float, default=(1, 0.02)
-        Weights of CE + Dice and of the critical regions.
+        Weights of CE + Dice, whose Dice leaves the background out, and of the critical regions.
     aggregation : {"mean", "sum", "max", "min", "rms"}, default="mean"
         How the pixels of a region become one value.
     connectivity : {8, 4}, default=8
@@ -101,7 +101,7 @@ def topograph_loss(
     check_choice("topograph_loss", "aggregation", aggregation, ("mean", "sum", "max", "min", "rms"))
     eight = check_connectivity("topograph_loss", connectivity)
     batch = SegmentationBatch.read("topograph_loss", logits, target, dims=(2,), **common)
-    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=True) if base_weight else batch.zeros()
+    loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
     if topology_weight:
         loss = loss + topology_weight * _critical_sum(batch, aggregation, eight, include_background)
     return batch.reduce(loss)
