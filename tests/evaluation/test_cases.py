@@ -528,6 +528,71 @@ BROKEN = {
         r"case Tr1 of .*imagesTr has the channels \[1\]; expected 0 to 1",
     ),
     "a missing image": (nnunet, remove("imagesTr/Tr1_0000.nii.gz"), r"case Tr1 of .*a label and no image"),
+    "an image that names no channel": (
+        nnunet,
+        copied("imagesTr/Tr0_0000.nii.gz", "imagesTr/Tr0.nii.gz"),
+        r"imagesTr/Tr0\.nii\.gz names no channel; expected an ending such as _0000\.nii\.gz",
+    ),
+    "an image without label": (nnunet, remove("labelsTr/Tr1.nii.gz"), r"case Tr1 of .*imagesTr has no label"),
+    "no folder of labels": (nnunet, remove("labelsTr"), r"labelsTr is not there; expected it beside"),
+    "no files": (entries(n=0), lambda root: (root / "imagesTr").mkdir(), r"imagesTr has no images"),
+    "a case in training and test": (
+        lambda root: nnunet(root, tests=1),
+        lambda root: (
+            copied("imagesTs/Ts0_0000.nii.gz", "imagesTs/Tr0_0000.nii.gz")(root),
+            copied("labelsTs/Ts0.nii.gz", "labelsTs/Tr0.nii.gz")(root),
+        ),
+        r"has Tr0 in training and test; expected each case in one",
+    ),
+    "two labels of one value": (
+        entries(labels={"background": 0, "a": 1, "b": 1}),
+        nothing,
+        r"has the labels .*; expected another value for each",
+    ),
+    "labels without background": (
+        entries(labels={"a": 1}),
+        nothing,
+        r"expected \"background\": 0 and others",
+    ),
+    "a label value beyond all": (
+        entries(labels={"background": 0, "a": 10**9}),
+        nothing,
+        r"label value 1000000000",
+    ),
+    "channels without numbers": (entries(channel_names={"a": "CT"}), nothing, r'expected the keys "0", "1"'),
+    "channels in a list": (entries(channel_names=["CT"]), nothing, r"'channel_names' = \[\"CT\"\]; expected"),
+    "an unknown ending": (
+        entries(file_ending=".dcm"),
+        nothing,
+        r"has the file ending '\.dcm'; expected one of",
+    ),
+    "a Decathlon of no cases": (
+        lambda root: decathlon(root, training=[]),
+        nothing,
+        r"lists no training cases; expected each once",
+    ),
+    "a Decathlon with a case twice": (
+        lambda root: decathlon(
+            root, training=[{"image": "imagesTr/bras_0.nii.gz", "label": "labelsTr/bras_0.nii.gz"}] * 2
+        ),
+        nothing,
+        r"lists a training case twice; expected each once",
+    ),
+    "a Decathlon without labels of cases": (
+        lambda root: decathlon(root, training=["imagesTr/bras_0.nii.gz"]),
+        nothing,
+        r"lists \"imagesTr/bras_0\.nii\.gz\"; expected an object with \"image\" and \"label\"",
+    ),
+    "a Decathlon with names for keys": (
+        lambda root: decathlon(root, labels={"background": 0, "edema": 1}),
+        nothing,
+        r"has the labels .*; expected \{\"0\": \"background\"",
+    ),
+    "a Decathlon without background": (
+        lambda root: decathlon(root, labels={"1": "edema"}),
+        nothing,
+        r"expected 0 for the background and others",
+    ),
     "a value beyond those declared": (
         nnunet,
         put("labelsTr/Tr2.nii.gz", mask((0, 1, 2, 9), VOLUME)),
