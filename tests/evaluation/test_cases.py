@@ -482,6 +482,11 @@ BROKEN = {
         copied("train/images/case0.png", "test/images/case1.png"),
         r"image .*train/images/case0\.png of train equals .*test/images/case1\.png of test",
     ),
+    "an image under two names": (
+        pairs,
+        copied("images/case0.png", "images/case2.png"),
+        r"image .*case2\.png equals .*case0\.png, and splits may part them; expected each image once",
+    ),
     "a split without labels": (split_folders, remove("train/masks"), r"train has no images with labels"),
     "splits and folders of all": (
         lambda root: pairs(split_folders(root)),
@@ -694,6 +699,17 @@ def test_a_list_needs_its_columns(tmp_path):
         InputError, match="has the columns image, truth, split, group; expected 'image' and 'mask'"
     ):
         read_cases(file)
+
+
+def test_equal_images_may_stay_together_and_constant_ones_are_no_copies(tmp_path):
+    for patient, kind in (("a", "x"), ("a", "y"), ("b", "z")):
+        save(tmp_path / "images" / patient / f"{kind}.png", picture(patient))
+        save(tmp_path / "masks" / patient / f"{kind}.png", mask())
+    assert len(read_cases(tmp_path).cases) == 3
+    for kind in ("v", "w"):
+        save(tmp_path / "images" / f"{kind}.png", np.zeros((*SIZE, 3), np.uint8))
+        save(tmp_path / "masks" / f"{kind}.png", mask())
+    assert len(read_cases(tmp_path).cases) == 5
 
 
 def test_a_path_that_is_not_there(tmp_path):
