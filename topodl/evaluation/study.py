@@ -131,7 +131,7 @@ def work_on(
         known=_known_costs(folder),
         shown=shown and fabric.is_global_zero,
     )
-    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait)
+    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait, shown)
     with progress, private_randomness(), reproducible(fabric.device):
         for loss, seed in turns:
             with turns.training():
@@ -243,6 +243,9 @@ def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settin
         for path in partial_files(report):  # a report is written without a claim, within a second
             if claims.now() - path.stat().st_mtime > STALE_AFTER:
                 path.unlink(missing_ok=True)
+    for path in claims.folder.glob("command-*"):  # of commands that had a cluster train
+        if claims.holder(path.stem) is None:
+            path.unlink(missing_ok=True)
     for loss, seed in trainings_of(settings):
         work = work_name(loss, seed)
         if is_finished(folder, settings, loss, seed) and claims.generations(work):
