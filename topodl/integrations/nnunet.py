@@ -94,7 +94,7 @@ class NNUNetLoss(nn.Module):
         self.deep = weights is not None
         self.weights = [1.0] if weights is None else [float(weight) for weight in weights]
         self.regions, self.ignore_label, self.topology_heads = regions, ignore_label, topology_heads
-        own = {"activation": "sigmoid" if regions else "auto"}
+        own: dict[str, Any] = {"activation": "sigmoid" if regions else "auto"}
         if ignore_label is not None and not regions:
             own["ignore_index"] = ignore_label
         steps = [[1.0] * len(spacing or ())] * len(self.weights) if scales is None else scales

@@ -36,7 +36,9 @@ class nnUNetTrainerTopodl(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature)
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = int(os.environ.get("TOPODL_EPOCHS", self.num_epochs))
+        epochs = os.environ.get("TOPODL_EPOCHS")
+        if epochs is not None:
+            self.num_epochs = int(epochs)
 
     def _build_loss(self) -> NNUNetLoss:
         weights, scales = None, None
