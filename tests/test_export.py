@@ -40,6 +40,14 @@ ONNX = [
     "EulerCurve, smooth",
     "EulerCharacteristicTransform",
 ]
+
+
+@pytest.fixture(autouse=True)
+def forget_graphs():
+    """PyTorch compiles the same `forward` for a few modules only."""
+    torch.compiler.reset()
+
+
 MESSAGES_OF_PYTORCH = pytest.mark.filterwarnings("ignore")
 
 

@@ -32,7 +32,11 @@ class Cells:
     @property
     def samples(self) -> torch.Tensor:
         """(S,) sample of each simplex."""
-        return torch.repeat_interleave(self.offsets.diff(), output_size=self.vertices.shape[0])
+        n = self.vertices.shape[0]
+        if torch.compiler.is_exporting():  # ONNX cannot repeat by numbers that are not constant
+            number = torch.arange(n, device=self.offsets.device)
+            return places_among(self.offsets[1:], number, right=True)
+        return torch.repeat_interleave(self.offsets.diff(), output_size=n)
 
 
 def hard_transform(
