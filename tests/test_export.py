@@ -122,13 +122,13 @@ def test_onnx_gives_the_same_values(name, tmp_path):
 def test_one_graph_holds_a_layer_and_its_gradient(name):
     module, (x, *_), _, _ = case_of(name, False)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x), module(x))
+    torch.testing.assert_close(compiled(x), module(x), rtol=1e-4, atol=1e-4)
     if name in ("BettiCurve", "EulerCurve", "EulerCharacteristicTransform, hard"):
         return  # counts
     leaves = [x.clone().requires_grad_() for _ in range(2)]
     for run, leaf in zip((compiled, module), leaves, strict=True):
         run(leaf).square().sum().backward()
-    torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
+    torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("layer", [layers.BettiCurve(7), layers.PersistenceLandscape(3, 7)])
@@ -160,7 +160,7 @@ def test_nan_passes_into_what_a_graph_computes():
     curve = layers.EulerCurve(6, (0, 1), width=0.1)
     compiled = torch.compile(curve, fullgraph=True, backend="eager")
     assert compiled(x)[0].isnan().any()
-    assert torch.equal(compiled(x)[1], curve(x[1:])[0])
+    torch.testing.assert_close(compiled(x)[1], curve(x[1:])[0])
 
 
 @MESSAGES_OF_PYTORCH

@@ -41,7 +41,7 @@ def from_padded(cls: type[Bars], bars: torch.Tensor, mask: torch.Tensor | None, 
         raise fail("Diagrams.from_padded", "bars", f"has shape {tuple(bars.shape)}", "shape (B, M, 2)")
     n_samples, width, _ = bars.shape
     ends = bars.flatten(0, 1)
-    samples = torch.arange(n_samples, device=bars.device)[:, None].expand(-1, width).reshape(-1)
+    samples = torch.arange(n_samples, device=bars.device)[:, None].expand(-1, width).reshape(-1).contiguous()
     if mask is not None:
         kept = _positions(mask, bars)
         ends, samples = ends.index_select(0, kept), samples.index_select(0, kept)
