@@ -482,6 +482,11 @@ BROKEN = {
         copied("train/images/case0.png", "test/images/case1.png"),
         r"image .*train/images/case0\.png of train equals .*test/images/case1\.png of test",
     ),
+    "an image under two names": (
+        pairs,
+        copied("images/case0.png", "images/case2.png"),
+        r"image .*case2\.png equals .*case0\.png, and splits may part them; expected each image once",
+    ),
     "a split without labels": (split_folders, remove("train/masks"), r"train has no images with labels"),
     "splits and folders of all": (
         lambda root: pairs(split_folders(root)),
@@ -528,6 +533,71 @@ BROKEN = {
         r"case Tr1 of .*imagesTr has the channels \[1\]; expected 0 to 1",
     ),
     "a missing image": (nnunet, remove("imagesTr/Tr1_0000.nii.gz"), r"case Tr1 of .*a label and no image"),
+    "an image that names no channel": (
+        nnunet,
+        copied("imagesTr/Tr0_0000.nii.gz", "imagesTr/Tr0.nii.gz"),
+        r"imagesTr/Tr0\.nii\.gz names no channel; expected an ending such as _0000\.nii\.gz",
+    ),
+    "an image without label": (nnunet, remove("labelsTr/Tr1.nii.gz"), r"case Tr1 of .*imagesTr has no label"),
+    "no folder of labels": (nnunet, remove("labelsTr"), r"labelsTr is not there; expected it beside"),
+    "no files": (entries(n=0), lambda root: (root / "imagesTr").mkdir(), r"imagesTr has no images"),
+    "a case in training and test": (
+        lambda root: nnunet(root, tests=1),
+        lambda root: (
+            copied("imagesTs/Ts0_0000.nii.gz", "imagesTs/Tr0_0000.nii.gz")(root),
+            copied("labelsTs/Ts0.nii.gz", "labelsTs/Tr0.nii.gz")(root),
+        ),
+        r"has Tr0 in training and test; expected each case in one",
+    ),
+    "two labels of one value": (
+        entries(labels={"background": 0, "a": 1, "b": 1}),
+        nothing,
+        r"has the labels .*; expected another value for each",
+    ),
+    "labels without background": (
+        entries(labels={"a": 1}),
+        nothing,
+        r"expected \"background\": 0 and others",
+    ),
+    "a label value beyond all": (
+        entries(labels={"background": 0, "a": 10**9}),
+        nothing,
+        r"label value 1000000000",
+    ),
+    "channels without numbers": (entries(channel_names={"a": "CT"}), nothing, r'expected the keys "0", "1"'),
+    "channels in a list": (entries(channel_names=["CT"]), nothing, r"'channel_names' = \[\"CT\"\]; expected"),
+    "an unknown ending": (
+        entries(file_ending=".dcm"),
+        nothing,
+        r"has the file ending '\.dcm'; expected one of",
+    ),
+    "a Decathlon of no cases": (
+        lambda root: decathlon(root, training=[]),
+        nothing,
+        r"lists no training cases; expected each once",
+    ),
+    "a Decathlon with a case twice": (
+        lambda root: decathlon(
+            root, training=[{"image": "imagesTr/bras_0.nii.gz", "label": "labelsTr/bras_0.nii.gz"}] * 2
+        ),
+        nothing,
+        r"lists a training case twice; expected each once",
+    ),
+    "a Decathlon without labels of cases": (
+        lambda root: decathlon(root, training=["imagesTr/bras_0.nii.gz"]),
+        nothing,
+        r"lists \"imagesTr/bras_0\.nii\.gz\"; expected an object with \"image\" and \"label\"",
+    ),
+    "a Decathlon with names for keys": (
+        lambda root: decathlon(root, labels={"background": 0, "edema": 1}),
+        nothing,
+        r"has the labels .*; expected \{\"0\": \"background\"",
+    ),
+    "a Decathlon without background": (
+        lambda root: decathlon(root, labels={"1": "edema"}),
+        nothing,
+        r"expected 0 for the background and others",
+    ),
     "a value beyond those declared": (
         nnunet,
         put("labelsTr/Tr2.nii.gz", mask((0, 1, 2, 9), VOLUME)),
@@ -629,6 +699,17 @@ def test_a_list_needs_its_columns(tmp_path):
         InputError, match="has the columns image, truth, split, group; expected 'image' and 'mask'"
     ):
         read_cases(file)
+
+
+def test_equal_images_may_stay_together_and_constant_ones_are_no_copies(tmp_path):
+    for patient, kind in (("a", "x"), ("a", "y"), ("b", "z")):
+        save(tmp_path / "images" / patient / f"{kind}.png", picture(patient))
+        save(tmp_path / "masks" / patient / f"{kind}.png", mask())
+    assert len(read_cases(tmp_path).cases) == 3
+    for kind in ("v", "w"):
+        save(tmp_path / "images" / f"{kind}.png", np.zeros((*SIZE, 3), np.uint8))
+        save(tmp_path / "masks" / f"{kind}.png", mask())
+    assert len(read_cases(tmp_path).cases) == 5
 
 
 def test_a_path_that_is_not_there(tmp_path):

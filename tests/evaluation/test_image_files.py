@@ -296,6 +296,24 @@ def test_more_axes_than_channels_and_space(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5, 2, 2), np.uint8), np.eye(4)), tmp_path / "i.nii")
     with pytest.raises(InputError, match=r"shape \(3, 4, 5, 2, 2\); expected \(X, Y, Z\) and channels"):
         read_file(tmp_path / "i.nii")
+    series = SimpleITK.GetImageFromArray(np.zeros((2, 3, 4, 5, 2), np.uint8), isVector=True)
+    SimpleITK.WriteImage(series, str(tmp_path / "i.mha"))
+    with pytest.raises(InputError, match=r"shape \(2, 3, 4, 5, 2\); expected \(Z, Y, X\) and channels"):
+        read_file(tmp_path / "i.mha")
+
+
+def test_colours_of_nifti_and_times_of_itk_are_channels(tmp_path):
+    label = save(tmp_path / "label.npy", mask((0, 1), VOLUME))
+    values = picture("colour", size=VOLUME)
+    rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+    fields = np.ascontiguousarray(values.transpose(2, 1, 0, 3)).view(rgb)[..., 0]
+    nibabel.save(nibabel.Nifti1Image(fields, np.eye(4)), tmp_path / "i.nii")
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.moveaxis(values, -1, 0), isVector=False), str(tmp_path / "i.mha")
+    )
+    for name in ("i.nii", "i.mha"):
+        read, _, _ = read_case(case_of(tmp_path / name, label))
+        np.testing.assert_array_equal(read, np.moveaxis(values, -1, 0))
 
 
 @pytest.mark.parametrize(

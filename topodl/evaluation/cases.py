@@ -163,13 +163,19 @@ def _survey(layout: Layout, progress: bool) -> _Survey:
 
 
 def _reject_overlap(case: Case, image: NDArray[np.float32], seen: dict[bytes, Case]) -> None:
-    """Raise an error if an image of one split is in another, too; constant ones say nothing of that."""
-    if not case.split or image.min() == image.max():
+    """Raise an error if an image is in two splits, or may come to be; constant ones say nothing of that."""
+    if image.min() == image.max():
         return
-    digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+    digest = hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).digest()
     other = seen.setdefault(digest, case)
     if other.split != case.split:
         raise InputError(
             f"{FUNCTION}: image {case.image[0]} of {case.split} equals {other.image[0]} of {other.split}; "
             "expected each image in one split"
+        )
+    together = case is other or bool(case.group and case.group == other.group)
+    if not case.split and not together:
+        raise InputError(
+            f"{FUNCTION}: image {case.image[0]} equals {other.image[0]}, and splits may part them; "
+            "expected each image once, or both in one group"
         )
