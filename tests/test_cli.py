@@ -8,7 +8,9 @@ import pytest
 
 import topodl
 from topodl.cli import main
-from topodl.evaluation import evaluate_command, study
+from topodl.evaluation import evaluate_command, scheduler, study
+from topodl.evaluation.run_folder import RunFolder
+from topodl.evaluation.settings import StudySettings
 
 
 def error_of(capsys, *arguments):
@@ -125,6 +127,39 @@ def test_seeds_are_a_number_of_them_or_the_seeds(numbers, seeds, monkeypatch):
     settings, output = asked[0]
     assert settings.seeds == seeds
     assert output.as_posix() == f"topodl-runs/{settings.short_name()}"
+
+
+def test_who_does_not_wait_leaves_the_report_to_the_last(monkeypatch, capsys, tmp_path):
+    def run(settings, output, *, note, wait):
+        assert not wait
+        return RunFolder(output)
+
+    monkeypatch.setattr(study, "run_study", run)
+    assert main(["evaluate", "--no-wait", "--output", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        "topodl evaluate: 9 of 9 trainings are not finished; the process that ends last writes the report\n"
+    )
+
+
+def test_jobs_and_schedulers_are_passed_on(monkeypatch, tmp_path):
+    asked = []
+
+    def on_cluster(address, protocol, *, note, **values):
+        asked.append((address, values["data"], values["seeds"]))
+        return StudySettings.of_protocol(protocol, **values)
+
+    def run(settings, output, *, jobs, scheduler, note):
+        asked.append((settings.iterations, jobs, scheduler))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheduler, "settings_of_cluster", on_cluster)
+    monkeypatch.setattr(scheduler, "run_distributed_study", run)
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "--jobs", "4", "--iterations", "7"]) == 130
+    assert main(["evaluate", "--scheduler", "tcp://x:1", "--data", ".", "--seeds", "2"]) == 130
+    assert asked == [(7, 4, None), ("tcp://x:1", tmp_path.resolve(), [1, 2]), (160, 1, "tcp://x:1")]
 
 
 def test_a_stream_without_arrows_does_not_stop_a_command(monkeypatch):

@@ -49,7 +49,7 @@ def test_without_waiting_a_process_does_what_is_left_and_ends(tmp_path, alone):
         run_study(tiny(), folder.root, note=notes.append, wait=False)
         assert unfinished(trainings_of(tiny()), tiny(), folder) == [("ce_dice", 3)]
     assert f"process {os.getpid()})" in notes[-1]
-    assert notes[-1].startswith("1 trainings are under way elsewhere (")
+    assert notes[-1].startswith("what is left is under way elsewhere (")
     assert results(run_study(tiny(), folder.root)) == results(alone)
 
 
@@ -149,14 +149,17 @@ def test_what_others_write_is_left_alone_and_what_the_dead_left_is_removed(tmp_p
 
 def test_what_a_process_left_that_died_after_its_last_file_is_removed(tmp_path, alone):
     folder = run_study(tiny(), tmp_path / "run")
-    claim = elsewhere(folder).take(work_name("ce_dice", 3))
+    claim, command = (elsewhere(folder).take(name) for name in (work_name("ce_dice", 3), "command-00ff"))
     left = folder.checkpoint("ce_dice", 3).with_name(".3.pt.00ff.part")
     left.touch()
     run_study(tiny(), folder.root)
     assert left.exists()
-    os.utime(claim.path, (0, 0))
+    assert command.path.exists()
+    for path in (claim.path, command.path):
+        os.utime(path, (0, 0))
     run_study(tiny(), folder.root)
     assert not left.exists()
+    assert not command.path.exists()
     assert Claims(folder.claims).generations(work_name("ce_dice", 3)) == []
 
 

@@ -140,9 +140,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from topodl.evaluation.turns import trainings_of, unfinished
 
-    left = len(unfinished(trainings_of(settings), settings, folder))
+    trainings = trainings_of(settings)
+    left = len(unfinished(trainings, settings, folder))
     if left:
-        _note(f"{left} trainings are not finished; the process that ends last writes the report")
+        share = f"{left} of {len(trainings)}"
+        _note(f"{share} trainings are not finished; the process that ends last writes the report")
         return 0
 
     from topodl.evaluation import report_command

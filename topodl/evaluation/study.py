@@ -159,7 +159,7 @@ def work_on(
         shown=shown and fabric.is_global_zero,
     )
     study = Study(fabric, settings, folds, factory, folder, progress, note)
-    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait)
+    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait, shown)
     with progress, private_randomness(), reproducible(fabric.device):
         for loss, seed in turns:
             with turns.training():
@@ -254,6 +254,9 @@ def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settin
         for path in partial_files(report):  # a report is written without a claim, within a second
             if claims.now() - path.stat().st_mtime > STALE_AFTER:
                 path.unlink(missing_ok=True)
+    for path in claims.folder.glob("command-*"):  # of commands that had a cluster train
+        if claims.holder(path.stem) is None:
+            path.unlink(missing_ok=True)
     for loss, seed in trainings_of(settings):
         work = work_name(loss, seed)
         if is_finished(folder, settings, loss, seed) and claims.generations(work):

@@ -103,11 +103,12 @@ class Turns:
         progress: StudyProgress,
         note: Callable[[str], None],
         wait: bool,
+        shown: bool,
     ) -> None:
         self.claim: Claim | None = None
         self._fabric, self._settings, self._folder, self._claims = fabric, settings, folder, claims
         self._progress, self._note, self._wait = progress, note, wait
-        self._left, self._failures, self._said = list(trainings), list[InputError](), False
+        self._left, self._failures, self._said = list(trainings), list[InputError](), not shown
 
     def __iter__(self) -> Iterator[Pair]:
         while True:
@@ -177,5 +178,5 @@ class Turns:
         if names and not self._said:
             self._said = True
             then = "; waiting for them" if self._wait else ""
-            self._note(f"{len(self._left)} trainings are under way elsewhere ({'; '.join(names)}){then}")
+            self._note(f"what is left is under way elsewhere ({'; '.join(names)}){then}")
         return None not in holders
