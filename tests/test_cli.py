@@ -55,7 +55,10 @@ def test_help(arguments, capsys):
             ["--losses", "ce_dise"],
             "topodl evaluate: losses is 'ce_dise' (did you mean 'ce_dice'?); expected one of",
         ),
-        (["--data", "/no/such/folder"], "topodl evaluate: data is '/no/such/folder', which is no folder"),
+        (
+            ["--data", "/no/such/folder"],
+            "topodl evaluate: data is '/no/such/folder', which is not there; expected",
+        ),
         (["--iterations", "many"], "topodl evaluate: argument --iterations: invalid int value: 'many'; see"),
         (["--iterations", "-5"], "topodl evaluate: iterations is -5; expected an integer of at least 1"),
         (["--seeds", "-1"], "topodl evaluate: seeds is -1; expected a number of seeds, or several seeds"),
@@ -66,8 +69,8 @@ def test_help(arguments, capsys):
             "topodl evaluate: protocol is 'nnunet'; expected one of 'quick', 'topomortar'",
         ),
         (
-            ["--image-size", "99"],
-            "topodl evaluate: image_size is 99 with network='unet'; expected a multiple of 16",
+            ["--image-size", "99", "--network", "dynunet"],
+            "topodl evaluate: image_size is 99 with network='dynunet'; expected a multiple of 128",
         ),
         (["--jobs", "0"], "topodl evaluate: jobs is 0; expected an integer of at least 1"),
         (

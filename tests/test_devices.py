@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from topodl import Diagrams
-from topodl._host import as_tensor
+from topodl._checks import as_tensor
 from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
 from topodl.layers import PersistenceImage, PersLay, Silhouette
 from topodl.losses import DMTLoss, TopoGradLoss

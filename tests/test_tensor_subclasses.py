@@ -134,6 +134,10 @@ OF_LAYERS = {
 OF_DISTANCES = {name: of_two_diagrams(getattr(distances, name)) for name in distances.__all__}
 OF_METRICS = {
     "TopologyError": None,  # an enumeration
+    "ComponentMatches": None,  # a tuple of results
+    "component_matches": lambda wrap: [
+        t for m in metrics.component_matches(wrap(LABELS), wrap(MASKS)) for t in m
+    ],
     "betti_numbers": lambda wrap: metrics.betti_numbers(wrap(LABELS)),
 }
 OF_METRICS |= {

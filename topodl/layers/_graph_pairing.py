@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from topodl._host import host_array
+from topodl._host import host_array, untransformed
 from topodl._precision import at_least_single
 from topodl._segments import segment_mean, segment_scale
 from topodl.kernels.graphs.triangles import adjacency, fill_cycles
@@ -121,10 +121,11 @@ def _levels(values: torch.Tensor, graph: Array) -> Array:
 
     Each graph has a unit of its own, so that what counts as equal does not depend on the rest of a batch.
     """
-    array = torch.from_numpy(host_array("graph layer", at_least_single(values)).astype(np.float64))
-    owner = torch.from_numpy(graph)
-    scale = segment_scale(array, owner, int(graph.max()) + 1 if len(graph) else 0)
-    return np.round((array / (_RELATIVE_ROUNDING * scale[owner])).numpy()).astype(np.int64)
+    array = host_array("graph layer", at_least_single(values)).astype(np.float64)
+    n_graphs = int(graph.max()) + 1 if len(graph) else 0
+    with untransformed():
+        scale = segment_scale(torch.from_numpy(array), torch.from_numpy(graph), n_graphs).numpy()
+    return np.round(array / (_RELATIVE_ROUNDING * scale[graph])).astype(np.int64)
 
 
 def _sorted_groups(keys: tuple[Array, ...]) -> tuple[Array, Array]:

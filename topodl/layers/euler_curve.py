@@ -156,7 +156,7 @@ class EulerCurve(FeatureLayer):
         n, m = values.shape
         # A cell that never enters is far beyond the grid, where its sigmoid is 0.
         far = grid[-1] + 1e3 * float(self.width or 1.0)
-        heights = values.masked_fill(values == torch.inf, far).clamp(min=grid[0] * 2 - far)
+        heights = torch.where(values == torch.inf, far, values).clamp(min=grid[0] * 2 - far)
         index = torch.arange(n * m, device=values.device)
         ones = values.new_ones(n * m)
         cells = Cells(index[:, None], torch.arange(n + 1, device=values.device) * m, ones)

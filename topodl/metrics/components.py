@@ -169,7 +169,7 @@ class ComponentScores(ImageMetric, function=component_scores):
     >>> mask = torch.eye(8, dtype=torch.bool)[None]
     >>> metric = ComponentScores()
     >>> metric.update(mask, mask)
-    >>> {name: value.item() for name, value in metric.as_dict().items()}
+    >>> {name: round(value.item(), 4) for name, value in metric.as_dict().items()}
     {'ComponentScores_dice': 1.0, 'ComponentScores_missed': 0.0, 'ComponentScores_false': 0.0}
     """
 
