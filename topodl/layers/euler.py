@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedParameter, UninitializedTensorMixin
+from torch.nn.parameter import UninitializedParameter
 
 from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
 from topodl._precision import at_least_single, full_precision
@@ -146,7 +146,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         return isinstance(self.learnable, bool | np.bool_) and bool(self.learnable)
 
     def _without_directions(self) -> bool:
-        return self.directions is None or isinstance(self.directions, UninitializedTensorMixin)
+        return self.directions is None or isinstance(self.directions, UninitializedParameter)
 
     def _check_settings(self) -> None:
         name = "EulerCharacteristicTransform"
