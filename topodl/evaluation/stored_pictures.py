@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from topodl._files import atomic_path
 from topodl.evaluation.case_types import IGNORE
 
-__all__ = ["is_stored", "write_image", "write_label"]
+__all__ = ["write_image", "write_label"]
 
 _BYTE_CHANNELS = (1, 3)
 _SHADES = (255, 128, 64, 192, 32, 160, 96, 224)
@@ -50,17 +50,8 @@ def write_label(path: Path, label: torch.Tensor, n_classes: int) -> None:
         _write_png(path, values[0], palette=n_classes > 2)
 
 
-def is_stored(path: Path) -> bool:
-    """Say whether an image or a label was written to `path`, as whatever kind of file."""
-    return path.exists() or _array_path(path).exists()
-
-
-def _array_path(path: Path) -> Path:
-    return path.with_suffix(".npy")
-
-
 def _write_array(path: Path, values: NDArray[np.generic]) -> None:
-    with atomic_path(_array_path(path)) as partial, partial.open("wb") as stream:
+    with atomic_path(path.with_suffix(".npy")) as partial, partial.open("wb") as stream:
         np.save(stream, values)
 
 

@@ -25,6 +25,7 @@ from topodl.evaluation.loss_setup import check_losses
 from topodl.evaluation.networks import NetworkFactory, find_network
 from topodl.evaluation.one_training import Study, train_and_test
 from topodl.evaluation.opening import refuse_other_study, require_packages
+from topodl.evaluation.pictures import find_stored
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import (
@@ -33,7 +34,7 @@ from topodl.evaluation.run_folder import (
 )
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.sources import load_data
-from topodl.evaluation.stored_pictures import is_stored, write_image, write_label
+from topodl.evaluation.stored_pictures import write_image, write_label
 from topodl.evaluation.training import reproducible
 from topodl.evaluation.turns import (
     Pair,
@@ -237,9 +238,9 @@ def _write_groups(folder: RunFolder, folds: tuple[StudyData, ...]) -> None:
 
 def _write_test_images(folder: RunFolder, data: StudyData) -> None:
     for image_id, image, label in zip(data.test.ids, data.test.images, data.test.labels, strict=True):
-        if not is_stored(folder.input_image(image_id)):
+        if find_stored(folder.input_image(image_id)) is None:
             write_image(folder.input_image(image_id), image)
-        if not is_stored(folder.label_image(image_id)):
+        if find_stored(folder.label_image(image_id)) is None:
             write_label(folder.label_image(image_id), label, len(data.classes))
 
 
