@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,6 +12,7 @@ from topodl.errors import InputError
 from topodl.evaluation.error_pictures import draw_masks, draw_overlay, enlarged, find_errors
 from topodl.evaluation.overlays import draw_example
 from topodl.evaluation.pictures import find_stored, presentable, read_image, read_masks
+from topodl.evaluation.stored_pictures import write_label
 from topodl.evaluation.views import views_of
 
 
@@ -217,3 +219,18 @@ def test_an_example_of_any_kind_is_drawn(shape, channels, dtype):
     assert panels[0].description in ("no errors of topology", "no component missing or spurious")
     assert panels[0].pairs[0].left == pairs[0].right  # the prediction is the label
     assert all(uri.startswith("data:image/") for pair in pairs for uri in (pair.left, pair.right))
+
+
+@pytest.mark.parametrize("size", [(3, 4), (2, 3, 2)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@given(data=st.data())
+def test_a_label_is_read_as_it_was_stored(size, n_classes, data, tmp_path_factory):
+    drawn = st.sampled_from([*range(n_classes), 255])
+    label = data.draw(
+        hnp.arrays(np.uint8, size, elements=drawn) | drawn.map(lambda v: np.full(size, v, np.uint8))
+    )
+    path = tmp_path_factory.mktemp("label") / "case.png"
+    write_label(path, torch.from_numpy(label[None].astype(np.int64)), n_classes)
+    masks = read_masks(find_stored(path), n_classes - 1, len(size))
+    for n, mask in enumerate(masks, 1):
+        np.testing.assert_array_equal(mask, np.where(label == 255, 255, label == n))

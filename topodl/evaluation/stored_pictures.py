@@ -39,10 +39,12 @@ def write_label(path: Path, label: torch.Tensor, n_classes: int) -> None:
 
     Of two classes in the plane it becomes a PNG with 0 and 255, or with 0, 1 and 255 where pixels are
     ignored; of more a PNG with a palette, whose indices are the classes; volumes and regions become arrays of
-    bytes, whose files end in ".npy".
+    bytes, whose files end in ".npy", and so does a label of two classes with ignored pixels alone.
     """
     values = label.numpy().astype(np.uint8)
-    if values.ndim != 3 or len(values) > 1:
+    if n_classes == 2 and (values == IGNORE).any() and not (values == 1).any():
+        _write_array(path, values)  # as a region: 0 and 255 alone would read as background and foreground
+    elif values.ndim != 3 or len(values) > 1:
         _write_array(path, values[0] if len(values) == 1 else values)
     elif n_classes == 2 and not (values == IGNORE).any():
         _write_png(path, values[0] * 255)
