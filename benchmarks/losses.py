@@ -38,7 +38,7 @@ ROWS: list[tuple[str, str, dict[str, object], float | None, str]] = [
     ("clDice, foreground, 3 iterations", "cldice", {"iterations": 3}, 6.0, "17 to 36"),
     ("clDice, iterations from the label", "cldice", {}, None, "97 (10 it.)"),
     ("cbDice", "cbdice", {}, 8.0, "4,600"),
-    ("RegionWise", "region_wise", {}, 1.5, "4.9"),
+    ("RegionWise, alone", "region_wise", {"base_weight": 0.0}, 1.5, "4.9"),
     ("TopoLoss, both dimensions, whole image", "topo_loss", {"window": None}, 4.0, "17 to 52"),
     ("windowed TOPO", "windowed_topo", {}, 4.0, "10 to 14"),
     ("Warping, sound", "warping", {}, 3.0, "22"),

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 CASES = ("broken line", "wrong bridge", "hole", "spurious blob")
 LOSSES = {
     "ce_dice": {},
-    "region_wise": {},
+    "region_wise": {"base_weight": 0.0},
     "scnp_ce_dice": {},
     "cldice": {"base_weight": 0.0, "iterations": 4},
     "skeleton_recall": {"base_weight": 0.0},

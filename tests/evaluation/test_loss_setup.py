@@ -87,6 +87,15 @@ def test_the_published_variant_delays_what_the_published_study_delayed():
         assert build_loss(name, settings_of(name), data).loss.active_from == 0.0
 
 
+def test_the_published_variant_trains_with_region_wise_alone():
+    data = study_data(PLANE)
+    assert (
+        build_loss("region_wise", settings_of("region_wise", "topomortar"), data).loss.options["base_weight"]
+        == 0
+    )
+    assert build_loss("region_wise", settings_of("region_wise"), data).loss.options["base_weight"] == 1
+
+
 def test_thick_slices_reach_losses_of_distances_in_relative_units():
     data = study_data(SPACE)
     object.__setattr__(data.train, "spacings", ((5.0, 0.5, 1.0),))

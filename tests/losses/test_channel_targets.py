@@ -12,7 +12,7 @@ from topodl.errors import InputError
 from topodl.losses import CEDiceLoss, ClDiceLoss, MosinLoss, TopoGradLoss, ce_dice_loss
 from topodl.losses._base import SegmentationLoss
 
-WITHOUT_CROSS_ENTROPY = {"warping", "region_wise"}
+WITHOUT_CROSS_ENTROPY = {"warping"}
 
 
 def regions(name, n=3, seed=0):

@@ -8,7 +8,7 @@ from topodl.losses.region_wise import relative_depth
 
 def test_equals_the_code_of_the_study(shared):
     logits, labels = golden.case(shared, "A")
-    golden.check(shared, "tm_regionwise", RegionWiseLoss()(logits, labels), logits)
+    golden.check(shared, "tm_regionwise", RegionWiseLoss(base_weight=0.0)(logits, labels), logits)
 
 
 def test_value_by_hand():
@@ -16,7 +16,11 @@ def test_value_by_hand():
     labels = torch.tensor([[[1, 1, 1, 0]]])
     logits = torch.zeros(1, 2, 1, 4, dtype=torch.float64)
     region = np.array([[1, 1, 1, -1], [-1, -2 / 3, -1 / 3, 1]])
-    np.testing.assert_allclose(region_wise_loss(logits, labels).item(), (0.5 * region).mean(), rtol=1e-6)
+    alone = region_wise_loss(logits, labels, base_weight=0.0).item()
+    np.testing.assert_allclose(alone, (0.5 * region).mean(), rtol=1e-6)
+    # cross-entropy log 2, and the Dice score of the three labelled pixels 2 * 1.5 / (2 + 3)
+    base = region_wise_loss(logits, labels).item() - alone
+    np.testing.assert_allclose(base, np.log(2) - 0.6, rtol=1e-5)
 
 
 def test_spacing_stretches_the_depth():

@@ -23,6 +23,8 @@ _NAME = "topodl evaluate"
 # Where the published study adds the topology term late, and then to the network's output alone.
 _PUBLISHED_DELAY = 0.7
 _PUBLISHED_DELAYED = frozenset({"TopoLoss", "WarpingLoss"})
+# What it trains with without cross-entropy and Dice.
+_PUBLISHED_ALONE = frozenset({"RegionWiseLoss"})
 _TRIAL_SIDE = {2: 32, 3: 16}
 
 
@@ -45,7 +47,10 @@ def build_loss(text: str, settings: StudySettings, data: StudyData) -> DeepSuper
         options["spacing"] = spacing
     if "variant" in takes:
         options["variant"] = settings.loss_variant
-    delayed = settings.loss_variant == "topomortar" and kind.__name__ in _PUBLISHED_DELAYED
+    published = settings.loss_variant == "topomortar"
+    if published and kind.__name__ in _PUBLISHED_ALONE:
+        options["base_weight"] = 0.0
+    delayed = published and kind.__name__ in _PUBLISHED_DELAYED
     if delayed:
         options["active_from"] = _PUBLISHED_DELAY
     heads = DYNUNET_LEVELS[data.spatial_dims] - 1

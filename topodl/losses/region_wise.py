@@ -27,7 +27,7 @@ def region_wise_loss(
     logits: torch.Tensor,
     target: torch.Tensor,
     *,
-    base_weight: float = 0.0,
+    base_weight: float = 1.0,
     topology_weight: float = 1.0,
     include_background: bool = True,
     spacing: float | Sequence[float] | None = None,
@@ -40,6 +40,8 @@ def region_wise_loss(
               R_{c, i} = -d_c(i) / \max_j d_c(j) \text{ inside class } c, \; 1 \text{ elsewhere}
 
     with the distance d to the nearest pixel of another class: the deeper inside, the greater the reward.
+    The paper trains with this term alone, ``base_weight=0``. It is linear in the probabilities, so that its
+    pull fades where a network is sure: alone it ends in background everywhere where little is labelled.
 
     Parameters
     ----------
@@ -47,12 +49,12 @@ def region_wise_loss(
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight : float, default=0
-        Weight of cross-entropy plus Dice.
+    base_weight : float, default=1
+        Weight of cross-entropy plus Dice, the latter of the foreground classes.
     topology_weight : float, default=1
         Weight of the region-wise term.
     include_background : bool, default=True
-        Whether class 0 counts.
+        Whether class 0 counts in the region-wise term.
     spacing : float or sequence of float, optional
         Size of a pixel along each axis; 1 by default.
     precomputed : mapping of str to Tensor of shape (B, …), optional
@@ -88,7 +90,7 @@ def region_wise_loss(
     batch = SegmentationBatch.read("region_wise_loss", logits, target, **common)
     total = batch.zeros()
     if base_weight:
-        total = total + base_weight * ce_dice(batch, 1.0, 1.0, include_background)
+        total = total + base_weight * ce_dice(batch, 1.0, 1.0, include_background=False)
     if topology_weight:
 
         def prepare(labels: NDArray[np.int16]) -> dict[str, NDArray[Any]]:
