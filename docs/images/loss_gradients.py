@@ -19,7 +19,7 @@ CASES = ("broken line", "wrong bridge", "hole", "spurious blob")
 LOSSES = {
     "ce_dice": {},
     "region_wise": {"base_weight": 0.0},
-    "scnp_ce_dice": {},
+    "scnp_ce_dice": {"plain_weight": 0.0},
     "cldice": {"base_weight": 0.0, "iterations": 4},
     "skeleton_recall": {"base_weight": 0.0},
     "cbdice": {"base_weight": 0.0},

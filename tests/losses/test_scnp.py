@@ -15,7 +15,7 @@ from topodl.losses.scnp import _gather_worst, _pool_worst
 @pytest.mark.parametrize("neighbourhood", [3, 5])
 def test_equals_its_authors_code(shared, neighbourhood):
     logits, labels = golden.case(shared, "A")
-    loss = SCNP(CEDiceLoss(), neighbourhood=neighbourhood)
+    loss = SCNP(CEDiceLoss(), neighbourhood=neighbourhood, plain_weight=0.0)
     golden.check(shared, f"scnp{neighbourhood}_cedice", loss(logits, labels), logits)
 
 
@@ -65,14 +65,15 @@ def test_small_logits_of_one_channel():
     labels = torch.zeros(1, 2, 8, dtype=torch.long)
     logits = torch.full((1, 1, 2, 8), -1.0)
     logits[..., ::2] = 0.5  # the worst logit is 0.5 everywhere
-    torch.testing.assert_close(SCNP()(logits, labels), CEDiceLoss()(torch.full_like(logits, 0.5), labels))
+    at_half = CEDiceLoss(activation="sigmoid")(torch.full_like(logits, 0.5), labels)
+    torch.testing.assert_close(SCNP(plain_weight=0.0)(logits, labels), at_half)
     logits[..., 1::2] = 0.25
     warn_of_double_activation.cache_clear()
     with pytest.warns(UserWarning, match="if they are probabilities"):
         SCNP()(logits, labels)
-    expected = CEDiceLoss(activation="sigmoid")(torch.full_like(logits, 0.5), labels)
-    torch.testing.assert_close(SCNP(CEDiceLoss(activation="sigmoid"))(logits, labels), expected)
-    torch.testing.assert_close(SCNP(SCNP(activation="sigmoid"))(logits, labels), expected)
+    alone = SCNP(CEDiceLoss(activation="sigmoid"), plain_weight=0.0)
+    torch.testing.assert_close(alone(logits, labels), at_half)
+    torch.testing.assert_close(SCNP(alone, plain_weight=0.0)(logits, labels), at_half)
     with pytest.raises(InputError, match="activation is 'none'"):
         scnp_logits(logits, labels, activation="none")
 
@@ -86,6 +87,18 @@ def test_options_belong_to_the_wrapped_loss():
     )
     with pytest.raises(TypeError, match="give the option 'ce_weight' to the loss"):
         SCNP(CEDiceLoss(), ce_weight=0.5)
+
+
+def test_the_plain_logits_have_their_share():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 2, 6, 7), torch.randint(2, (2, 6, 7))
+    base = CEDiceLoss(reduction="none")
+    plain, worst = base(logits, labels), base(scnp_logits(logits, labels), labels)
+    assert (worst > plain).all()
+    torch.testing.assert_close(SCNP(base)(logits, labels), 0.5 * plain + 0.5 * worst)
+    torch.testing.assert_close(SCNP(base, plain_weight=0.2)(logits, labels), 0.2 * plain + 0.8 * worst)
+    with pytest.raises(InputError, match=r"plain_weight is -0\.1"):
+        SCNP(base, plain_weight=-0.1)
 
 
 def test_by_default_the_background_has_no_dice_score():

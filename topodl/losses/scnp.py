@@ -1,6 +1,6 @@
 """SCNP: any loss, on the worst logits of the same class nearby (Valverde et al., CVPR 2026).
 
-Cost: one windowed minimum and maximum of the logits a class.
+Cost: one windowed minimum and maximum of the logits a class, and the loss a second time.
 """
 
 from __future__ import annotations
@@ -138,7 +138,10 @@ def _pool_worst(batch: SegmentationBatch, side: int) -> torch.Tensor:
 
 
 class SCNP(SegmentationLoss, name="scnp_ce_dice"):
-    """A loss on the worst logits of the same class nearby, see `scnp_logits`.
+    """A loss on the worst logits of the same class nearby, see `scnp_logits`, and on the logits themselves.
+
+    The paper takes the worst logits alone, ``plain_weight=0``. Where little is labelled that can end in
+    background everywhere: the worst logit of a thin line is wrong for long, whatever its other pixels do.
 
     Parameters
     ----------
@@ -147,6 +150,8 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         background is content with background everywhere, where the worst logits of thin lines lead at first.
     neighbourhood : int, default=3
         Side of the window, odd; 5 for thick structures.
+    plain_weight : float, default=0.5
+        In [0, 1]: weight of the loss on the logits as they are; that on the worst logits has the rest.
     **options
         Of `CEDiceLoss`, where no `loss` is given.
 
@@ -155,7 +160,7 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     TypeError
         For options beside a `loss`, which has its own.
     InputError
-        If the window is not odd, or `loss` takes probabilities.
+        If the window is not odd, `plain_weight` is out of range, or `loss` takes probabilities.
 
     References
     ----------
@@ -171,7 +176,12 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
     """
 
     def __init__(
-        self, loss: SegmentationLoss | None = None, *, neighbourhood: int = 3, **options: Any
+        self,
+        loss: SegmentationLoss | None = None,
+        *,
+        neighbourhood: int = 3,
+        plain_weight: float = 0.5,
+        **options: Any,
     ) -> None:
         torch.nn.Module.__init__(self)
         if loss is not None and options:
@@ -180,7 +190,8 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         if self.loss.options.get("activation") == "none":
             raise fail("SCNP", "loss", "takes probabilities", "a loss that takes logits")
         check_number("SCNP", "neighbourhood", neighbourhood, low=1, integer=True)
-        self.neighbourhood = neighbourhood
+        check_number("SCNP", "plain_weight", plain_weight, low=0.0, high=1.0)
+        self.neighbourhood, self.plain_weight = neighbourhood, float(plain_weight)
         self.options = self.loss.options
 
     def _evaluate(
@@ -200,15 +211,21 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
             "ignore_index": self.options["ignore_index"],
             "mask": mask,
         }
+        plain = logits
         try:
             worst = scnp_logits(logits, target, **options)
-        except NonFiniteLogitsError as error:  # of which the wrapped loss says what it is told to
-            worst = scnp_logits(logits.index_fill(0, error.samples, 0.0), target, **options)
+        except NonFiniteLogitsError as error:  # of which the wrapped loss says what it is told to, once
+            plain = logits.index_fill(0, error.samples, 0.0)
+            worst = scnp_logits(plain, target, **options)
             worst = worst.index_copy(0, error.samples, logits[error.samples].to(worst.dtype))
         if activation == "auto":  # the worst logits of one channel may all lie in [0, 1]
             activation = "sigmoid" if logits.shape[1] == 1 else "softmax"
         others["activation"] = activation
-        return self.loss._evaluate(worst, target, mask, precomputed, topology, **others)
+        value = self.loss._evaluate(worst, target, mask, precomputed, topology, **others)
+        if not self.plain_weight:
+            return value
+        beside = self.loss._evaluate(plain, target, mask, precomputed, topology, **others)
+        return self.plain_weight * beside + (1 - self.plain_weight) * value
 
     def precompute(
         self, target: torch.Tensor, *, mask: torch.Tensor | None = None
@@ -233,5 +250,5 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         """Take nothing: the wrapped loss stores its own progress."""
 
     def extra_repr(self) -> str:
-        """Return the side of the window."""
-        return f"neighbourhood={self.neighbourhood}"
+        """Return the side of the window and the share of the plain logits."""
+        return f"neighbourhood={self.neighbourhood}, plain_weight={self.plain_weight}"

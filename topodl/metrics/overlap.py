@@ -94,6 +94,7 @@ def cldice_score(
     The paper knows cubes alone; lengths are this library's definition. They make a share independent of how
     finely a line is sampled along an axis. Which pixels are the skeleton does not depend on `spacing`:
     thinning counts in pixels, so that wide structures of long voxels are not thinned to their very middle.
+    `topodl.losses.cldice_loss` erodes by lengths instead, as soft skeletons have no pixels to weigh.
 
     References
     ----------
