@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from topodl._checks import as_dims, check_choice, check_number, fail
 from topodl._diagram_checks import reject_overflow
@@ -86,9 +87,8 @@ def wasserstein_distance(
     if ground_norm != math.inf:
         check_number(name, "ground_norm", ground_norm, low=1.0)
     d1, d2, dtype = _selected(name, d1, d2, dims)
-    left, right, unequal = _matching(name, d1, d2, float(order), float(ground_norm))
+    left, right, segments, unequal = _matching(name, d1, d2, float(order), float(ground_norm))
     moves = _moves(d1, d2, left, right)
-    segments = torch.where(left >= 0, _at(d1.segments, left), _at(d2.segments, right))
     unit = segment_scale(moves.amax(1), segments, d1.n_segments)
     powers = _lengths(moves / unit[segments, None], float(ground_norm), float(order))
     total = power(segment_sum(powers, segments, d1.n_segments), 1 / order) * unit
@@ -277,18 +277,19 @@ def _bars(name: str, d: Diagrams) -> list[Array]:
 
 def _matching(
     name: str, d1: Diagrams, d2: Diagrams, order: float, norm: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the matched bars of both sides, −1 for the diagonal, and the segments that have no matching."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the matched bars of both sides (−1 is the diagonal), their segments, and which have no match."""
     pairs = list(zip(_bars(name, d1), _bars(name, d2), strict=True))
     matched = map_batch(lambda pair: _match(*pair, order, norm), pairs)
-    starts1, starts2 = d1.offsets.tolist(), d2.offsets.tolist()
-    left = [np.where(m[0] < 0, -1, m[0] + start) for m, start in zip(matched, starts1[:-1], strict=True)]
-    right = [np.where(m[1] < 0, -1, m[1] + start) for m, start in zip(matched, starts2[:-1], strict=True)]
+    columns = [np.empty((2, 0), np.int64)]
+    starts = np.stack([d.offsets[:-1].cpu().numpy() for d in (d1, d2)], 1)
+    for (left, right, _), start in zip(matched, starts, strict=True):
+        bars = np.stack([left, right])
+        columns.append(np.where(bars < 0, -1, bars + start[:, None]))
+    segments = np.repeat(np.arange(len(matched)), [len(m[0]) for m in matched])
     unequal = torch.tensor([m[2] for m in matched], dtype=torch.bool, device=d1.device)
-    none = [np.empty(0, np.int64)]
-    columns = (torch.from_numpy(np.concatenate(none + side)) for side in (left, right))
-    left_bars, right_bars = (column.to(d1.device) for column in columns)
-    return left_bars, right_bars, unequal
+    both = torch.from_numpy(np.concatenate(columns, 1)).to(d1.device)
+    return both[0], both[1], torch.from_numpy(segments).to(d1.device), unequal
 
 
 def _match(a: Array, b: Array, order: float, norm: float) -> tuple[Array, Array, bool]:
@@ -308,8 +309,7 @@ def _match(a: Array, b: Array, order: float, norm: float) -> tuple[Array, Array,
     rows, columns = linear_sum_assignment(gain)
     saves = gain[rows, columns] < 0
     rows, columns = rows[saves], columns[saves]
-    rest_x = np.setdiff1d(np.arange(len(x)), rows, assume_unique=True)
-    rest_y = np.setdiff1d(np.arange(len(y)), columns, assume_unique=True)
+    rest_x, rest_y = (np.delete(np.arange(len(z)), used) for z, used in ((x, rows), (y, columns)))
     pairs += [(finite_a[rows], finite_b[columns])]
     pairs += [(finite_a[rest_x], np.full(len(rest_x), -1)), (np.full(len(rest_y), -1), finite_b[rest_y])]
     return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs]), unequal
@@ -390,22 +390,22 @@ def _windows(values: Array, others: Array, reach: float) -> Array:
     return np.stack([low, high], 1)
 
 
-def _at(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Return values[index], and 0 where the index is −1."""
-    return torch.cat([values, values.new_zeros(1)])[index]
-
-
 def _moves(d1: Diagrams, d2: Diagrams, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return how far births and deaths move, (M, 2): an infinite end does not."""
     # A bar's partner on the diagonal is its own middle.
-    births1, deaths1, births2, deaths2 = (
-        _at(values.masked_fill(torch.isinf(values), 0.0), index)
-        for values, index in ((d1.births, left), (d1.deaths, left), (d2.births, right), (d2.deaths, right))
+    x, y = _ends(d1)[left], _ends(d2)[right]
+    to_middle = [(ends / 2).sum(1, keepdim=True) for ends in (x, y)]
+    x_moves, y_moves = (
+        torch.where((side >= 0)[:, None], ends, middle)
+        for side, ends, middle in ((left, x, to_middle[1]), (right, y, to_middle[0]))
     )
-    middle1, middle2 = births1 / 2 + deaths1 / 2, births2 / 2 + deaths2 / 2
-    births1, deaths1 = (torch.where(left >= 0, v, middle2) for v in (births1, deaths1))
-    births2, deaths2 = (torch.where(right >= 0, v, middle1) for v in (births2, deaths2))
-    return torch.stack([births1 - births2, deaths1 - deaths2], 1).abs()
+    return (x_moves - y_moves).abs()
+
+
+def _ends(d: Diagrams) -> torch.Tensor:
+    """Return the bars (n + 1, 2), 0 for infinite ends and in the last row, which is that of the diagonal."""
+    ends = torch.stack([d.births, d.deaths], 1)
+    return F.pad(ends.masked_fill(ends.isinf(), 0.0), (0, 0, 0, 1))
 
 
 def _lengths(moves: torch.Tensor, norm: float, order: float) -> torch.Tensor:
