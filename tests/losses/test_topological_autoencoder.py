@@ -221,3 +221,11 @@ def test_unusable_options_and_types_are_named():
         topological_autoencoder_loss(torch.zeros(2, 2, dtype=torch.complex64), torch.zeros(2, 2))
     with pytest.raises(InputError, match="expected symmetric distances"):
         topological_autoencoder_loss(torch.arange(4.0).view(2, 2), torch.zeros(2, 2), metric="precomputed")
+
+
+def test_distances_that_are_read_as_points_are_hinted_at():
+    points = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    matrix = torch.cdist(points, points)
+    with pytest.warns(UserWarning, match=r"x is square.* metric='precomputed' reads it as distances"):
+        topological_autoencoder_loss(matrix, points)
+    topological_autoencoder_loss(matrix, points, metric="precomputed")  # warnings are errors in tests

@@ -370,6 +370,10 @@ def test_a_matrix_of_distances_that_is_read_as_points_is_hinted_at():
     for clouds in (x[None], [x, x[:2]]):
         with pytest.warns(UserWarning, match=r"read as 5 points in 5 dimensions; metric='precomputed'"):
             rips_persistence(clouds)
+    points = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    rounded = torch.cdist(points, points) + 1e-4 * torch.rand(30, 30)  # as matrix products leave it
+    with pytest.warns(UserWarning, match=r"read as 30 points in 30 dimensions; metric='precomputed'"):
+        rips_persistence(rounded[None])
     crooked = x.clone()
     crooked[0, 1] += 1e-3
     for clouds in (crooked, x - 1, x + torch.eye(5), x[:, :4], 0 * x, x[:2, :2]):

@@ -174,3 +174,11 @@ def test_divergence_scales_with_the_unit_of_the_points(exponent, seed, variant):
     torch.testing.assert_close(
         rtd(factor * a, factor * b, variant=variant), factor * value, rtol=1e-5, atol=0
     )
+
+
+def test_distances_that_are_read_as_points_are_hinted_at():
+    points = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    matrix = torch.cdist(points, points)
+    with pytest.warns(UserWarning, match=r"a\[0\] .* 30 points in 30 dimensions; metric='precomputed'"):
+        rtd(matrix, points)
+    rtd(matrix, matrix, metric="precomputed")  # warnings are errors in tests

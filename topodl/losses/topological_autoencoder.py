@@ -25,7 +25,7 @@ from topodl._host import has_gradient, host_array
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, full_precision, unit_of
 from topodl.losses._targets import TargetCache
-from topodl.persistence._distances import as_distances
+from topodl.persistence._distances import as_distances, warn_of_distances
 
 __all__ = ["InputPairing", "TopologicalAutoencoderLoss", "topological_autoencoder_loss"]
 
@@ -267,6 +267,8 @@ def _check_input(x: Any, metric: str) -> torch.Tensor:
         if x.ndim != 2 or x.shape[0] != x.shape[1]:
             raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", "distances of shape (B, B)")
         x = as_distances(_NAME, "x", x[None])[0]
+    else:
+        warn_of_distances(_NAME, "x", x, stacklevel=3)
     return x
 
 

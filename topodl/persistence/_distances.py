@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from topodl._host import host_array, is_traced
 from topodl._precision import at_least_single
 from topodl.kernels.points.rips_edges import inspect_matrix
 
-__all__ = ["as_distances", "point_distances", "settled"]
+__all__ = ["as_distances", "point_distances", "settled", "warn_of_distances"]
 
 _EXPECTED = "symmetric distances of at least 0, up to rounding"
 
@@ -34,6 +35,22 @@ def point_distances(points: torch.Tensor) -> torch.Tensor:
     ):  # `cdist` has no forward mode, and gives gradients in batches the values of the first
         return torch.linalg.vector_norm(points[..., :, None, :] - points[..., None, :, :], dim=-1)
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def warn_of_distances(function: str, argument: str, points: torch.Tensor, stacklevel: int = 2) -> None:
+    """Warn if `points` (N, d) have the form of a matrix of distances, which points hardly ever have."""
+    n = points.shape[-1]
+    if n < 3 or points.shape != (n, n) or is_traced(points):
+        return
+    table = at_least_single(points.detach())
+    off = tolerances(points.dtype)[0] * table.abs().max()
+    alike = ((table - table.mT).abs() <= off) & (table >= -off)
+    if bool(table.any()) and bool((table.diagonal().abs() <= off).all()) and bool(alike.all()):
+        warnings.warn(
+            f"{function}: {argument} is square, symmetric and 0 on its diagonal, and is read as {n} points "
+            f"in {n} dimensions; metric='precomputed' reads it as distances",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def as_distances(function: str, argument: str, matrices: torch.Tensor) -> torch.Tensor:

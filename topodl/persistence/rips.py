@@ -6,7 +6,6 @@ Edges are ordered by (length, i, j); values are edge lengths (diameters).
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -30,7 +29,7 @@ from topodl.persistence._batch import (
     to_host,
 )
 from topodl.persistence._clouds import as_clouds, checked_clouds
-from topodl.persistence._distances import settled
+from topodl.persistence._distances import settled, warn_of_distances
 from topodl.persistence._rips_pairing import pair_cloud, pair_components
 
 __all__ = ["rips_persistence"]
@@ -118,8 +117,8 @@ def rips_persistence(
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
     clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
-    if not precomputed and not is_traced(clouds):
-        _warn_of_distances(clouds, sizes)
+    if not precomputed and len(sizes):
+        warn_of_distances(_NAME, "x[0]", clouds.reshape(-1, clouds.shape[-1])[: sizes[0]])
     if not precomputed and on_host(clouds):
         return _persistence_on_host(clouds, sizes, homology_dims, float(max_edge_length))
     flat = clouds.reshape(-1) if precomputed else clouds.reshape(-1, clouds.shape[-1])
@@ -127,21 +126,6 @@ def rips_persistence(
     bars, edges, places = _rips_bars(flat.detach(), *options)
     births, deaths = _ends(flat, edges, places)
     return assemble(bars, births, deaths, len(sizes), homology_dims, in_order=True)
-
-
-def _warn_of_distances(clouds: torch.Tensor, sizes: Sequence[int]) -> None:
-    """Warn if the first cloud has the form of a matrix of distances, which points hardly ever have."""
-    n = clouds.shape[-1]
-    if n < 3 or not len(sizes) or sizes[0] != n:
-        return
-    first = clouds.detach().reshape(-1, n)[:n]
-    alike = (first == first.mT) & (first >= 0)
-    if bool(alike.all()) and not bool(first.diagonal().any()) and bool(first.any()):
-        warnings.warn(
-            f"{_NAME}: x[0] is square, symmetric and 0 on its diagonal, and is read as {n} points in {n} "
-            "dimensions; metric='precomputed' reads it as distances",
-            stacklevel=3,
-        )
 
 
 class _Bars(NamedTuple):

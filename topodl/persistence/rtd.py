@@ -18,7 +18,7 @@ from topodl._precision import unit_of
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
-from topodl.persistence._distances import as_distances, point_distances
+from topodl.persistence._distances import as_distances, point_distances, warn_of_distances
 
 __all__ = ["rtd"]
 
@@ -128,6 +128,8 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
         sample = int(value.detach().isinf().flatten(1).any(1).nonzero()[0, 0])
         raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
     if metric == "euclidean":
+        if len(value):
+            warn_of_distances("rtd", f"{name}[0]", value[0], stacklevel=5)
         unit = unit_of(value.detach().abs().amax((1, 2), keepdim=True))  # squares neither overflow nor vanish
         value = unit * point_distances(value / unit)
         if bool(value.detach().isinf().any()):
