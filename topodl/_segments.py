@@ -28,6 +28,8 @@ __all__ = [
     "true_range",
 ]
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 
 def places_among(ascending: torch.Tensor, values: torch.Tensor, right: bool = False) -> torch.Tensor:
     """Return how many of the `ascending` (n,) lie below each of `values`, and with `right` those equal to it.
@@ -66,7 +68,7 @@ def true_positions(mask: torch.Tensor) -> torch.Tensor:
     return mask.nonzero()[:, 0]
 
 
-def true_range(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> slice | torch.Tensor:
+def true_range(mask: Array) -> slice | torch.Tensor:
     """Return the positions at which `mask` (P,) is true, as a slice if there is no gap between them."""
     positions = mask.nonzero()[0]
     n = len(positions)
@@ -101,12 +103,17 @@ def segment_amin(values: torch.Tensor, keys: torch.Tensor, n: int, empty: float 
     return _reduce(values, keys, n, "amin", empty)
 
 
-def segment_scale(values: torch.Tensor, keys: torch.Tensor, n: int) -> torch.Tensor:
+def segment_scale(
+    values: torch.Tensor, keys: torch.Tensor, n: int, offsets: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return a power of two for each of `n` segments, (n, …), of the order of its largest |value|.
 
     What is squared or divided in this unit neither vanishes nor overflows, whatever unit the data have, and a
-    power of two rounds nothing. It is 1 where a segment is empty, all zero or infinite.
+    power of two rounds nothing. It is 1 where a segment is empty, all zero or infinite. Known `offsets`
+    (n + 1,) of the segments save two thirds of the time.
     """
+    if offsets is not None and on_host(values):
+        return unit_of(torch.from_numpy(_between(np.maximum, values.detach().abs().numpy(), offsets.numpy())))
     return unit_of(segment_amax(values.detach().abs(), keys, n))
 
 
@@ -132,13 +139,17 @@ def contiguous_sum(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
 def _sums_between(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
         return torch.segment_reduce(values.contiguous(), "sum", offsets=offsets)
-    table, starts = values.numpy(), offsets.numpy()
+    return torch.from_numpy(_between(np.add, values.numpy(), offsets.numpy()))
+
+
+def _between(ufunc: np.ufunc, table: Array, starts: Array) -> Array:
+    """Return `ufunc` over the rows of `table` (P, …) between `starts` (n + 1,); 0 where there is none."""
     present = starts[1:] > starts[:-1]  # `reduceat` knows no empty segment
-    sums = np.zeros(len(present), table.dtype)
+    reduced = np.zeros((len(present), *table.shape[1:]), table.dtype)
     if len(table):
         with np.errstate(over="ignore"):  # it is infinite then, as PyTorch's sums are
-            sums[present] = np.add.reduceat(table, starts[:-1][present])
-    return torch.from_numpy(sums)
+            reduced[present] = ufunc.reduceat(table, starts[:-1][present])
+    return reduced
 
 
 class _ContiguousSum(torch.autograd.Function):

@@ -206,10 +206,11 @@ class Silhouette(CurveLayer):
         check_number("Silhouette", "power", self.power, low=0.0)
         check_number("Silhouette", "scale", self.scale)
         lengths = d.persistence()
-        unit = segment_scale(lengths, d.samples, d.n_samples)
-        weights = power(lengths / unit[d.samples], self.power) if self.power else torch.ones_like(lengths)
+        unit = segment_scale(lengths, d.samples, d.n_samples, d.sample_offsets)
+        relative = lengths / unit.index_select(0, d.samples)
+        weights = power(relative, self.power) if self.power else torch.ones_like(lengths)
         total = segment_sum(weights, d.samples, d.n_samples)
-        shares = weights / torch.where(total > 0, total, 1.0)[d.samples]
+        shares = weights / torch.where(total > 0, total, 1.0).index_select(0, d.samples)
         return self.scale * _sum_of_tents(*oriented(d), shares, d.samples, d.n_samples, grid)
 
 

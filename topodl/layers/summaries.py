@@ -5,6 +5,7 @@ Atienza et al., Pattern Recognition 2020 (entropy and its summary function). Cos
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -144,7 +145,7 @@ class PersistenceStatistics(CurveLayer):
         total = segment_sum(values, d.samples, d.n_samples)
         mean = total / at_least_one
         deviations = values - mean[d.samples]
-        unit = segment_scale(deviations, d.samples, d.n_samples)
+        unit = segment_scale(deviations, d.samples, d.n_samples, d.sample_offsets)
         squares = (deviations / unit[d.samples]).square()
         std = power(segment_sum(squares, d.samples, d.n_samples) / at_least_one, 0.5) * unit
         low = segment_amin(values, d.samples, d.n_samples)
@@ -178,8 +179,9 @@ def _shares(d: Diagrams) -> torch.Tensor:
     """Return (P,) the share of each bar in the total length of its diagram."""
     lengths = d.persistence()
     total = contiguous_sum(lengths, d.sample_offsets)
-    total = total + 0 * total  # NaN, not shares of 0, where the total is infinite
-    return lengths / torch.where(total == 0, 1.0, total).index_select(0, d.samples)
+    # an infinite total becomes NaN, as shares of 0 would be silent, and one of 0 becomes 1
+    total = total * (total < math.inf) + (total == 0)
+    return lengths / total.index_select(0, d.samples)
 
 
 def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> list[torch.Tensor]:
