@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from topodl._host import on_host
+
 __all__ = ["HALF_TYPES", "at_least_single", "full_precision", "in_double", "to_numpy", "unit_of"]
 
 HALF_TYPES = (torch.float16, torch.bfloat16)
@@ -20,11 +22,19 @@ def at_least_single(x: torch.Tensor) -> torch.Tensor:
 
 def unit_of(size: torch.Tensor) -> torch.Tensor:
     """Return the power of two in the order of each `size`, of at least 0; 1 where it is 0 or infinite."""
-    exponents = torch.frexp(size.detach()).exponent
     limit = 126 if size.dtype == torch.float32 else 1022
+    if on_host(size):  # they are few, and PyTorch's six operations take as long as a small kernel
+        return torch.from_numpy(_unit_of_array(size.detach().numpy(), limit))
+    exponents = torch.frexp(size.detach()).exponent
     exponents = exponents.clamp(-limit, limit)
     ordinary = (size > 0) & torch.isfinite(size)
     return torch.where(ordinary, torch.ldexp(torch.ones_like(size), exponents), torch.ones_like(size))
+
+
+def _unit_of_array(size: np.ndarray[Any, np.dtype[Any]], limit: int) -> np.ndarray[Any, np.dtype[Any]]:
+    exponents = np.minimum(np.maximum(np.frexp(size)[1], -limit), limit)
+    ordinary = (size > 0) & (size < np.inf)
+    return np.asarray(np.ldexp(size.dtype.type(1), np.where(ordinary, exponents, 0)))
 
 
 def in_double(x: torch.Tensor) -> torch.Tensor:

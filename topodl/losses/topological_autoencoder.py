@@ -21,7 +21,7 @@ from topodl._checks import (
     reject_non_finite,
 )
 from topodl._docs import shares_documentation
-from topodl._host import has_gradient, host_array
+from topodl._host import has_gradient, host_array, on_host
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, full_precision, unit_of
 from topodl.losses._targets import TargetCache
@@ -294,7 +294,9 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
         normalisation = "image" if metric == "euclidean" and x.ndim == 4 else "max"
     points = x.flatten(1)
     with full_precision(x):
-        distances = points if metric == "precomputed" else _distances(points.detach())
+        distances = points
+        if metric == "euclidean":
+            distances = _distances(points.detach(), _unit_of_points(points))
     edges, cycles = _pairing(distances, dims)
     wants_gradient = has_gradient(points) and torch.is_grad_enabled()
     if normalisation == "max":
@@ -303,7 +305,7 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
             raise fail(_NAME, "x", f"has distances that overflow {x.dtype}", "values of moderate size")
         if wants_gradient and metric == "euclidean":
             widest = torch.stack(torch.unravel_index(distances.argmax(), distances.shape))[:, None]
-            scale = _lengths(points, widest)[0]
+            scale = _lengths(points, widest, _unit_of_points(points))[0]
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     else:
         scale = distances.new_tensor(2.0 * points.shape[1] ** 0.5 if normalisation == "image" else 1.0)
@@ -320,8 +322,9 @@ def _compare(
         expected = f"one latent code for each of the {len(pairing.distances)} inputs"
         raise fail(_NAME, "z", f"has shape {tuple(z.shape)}", expected)
     with full_precision(z):
+        unit = _unit_of_points(z)
         with torch.no_grad():
-            latent_edges, latent_cycles = _pairing_of_points(z.detach(), dims)
+            latent_edges, latent_cycles = _pairing_of_points(z.detach(), unit, dims)
         edges = torch.cat((pairing.edges, latent_edges), 1)
         if dims:
             cycles = torch.cat((pairing.cycles, latent_cycles), 1)
@@ -329,10 +332,10 @@ def _compare(
         if pairing.points is None:
             known = pairing.distances[edges[0], edges[1]]
         else:
-            known = _lengths(pairing.points, edges)
+            known = _lengths(pairing.points, edges, _unit_of_points(pairing.points))
         if isinstance(latent_norm, torch.Tensor):
             latent_norm = plain_tensor(latent_norm).to(z.dtype)
-        difference = (known / pairing.scale).to(z.dtype) - _lengths(z, edges) / latent_norm
+        difference = (known / pairing.scale).to(z.dtype) - _lengths(z, edges, unit) / latent_norm
         if dims:
             # A bar's length is its death's minus its birth's, so the difference of lengths is that of
             # differences.
@@ -348,23 +351,28 @@ def _compare(
         return total / len(z) if scaling == "released" else total / 2
 
 
-def _distances(points: torch.Tensor) -> torch.Tensor:
-    """Return the distances between all `points` (B, d), 0 on the diagonal."""
-    unit = _unit_of_points(points)  # squares neither overflow nor vanish
+def _distances(points: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+    """Return the distances between all `points` (B, d), 0 on the diagonal; squares are taken in `unit`."""
     return _distances_in_unit(points / unit).mul_(unit)
 
 
 def _unit_of_points(points: torch.Tensor) -> torch.Tensor:
-    """Return a power of two of the order of the extent of `points` (B, d)."""
-    points = points.detach()
-    return unit_of((points / 2 - points[:1] / 2).abs().amax())  # the difference itself may overflow
+    """Return a power of two of the order of the extent of `points` (B, d), in which squares stay in range."""
+    if on_host(points):  # in a quarter of the time
+        array = points.detach().numpy()
+        extent = torch.from_numpy(np.asarray((array.max(0) / 2 - array.min(0) / 2).max()))
+    else:
+        points = points.detach()
+        extent = (points / 2 - points[:1] / 2).abs().amax()  # the difference itself may overflow
+    return unit_of(extent)
 
 
 def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
+    """Return the distances between all `points` (B, d), which are written over."""
     if points.shape[1] <= _EXACT_SIZE:
         return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     # Products of points far from the origin would cancel.
-    centred = points - points.mean(0, keepdim=True)
+    centred = points.sub_(points.mean(0, keepdim=True))
     # torch.cdist does the same by longer rows, and takes twice as long.
     squares = centred @ centred.T
     norms = squares.diagonal().clone()
@@ -372,20 +380,21 @@ def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
     return squares.clamp_(min=0.0).sqrt_()
 
 
-def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+def _lengths(points: torch.Tensor, edges: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
     """Return the lengths of `edges` (2, E); the gradient of a length 0 is 0."""
-    unit = _unit_of_points(points)
     starts, ends = (points.index_select(0, edges.reshape(-1)) / unit).view(2, -1, points.shape[1]).unbind()
     return torch.linalg.vector_norm(starts - ends, dim=1) * unit
 
 
-def _pairing_of_points(points: torch.Tensor, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _pairing_of_points(
+    points: torch.Tensor, unit: torch.Tensor, dims: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what `_pairing` does; the tree of few features needs no matrix of distances."""
     if dims or points.shape[1] > _EXACT_SIZE:
-        return _pairing(_distances(points), dims)
+        return _pairing(_distances(points, unit), dims)
     from topodl.kernels.points.spanning_tree import spanning_tree_of_points
 
-    tree, _ = spanning_tree_of_points(host_array(_NAME, points / _unit_of_points(points)))
+    tree, _ = spanning_tree_of_points(host_array(_NAME, points / unit))
     edges = torch.from_numpy(tree.T).to(points.device)
     return edges, edges.new_empty((4, 0))
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_dense, check_number, fail, reject_nan
+from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._host import host_array, reject_mapped
 from topodl._overflow import NON_FINITE, NonFinite, or_nan_samples
 from topodl._precision import unit_of
@@ -123,10 +123,7 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
     if not value.is_floating_point():
         raise fail("rtd", name, f"has dtype {value.dtype}", "a floating-point dtype")
     value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-    reject_nan("rtd", name, value, f"finite values of shape {expected}")
-    if bool(value.detach().isinf().any()):
-        sample = int(value.detach().isinf().flatten(1).any(1).nonzero()[0, 0])
-        raise fail("rtd", f"{name}[{sample}]", "has an infinite value", "finite values")
+    reject_non_finite("rtd", name, value)
     if metric == "euclidean":
         if len(value):
             warn_of_distances("rtd", f"{name}[0]", value[0], stacklevel=5)
