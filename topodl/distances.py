@@ -282,7 +282,7 @@ def _matching(
     pairs = list(zip(_bars(name, d1), _bars(name, d2), strict=True))
     matched = map_batch(lambda pair: _match(*pair, order, norm), pairs)
     columns = [np.empty((2, 0), np.int64)]
-    starts = np.stack([d.offsets[:-1].cpu().numpy() for d in (d1, d2)], 1)
+    starts = np.stack([host_array(name, d.offsets[:-1]) for d in (d1, d2)], 1)
     for (left, right, _), start in zip(matched, starts, strict=True):
         bars = np.stack([left, right])
         columns.append(np.where(bars < 0, -1, bars + start[:, None]))
