@@ -1,5 +1,6 @@
 """What nnU-Net hands to its losses: lists of heads, regions, an ignore label, voxels of each size."""
 
+import pickle
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from topodl.cli import main
+from topodl.integrations._nnunet_loader import LoaderWithParts
 from topodl.integrations.nnunet import NNUNetLoss, trainer_folder
 from topodl.losses import CEDiceLoss, ClDiceLoss, RegionWiseLoss, SkeletonRecallLoss
 
@@ -98,6 +100,44 @@ def test_heads_and_targets_of_unequal_number_are_named():
     loss = NNUNetLoss("ce_dice", weights=[0.5, 0.5])
     with pytest.raises(ValueError, match="target has 3 for 2 outputs"):
         loss(HEADS[:2], LABELS)
+
+
+def test_heads_without_topology_need_no_parts():
+    loss = NNUNetLoss("cldice", weights=[0.6, 0.4, 0.0], scales=SCALES, topology_heads="first")
+    assert [part is not None for part in loss.precompute(LABELS)] == [True, False, False]
+
+
+def test_a_loss_of_pictures_is_refused_for_volumes():
+    with pytest.raises(
+        ValueError, match="loss is 'topograph', which is for pictures alone"
+    ):
+        NNUNetLoss("topograph", spacing=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="loss is 'cavity', which is for volumes alone"):
+        NNUNetLoss("cavity", spacing=(1.0, 1.0))
+
+
+class Batches:
+    """Stands for a loader of nnU-Net."""
+
+    def __init__(self):
+        self.thread = None
+
+    def __next__(self):
+        return {"target": LABELS}
+
+    def set_thread_id(self, thread_id):
+        self.thread = thread_id
+
+
+def test_the_loader_brings_parts_and_can_be_sent_to_a_process():
+    loss = NNUNetLoss("skeleton_recall", weights=[0.6, 0.4, 0.0], scales=SCALES)
+    loader = pickle.loads(pickle.dumps(LoaderWithParts(Batches(), loss)))
+    loader.set_thread_id(3)
+    assert loader._loader.thread == 3
+    batch = next(iter(loader))
+    expected = loss(HEADS, LABELS)
+    loss.parts = batch["parts"]
+    torch.testing.assert_close(loss(HEADS, batch["target"]), expected)
 
 
 def test_the_command_names_the_folder_and_the_trainers(capsys):

@@ -16,7 +16,7 @@ from torch import nn
 from topodl._checks import check_choice, fail
 from topodl.evaluation.loss_specs import LossSpec, parse_loss
 from topodl.integrations._progress import tell_progress
-from topodl.losses import SegmentationLoss
+from topodl.losses import SegmentationLoss, registry
 
 __all__ = ["NNUNetLoss", "trainer_folder"]
 
@@ -61,7 +61,8 @@ class NNUNetLoss(nn.Module):
     Raises
     ------
     InputError
-        If `topology_heads` is none of these, or the loss refuses its options.
+        If `topology_heads` is none of these, the loss refuses its options, or is not for as many axes as
+        `spacing` has.
 
     References
     ----------
@@ -99,6 +100,7 @@ class NNUNetLoss(nn.Module):
             own["ignore_index"] = ignore_label
         steps = [[1.0] * len(spacing or ())] * len(self.weights) if scales is None else scales
         spec = parse_loss(loss)
+        _check_axes(spec, spacing)
         self.heads = nn.ModuleList(_with_spacing(spec, own, spacing, step) for step in steps)
         self.parts: Sequence[Parts | None] | None = None
 
@@ -109,8 +111,8 @@ class NNUNetLoss(nn.Module):
     def precompute(self, target: torch.Tensor | Sequence[torch.Tensor]) -> list[Parts | None]:
         """Return what the losses need of the labels alone, one entry a head, for the loader's workers."""
         parts: list[Parts | None] = []
-        for loss, weight, labels in zip(self._losses(), self.weights, self._listed(target), strict=False):
-            if weight == 0 or type(loss).prepare is None:
+        for i, (loss, labels) in enumerate(zip(self._losses(), self._listed(target), strict=False)):
+            if self.weights[i] == 0 or not self._has_topology(i) or type(loss).prepare is None:
                 parts.append(None)
                 continue
             values, mask = self._split(labels)
@@ -134,10 +136,12 @@ class NNUNetLoss(nn.Module):
             if weight == 0:
                 continue
             labels, mask = self._split(targets[i])
-            topology = i == 0 or self.topology_heads == "all"
-            value = loss(outputs[i], labels, mask=mask, precomputed=parts[i], topology=topology)
+            value = loss(outputs[i], labels, mask=mask, precomputed=parts[i], topology=self._has_topology(i))
             total = total + weight * value
         return total
+
+    def _has_topology(self, head: int) -> bool:
+        return head == 0 or self.topology_heads == "all"
 
     def _losses(self) -> list[SegmentationLoss]:
         return [head for head in self.heads if isinstance(head, SegmentationLoss)]
@@ -152,6 +156,14 @@ class NNUNetLoss(nn.Module):
         if self.ignore_label is None:
             return target.to(torch.uint8), None
         return target[:, :-1].to(torch.uint8), ~target[:, -1:].to(torch.bool)
+
+
+def _check_axes(loss: LossSpec, spacing: Sequence[float] | None) -> None:
+    """Raise for a loss of pictures alone where there are volumes, and the other way round."""
+    if spacing is None or len(spacing) in registry[loss.name].spatial_dims:
+        return
+    others, own = ("pictures", "volumes") if len(spacing) == 3 else ("volumes", "pictures")
+    raise fail("NNUNetLoss", "loss", f"is {loss.name!r}, which is for {others} alone", f"a loss of {own}")
 
 
 def _with_spacing(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as home
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from topodl.integrations._nnunet_loader import LoaderWithParts
 from topodl.integrations.nnunet import NNUNetLoss
 
 
@@ -66,8 +66,13 @@ class nnUNetTrainerTopodl(nnUNetTrainer):
 
     def get_dataloaders(self) -> Any:
         """Have the workers that load and augment compute what the loss needs of the labels alone."""
+        loss = self._build_loss()
+
+        def with_parts(*args: Any, **kwargs: Any) -> LoaderWithParts:
+            return LoaderWithParts(nnUNetDataLoader(*args, **kwargs), loss)
+
         # nnU-Net makes its loaders by a name of its module.
-        with _replaced(home, "nnUNetDataLoader", partial(_LoaderWithParts, self._build_loss())):
+        with _replaced(home, "nnUNetDataLoader", with_parts):
             return super().get_dataloaders()
 
     def on_epoch_start(self) -> None:
@@ -84,17 +89,6 @@ class nnUNetTrainerTopodl(nnUNetTrainer):
         """Validate with the parts that came with the batch."""
         self.loss.parts = batch.pop("parts", None)
         return super().validation_step(batch)
-
-
-class _LoaderWithParts(nnUNetDataLoader):
-    def __init__(self, loss: NNUNetLoss, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._loss = loss
-
-    def generate_train_batch(self) -> dict[str, Any]:
-        batch = super().generate_train_batch()
-        batch["parts"] = self._loss.precompute(batch["target"])
-        return batch
 
 
 @contextmanager
