@@ -99,7 +99,11 @@ def test_settings_costs_and_curves_are_written(finished):
     assert stored["versions"]["torch"] == torch.__version__
     images = {"train": 10, "val": 6, "test": 7, "source": "drawn walls", "channels": 3}
     assert stored["images"] == {**images, "smallest": [32, 32], "largest": [32, 32]}
-    assert stored["classes"] == {"names": ["background", "mortar"], "regions": False, "ignored_pixels": False}
+    assert stored["classes"] == {
+        "names": ["background", "mortar"], "regions": False, "ignored_pixels": False,
+        "shares": stored["classes"]["shares"],
+    }  # fmt: skip
+    assert sum(stored["classes"]["shares"].values()) == pytest.approx(1, abs=1e-5)
     assert stored["patch_size"] is None
     assert stored["intensities"]["scaled_by"].endswith("of the image itself")
     costs = read_rows(finished.costs)

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from topodl.evaluation.augmentation import Augmentation
+from topodl.evaluation.case_types import IGNORE
 from topodl.evaluation.intensities import Intensities
 from topodl.evaluation.patches import PatchCutter
 from topodl.evaluation.randomness import BATCH, ORDER, generator
@@ -132,10 +133,29 @@ def describe(data: StudyData) -> dict[str, Any]:
             "smallest": [min(sides) for sides in zip(*sizes, strict=True)],
             "largest": [max(sides) for sides in zip(*sizes, strict=True)],
         },
-        "classes": {"names": list(data.classes), "regions": data.regions, "ignored_pixels": data.has_ignored},
+        "classes": {
+            "names": list(data.classes),
+            "regions": data.regions,
+            "ignored_pixels": data.has_ignored,
+            "shares": _shares(data),
+        },
         "intensities": data.intensities.as_dict(),
         "patch_size": None if data.patch_size is None else list(data.patch_size),
     }
+
+
+def _shares(data: StudyData) -> dict[str, float]:
+    """Return the share that each class, or region, has of all pixels that count."""
+    counts, total = np.zeros(len(data.classes), dtype=np.int64), 0
+    for label in (label for images in data.splits().values() for label in images.labels):
+        channels = label.numpy().reshape(len(label), -1)
+        total += int((channels[0] != IGNORE).sum())
+        if data.regions:
+            counts[1:] += (channels == 1).sum(1)
+        else:
+            counts += np.bincount(channels[0], minlength=IGNORE + 1)[: len(counts)]
+    named = list(zip(data.classes, counts.tolist(), strict=True))[int(data.regions) :]
+    return {name: round(count / max(1, total), 6) for name, count in named}
 
 
 class _Batches(Dataset[Batch]):

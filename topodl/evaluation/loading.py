@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from topodl.errors import InputError
 from topodl.evaluation.constant import constant_predictions
+from topodl.evaluation.described import data_name, read_description
 from topodl.evaluation.loss_names import display_name, loss_key, position
 from topodl.evaluation.measurements import Measurements, Metric, aligned, read_measurements, spatial_dims
 from topodl.evaluation.run_folder import COST_COLUMNS, RunFolder, read_numbers, read_rows
@@ -52,7 +53,8 @@ class LossResults:
 class Setting:
     """The losses that were trained and tested under the same conditions, on the same images.
 
-    `folds` names the fold that each image was tested in, where there are several; else it is empty.
+    `folds` names the fold that each image was tested in, where there are several; else it is empty. `data`
+    is a heading for images of one's own, "" for walls.
     """
 
     framework: str
@@ -65,11 +67,12 @@ class Setting:
     losses: tuple[LossResults, ...]
     source: str = ""
     folds: tuple[str, ...] = ()
+    data: str = ""
 
     @property
     def title(self) -> str:
-        """Heading of the setting, for example "Noisy labels, large training set"."""
-        title = f"{self.labels.capitalize()} labels, {self.training_set} training set"
+        """Heading of the setting, as "Noisy labels, large training set" or "retina, 14 training images"."""
+        title = self.data or f"{self.labels.capitalize()} labels, {self.training_set} training set"
         if self.framework != "supervised":
             title += f", {self.framework}"
         return f"{title} ({self.source})" if self.source else title
@@ -261,8 +264,9 @@ def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
         for loss, seeds in by_loss.items()
     ]
     losses.sort(key=lambda loss: (position(loss.folder_name), loss.name))
-    return Setting(framework, labels, training_set, first.image_ids, groups,
-                   first.classes, first.metrics, tuple(losses), source, folds)  # fmt: skip
+    data = data_name(read_description(folders[0]))
+    return Setting(framework, labels, training_set, first.image_ids, groups, first.classes,
+                   first.metrics, tuple(losses), source, folds, data)  # fmt: skip
 
 
 def _constant_predictions(

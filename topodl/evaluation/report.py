@@ -13,6 +13,7 @@ from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE, NEARLY_ALL
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
+from topodl.evaluation.described import data_sentence, read_description
 from topodl.evaluation.error_pictures import (
     CLASS_COLORS,
     ERROR_STYLES,
@@ -122,7 +123,7 @@ def write_report(
 
 def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
     """Return what the templates show of one setting."""
-    setting = result.setting
+    setting, described = result.setting, read_description(study.folders[0])
     seed, examples = load_examples(study, collapsed=result.collapsed)
     return {
         "title": setting.title,
@@ -142,7 +143,8 @@ def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
         "styles": _styles(setting),
         "class_colors": _class_colors(setting),
         "absent": _absent(study, bool(examples)),
-        "settings": [row for folder in study.folders[:1] for row in _settings(folder)],
+        "data": data_sentence(described),
+        "settings": list(_flattened(described)),
     }
 
 
@@ -221,21 +223,11 @@ def _missing_domains(result: SettingComparison) -> list[str]:
     return [f"There are no {title} test images." for title in missing]
 
 
-def _settings(folder: RunFolder) -> list[tuple[str, str]]:
-    if not folder.settings.exists():
-        return []
-    try:
-        settings = folder.read_settings()
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"topodl report: {folder.settings} is not JSON ({error})") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"topodl report: {folder.settings} has no names with values; expected an object")
-    return list(_flattened(settings))
-
-
 def _flattened(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in settings.items():
+        if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            value = {str(number): each for number, each in enumerate(value)}
         if isinstance(value, dict):
             rows += _flattened(value, f"{prefix}{name}.")
         else:
