@@ -141,6 +141,42 @@ def test_values_without_names(counts, message):
         scheme_of(counts, ignore=255)
 
 
+def test_regions_are_parsed_and_looked_up():
+    declared = parse_classes("0=background, 1+2 + 4=whole, 2+4=core,3=ignore")
+    assert declared.names == {0: "background"}
+    assert declared.regions == {"whole": (1, 2, 4), "core": (2, 4)}
+    scheme, line = scheme_of({0: 5, 1: 2, 2: 1, 3: 1, 4: 1}, declared)
+    assert line == "labels, as --classes says: regions whole = 1+2+4, core = 2+4; 3 counts nowhere"
+    values = np.array([[0, 1, 2], [3, 4, 0]])
+    found = class_indices(values, scheme, Path("x.png"))
+    assert found.tolist() == [[[0, 1, 1], [IGNORE, 1, 0]], [[0, 0, 1], [IGNORE, 1, 0]]]
+    with pytest.raises(InputError, match=r"x\.png has the value 5 at \(0, 0\)"):
+        class_indices(np.array([[5]]), scheme, Path("x.png"))
+
+
+def test_values_with_a_plus_that_do_not_overlap_are_classes():
+    declared = parse_classes("0+9=background,1+2=vessel,3=disc")
+    assert declared.names == {0: "background", 9: "background", 1: "vessel", 2: "vessel", 3: "disc"}
+    assert declared.regions is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0=background,1+2=a,2=a", "names the region 'a' twice"),
+        ("1+2=a,2=b", "has regions that overlap, and no background"),
+        ("0=background,1+2=a,2=b,3+4=ignore", r"ignores the values \[3, 4\]"),
+        ("0+2=background,1+2=a,2=b", "has the value 2 in 'background' and in 'a'"),
+        ("0=background,1+2=a,2=b,1=ignore", "has the value 1 in 'ignore' and in 'a'"),
+        ("0=background,0+1=ignore,1=a", r"ignores the values \[0, 1\]"),
+        ("0=background,1+=a,2=b", r"has the part '1\+=a'; expected .* or \"0=background,1\+2=whole,2=core\""),
+    ],
+)
+def test_unusable_regions_are_named(text, message):
+    with pytest.raises(InputError, match=f"classes {message}"):
+        parse_classes(text)
+
+
 def test_more_classes_than_bytes():
     declared = DeclaredLabels({i: f"c{i}" for i in range(255)}, "dataset.json")
     with pytest.raises(InputError, match=r"dataset\.json has 255 classes; expected at most 254"):

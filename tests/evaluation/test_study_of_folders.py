@@ -16,6 +16,7 @@ from tests.evaluation.case_folders import (
     save,
 )
 from topodl.evaluation.case_types import IGNORE
+from topodl.evaluation.described import data_name
 from topodl.evaluation.pictures import find_stored, read_masks
 from topodl.evaluation.report import build_report
 from topodl.evaluation.run_folder import read_rows
@@ -128,16 +129,30 @@ def test_a_folder_is_trained_and_measured_with_its_labels(tmp_path, name):
             np.testing.assert_array_equal(found == 1, expected == index)
             np.testing.assert_array_equal(found == IGNORE, expected == IGNORE)
     build_report([folder.root])
-    assert "CEDice" in folder.results_markdown.read_text(encoding="utf-8")
+    report = folder.results_markdown.read_text(encoding="utf-8")
+    assert "CEDice" in report
+    assert f"## {data_name(folder.read_settings())}" in report
+    assert "Pixels of the labels: background" in report
 
 
-def test_regions_are_trained_and_measured_with_their_unions(tmp_path):
-    data = regions(tmp_path / "data")
-    folder = run_study(StudySettings.of_protocol("quick", data=data, **TINY), tmp_path / "run")
+REGIONS = {
+    "dataset.json": (regions, None, VOLUME),
+    "--classes": (
+        lambda root: pairs(root, values=(0, 1, 2, 3)), "0=background,1+2=whole,2=core,3=ignore", (12, 18)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", REGIONS)
+def test_regions_are_trained_and_measured_with_their_unions(tmp_path, source):
+    make, classes, size = REGIONS[source]
+    data = make(tmp_path / "data")
+    settings = StudySettings.of_protocol("quick", data=data, classes=classes, **TINY)
+    folder = run_study(settings, tmp_path / "run")
     (row,) = read_rows(folder.result_csv("supervised", "accurate", "large", "ce_dice", 1))
     assert {"Dice_whole", "Dice_core"} <= set(row)
-    found = read_masks(find_stored(folder.label_image(row["ID"])), 2, 3)
-    values = mask((0, 1, 2, 3), VOLUME)
+    found = read_masks(find_stored(folder.label_image(row["ID"])), 2, len(size))
+    values = mask((0, 1, 2, 3), size)
     expected = np.stack([(values == 1) | (values == 2), values == 2]).astype(np.uint8)
     expected[:, values == 3] = IGNORE
     np.testing.assert_array_equal(found, expected)

@@ -88,8 +88,8 @@ def read_cases(
     path : str or Path
         A folder, or a list of images and masks.
     classes : str or None
-        Meaning of the values in label files, as "0=background,1=artery,2=vein"; None takes that of
-        `dataset.json`, or finds it from the values.
+        Meaning of the values in label files, as "0=background,1=artery,2=vein" or, for regions, as
+        "0=background,1+2=whole,2=core"; None takes that of `dataset.json`, or finds it from the values.
     ignore_label : int or None
         The value in label files that counts nowhere.
     progress : bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,22 +150,27 @@ def check_colours(
 def parse_classes(text: str) -> DeclaredLabels:
     """Return what "0=background,1=artery,2=vein" says; values of one name are one class.
 
-    The class named "background" is the background, else the first; the value of "ignore" counts nowhere.
+    Values with a plus between them share a name: "0=background,1+2=whole,2=core". Where one of them has
+    several names, the names are those of regions that overlap. The class named "background" is the
+    background, else the first (with regions, it has to be named); the value of "ignore" counts nowhere.
 
     Examples
     --------
     >>> parse_classes("0=background, 1=artery, 2=vein").names
     {0: 'background', 1: 'artery', 2: 'vein'}
+    >>> parse_classes("0=background,1+2=whole,2=core").regions
+    {'whole': (1, 2), 'core': (2,)}
     """
+    parts = [_named_values(part) for part in text.split(",")]
+    if any(len(values) > 1 for values, _ in parts):
+        twice = [value for value, n in Counter(v for values, _ in parts for v in values).items() if n > 1]
+        if twice:
+            return _regions(parts)
     names: dict[int, str] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(-?\d{1,9})\s*=\s*(\S(?:.*\S)?)\s*", part)
-        if match is None:
-            raise _bad_classes(f"has the part {part!r}")
-        value = int(match[1])
+    for value, name in ((value, name) for values, name in parts for value in values):
         if value in names:
             raise _bad_classes(f"names the value {value} twice")
-        names[value] = match[2]
+        names[value] = name
     ignored = [value for value, name in names.items() if name == _IGNORE_NAME]
     if len(ignored) > 1:
         raise _bad_classes(f"ignores the values {ignored}")
@@ -175,8 +180,37 @@ def parse_classes(text: str) -> DeclaredLabels:
     return DeclaredLabels(names, "--classes", ignored[0] if ignored else None)
 
 
+def _named_values(part: str) -> tuple[tuple[int, ...], str]:
+    match = re.fullmatch(r"\s*(-?\d{1,9}(?:\s*\+\s*-?\d{1,9})*)\s*=\s*(\S(?:.*\S)?)\s*", part)
+    if match is None:
+        raise _bad_classes(f"has the part {part!r}")
+    return tuple(int(value) for value in match[1].split("+")), match[2]
+
+
+def _regions(parts: Sequence[tuple[tuple[int, ...], str]]) -> DeclaredLabels:
+    """Return what parts say of which several have the same value: regions that overlap."""
+    regions: dict[str, tuple[int, ...]] = {}
+    for values, name in parts:
+        if name in regions:
+            raise _bad_classes(f"names the region {name!r} twice")
+        regions[name] = values
+    background, ignored = regions.pop("background", ()), regions.pop(_IGNORE_NAME, ())
+    if not background:
+        raise _bad_classes("has regions that overlap, and no background")
+    if len(ignored) > 1:
+        raise _bad_classes(f"ignores the values {list(ignored)}")
+    for values, name in parts:
+        for alone, own in (("background", background), (_IGNORE_NAME, ignored)):
+            shared = set(values).intersection(own)
+            if shared and name != alone:
+                raise _bad_classes(f"has the value {min(shared)} in {alone!r} and in {name!r}")
+    names = dict.fromkeys(background, "background")
+    return DeclaredLabels(names, "--classes", ignored[0] if ignored else None, regions)
+
+
 def _bad_classes(came: str) -> InputError:
-    return fail(FUNCTION, "classes", came, 'values and names, as "0=background,1=artery,2=vein"')
+    expected = 'values and names, as "0=background,1=artery,2=vein" or "0=background,1+2=whole,2=core"'
+    return fail(FUNCTION, "classes", came, expected)
 
 
 def find_scheme(

@@ -98,7 +98,8 @@ class StudySettings:
     data : str or None
         Folder of images and labels in any of the layouts of the guide; None draws walls (`SyntheticMortar`).
     classes : str or None
-        What the values in label files mean, as "0=background,1=artery,2=vein"; None finds it out.
+        What the values in label files mean, as "0=background,1=artery,2=vein", or for regions that overlap
+        "0=background,1+2=whole,2=core"; None finds it out.
     ignore_label : int or None
         Value in label files of pixels that count nowhere.
     folds : int
