@@ -2,29 +2,35 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from topodl import InputError, MissingDependencyError
 from topodl._claims import Claims
 from topodl.evaluation import crew as crew_module
 from topodl.evaluation import scheduler as scheduler_module
-from topodl.evaluation.crew import Crew, WorkerLostError
+from topodl.evaluation.crew import Crew, Order, WorkerLostError
+from topodl.evaluation.handed_over import HandedOver, read_handed_over, write_handed_over
 from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.scheduler import run_distributed_study, settings_of_cluster
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.study import run_study
-from topodl.evaluation.turns import is_finished, trainings_of, work_name
+from topodl.evaluation.tasks import Task, is_finished, trainings_of, work_name
 
+from .case_folders import pairs
+from .given_images import splits
 from .test_study import results
 
 LOSSES = ["ce_dice", "cldice", "skeleton_recall"]
@@ -39,14 +45,20 @@ def study(**values):
     return StudySettings.of_protocol("quick", **({"losses": LOSSES, "seeds": [1, 2]} | SIZES | values))
 
 
-@pytest.fixture(scope="module")
-def serial(tmp_path_factory):
+@contextmanager
+def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return run_study(study(), tmp_path_factory.mktemp("study") / "serial")
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    with one_thread():
+        return run_study(study(), tmp_path_factory.mktemp("study") / "serial")
 
 
 def kill_in_the_middle(folder, settings, victim_of=lambda pid: pid):
@@ -57,16 +69,16 @@ def kill_in_the_middle(folder, settings, victim_of=lambda pid: pid):
     claims, deadline = Claims(folder.claims), time.monotonic() + 900
     while time.monotonic() < deadline:
         time.sleep(0.02)
-        for pair in trainings_of(settings):
-            holder = claims.holder(work_name(*pair))
-            if holder is None or not folder.checkpoint(*pair).exists():
+        for task in trainings_of(settings):
+            holder = claims.holder(work_name(task))
+            if holder is None or not folder.checkpoint(*task).exists():
                 continue
             with stopped(holder.pid):  # it cannot end the training between the look and the kill
-                again = claims.holder(work_name(*pair))
-                if again is not None and again.pid == holder.pid and not is_finished(folder, settings, *pair):
+                again = claims.holder(work_name(task))
+                if again is not None and again.pid == holder.pid and not is_finished(folder, settings, task):
                     victim = victim_of(holder.pid)
                     os.kill(victim, signal.SIGKILL)
-                    return victim, pair
+                    return victim, task
     raise AssertionError("no process had a training under way")
 
 
@@ -97,7 +109,7 @@ def assert_as_one_process_did_it(folder, serial, losses=LOSSES, seeds=(1, 2)):
         path: content
         for path, content in results(serial).items()
         if any(loss in path.parts for loss in losses)
-        and any(str(seed) in path.parts or path.stem == str(seed) for seed in seeds)
+        and any(str(seed) in (*path.parts, path.name.partition(".")[0]) for seed in seeds)
     }
     assert results(folder) == expected
     assert not list(folder.root.rglob(".*.part"))
@@ -148,20 +160,83 @@ def test_local_workers_one_killed(tmp_path, serial):
 
 
 @can_stop
-def test_a_dask_cluster_one_worker_killed(tmp_path, serial):
+def test_a_dask_cluster_trains_folds_one_worker_killed(tmp_path):
     distributed = pytest.importorskip("distributed")
     psutil = pytest.importorskip("psutil")
-    folder, settings = RunFolder(tmp_path / "run"), study()
+    sizes = {"image_size": 0, "patch_size": 16, "training_set": "large", "iterations": 8, "folds": 2}
+    settings = study(data=pairs(tmp_path / "data", 4), **sizes)
+    with one_thread():
+        serial = run_study(settings, tmp_path / "serial")
+    folder = RunFolder(tmp_path / "run")
     killer = Killer(folder, settings, lambda pid: psutil.Process(pid).ppid())
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, resources={"GPU": 1}
-    ) as cluster:
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, resources={"GPU": 1}
+        ) as cluster,
+        one_thread(),
+    ):
         assert settings_of_cluster(cluster.scheduler_address, "quick", seeds=[4], note=print).seeds == (4,)
         killer.start()
         run_distributed_study(settings, folder.root, scheduler=cluster.scheduler_address)
     killer.join()
     assert killer.killed is not None
     assert_as_one_process_did_it(folder, serial)
+    tested = [path.name for path in (folder.results / "supervised/accurate/large/cldice").iterdir()]
+    assert sorted(tested) == sorted(f"{seed}{fold}.csv" for seed in "12" for fold in ("", ".fold0", ".fold1"))
+
+
+def test_data_and_network_of_the_caller_reach_the_workers(tmp_path):
+    width = 4
+
+    def network(in_channels, out_channels, spatial_dims):
+        return nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1), nn.Conv2d(width, out_channels, 1))
+
+    settings = study(losses=["ce_dice"], seeds=[1], image_size=0, patch_size=16, iterations=2)
+    own = {"data": splits(), "network": network}
+    with one_thread():
+        serial = run_study(settings, tmp_path / "serial", **own)
+        folder = run_distributed_study(settings, tmp_path / "run", jobs=2, **own)
+    assert_as_one_process_did_it(folder, serial, ["ce_dice"], [1])
+    assert folder.read_settings()["settings"] == serial.read_settings()["settings"]
+
+
+def test_a_network_that_cannot_be_sent_is_named(tmp_path):
+    lock = threading.Lock()
+    with pytest.raises(InputError, match=r"run_distributed_study: network cannot be sent .*'_thread.lock'"):
+        run_distributed_study(study(), tmp_path / "run", jobs=2, network=lambda *sizes: lock)
+    assert not RunFolder(tmp_path / "run").settings.exists()
+
+
+def test_a_network_of_a_module_that_is_not_there_is_named(tmp_path, monkeypatch):
+    module = ModuleType("elsewhere_only")
+    exec("def make(i, o, d): ...", module.__dict__)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "elsewhere_only", module)
+        write_handed_over(tmp_path / "objects", HandedOver(network=module.make))
+        assert read_handed_over(tmp_path / "objects").network is module.make
+    with pytest.raises(InputError, match=r"network comes from a module that a worker does not .*elsewh"):
+        read_handed_over(tmp_path / "objects")
+
+
+def test_workers_find_modules_beside_which_the_command_was_given(tmp_path):
+    (tmp_path / "only_here.py").write_text("make = 5\n")
+    there = dataclasses.replace(order(tmp_path / "run"), modules=str(tmp_path))
+    there = dataclasses.replace(there, settings=study(network="only_here:make"))
+    with pytest.raises(InputError, match="network is 'only_here:make', which is a int"):
+        Crew(there, print).work(None)
+    with pytest.raises(InputError, match="network is 'only_here:make', which cannot be imported"):
+        run_distributed_study(there.settings, tmp_path / "run", jobs=2)
+
+
+def test_a_task_whose_training_another_one_did_starts_nobody(tmp_path, serial, killed_workers):
+    folder = RunFolder(Path(shutil.copytree(serial.root, tmp_path / "run")))
+    with Claims(folder.claims).take("command-1"):
+        assert scheduler_module._train_on_cluster(order(folder.root), "command-1") == []
+    assert started == []
+
+
+def order(output):
+    return Order((Task("ce_dice", 1),), (Task("ce_dice", 1),), study(), output, threads=1)
 
 
 class Ended(Exception):
@@ -173,8 +248,8 @@ class FakeWorker:
 
     pid = 1234
 
-    def __init__(self, *arguments, **options):
-        started.append(options)
+    def __init__(self, order, gpu):
+        started.append(gpu)
 
     def finish(self, note):
         raise WorkerLostError("signal 9")
@@ -195,20 +270,20 @@ def killed_workers(monkeypatch):
 def test_workers_that_are_killed_again_and_again_are_given_up(tmp_path, killed_workers):
     notes = []
     with pytest.raises(InputError, match=r"4 workers were killed one after the other, the last by signal 9"):
-        Crew([("ce_dice", 1)], study(), tmp_path, 1, notes.append).work(None)
+        Crew(order(tmp_path), notes.append).work(None)
     assert len(started) == 4
     assert notes == ["worker 1234 was killed (signal 9); another one goes on"] * 3
 
 
 def test_a_crew_that_is_stopped_starts_nobody(tmp_path, killed_workers):
-    crew = Crew([("ce_dice", 1)], study(), tmp_path, 1, print)
+    crew = Crew(order(tmp_path), print)
     crew.stop()
     crew.work(None)
     assert started == []
 
 
 def test_what_ends_a_worker_is_what_ends_the_study(tmp_path):
-    crew = Crew([("ce_dice", 1)], study(), tmp_path / "file" / "below", 1, print)
+    crew = Crew(order(tmp_path / "file" / "below"), print)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="which lies below a file"):
         crew.work(None)
@@ -219,10 +294,10 @@ def test_local_workers_take_the_gpus_in_turn(tmp_path, monkeypatch, killed_worke
     monkeypatch.setattr(FakeWorker, "finish", lambda self, note: None)
     settings = dataclasses.replace(study(), device="cuda")
     run_distributed_study(settings, tmp_path / "run", jobs=3)
-    assert sorted(options["gpu"] for options in started) == ["5", "5", "7"]
+    assert sorted(started) == ["5", "5", "7"]
     started.clear()
     run_distributed_study(dataclasses.replace(settings, device="cuda:1"), tmp_path / "run", jobs=2)
-    assert [options["gpu"] for options in started] == [None, None]
+    assert started == [None, None]
 
 
 def test_tasks_of_a_worker_with_several_gpus_have_one_each(monkeypatch):
@@ -264,23 +339,23 @@ def test_a_scheduler_needs_its_extra(tmp_path, monkeypatch):
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
     with pytest.raises(InputError, match=r"which the worker on .* does not see; expected a folder that"):
-        scheduler_module._train_on_cluster(("ce_dice", 1), study(), tmp_path, 1, "command-1")
+        scheduler_module._train_on_cluster(order(tmp_path), "command-1")
 
 
 def test_a_task_that_lost_its_workers_is_explained():
     distributed = pytest.importorskip("distributed")
 
-    class Task:
+    class Future:
         def __init__(self, status, error=None):
             self.status, self.exception = status, lambda: error
 
     lost = distributed.KilledWorker("key", None, 3)
     assert "ce_dice with seed 1 was under way in several workers that were lost" in str(
-        scheduler_module._error_of(Task("error", lost), "ce_dice", 1)
+        scheduler_module._error_of(Future("error", lost), Task("ce_dice", 1))
     )
-    assert "the scheduler went away" in str(scheduler_module._error_of(Task("lost"), "ce_dice", 1))
-    assert isinstance(scheduler_module._error_of(Task("error", Ended()), "ce_dice", 1), Ended)
-    assert scheduler_module._error_of(Task("finished"), "ce_dice", 1) is None
+    assert "the scheduler went away" in str(scheduler_module._error_of(Future("lost"), Task("ce_dice", 1)))
+    assert isinstance(scheduler_module._error_of(Future("error", Ended()), Task("ce_dice", 1)), Ended)
+    assert scheduler_module._error_of(Future("finished"), Task("ce_dice", 1)) is None
 
 
 def test_a_defect_is_raised_before_what_the_user_can_put_right():

@@ -11,10 +11,13 @@ from torch import nn
 
 from tests.evaluation.case_folders import nnunet, pairs
 from tests.evaluation.given_images import lines, splits
+from tests.evaluation.test_study import results
 from topodl import InputError
+from topodl._claims import Claims
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.study import run_study
+from topodl.evaluation.tasks import Task, trainings_of, unfinished, work_name
 
 TINY = {
     "iterations": 2,
@@ -140,13 +143,49 @@ def test_folds_test_every_image_once_and_go_on_where_they_stopped(tmp_path):
     assert cost["iterations"] == "2"
     assert len(json.loads(folder.settings.read_text(encoding="utf-8"))["folds"]) == 3
     # A run that was stopped in the last fold does not repeat the first ones.
-    kept = folder.result_csv("supervised", "accurate", "large", "ce_dice", 3).read_bytes()
-    folder.result_csv("supervised", "accurate", "large", "ce_dice", 3).unlink()
-    folder.checkpoint("ce_dice", 3, 2).unlink()
+    whole, last = (folder.result_csv("supervised", "accurate", "large", "ce_dice", 3, k) for k in (None, 2))
+    kept = whole.read_bytes()
+    for path in (whole, last, folder.checkpoint("ce_dice", 3, 2)):
+        path.unlink()
     before = [folder.checkpoint("ce_dice", 3, k).stat().st_mtime_ns for k in (0, 1)]
     run_study(settings, folder.root)
-    assert folder.result_csv("supervised", "accurate", "large", "ce_dice", 3).read_bytes() == kept
+    assert whole.read_bytes() == kept
     assert [folder.checkpoint("ce_dice", 3, k).stat().st_mtime_ns for k in (0, 1)] == before
+
+
+def test_each_fold_is_a_training_that_another_process_may_have(tmp_path):
+    data = pairs(tmp_path / "data", 4)
+    settings = tiny(data=data, folds=2, patch_size=16)
+    alone = run_study(settings, tmp_path / "alone")
+    folder = RunFolder(tmp_path / "run")
+    first = Task("ce_dice", 3, 0)
+    elsewhere = Claims(folder.claims, machine="another machine", renew_every=1e9)
+    with elsewhere.take(work_name(first)):
+        run_study(settings, folder.root, wait=False)
+        assert unfinished(trainings_of(settings), settings, folder) == [first]
+        assert not folder.result_csv("supervised", "accurate", "large", "ce_dice", 3).exists()
+        # What the other process writes at the moment is left alone.
+        theirs, ours = [
+            folder.prediction("ce_dice", 3, row["ID"]).with_name(f".{row['ID']}.png.00ff.part")
+            for fold in "01"
+            for row in read_rows(folder.groups)[::3]
+            if row["fold"] == fold
+        ]
+        for path in (theirs, ours):
+            path.touch()
+        folder.result_csv("supervised", "accurate", "large", "ce_dice", 3, 1).unlink()
+        run_study(settings, folder.root, wait=False)
+        assert (theirs.exists(), ours.exists()) == (True, False)
+    run_study(settings, folder.root)
+    assert not theirs.exists()
+    assert results(folder) == results(alone)
+    # A process that was killed between its last fold and the table of all leaves that to the next one.
+    folder.result_csv("supervised", "accurate", "large", "ce_dice", 3).unlink()
+    run_study(settings, folder.root)
+    assert results(folder) == results(alone)
+    each = [float(read_rows(folder.cost_csv("ce_dice", 3, k))[0]["seconds_per_iteration"]) for k in (0, 1)]
+    (cost,) = read_rows(folder.costs)
+    assert float(cost["seconds_per_iteration"]) == pytest.approx(sum(each) / 2, abs=1e-5)
 
 
 def test_a_loss_that_cannot_be_trained_with_is_named_before_anything_is_written(tmp_path):

@@ -22,6 +22,7 @@ from topodl.evaluation.randomness import generator, private_randomness, seed_all
 from topodl.evaluation.run_folder import METRIC_COLUMNS, read_rows, write_rows
 from topodl.evaluation.scoring import measure_masks
 from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.tasks import Task
 
 
 def pictures(n=7, size=32):
@@ -320,10 +321,10 @@ print(before, peak_memory(cpu))
 
 
 def test_the_estimate_counts_everything_that_is_left():
-    pending = [("a", 1), ("b", 1), ("a", 2)]
-    progress = StudyProgress(pending, 3, iterations=10, test_images=4, known={}, shown=False)
+    pending = [Task("a", 1), Task("b", 1), Task("a", 2)]
+    progress = StudyProgress(pending, 3, iterations=10, test_images=[4], known={}, shown=False)
     assert progress.seconds_left() is None
-    progress.begin("a", 1, done=0)
+    progress.begin(Task("a", 1), done=0)
     for _ in range(5):
         progress.trained(2.0)
     assert progress.seconds_left() == pytest.approx(25 * 2.0 + 12 * 2.0)
@@ -332,6 +333,6 @@ def test_the_estimate_counts_everything_that_is_left():
     progress.tested(4, 2.0)
     assert progress.seconds_left() == pytest.approx(20 * 2.0 + 8 * 0.5)
     progress.end()
-    progress.begin("b", 1, done=9)
+    progress.begin(Task("b", 1), done=9)
     progress.trained(4.0)
     assert progress.seconds_left() == pytest.approx(10 * 2.0 + 8 * 0.5)

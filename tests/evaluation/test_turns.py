@@ -12,13 +12,14 @@ from topodl.evaluation import study as study_module
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.study import run_study
+from topodl.evaluation.tasks import Task, is_finished, trainings_of, unfinished, work_name
 from topodl.evaluation.training import Training
-from topodl.evaluation.turns import is_finished, trainings_of, unfinished, work_name
 
 from .test_study import results
 from .test_study import tiny as tiny_study
 
 LOSSES = ["ce_dice", "cldice"]
+CE_DICE = Task("ce_dice", 3)
 
 
 def tiny(**values):
@@ -38,16 +39,18 @@ def alone(tmp_path_factory):
 
 def test_the_trainings_of_a_study_and_those_that_are_left(alone, tmp_path):
     settings = tiny(seeds=[3, 4])
-    assert trainings_of(settings) == [("ce_dice", 3), ("cldice", 3), ("ce_dice", 4), ("cldice", 4)]
-    assert unfinished(trainings_of(settings), settings, alone) == [("ce_dice", 4), ("cldice", 4)]
+    assert trainings_of(settings) == [
+        Task("ce_dice", 3), Task("cldice", 3), Task("ce_dice", 4), Task("cldice", 4)
+    ]  # fmt: skip
+    assert unfinished(trainings_of(settings), settings, alone) == [Task("ce_dice", 4), Task("cldice", 4)]
     assert unfinished(trainings_of(tiny()), tiny(), RunFolder(tmp_path / "none")) == trainings_of(tiny())
 
 
 def test_without_waiting_a_process_does_what_is_left_and_ends(tmp_path, alone):
     folder, notes = RunFolder(tmp_path / "run"), []
-    with elsewhere(folder).take(work_name("ce_dice", 3)):
+    with elsewhere(folder).take(work_name(CE_DICE)):
         run_study(tiny(), folder.root, note=notes.append, wait=False)
-        assert unfinished(trainings_of(tiny()), tiny(), folder) == [("ce_dice", 3)]
+        assert unfinished(trainings_of(tiny()), tiny(), folder) == [CE_DICE]
     assert f"process {os.getpid()})" in notes[-1]
     assert notes[-1].startswith("what is left is under way elsewhere (")
     assert results(run_study(tiny(), folder.root)) == results(alone)
@@ -56,12 +59,12 @@ def test_without_waiting_a_process_does_what_is_left_and_ends(tmp_path, alone):
 def test_a_process_waits_for_the_others_and_takes_over(tmp_path, alone, monkeypatch):
     monkeypatch.setattr("topodl.evaluation.turns._WAIT_SECONDS", 0.01)
     folder, notes = RunFolder(tmp_path / "run"), []
-    claim = elsewhere(folder).take(work_name("ce_dice", 3))
+    claim = elsewhere(folder).take(work_name(CE_DICE))
 
     def note(text):
         notes.append(text)
         if text.endswith("waiting for them"):
-            assert not is_finished(folder, tiny(), "ce_dice", 3)
+            assert not is_finished(folder, tiny(), CE_DICE)
             os.utime(claim.path, (0, 0))
 
     run_study(tiny(), folder.root, note=note)
@@ -77,9 +80,9 @@ def test_a_training_that_another_process_took_over_is_left_to_it(tmp_path, alone
     def slept_too_long(self, seconds):
         genuine(self, seconds)
         if not taken:
-            path = Claims(folder.claims).generations(work_name("ce_dice", 3))[-1]
+            path = Claims(folder.claims).generations(work_name(CE_DICE))[-1]
             os.utime(path, (0, 0))
-            taken.append(elsewhere(folder).take(work_name("ce_dice", 3)))
+            taken.append(elsewhere(folder).take(work_name(CE_DICE)))
 
     def note(text):
         notes.append(text)
@@ -95,20 +98,20 @@ def test_a_training_that_another_process_took_over_is_left_to_it(tmp_path, alone
 def test_a_training_that_fails_stops_no_other_one(tmp_path, alone, monkeypatch):
     class Fails(Training):
         def run(self, advance):
-            if (self.loss_name, self.seed) in failing:
-                raise InputError(f"topodl evaluate: {self.loss_name} with seed {self.seed} failed")
+            if self.task in failing:
+                raise InputError(f"topodl evaluate: {self.task} failed")
             return super().run(advance)
 
     folder, settings = RunFolder(tmp_path / "run"), tiny(seeds=[3, 4])
-    failing = {("ce_dice", 3), ("ce_dice", 4)}
+    failing = {CE_DICE, Task("ce_dice", 4)}
     with monkeypatch.context() as patch:
         patch.setattr(one_training, "Training", Fails)
         with pytest.raises(
             InputError, match=r"2 trainings failed, the first of them so: ce_dice with seed 3 failed$"
         ):
             run_study(settings, folder.root)
-        assert unfinished(trainings_of(settings), settings, folder) == [("ce_dice", 3), ("ce_dice", 4)]
-        failing.remove(("ce_dice", 4))
+        assert unfinished(trainings_of(settings), settings, folder) == [CE_DICE, Task("ce_dice", 4)]
+        failing.remove(Task("ce_dice", 4))
         with pytest.raises(InputError, match=r"^topodl evaluate: ce_dice with seed 3 failed$"):
             run_study(settings, folder.root)
     assert results(alone).items() <= results(run_study(settings, folder.root)).items()
@@ -130,7 +133,7 @@ def test_what_others_write_is_left_alone_and_what_the_dead_left_is_removed(tmp_p
     ]
     report = folder.root / ".report.html.00ff.part"
     first = tiny(losses=LOSSES[:1])
-    with elsewhere(folder).take(work_name("ce_dice", 3)):
+    with elsewhere(folder).take(work_name(CE_DICE)):
         run_study(first, folder.root, wait=False)
     for path in [*ours, *theirs, *shared, report]:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +142,7 @@ def test_what_others_write_is_left_alone_and_what_the_dead_left_is_removed(tmp_p
     assert not any(path.exists() for path in [*ours, *shared])
     assert all(path.exists() for path in [*theirs, report])  # nobody had the claim to them
     os.utime(report, (0, 0))
-    with elsewhere(folder).take(work_name("cldice", 3)):
+    with elsewhere(folder).take(work_name(Task("cldice", 3))):
         run_study(tiny(), folder.root, wait=False)
         assert all(path.exists() for path in theirs)
     run_study(tiny(), folder.root)
@@ -149,7 +152,7 @@ def test_what_others_write_is_left_alone_and_what_the_dead_left_is_removed(tmp_p
 
 def test_what_a_process_left_that_died_after_its_last_file_is_removed(tmp_path, alone):
     folder = run_study(tiny(), tmp_path / "run")
-    claim, command = (elsewhere(folder).take(name) for name in (work_name("ce_dice", 3), "command-00ff"))
+    claim, command = (elsewhere(folder).take(name) for name in (work_name(CE_DICE), "command-00ff"))
     left = folder.checkpoint("ce_dice", 3).with_name(".3.pt.00ff.part")
     left.touch()
     run_study(tiny(), folder.root)
@@ -160,7 +163,7 @@ def test_what_a_process_left_that_died_after_its_last_file_is_removed(tmp_path, 
     run_study(tiny(), folder.root)
     assert not left.exists()
     assert not command.path.exists()
-    assert Claims(folder.claims).generations(work_name("ce_dice", 3)) == []
+    assert Claims(folder.claims).generations(work_name(CE_DICE)) == []
 
 
 def test_two_different_studies_cannot_begin_in_one_folder_at_once(tmp_path, monkeypatch):
@@ -206,19 +209,19 @@ def test_costs_are_one_table_of_all_processes_in_the_order_of_the_losses(tmp_pat
 
 
 def test_progress_counts_what_others_finish_and_takes_back_what_is_left_to_them():
-    pending = [("a", 1), ("b", 1), ("c", 1)]
+    pending = [Task("a", 1), Task("b", 1), Task("c", 1)]
     progress = StudyProgress(
-        pending, 3, iterations=10, test_images=0, known={"b": 1.0, "c": 1.0}, shown=False
+        pending, 3, iterations=10, test_images=[0], known={"b": 1.0, "c": 1.0}, shown=False
     )
-    progress.begin("a", 1, done=0)
+    progress.begin(Task("a", 1), done=0)
     for _ in range(4):
         progress.trained(1.0)
     assert progress.seconds_left() == pytest.approx(26.0)
     progress.abandon()
     assert progress.seconds_left() == pytest.approx(30.0)
-    progress.finished_elsewhere("b", 1)
-    progress.finished_elsewhere("b", 1)
+    progress.finished_elsewhere(Task("b", 1))
+    progress.finished_elsewhere(Task("b", 1))
     assert progress.seconds_left() == pytest.approx(20.0)
-    progress.begin("c", 1, done=0)
+    progress.begin(Task("c", 1), done=0)
     progress.end()
     assert progress.seconds_left() == pytest.approx(10.0)

@@ -9,15 +9,16 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from topodl.errors import InputError
 from topodl.evaluation.settings import StudySettings
-from topodl.evaluation.turns import Pair
+from topodl.evaluation.tasks import Task
 
-__all__ = ["Crew", "Worker", "WorkerLostError"]
+__all__ = ["Crew", "Order", "Worker", "WorkerLostError"]
 
 _NAME = "topodl evaluate"
 _LOSSES = 3  # workers of one place that may be killed before it is given up
@@ -27,34 +28,52 @@ class WorkerLostError(RuntimeError):
     """A worker was killed; what it did until its last checkpoint is there."""
 
 
-class Worker:
-    """A worker, started, as its parent sees it.
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to do.
 
-    Parameters
+    Attributes
     ----------
-    trainings : sequence of (loss, seed)
-        What it is to do, as far as nobody else does.
+    trainings : tuple of Task
+        What it does, as far as nobody else does.
+    awaited : tuple of Task
+        Those of them that it waits for, where others have them.
     settings : StudySettings
         The study.
     output : Path
         Its folder.
     threads : int or None
         Number of threads that torch computes with, on which results on a CPU depend; by default its own.
+    objects : Path or None
+        File with what the study's caller handed over.
+    modules : str
+        Folder beside which modules may lie, where the worker sees it.
+    """
+
+    trainings: tuple[Task, ...]
+    awaited: tuple[Task, ...]
+    settings: StudySettings
+    output: Path
+    threads: int | None = None
+    objects: Path | None = None
+    modules: str = ""
+
+
+class Worker:
+    """A worker, started, as its parent sees it.
+
+    Parameters
+    ----------
+    order : Order
+        What it is to do.
     gpu : str or None
         What `CUDA_VISIBLE_DEVICES` is for the worker; by default what it is here.
     """
 
-    def __init__(
-        self,
-        trainings: Sequence[Pair],
-        settings: StudySettings,
-        output: Path,
-        *,
-        threads: int | None,
-        gpu: str | None,
-    ) -> None:
+    def __init__(self, order: Order, gpu: str | None) -> None:
         self._stopped = False
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        modules = [order.modules] if os.path.isdir(order.modules) else []
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, *modules]))}
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         # In a session of its own, so that Ctrl-C reaches the parent alone, who then stops its workers.
@@ -65,7 +84,6 @@ class Worker:
             env=environment,
             start_new_session=True,
         )
-        order = {"trainings": list(trainings), "settings": settings, "output": output, "threads": threads}
         try:
             self._stdin.write(base64.b64encode(pickle.dumps(order)) + b"\n")
             self._stdin.flush()
@@ -119,16 +137,8 @@ class Worker:
 class Crew:
     """Workers for the same trainings, each in a place where another one takes over when it is killed."""
 
-    def __init__(
-        self,
-        trainings: Sequence[Pair],
-        settings: StudySettings,
-        output: Path,
-        threads: int | None,
-        note: Callable[[str], None],
-    ) -> None:
-        self._trainings, self._settings, self._output = trainings, settings, output
-        self._threads, self._note = threads, note
+    def __init__(self, order: Order, note: Callable[[str], None]) -> None:
+        self._order, self._note = order, note
         self._stopped, self._lock, self._workers = False, threading.Lock(), set[Worker]()
 
     def work(self, gpu: str | None) -> None:
@@ -137,7 +147,7 @@ class Crew:
             with self._lock:
                 if self._stopped:
                     return
-                worker = Worker(self._trainings, self._settings, self._output, threads=self._threads, gpu=gpu)
+                worker = Worker(self._order, gpu)
                 self._workers.add(worker)
             try:
                 worker.finish(self._note)

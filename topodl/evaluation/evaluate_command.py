@@ -65,7 +65,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="folder of images and labels, or a CSV or JSON list of them (default: drawn walls)",
     )
-    group.add_argument("--classes", metavar="TEXT", help='values in labels: "0=background,1=artery,2=vein"')
+    group.add_argument(
+        "--classes",
+        metavar="TEXT",
+        help='values in labels, "0=background,1=artery,2=vein", or regions, "0=background,1+2=whole,2=core"',
+    )
     group.add_argument(
         "--ignore-label", type=int, metavar="N", help="value in labels of pixels that count nowhere"
     )
@@ -138,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not _is_first_process():
         return 0
 
-    from topodl.evaluation.turns import trainings_of, unfinished
+    from topodl.evaluation.tasks import trainings_of, unfinished
 
     trainings = trainings_of(settings)
     left = len(unfinished(trainings, settings, folder))

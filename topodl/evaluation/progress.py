@@ -9,9 +9,9 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-__all__ = ["StudyProgress"]
+from topodl.evaluation.tasks import Task
 
-Pair = tuple[str, int]
+__all__ = ["StudyProgress"]
 
 
 class StudyProgress:
@@ -19,12 +19,14 @@ class StudyProgress:
 
     Parameters
     ----------
-    pending : sequence of (loss, seed)
+    pending : sequence of Task
         The trainings to come, in their order.
     n_trainings : int
         Number of trainings of the study, those included that are finished already.
-    iterations, test_images : int
+    iterations : int
         Of one training.
+    test_images : sequence of int
+        Number of them in each fold.
     known : mapping of str to float
         Seconds per iteration of losses that were trained before.
     shown : bool
@@ -33,11 +35,11 @@ class StudyProgress:
 
     def __init__(
         self,
-        pending: Sequence[Pair],
+        pending: Sequence[Task],
         n_trainings: int,
         *,
         iterations: int,
-        test_images: int,
+        test_images: Sequence[int],
         known: Mapping[str, float],
         shown: bool = True,
     ) -> None:
@@ -79,19 +81,20 @@ class StudyProgress:
         self._bar.close()
         self._study.close()
 
-    def begin(self, loss: str, seed: int, done: int) -> None:
-        """Start the training of `loss` with `seed`, `done` iterations of which were done before."""
-        self._loss, self._seed, self._done_here, self._tested_here = loss, seed, done, 0
+    def begin(self, task: Task, done: int) -> None:
+        """Start a training, `done` iterations of which were done before."""
+        self._task, self._done_here, self._tested_here = task, done, 0
         self._bar.reset(self._iterations)
-        self._bar.set_description(f"{loss}, seed {seed}", refresh=False)
+        self._bar.set_description(str(task), refresh=False)
         self._bar.update(done)
         self._study.update(done)
 
     def trained(self, seconds: float) -> None:
         """Tell of one iteration and the seconds that it took."""
-        before = self._per_iteration.get(self._loss)
+        loss = self._task.loss
+        before = self._per_iteration.get(loss)
         # The mean forgets: the first iterations of a process are slower than the others.
-        self._per_iteration[self._loss] = seconds if before is None else before + 0.1 * (seconds - before)
+        self._per_iteration[loss] = seconds if before is None else before + 0.1 * (seconds - before)
         self._done_here += 1
         self._bar.update(1)
         self._advance(1)
@@ -99,8 +102,8 @@ class StudyProgress:
     def tested(self, n: int, seconds: float) -> None:
         """Tell of `n` test images that took so many seconds together."""
         if not self._tested_here:
-            self._bar.reset(self._test_images)
-            self._bar.set_description(f"{self._loss}, test images", refresh=False)
+            self._bar.reset(self._tested_in(self._task))
+            self._bar.set_description(f"{self._task}, test images", refresh=False)
         self._bar.update(n)
         self._tested_here += n
         self._per_test_image = seconds / n
@@ -108,7 +111,7 @@ class StudyProgress:
 
     def end(self) -> None:
         """End the training under way."""
-        self._pending.remove((self._loss, self._seed))
+        self._pending.remove(self._task)
         self._done_here = self._tested_here = 0
 
     def abandon(self) -> None:
@@ -116,10 +119,10 @@ class StudyProgress:
         self._study.update(-self._done_here)
         self._done_here = self._tested_here = 0
 
-    def finished_elsewhere(self, loss: str, seed: int) -> None:
+    def finished_elsewhere(self, task: Task) -> None:
         """Tell that another process has finished a training."""
-        if (loss, seed) in self._pending:
-            self._pending.remove((loss, seed))
+        if task in self._pending:
+            self._pending.remove(task)
             self._study.update(self._iterations)
 
     def seconds_left(self) -> float | None:
@@ -127,11 +130,15 @@ class StudyProgress:
         if not self._per_iteration:
             return None
         average = sum(self._per_iteration.values()) / len(self._per_iteration)
-        steps = sum(self._per_iteration.get(loss, average) for loss, _ in self._pending) * self._iterations
-        steps -= self._done_here * self._per_iteration.get(self._loss, average)
+        steps = sum(self._per_iteration.get(loss, average) for loss, *_ in self._pending) * self._iterations
+        steps -= self._done_here * self._per_iteration.get(self._task.loss, average)
         # Before the first test, an image is guessed to take as long as an iteration.
         per_image = average if self._per_test_image is None else self._per_test_image
-        return max(0.0, steps) + per_image * (self._test_images * len(self._pending) - self._tested_here)
+        untested = sum(map(self._tested_in, self._pending)) - self._tested_here
+        return max(0.0, steps) + per_image * untested
+
+    def _tested_in(self, task: Task) -> int:
+        return self._test_images[task.fold or 0]
 
     def _advance(self, iterations: int) -> None:
         left = self.seconds_left()

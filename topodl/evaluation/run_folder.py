@@ -88,17 +88,20 @@ class RunFolder:
         """The report, one self-contained file."""
         return self.root / "report.html"
 
-    def result_csv(self, framework: str, labels: str, training_set: str, loss: str, seed: int) -> Path:
+    def result_csv(
+        self, framework: str, labels: str, training_set: str, loss: str, seed: int, fold: int | None = None
+    ) -> Path:
         """Measurements of one (loss, seed): ID and metrics of every class, one row per test image."""
-        return self.results / framework / labels / training_set / folder_name(loss) / f"{seed}.csv"
+        folder = self.results / framework / labels / training_set / folder_name(loss)
+        return folder / f"{_with_fold(seed, fold)}.csv"
 
     def curve_csv(self, loss: str, seed: int, fold: int | None = None) -> Path:
-        """Learning curve of one (loss, seed): iteration, loss, and val_dice, val_betti0_error, … or empty."""
+        """Learning curve of one training: iteration, loss, and val_dice, val_betti0_error, … or empty."""
         return self.root / "curves" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
 
-    def cost_csv(self, loss: str, seed: int) -> Path:
-        """Row of `costs` for one (loss, seed), alone in a file, as several processes may train."""
-        return self.root / "costs" / folder_name(loss) / f"{seed}.csv"
+    def cost_csv(self, loss: str, seed: int, fold: int | None = None) -> Path:
+        """Row of `costs` for one training, alone in a file, as several processes may train."""
+        return self.root / "costs" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
 
     def checkpoint(self, loss: str, seed: int, fold: int | None = None) -> Path:
         """State of a training under way, and the weights of the last iteration once it is finished."""

@@ -1,7 +1,9 @@
 """The trainings of a study in several processes: local workers, or the workers of a Dask cluster.
 
 Each worker takes trainings by claims in the study's folder, as the processes do that users start. So none is
-done twice, and what a lost worker had under way goes on from its checkpoint in another one.
+done twice, and what a lost worker had under way goes on from its checkpoint in another one. On a cluster each
+training has a task, whose process goes on with others as long as some are left: to start one and to read all
+images may take as long as a training.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ import torch
 from topodl._checks import check_number, fail
 from topodl._claims import Claims
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.crew import Crew
+from topodl.evaluation.crew import Crew, Order
+from topodl.evaluation.given_data import StudySplits
+from topodl.evaluation.handed_over import HandedOver, write_handed_over
+from topodl.evaluation.networks import NetworkFactory, find_network
 from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.settings import StudySettings
-from topodl.evaluation.turns import Pair, trainings_of, unfinished, work_name
+from topodl.evaluation.study import with_objects
+from topodl.evaluation.tasks import Task, trainings_of, unfinished, work_name
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -46,6 +52,8 @@ def run_distributed_study(
     settings: StudySettings,
     output: str | Path,
     *,
+    data: StudySplits | None = None,
+    network: NetworkFactory | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -61,6 +69,9 @@ def run_distributed_study(
         What to train and test, each training on one device.
     output : str or Path
         A new folder, or that of the same study; all workers must see it.
+    data, network : object and callable, optional
+        As for `run_study`. Both go to the workers through a file in the study's folder, which lasts as long
+        as this call; a network of a script or notebook with all that it is made of.
     jobs : int
         Number of local workers. They take the GPUs in turn, if the device is "cuda".
     scheduler : str or None
@@ -77,7 +88,8 @@ def run_distributed_study(
     Raises
     ------
     InputError
-        As `run_study` does; if there is no scheduler; if a training kills one worker after the other.
+        As `run_study` does; if there is no scheduler; if a training kills one worker after the other; if the
+        network cannot be sent to another process.
     MissingDependencyError
         If the extra `eval` is not installed, or `cluster` for a scheduler.
 
@@ -98,14 +110,17 @@ def run_distributed_study(
         count = getattr(settings, argument)
         if count != 1:
             raise fail(_NAME, argument, f"is {count} in a study of several workers", "1 for each training")
+    settings, objects = with_objects("run_distributed_study", settings, data, network)
     require_packages(settings)
     folder = RunFolder(Path(output).expanduser().resolve())
     refuse_other_study(folder, settings)
     if scheduler is None:
-        _run_locally(settings, folder, jobs, _only_once(note))
+        if network is None:
+            find_network(settings.network)  # now, and not in each of the workers
+        _run_locally(settings, folder, jobs, objects, _only_once(note))
     else:
         with _connected(scheduler, note) as client:
-            _run_on_cluster(client, settings, folder, _only_once(note))
+            _run_on_cluster(client, settings, folder, objects, _only_once(note))
     return folder
 
 
@@ -170,15 +185,36 @@ def _only_once(note: Callable[[str], None]) -> Callable[[str], None]:
     return once
 
 
-def _run_locally(settings: StudySettings, folder: RunFolder, jobs: int, note: Callable[[str], None]) -> None:
-    trainings = trainings_of(settings)
+@contextmanager
+def _command(folder: RunFolder, objects: HandedOver) -> Iterator[tuple[str, Path | None]]:
+    """Give the name of a claim that lasts as long as this command, and the file with what it hands over."""
+    command = Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}")
+    path = folder.claims / f"{command.name}.objects" if objects else None
+    try:
+        if path is not None:
+            write_handed_over(path, objects)
+        yield command.name, path
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        command.finish()
+
+
+def _run_locally(
+    settings: StudySettings,
+    folder: RunFolder,
+    jobs: int,
+    objects: HandedOver,
+    note: Callable[[str], None],
+) -> None:
+    trainings = tuple(trainings_of(settings))
     jobs = min(jobs, max(1, len(unfinished(trainings, settings, folder))))
     threads = _threads(settings)
     if threads is not None:
         _note_threads(jobs, threads, os.cpu_count() or 1, note)
     gpus = _visible_gpus() if settings.device == "cuda" else []
-    crew = Crew(trainings, settings, folder.root, threads, note)
-    with ThreadPoolExecutor(jobs) as pool:
+    with _command(folder, objects) as (_, path), ThreadPoolExecutor(jobs) as pool:
+        crew = Crew(Order(trainings, trainings, settings, folder.root, threads, path), note)
         places = [pool.submit(crew.work, gpus[i % len(gpus)] if gpus else None) for i in range(jobs)]
         try:
             _watch(settings, folder, places)
@@ -205,38 +241,42 @@ def _note_threads(workers: int, threads: int, cores: int, note: Callable[[str], 
 
 
 def _run_on_cluster(
-    client: Client, settings: StudySettings, folder: RunFolder, note: Callable[[str], None]
+    client: Client,
+    settings: StudySettings,
+    folder: RunFolder,
+    objects: HandedOver,
+    note: Callable[[str], None],
 ) -> None:
     trainings, threads = unfinished(trainings_of(settings), settings, folder), _threads(settings)
     if threads is not None:
         _note_threads(1, threads, min(client.run(os.cpu_count).values()), note)
-    command = Claims(folder.claims).wait_for(f"command-{uuid.uuid4().hex[:12]}")
-    futures: dict[Future[list[str]], Pair] = {}
-    try:
+    futures: dict[Future[list[str]], Task] = {}
+    # The command's end ends the tasks that are under way; those that wait go with the connection.
+    with _command(folder, objects) as (command, path):
         resources = _resources(client)
-        for pair in trainings:
-            key = f"topodl-{work_name(*pair)}-{command.name}"
-            arguments = (pair, settings, folder.root, threads, command.name)
-            futures[client.submit(_train_on_cluster, *arguments, key=key, resources=resources)] = pair
+        for i, task in enumerate(trainings):
+            own_first = (*trainings[i:], *trainings[:i])
+            order = Order(own_first, (task,), settings, folder.root, threads, path, os.getcwd())
+            key = f"topodl-{work_name(task)}-{command}"
+            futures[client.submit(_train_on_cluster, order, command, key=key, resources=resources)] = task
         _watch(settings, folder, list(futures))
-    finally:
-        command.finish()  # which ends the tasks that are under way; those that wait go with the connection
-    errors = [_error_of(future, *pair) for future, pair in futures.items()]
+    errors = [_error_of(future, task) for future, task in futures.items()]
     for text in (text for future, error in zip(futures, errors, strict=True) if error is None
                  for text in future.result()):  # fmt: skip
         note(text)
     _raise_first(errors)
 
 
-def _train_on_cluster(
-    pair: Pair, settings: StudySettings, output: Path, threads: int | None, command: str
-) -> list[str]:
-    """Do one training in a worker of Dask, and return the notes; end when the command that wants it does."""
-    claims, notes = Claims(RunFolder(output).claims), list[str]()
+def _train_on_cluster(order: Order, command: str) -> list[str]:
+    """Work in a process below a worker of Dask, and return the notes; end when the command does."""
+    folder, notes = RunFolder(order.output), list[str]()
+    claims = Claims(folder.claims)
     if not claims.generations(command):
-        came = f"is {str(output)!r}, which the worker on {socket.gethostname()} does not see"
+        came = f"is {str(order.output)!r}, which the worker on {socket.gethostname()} does not see"
         raise fail(_NAME, "output", came, "a folder that the command and all workers share")
-    crew, ended = Crew([pair], settings, output, threads, notes.append), threading.Event()
+    if not unfinished(order.awaited, order.settings, folder):  # another task's process did it meanwhile
+        return notes
+    crew, ended = Crew(order, notes.append), threading.Event()
 
     def end_with_the_command() -> None:
         while not ended.wait(2 * _LOOK_SECONDS):
@@ -312,7 +352,7 @@ def _connected(scheduler: str, note: Callable[[str], None]) -> Iterator[Client]:
         yield client
 
 
-def _error_of(future: Any, loss: str, seed: int) -> BaseException | None:
+def _error_of(future: Any, training: Task) -> BaseException | None:
     """Return what a task of Dask ended with, in words that say more than Dask's."""
     from distributed import KilledWorker
 
@@ -321,7 +361,7 @@ def _error_of(future: Any, loss: str, seed: int) -> BaseException | None:
     error: BaseException | None = future.exception()
     if isinstance(error, KilledWorker):
         return InputError(
-            f"{_NAME}: {loss} with seed {seed} was under way in several workers that were lost, one after "
+            f"{_NAME}: {training} was under way in several workers that were lost, one after "
             "the other; expected enough memory and time for each. The same command goes on from here"
         )
     return error
@@ -330,11 +370,11 @@ def _error_of(future: Any, loss: str, seed: int) -> BaseException | None:
 def _watch(settings: StudySettings, folder: RunFolder, tasks: Sequence[Any]) -> None:
     """Show the progress until all tasks are done, from what the folder says of trainings and of claims."""
     trainings, claims = trainings_of(settings), Claims(folder.claims)
-    with SharedProgress(len(trainings), settings.iterations * max(1, settings.folds)) as progress:
+    with SharedProgress(len(trainings), settings.iterations) as progress:
         while True:
             done = all(task.done() for task in tasks)
             left = unfinished(trainings, settings, folder)
-            holders = [claims.holder(work_name(*pair)) for pair in left]
+            holders = [claims.holder(work_name(task)) for task in left]
             progress.show(len(trainings) - len(left), [h.done for h in holders if h is not None])
             if done:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,8 @@ from topodl._files import atomic_path, partial_files
 from topodl.errors import InputError
 from topodl.evaluation.costs import known_costs, merge_costs
 from topodl.evaluation.data import StudyData, describe
-from topodl.evaluation.given_data import GivenSplits, StudySplits, fingerprint, read_given
+from topodl.evaluation.given_data import StudySplits, fingerprint, read_given
+from topodl.evaluation.handed_over import HandedOver
 from topodl.evaluation.loss_setup import check_losses
 from topodl.evaluation.networks import NetworkFactory, find_network
 from topodl.evaluation.one_training import Study, train_and_test
@@ -28,28 +29,26 @@ from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.pictures import find_stored
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
-from topodl.evaluation.run_folder import (
-    RunFolder,
-    write_rows,
-)
+from topodl.evaluation.run_folder import RunFolder, write_rows
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.sources import load_data
 from topodl.evaluation.stored_pictures import write_image, write_label
-from topodl.evaluation.training import reproducible
-from topodl.evaluation.turns import (
-    Pair,
-    Turns,
+from topodl.evaluation.tasks import (
+    Task,
     is_finished,
+    merge_results,
     remove_partial_files,
     trainings_of,
     unfinished,
     work_name,
 )
+from topodl.evaluation.training import reproducible
+from topodl.evaluation.turns import Turns
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["run_study", "work_on"]
+__all__ = ["run_study", "with_objects", "work_on"]
 
 _NAME = "topodl evaluate"
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "torchmetrics", "lightning-fabric", "monai")
@@ -120,31 +119,33 @@ def run_study(
     >>> mine = types.SimpleNamespace(train=train_set, val=val_set, test=test_set)  # doctest: +SKIP
     >>> run_study(settings, "topodl-runs/mine", data=mine, network=make_network)  # doctest: +SKIP
     """
-    given = None if data is None else read_given(data)
-    settings, factory = _with_objects(settings, given, network)
-    return work_on(
-        trainings_of(settings), settings, output, given=given, factory=factory, note=note, wait=wait
-    )
+    settings, objects = with_objects("run_study", settings, data, network)
+    trainings = trainings_of(settings)
+    awaited = trainings if wait else ()
+    return work_on(trainings, settings, output, objects=objects, note=note, awaited=awaited)
 
 
 def work_on(
-    trainings: Sequence[Pair],
+    trainings: Sequence[Task],
     settings: StudySettings,
     output: str | Path,
     *,
-    given: GivenSplits | None = None,
-    factory: NetworkFactory | None = None,
+    objects: HandedOver,
+    awaited: Collection[Task],
     note: Callable[[str], None],
-    wait: bool = True,
     shown: bool = True,
 ) -> RunFolder:
-    """Do some of a study's trainings, those that no other process does: `run_study` for a part."""
+    """Do some of a study's trainings, those that no other process does: `run_study` for a part.
+
+    When nothing is left to take, this waits for the `awaited` ones that others have under way.
+    """
     folder = RunFolder(Path(output).expanduser())
     require_packages(settings)
     refuse_other_study(folder, settings)
-    factory = factory or find_network(settings.network)
-    folds = load_data(settings, note, given)
-    check_losses({loss: None for loss, _ in unfinished(trainings, settings, folder)}, settings, folds[0])
+    factory = objects.network or find_network(settings.network)
+    folds = load_data(settings, note, objects.data)
+    left = unfinished(trainings, settings, folder)
+    check_losses(dict.fromkeys(task.loss for task in left), settings, folds[0])
     fabric = _launch(settings)
     claims = Claims(folder.claims)
     if fabric.is_global_zero:
@@ -154,37 +155,41 @@ def work_on(
     progress = StudyProgress(
         unfinished(trainings, settings, folder),
         len(trainings),
-        iterations=settings.iterations * len(folds),
-        test_images=sum(len(data.test) for data in folds),
+        iterations=settings.iterations,
+        test_images=[len(data.test) for data in folds],
         known=known_costs(folder),
         shown=shown and fabric.is_global_zero,
     )
     study = Study(fabric, settings, folds, factory, folder, progress, note)
-    turns = Turns(fabric, trainings, settings, folder, claims, progress, note, wait, shown)
+    turns = Turns(fabric, trainings, settings, folds, folder, claims, progress, note, awaited, shown)
     with progress, private_randomness(), reproducible(fabric.device):
-        for loss, seed in turns:
+        for task in turns:
             with turns.training():
-                train_and_test(study, loss, seed, turns.claim)
+                train_and_test(study, task, turns.claim)
+    if fabric.is_global_zero:
+        merge_results(folder, settings)  # which a process that was killed may have left to this one
     fabric.barrier()
     turns.raise_failure()
     return folder
 
 
-def _with_objects(
-    settings: StudySettings, data: GivenSplits | None, network: NetworkFactory | None
-) -> tuple[StudySettings, NetworkFactory | None]:
-    """Return the settings with names for what was handed in, and what makes the network."""
+def with_objects(
+    function: str, settings: StudySettings, data: StudySplits | None, network: NetworkFactory | None
+) -> tuple[StudySettings, HandedOver]:
+    """Return the settings with names for what was handed to `function`, and these objects, read."""
+    given = None
     if data is not None:
         if settings.data is not None:
             came = f"is given beside settings with data={settings.data!r}"
-            raise fail("run_study", "data", came, "one of the two")
-        settings = replace(settings, data=f"python-{fingerprint(data)}")
-    if network is None:
-        return settings, None
-    if not callable(network):
-        raise fail("run_study", "network", f"is a {type(network).__name__}", "a callable")
-    names = (getattr(network, name, type(network).__name__) for name in ("__module__", "__qualname__"))
-    return replace(settings, network=":".join(names)), network
+            raise fail(function, "data", came, "one of the two")
+        given = read_given(data)
+        settings = replace(settings, data=f"python-{fingerprint(given)}")
+    if network is not None:
+        if not callable(network):
+            raise fail(function, "network", f"is a {type(network).__name__}", "a callable")
+        names = (getattr(network, name, type(network).__name__) for name in ("__module__", "__qualname__"))
+        settings = replace(settings, network=":".join(names))
+    return settings, HandedOver(given, network)
 
 
 def _launch(settings: StudySettings) -> Fabric:
@@ -210,7 +215,7 @@ def _open_folder(
     try:
         with claims.wait_for("study"):
             refuse_other_study(folder, settings)  # another process may have opened it since the first look
-            _remove_what_killed_processes_left(folder, claims, settings)
+            _remove_what_killed_processes_left(folder, claims, settings, folds)
             text = json.dumps(_description(settings, folds), indent=2) + "\n"
             with atomic_path(folder.settings) as partial:
                 partial.write_text(text, encoding="utf-8")
@@ -244,7 +249,9 @@ def _write_test_images(folder: RunFolder, data: StudyData) -> None:
             write_label(folder.label_image(image_id), label, len(data.classes))
 
 
-def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settings: StudySettings) -> None:
+def _remove_what_killed_processes_left(
+    folder: RunFolder, claims: Claims, settings: StudySettings, folds: tuple[StudyData, ...]
+) -> None:
     """Remove partial files that no living process can be writing: not those of trainings under way."""
     for path in [*partial_files(folder.settings), *partial_files(folder.groups)]:
         path.unlink(missing_ok=True)
@@ -255,15 +262,16 @@ def _remove_what_killed_processes_left(folder: RunFolder, claims: Claims, settin
         for path in partial_files(report):  # a report is written without a claim, within a second
             if claims.now() - path.stat().st_mtime > STALE_AFTER:
                 path.unlink(missing_ok=True)
-    for path in claims.folder.glob("command-*"):  # of commands that had a cluster train
+    for path in claims.folder.glob("command-*"):  # of commands that had other processes train
         if claims.holder(path.stem) is None:
             path.unlink(missing_ok=True)
-    for loss, seed in trainings_of(settings):
-        work = work_name(loss, seed)
-        if is_finished(folder, settings, loss, seed) and claims.generations(work):
+    for task in trainings_of(settings):
+        work = work_name(task)
+        if is_finished(folder, settings, task) and claims.generations(work):
             claim = claims.take(work)
             if claim is not None:
-                remove_partial_files(folder, settings, loss, seed)
+                image_ids = folds[task.fold or 0].test.ids
+                remove_partial_files(folder, settings, task, image_ids)
                 claim.finish()
 
 

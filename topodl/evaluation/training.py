@@ -28,11 +28,12 @@ from topodl.evaluation.randomness import INITIALISATION, STEP, seed_all
 from topodl.evaluation.scoring import Predictor, mean_by_metric, predict_and_measure
 from topodl.evaluation.settings import StudySettings, regresses_depth
 from topodl.evaluation.soft_labels import hardened, soft_cross_entropy
+from topodl.evaluation.tasks import Task
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["CURVE_COLUMNS", "Training", "finished_state", "reproducible"]
+__all__ = ["CURVE_COLUMNS", "Training", "reproducible"]
 
 VALIDATION_COLUMNS = {
     "val_dice": "Dice",
@@ -65,7 +66,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
 
 class Training:
-    """The training of one loss with one seed, from its checkpoint if there is one.
+    """One training of a study, from its checkpoint if there is one.
 
     Parameters
     ----------
@@ -77,10 +78,8 @@ class Training:
         What to train.
     factory : callable
         Makes the network, see `find_network`.
-    loss : str
-        Name in `topodl.losses.registry`, with options after a colon.
-    seed : int
-        Of the weights, the order of the images and their augmentation.
+    task : Task
+        Which training: the loss, and the seed of weights, order of the images and augmentation.
     checkpoint : Path
         Where the state is kept from time to time.
     note : callable
@@ -93,20 +92,19 @@ class Training:
         data: StudyData,
         settings: StudySettings,
         factory: NetworkFactory,
-        loss: str,
-        seed: int,
+        task: Task,
         checkpoint: Path,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.fabric, self.data, self.settings, self.seed = fabric, data, settings, seed
-        self.factory, self.loss_name, self.checkpoint = factory, loss, checkpoint
+        self.fabric, self.data, self.settings, self.task = fabric, data, settings, task
+        self.factory, self.checkpoint = factory, checkpoint
         self.augmentation = build_augmentation(settings.augmentation, settings.framework)
         self.iteration, self.round = 0, 0
         self.soft_labels: list[torch.Tensor] | None = None
         self.curve: list[dict[str, Any]] = []
         self.seconds, self.timed_iterations, self.earlier_peak = 0.0, 0, 0
         self._loss_sum, self._loss_count = torch.zeros((), device=fabric.device), 0
-        self._loss = build_loss(loss, settings, data).to(fabric.device)
+        self._loss = build_loss(task.loss, settings, data).to(fabric.device)
         self._saved_at = time.perf_counter()
         reset_peak_memory(fabric.device)
         state = _read_checkpoint(checkpoint, note)
@@ -137,9 +135,9 @@ class Training:
             self.round += 1
             self._prepare_round(None)
 
-    def keep_weights_only(self, **others: Any) -> None:
-        """Replace the checkpoint by the weights, which a finished training leaves, and `others`."""
-        state = {"iteration": self.iteration, "network": self._module.state_dict(), **others}
+    def keep_weights_only(self) -> None:
+        """Replace the checkpoint by the weights, which a finished training leaves."""
+        state = {"iteration": self.iteration, "network": self._module.state_dict()}
         with atomic_path(self.checkpoint) as partial:
             torch.save(state, partial)
 
@@ -150,8 +148,8 @@ class Training:
 
     def _prepare_round(self, state: dict[str, Any] | None) -> None:
         """Make network and optimiser of this round, fresh or with the weights of `state`."""
-        seed_all(self.seed, INITIALISATION, self.round)
-        n = out_channels(self.loss_name, self.settings, self.data)
+        seed_all(self.task.seed, INITIALISATION, self.round)
+        n = out_channels(self.task.loss, self.settings, self.data)
         self._module = build_network(self.factory, self.data.in_channels, n, self.data.spatial_dims)
         if state is not None:
             self._module.load_state_dict(state["network"])
@@ -169,7 +167,7 @@ class Training:
     @property
     def predictor(self) -> Predictor:
         """What predicts whole images with the network as it is now."""
-        depth = regresses_depth(self.loss_name, self.settings)
+        depth = regresses_depth(self.task.loss, self.settings)
         return Predictor(self.fabric.device, self.network, self.data, depth=depth)
 
     def _train_round(self, begin: int, end: int, advance: Callable[[float], None]) -> None:
@@ -179,7 +177,7 @@ class Training:
             labels,
             self.augmentation,
             self.settings,
-            seed=self.seed,
+            seed=self.task.seed,
             first=self.iteration,
             end=end,
             rank=self.fabric.global_rank,
@@ -202,7 +200,7 @@ class Training:
             self._save_now_and_then()
 
     def _step(self, images: torch.Tensor, targets: torch.Tensor, progress: float) -> None:
-        seed_all(self.seed, STEP, self.iteration, self.fabric.global_rank)
+        seed_all(self.task.seed, STEP, self.iteration, self.fabric.global_rank)
         poly = self.settings.schedule == "poly"
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * ((1 - progress) ** _POLY_POWER if poly else 1.0)
@@ -233,8 +231,8 @@ class Training:
             hard = self._loss(heads, hardened(targets, regions))
         except InputError as error:
             raise InputError(
-                f"topodl evaluate: {self.loss_name} with seed {self.seed} failed in iteration "
-                f"{self.iteration + 1}: {error}; a lower --learning-rate may help if the training diverged"
+                f"topodl evaluate: {self.task} failed in iteration {self.iteration + 1}: {error}; "
+                "a lower --learning-rate may help if the training diverged"
             ) from error
         soft = soft_cross_entropy(heads, targets, regions=regions, ignores=self.data.ignores)
         return 0.5 * (hard + soft)
@@ -304,12 +302,6 @@ class Training:
         self._loss_count = state["loss_count"]
         self.seconds, self.timed_iterations = state["seconds"], state["timed_iterations"]
         self.earlier_peak = state["peak_memory_bytes"]
-
-
-def finished_state(path: Path) -> dict[str, Any] | None:
-    """Return what a finished fold left with its weights: measurements and costs; else None."""
-    state = _load(path) if path.exists() else None
-    return state if isinstance(state, dict) and "rows" in state else None
 
 
 def _load(path: Path) -> dict[str, Any] | str:

@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
 
 import torch
 
 from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.crew import Order
+from topodl.evaluation.handed_over import HandedOver, read_handed_over
 from topodl.evaluation.study import work_on
 
 __all__ = ["main"]
@@ -37,12 +38,19 @@ def main() -> int:
         channel.write(json.dumps([kind, text]) + "\n")
 
     try:
-        order: dict[str, Any] = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
+        order: Order = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
         threading.Thread(target=_end_with_the_parent, daemon=True).start()
-        threads = order.pop("threads")
-        if threads is not None:
-            torch.set_num_threads(threads)
-        work_on(**order, note=lambda text: say("note", text), shown=False)
+        if order.threads is not None:
+            torch.set_num_threads(order.threads)
+        work_on(
+            order.trainings,
+            order.settings,
+            order.output,
+            objects=HandedOver() if order.objects is None else read_handed_over(order.objects),
+            awaited=order.awaited,
+            note=lambda text: say("note", text),
+            shown=False,
+        )
     except (InputError, MissingDependencyError) as error:
         say("input", str(error))
         return 2
