@@ -103,6 +103,107 @@ def test_a_field_of_view_is_no_label_of_the_test(tmp_path):
     assert "test/ has no labels and is left out" in folder.layout
 
 
+def carvana(root):
+    """Write images in train/, masks beside it, and a test without labels."""
+    for i in range(3):
+        save(root / "train" / f"car_{i:02d}.jpg", picture("car", i))
+        save(root / "train_masks" / f"car_{i:02d}_mask.gif", mask())
+    save(root / "test" / "car_09.jpg", picture("car", 9))
+    (root / "train_masks.csv").write_text("img,rle_mask\ncar_00.jpg,1 2 3\n")
+    return root
+
+
+def isic(root):
+    """Write the folders of a skin challenge, with superpixels beside the images."""
+    for split, n in (("Training", 2), ("Validation", 1)):
+        for i in range(n):
+            stem = f"ISIC_{split[0]}{i:07d}"
+            images = root / f"ISIC2018_Task1-2_{split}_Input"
+            save(images / f"{stem}.jpg", picture(split, i))
+            save(images / f"{stem}_superpixels.png", picture("superpixels", i))
+            save(root / f"ISIC2018_Task1_{split}_GroundTruth" / f"{stem}_segmentation.png", mask())
+    return root
+
+
+def without_json(root):
+    """Write nnU-Net's folders without dataset.json."""
+    for kind, n in (("Tr", 3), ("Ts", 1)):
+        for i in range(n):
+            image = picture(kind, i, size=VOLUME, channels=0, dtype=np.int16)
+            save(root / f"images{kind}" / f"{kind}{i}_0000.nii.gz", image)
+            save(root / f"labels{kind}" / f"{kind}{i}.nii.gz", mask((0, 1), VOLUME))
+    return root
+
+
+NAMED = {
+    "Carvana": (
+        carvana,
+        ["train"] * 3,
+        "train/ beside train_masks/ (3 train; test/ has no labels and is left out)",
+    ),
+    "ISIC": (
+        isic,
+        ["train", "train", "val"],
+        "ISIC2018_Task1-2_Training_Input/ beside ISIC2018_Task1_Training_GroundTruth/ (2 train, 1 val)",
+    ),
+    "nnU-Net without its JSON": (
+        without_json, ["train", "train", "train", "test"], "imagesTr/ beside labelsTr/ (3 train, 1 test)"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_of_folders_say_split_and_content(tmp_path, name):
+    make, splits, line = NAMED[name]
+    folder = read_cases(make(tmp_path))
+    assert [case.split for case in folder.cases] == splits
+    assert line in folder.layout
+    for case in folder.cases:
+        loaded = folder.load(case)
+        np.testing.assert_array_equal(loaded.label, mask((0, 1), loaded.label.shape))
+
+
+def voc(root, lists=(("train", (0, 1)), ("val", (2,))), values=(0, 1, 2, 255)):
+    """Write pictures, some of them with labels, and lists of their names."""
+    for i in range(5):
+        save(root / "JPEGImages" / f"2007_{i}.jpg", picture("voc", i))
+    for i in range(3):
+        label = mask(values)
+        save(root / "SegmentationClass" / f"2007_{i}.png", label, palette=list(range(256)) * 3)
+    for name, numbers in lists:
+        file = root / "ImageSets" / "Segmentation" / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"2007_{i}\n" for i in numbers))
+    (root / "Annotations").mkdir()
+    return root
+
+
+def test_pascal_voc(tmp_path):
+    folder = read_cases(voc(tmp_path / "VOCdevkit" / "VOC2012"))
+    assert [(case.id, case.split) for case in folder.cases] == [
+        ("2007_0", "train"), ("2007_1", "train"), ("2007_2", "val")
+    ]  # fmt: skip
+    assert "VOC2012/: Pascal VOC's layout (2 train, 1 val; 255 counts nowhere)" in folder.layout
+    np.testing.assert_array_equal(folder.load(folder.cases[0]).label, mask((0, 1, 2, IGNORE)))
+
+
+@pytest.mark.parametrize("lists", [(), [("trainval", (0, 1, 2))]])
+def test_pascal_voc_without_splits(tmp_path, lists):
+    folder = read_cases(voc(tmp_path, lists, values=(0, 255)))
+    assert [case.split for case in folder.cases] == [""] * 3
+    assert "(3 cases, no splits;" in folder.layout
+    np.testing.assert_array_equal(folder.load(folder.cases[0]).label, mask((0, 1)))  # 255 is all there is
+
+
+def test_of_two_readers_the_first_one_counts(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"Image_{i:02d}L.jpg", picture("chase", i))
+        save(tmp_path / f"Image_{i:02d}L_1stHO.png", mask())
+        save(tmp_path / f"Image_{i:02d}L_2ndHO.png", mask((255, 0)))
+    folder = read_cases(tmp_path)
+    assert [case.label.name for case in folder.cases] == [f"Image_{i:02d}L_1stHO.png" for i in range(3)]
+
+
 def test_a_folder_around_the_folder_is_looked_through(tmp_path):
     pairs(tmp_path / "unpacked" / "inner", 2)
     assert len(read_cases(tmp_path).cases) == 2
@@ -384,7 +485,43 @@ def nothing(root):
     return root
 
 
+def two_named_labels(root):
+    carvana(root)
+    save(root / "train_labels" / "car_00.png", mask())
+
+
+def labels_of_a_test_without_images(root):
+    carvana(root)
+    shutil.move(root / "test", root / "others")
+    save(root / "test_masks" / "car_09_mask.gif", mask())
+
+
 BROKEN = {
+    "two folders of labels by their names": (
+        nothing,
+        two_named_labels,
+        r"train_labels, .*train_masks may all have the labels of train",
+    ),
+    "labels whose images are elsewhere": (
+        nothing,
+        labels_of_a_test_without_images,
+        r"test_masks has no images beside it; expected a folder of test",
+    ),
+    "a list of names without labels": (
+        lambda root: voc(root, [("train", (0, 1, 4))]),
+        nothing,
+        r"Segmentation lists 2007_4; expected files of that name in .*SegmentationClass",
+    ),
+    "a name in two lists": (
+        lambda root: voc(root, [("train", (0, 1)), ("val", (1, 2))]),
+        nothing,
+        r"val\.txt lists 2007_1 again",
+    ),
+    "two folders whose names differ in case": (
+        pairs,
+        put("Masks/case0.png", mask()),
+        r"Masks and .*masks have one name; expected one such folder",
+    ),
     "a missing mask": (pairs, remove("masks/case1.png"), r"image .*images/case1\.png has no label"),
     "a mask without image": (pairs, remove("images/case1.png"), r"label .*masks/case1\.png has no image"),
     "no masks": (pairs, remove("masks"), r"is not understood; expected images/ beside masks/"),

@@ -171,7 +171,7 @@ def test_a_dask_cluster_trains_folds_one_worker_killed(tmp_path):
     killer = Killer(folder, settings, lambda pid: psutil.Process(pid).ppid())
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, resources={"GPU": 1}
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", resources={"GPU": 1}
         ) as cluster,
         one_thread(),
     ):

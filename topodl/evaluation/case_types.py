@@ -116,9 +116,12 @@ class Layout:
         The meaning of label values, where the folder says it.
     channel_names : tuple of str
         Names of the channels, where the folder says them.
+    ignore : int or None
+        The value that counts nowhere in labels of several classes, by the layout's convention.
     """
 
     line: str
     cases: tuple[Case, ...]
     declared: DeclaredLabels | None = None
     channel_names: tuple[str, ...] = ()
+    ignore: int | None = None

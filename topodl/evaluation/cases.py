@@ -107,7 +107,7 @@ def read_cases(
         check_number(FUNCTION, "ignore_label", ignore_label, low=-_LARGEST, high=_LARGEST, integer=True)
     layout = recognise(Path(path))
     survey = _survey(layout, progress)
-    scheme, label_line = find_scheme(survey.values, declared or layout.declared, ignore_label)
+    scheme, label_line = find_scheme(survey.values, declared or layout.declared, ignore_label, layout.ignore)
     training = {case.label: survey.values[case.label] for case in layout.cases if case.split in ("", "train")}
     if training:
         check_foreground(training, scheme)

@@ -214,7 +214,7 @@ def _bad_classes(came: str) -> InputError:
 
 
 def find_scheme(
-    files: FileCounts, declared: DeclaredLabels | None, ignore: int | None
+    files: FileCounts, declared: DeclaredLabels | None, ignore: int | None, usual: int | None = None
 ) -> tuple[LabelScheme, str]:
     """Return what the values that occur in label files mean, and one line that says it.
 
@@ -226,6 +226,8 @@ def find_scheme(
         What is known of the values; None takes two values for background and foreground, several for classes.
     ignore : int or None
         The value that counts nowhere, in place of the declared one.
+    usual : int or None
+        The value that counts nowhere if nobody says anything and there are two others at least.
 
     Raises
     ------
@@ -236,6 +238,8 @@ def find_scheme(
     for each in files.values():
         counts.update(each)
     if declared is None:
+        if ignore is None and usual in counts and len(counts) > 2:
+            ignore = usual
         declared = _taken_for_classes(files, counts, ignore)
     scheme = _scheme(declared, ignore)
     _reject_strays(files, scheme, declared.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -20,7 +21,9 @@ from topodl.evaluation.pairing import (
     image_files_below,
     is_hidden,
     listed,
+    subfolders,
 )
+from topodl.evaluation.pascal_voc import read_pascal_voc
 from topodl.evaluation.splits import SPLIT_NAMES
 
 __all__ = ["recognise"]
@@ -33,6 +36,8 @@ _LABEL_FOLDERS = (
     "label", "labels", "mask", "masks", "seg", "segmentation", "segmentations", "segs", "target", "targets",
 )  # fmt: skip
 _FIRST_READER = "1st_manual"  # where it is, a folder "mask" has the field of view
+_JOINED = re.compile(r"ground[_-]?truth", re.IGNORECASE)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
 
 def recognise(path: Path) -> Layout:
@@ -76,7 +81,10 @@ def recognise(path: Path) -> Layout:
 
 def _folders(path: Path, lists: Sequence[Path]) -> Layout:
     """Return the cases of folders; `lists` are tables of something else unless nothing else is found."""
-    for find in (_split_folders, _folders_of_splits, _two_folders, _one_folder):
+    voc = read_pascal_voc(path)
+    if voc is not None:
+        return voc
+    for find in (_named_folders, _split_folders, _folders_of_splits, _two_folders, _one_folder):
         found = find(path)
         if found:
             line, cases = found
@@ -94,21 +102,12 @@ def _folders(path: Path, lists: Sequence[Path]) -> Layout:
     )
 
 
-def _subfolders(path: Path) -> dict[str, Path]:
-    """Return the folders in a folder by their names in lower case."""
-    return {
-        inner.name.lower(): inner
-        for inner in sorted(path.iterdir())
-        if inner.is_dir() and not is_hidden(inner)
-    }
-
-
 def _image_folder(path: Path) -> Path | None:
-    return _only([inner for name, inner in _subfolders(path).items() if name in _IMAGE_FOLDERS], "images")
+    return _only([inner for name, inner in subfolders(path).items() if name in _IMAGE_FOLDERS], "images")
 
 
 def _label_folder(path: Path) -> Path | None:
-    found = {name: inner for name, inner in _subfolders(path).items() if name in _LABEL_FOLDERS}
+    found = {name: inner for name, inner in subfolders(path).items() if name in _LABEL_FOLDERS}
     return found.get(_FIRST_READER) or _only([*found.values()], "labels")
 
 
@@ -122,12 +121,52 @@ def _only(folders: list[Path], what: str) -> Path | None:
 
 def _splits_in(path: Path) -> dict[str, Path]:
     """Return the folders of training, validation and test in a folder."""
-    found = [(SPLIT_NAMES[name], inner) for name, inner in _subfolders(path).items() if name in SPLIT_NAMES]
+    found = [(SPLIT_NAMES[name], inner) for name, inner in subfolders(path).items() if name in SPLIT_NAMES]
     twice = [split for split, n in Counter(split for split, _ in found).items() if n > 1]
     if twice:
         same = [inner for split, inner in found if split == twice[0]]
         raise InputError(f"{FUNCTION}: {listed(same)} are all {twice[0]} folders; expected one of each kind")
     return dict(found)
+
+
+def _named_folders(path: Path) -> tuple[str, list[Case]] | None:
+    """Understand names that say split and content: train beside train_masks, imagesTr beside labelsTr."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    for inner in subfolders(path).values():
+        found.setdefault(_split_and_content(inner.name), []).append(inner)
+    if ("train", "labels") not in found:
+        return None
+    images = {
+        split: _only(found.get((split, "images"), found.get((split, ""), [])), f"images of {split}")
+        for split in SPLITS
+    }
+    labels = {split: _only(found.get((split, "labels"), []), f"labels of {split}") for split in SPLITS}
+    for split, folder in labels.items():
+        if folder and not images[split]:
+            raise InputError(
+                f"{FUNCTION}: {folder} has no images beside it; expected a folder of {split} images"
+            )
+
+    def pairs(folder: Path, split: str) -> list[Case]:
+        of_split = labels[split]
+        return cases_of_folders(folder, of_split, split) if of_split else []
+
+    splits = {split: folder for split, folder in images.items() if folder}
+    what = f"{splits['train'].name}/ beside {found['train', 'labels'][0].name}/"
+    return _of_splits(path, splits, pairs, what)
+
+
+def _split_and_content(name: str) -> tuple[str, str]:
+    """Return split, and "images" or "labels" or "", that a folder's name says; "" twice where it does not."""
+    if name.lower() in SPLIT_NAMES:
+        return SPLIT_NAMES[name.lower()], ""
+    words = [word.lower() for word in _WORD.findall(_JOINED.sub("groundtruth", name))]
+    splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    is_image = any(word in (*_IMAGE_FOLDERS, "data") for word in words)
+    is_label = any(word in _LABEL_FOLDERS for word in words)
+    if len(splits) != 1 or is_image == is_label:
+        return "", ""
+    return splits.pop(), "images" if is_image else "labels"
 
 
 def _split_folders(path: Path) -> tuple[str, list[Case]] | None:
@@ -148,7 +187,7 @@ def _split_folders(path: Path) -> tuple[str, list[Case]] | None:
         images = _image_folder(folder)
         if labels_of_training is None:
             return [] if images else cases_of_one_folder(folder, split)
-        labels = _subfolders(folder).get(labels_of_training.name.lower())
+        labels = subfolders(folder).get(labels_of_training.name.lower())
         if labels and not images:
             raise InputError(f"{FUNCTION}: {folder} has {labels.name}, no images; expected both")
         return cases_of_folders(images, labels, split) if images and labels else []

@@ -10,7 +10,14 @@ from topodl.errors import InputError
 from topodl.evaluation.case_types import Case
 from topodl.evaluation.image_files import FUNCTION, stem_of, suffix_of
 
-__all__ = ["cases_of_folders", "cases_of_one_folder", "image_files_below", "is_hidden", "listed"]
+__all__ = [
+    "cases_of_folders",
+    "cases_of_one_folder",
+    "image_files_below",
+    "is_hidden",
+    "listed",
+    "subfolders",
+]
 
 _SIDE_FILES = (".csv", ".db", ".html", ".ini", ".json", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml")
 _LABEL_WORDS = (
@@ -20,6 +27,8 @@ _LABEL_WORDS = (
 _IMAGE_WORDS = "image|images|img|im|input|picture|scan|volume|test|testing|train|training|val|validation"
 _LABEL_AFFIX = re.compile(rf"(?:[_\-. ](?:{_LABEL_WORDS}))+$|^(?:{_LABEL_WORDS})[_\-. ]", re.IGNORECASE)
 _IMAGE_AFFIX = re.compile(rf"[_\-. ](?:{_IMAGE_WORDS}|0000)$|^(?:{_IMAGE_WORDS})[_\-. ]", re.IGNORECASE)
+# By another reader than the first, or a cut of the image into pieces: neither image nor label.
+_LEFT_OUT = re.compile(r"[_\-. ](?:2nd_?ho|manual2|2nd_?manual|superpixels)$", re.IGNORECASE)
 _SHOWN = 3
 
 
@@ -32,6 +41,23 @@ def listed(names: Sequence[object]) -> str:
     """Return the first few names, and how many more there are."""
     shown = ", ".join(str(name) for name in names[:_SHOWN])
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def subfolders(path: Path) -> dict[str, Path]:
+    """Return the folders in a folder by their names in lower case.
+
+    Raises
+    ------
+    InputError
+        If two of them differ in the case of their letters alone.
+    """
+    found: dict[str, Path] = {}
+    for inner in sorted(path.iterdir()):
+        if inner.is_dir() and not is_hidden(inner):
+            other = found.setdefault(inner.name.lower(), inner)
+            if other != inner:
+                raise InputError(f"{FUNCTION}: {other} and {inner} have one name; expected one such folder")
+    return found
 
 
 def image_files_below(folder: Path) -> dict[str, Path]:
@@ -50,6 +76,8 @@ def image_files_below(folder: Path) -> dict[str, Path]:
             continue
         if not suffix_of(path):
             others.append(path)
+            continue
+        if _LEFT_OUT.search(stem_of(path)):
             continue
         key = inner.with_name(stem_of(path)).as_posix()
         if key in files:
