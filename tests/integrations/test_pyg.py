@@ -8,7 +8,13 @@ import torch
 import topodl
 from topodl.errors import InputError
 from topodl.integrations.pyg import AddFeatures, clouds, degree_graph
-from topodl.layers import GraphPersistence, PersistenceStatistics, RipsPersistence
+from topodl.layers import (
+    AlphaPersistence,
+    EulerCharacteristicTransform,
+    GraphPersistence,
+    PersistenceStatistics,
+    RipsPersistence,
+)
 
 POINTS = [torch.rand(n, 2, generator=torch.Generator().manual_seed(n)) for n in (5, 1, 7)]
 
@@ -47,6 +53,68 @@ def test_degrees_count_isolated_vertices():
     data = SimpleNamespace(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=3)
     values, _ = degree_graph(data)[0]
     assert values.tolist() == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("layer", [RipsPersistence(), AlphaPersistence()])
+def test_lists_of_data_are_clouds(layer):
+    listed = [SimpleNamespace(pos=points) for points in POINTS]
+    together = SimpleNamespace(pos=torch.cat(POINTS), ptr=torch.tensor([0, 5, 6, 13]))
+    expected = layer(POINTS)
+    for diagrams in (layer(listed), layer(together), layer([together]), layer.fit_transform(listed)):
+        torch.testing.assert_close(diagrams.deaths, expected.deaths)
+        assert torch.equal(diagrams.samples, expected.samples)
+    mixed = layer([listed[0], *POINTS[1:]])
+    assert torch.equal(mixed.deaths, expected.deaths)
+
+
+def test_lists_of_data_are_graphs():
+    path, triangle = torch.tensor([[0, 1], [1, 2]]), torch.tensor([[0, 1, 2], [1, 2, 0]])
+    values = [torch.tensor([0.0, 2.0, 1.0]), torch.tensor([1.0, 3.0, 2.0])]
+    data = [SimpleNamespace(x=values[0][:, None], edge_index=path)]
+    data.append(SimpleNamespace(x=values[1], edge_index=triangle))
+    expected = GraphPersistence(extended=True)(list(zip(values, (path, triangle), strict=True)))
+    for diagrams in (GraphPersistence(extended=True)(data), GraphPersistence(True).fit_transform(data)):
+        assert torch.equal(diagrams.births, expected.births)
+        assert torch.equal(diagrams.deaths, expected.deaths)
+
+
+def test_lists_of_data_are_meshes_whose_triangles_have_their_sides():
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    faces = torch.tensor([[0, 0, 0, 1], [1, 1, 2, 2], [2, 3, 3, 3]])
+    edges = torch.tensor([[0, 0, 0, 1, 1, 2], [1, 2, 3, 2, 3, 3]])
+    transform = EulerCharacteristicTransform(n_directions=3, n_thresholds=5, mode="hard", radius=2.0)
+    expected = transform([(corners, edges, faces)])
+    assert (expected[..., -1] == 2).all()  # a sphere
+    for mesh in (
+        SimpleNamespace(pos=corners, face=faces),
+        SimpleNamespace(pos=corners, face=faces, edge_index=edges.flip(0)),
+    ):
+        assert torch.equal(transform([mesh]), expected)
+        torch.testing.assert_close(transform.transform([mesh]), expected.flatten(1).numpy())
+    graph = SimpleNamespace(pos=corners, edge_index=edges)
+    assert torch.equal(transform([graph]), transform([(corners, edges)]))
+
+
+@pytest.mark.parametrize("x", [None, torch.rand(3, 2)])
+def test_graphs_without_one_value_a_vertex_are_named(x):
+    graph = SimpleNamespace(x=x, edge_index=torch.tensor([[0, 1], [1, 2]]))
+    with pytest.raises(InputError, match=r"GraphPersistence: x\[0\] has .*'x'.*expected one value a vertex"):
+        GraphPersistence()([graph])
+
+
+def test_degrees_of_batches_and_lists_are_those_of_their_graphs():
+    path = SimpleNamespace(edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+    pair = SimpleNamespace(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=3)
+    expected = [degree_graph(path)[0], degree_graph(pair)[0]]
+    edges = torch.cat((pair.edge_index + 3, path.edge_index), 1)  # edges and vertices in any order
+    order = torch.tensor([5, 0, 3, 1, 4, 2])  # of the vertices, those of each graph in theirs
+    order = torch.cat((order[order < 3].sort().values, order[order >= 3].sort().values))[[0, 3, 1, 4, 2, 5]]
+    place = torch.argsort(order)
+    batch = SimpleNamespace(edge_index=place[edges], num_nodes=6, batch=(order >= 3).long())
+    for graphs in (degree_graph([path, pair]), degree_graph(batch)):
+        for (values, own), (wanted, theirs) in zip(graphs, expected, strict=True):
+            assert torch.equal(values, wanted)
+            assert torch.equal(own, theirs)
 
 
 def test_what_is_missing_is_named():

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._pyg import points_of
 
 __all__ = ["AddFeatures", "clouds", "degree_graph"]
 
@@ -43,28 +44,22 @@ def clouds(data: Any) -> list[torch.Tensor]:
     """
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [points for each in data for points in clouds(each)]
-    points = _attribute("clouds", data, "pos")
-    ptr = getattr(data, "ptr", None)
-    if ptr is not None:
-        return list(points.split(ptr.diff().tolist()))
-    batch = getattr(data, "batch", None)
-    if batch is None:
-        return [points]
-    sizes = torch.bincount(batch)
-    return list(points[torch.argsort(batch, stable=True)].split(sizes.tolist()))
+    _attribute("clouds", data, "pos")
+    return points_of(data)
 
 
 def degree_graph(data: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return a graph with its vertices' degrees as values, as `topodl.layers.GraphPersistence` takes it.
+    """Return graphs with their vertices' degrees as values, as `topodl.layers.GraphPersistence` takes them.
 
     Parameters
     ----------
-    data : Data
+    data : Data, Batch, or sequence of Data
         With ``edge_index``, in both directions.
 
     Returns
     -------
-    list of one (Tensor of shape (N,), Tensor of shape (2, E))
+    list of (Tensor of shape (N_i,), Tensor of shape (2, E_i))
+        One pair for each graph.
 
     Raises
     ------
@@ -78,9 +73,20 @@ def degree_graph(data: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     >>> degree_graph(path)[0][0]
     tensor([1., 2., 1.])
     """
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return [graph for each in data for graph in degree_graph(each)]
     edges = _attribute("degree_graph", data, "edge_index")
-    degrees = torch.bincount(edges[0], minlength=int(data.num_nodes))
-    return [(degrees.to(torch.float32), edges)]
+    degrees = torch.bincount(edges[0], minlength=int(data.num_nodes)).to(torch.float32)
+    graph_of = getattr(data, "batch", None)
+    if graph_of is None:
+        return [(degrees, edges)]
+    n_graphs = getattr(data, "num_graphs", int(graph_of.max()) + 1 if len(graph_of) else 0)
+    order = torch.argsort(graph_of, stable=True)
+    sizes = torch.bincount(graph_of, minlength=n_graphs)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order), device=order.device) - (sizes.cumsum(0) - sizes)[graph_of[order]]
+    values = degrees[order].split(sizes.tolist())
+    return [(own, places[edges[:, graph_of[edges[0]] == k]]) for k, own in enumerate(values)]
 
 
 class AddFeatures:

@@ -10,6 +10,7 @@ import torch
 
 from topodl._checks import fail, plain_tensor, reject_non_finite, reject_tracing
 from topodl._host import reject_mapped, whole_values
+from topodl._pyg import with_complexes
 from topodl._segments import offsets_of
 from topodl.layers._euler import Cells
 
@@ -88,7 +89,7 @@ def read_complexes(
     """Return the complexes, and the index (N,) of each of their vertices among those given; None: its own."""
     reject_tracing(name)
     given: list[Any] = _plain([simplices] if isinstance(simplices, torch.Tensor) else list(simplices))
-    x, batch, mask = _plain(x), plain_tensor(batch), plain_tensor(mask)
+    x, batch, mask = _plain(with_complexes(x)), plain_tensor(batch), plain_tensor(mask)
     for argument, value in {"batch": batch, "mask": mask}.items():
         reject_mapped(name, argument, value)
     for k, item in enumerate(given):

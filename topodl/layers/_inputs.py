@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from topodl._checks import fail, reject_colours_last
 from topodl._interchange import holds_bars
+from topodl._pyg import with_complexes, with_graphs, with_points
 from topodl.diagrams import Diagrams
 
 __all__ = [
@@ -59,7 +60,7 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool, sparse_distances: bool 
                 name, "X", came, "dense clouds; with metric='precomputed' also a list of sparse distances"
             )
         return [matrix if issparse(matrix) else np.asarray(_without_tensors(matrix)) for matrix in X]
-    X = _opened(layer, X)
+    X = _opened(layer, with_points(X))
     clouds = _several(layer, X)
     if clouds is not None and all(cloud.ndim == 2 for cloud in clouds):
         return clouds
@@ -75,7 +76,7 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool, sparse_distances: bool 
 
 def as_complexes(layer: BaseEstimator, X: Any, reset: bool) -> Any:
     """Return clouds as `as_clouds` does, or a list of tuples (cloud, edges, faces, …)."""
-    X = _opened(layer, X)
+    X = _opened(layer, with_complexes(X))
     if isinstance(X, list | tuple) and any(_is_complex(item) for item in X):
         items = [item if _is_complex(item) else (item,) for item in X]
         return [(_as_array(item[0]), *(_as_indices(part) for part in item[1:])) for item in items]
@@ -110,6 +111,7 @@ def as_diagrams(name: str, X: Any) -> Diagrams:
 
 def as_graphs(name: str, X: Any) -> list[tuple[Array | None, ...]]:
     """Return a list of (vertex_values, edge_index) or (vertex_values or None, edge_index, edge_values)."""
+    X = with_graphs(name, X)
     _reject_masked(name, "X", X)
     graphs: list[tuple[Array | None, ...]] = []
     for i, item in enumerate(X):

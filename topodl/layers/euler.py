@@ -176,7 +176,8 @@ class EulerCharacteristicTransform(FeatureLayer):
         ----------
         x : Tensor of shape (B, N, d) or (N, d), or list
             Vertices. With (N, d), `batch` says which sample each belongs to. A list holds clouds (N_i, d), or
-            tuples (cloud, edges, faces, …).
+            tuples (cloud, edges, faces, …), or `Data` of PyTorch Geometric (``pos``, ``edge_index`` and
+            ``face``, whose sides are edges).
         simplices : Tensor of shape (k + 1, S), or sequence of them
             Vertices of the edges, of the triangles, …. Each simplex counts once, however often and in
             whatever order its vertices are given, so an undirected `edge_index` may hold both directions.

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array, issparse
 
 from topodl._checks import fail
 from topodl._docs import shares_documentation
+from topodl._pyg import with_graphs
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
@@ -168,9 +169,22 @@ class RipsPersistence(_CloudPersistence):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def forward(self, x: Any) -> Diagrams:
-        """Return the diagrams of clouds (B, N, d) or a list of (N_i, d), or of distance matrices."""
-        return rips_persistence(x, self.dims, self.metric, self.max_edge_length)
+    def forward(self, x: Any, batch: torch.Tensor | None = None) -> Diagrams:
+        """Return the diagrams of clouds or of distance matrices.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, N, d), list of (N_i, d), or (N, d) beside `batch`
+            Clouds, or matrices (B, N, N) of distances.
+        batch : Tensor of shape (N,), integers, optional
+            The cloud of each point, in any order.
+
+        Returns
+        -------
+        Diagrams
+            One sample for each cloud.
+        """
+        return rips_persistence(x, self.dims, self.metric, self.max_edge_length, batch)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_clouds(self, X, reset, sparse_distances=self.metric == "precomputed")
@@ -233,9 +247,22 @@ class AlphaPersistence(_CloudPersistence):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def forward(self, x: Any) -> Diagrams:
-        """Return the diagrams of clouds (B, N, d) or a list of (N_i, d)."""
-        return alpha_persistence(x, self.dims)
+    def forward(self, x: Any, batch: torch.Tensor | None = None) -> Diagrams:
+        """Return the diagrams of clouds.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, N, d), list of (N_i, d), or (N, d) beside `batch`
+            Clouds.
+        batch : Tensor of shape (N,), integers, optional
+            The cloud of each point, in any order.
+
+        Returns
+        -------
+        Diagrams
+            One sample for each cloud.
+        """
+        return alpha_persistence(x, self.dims, batch)
 
 
 @shares_documentation(graph_persistence, sections=["References"])
@@ -243,7 +270,8 @@ class GraphPersistence(PersistenceLayer):
     """Persistent homology of filtered graphs; see `topodl.graph_persistence`.
 
     As a transformer: a list of (vertex_values, edge_index) or (vertex_values, edge_index, edge_values), or of
-    (None, edge_index, edge_values), where vertices enter with their first edges.
+    (None, edge_index, edge_values), where vertices enter with their first edges, or of `Data` of PyTorch
+    Geometric whose ``x`` has one value for each vertex.
 
     Examples
     --------
@@ -280,6 +308,7 @@ class GraphPersistence(PersistenceLayer):
         """Return the diagrams of vertex values (N,) on edges (2, E), or of a list of such graphs."""
         graphs, n_graphs = x, None
         if edge_index is None:
+            graphs = with_graphs("GraphPersistence", x)
             _check_parts(graphs)
             x, edge_index, edge_values, batch = _joined(graphs)
             n_graphs = len(graphs)

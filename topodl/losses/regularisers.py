@@ -41,7 +41,7 @@ class _Regulariser(torch.nn.Module):
         self.filtration, self.superlevel = filtration, superlevel
         self.dims = as_dims(dims)
 
-    def forward(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
+    def forward(self, x: torch.Tensor | Diagrams, batch: torch.Tensor | None = None) -> torch.Tensor:
         """Return the penalty, a scalar.
 
         Parameters
@@ -50,6 +50,8 @@ class _Regulariser(torch.nn.Module):
             What the filtration takes. "rips": clouds (B, N, d), or the samples (B, d) of a batch as one
             cloud; "cubical": images (B, C, H, W) or volumes (B, C, D, H, W), each channel on its own; "auto"
             decides by the number of axes.
+        batch : Tensor of shape (N,), integers, optional
+            Beside points (N, d) for "rips": the cloud of each, in any order, as PyTorch Geometric has it.
 
         Returns
         -------
@@ -62,10 +64,14 @@ class _Regulariser(torch.nn.Module):
             If the filtration does not take such a tensor, its diagrams lack a dimension, or the penalty
             overflows.
         """
-        return or_nan(lambda: self._mean_penalty(x), (x,), self.non_finite)
+        return or_nan(lambda: self._mean_penalty(x, batch), (x,), self.non_finite)
 
-    def _mean_penalty(self, x: torch.Tensor | Diagrams) -> torch.Tensor:
-        diagrams = (x if isinstance(x, Diagrams) else self._diagrams(x)).at_least_single()
+    def _mean_penalty(self, x: torch.Tensor | Diagrams, batch: torch.Tensor | None) -> torch.Tensor:
+        if batch is not None and (isinstance(x, Diagrams) or callable(self.filtration)):
+            raise fail(
+                type(self).__name__, "batch", "is given", 'it only beside points and filtration="rips"'
+            )
+        diagrams = (x if isinstance(x, Diagrams) else self._diagrams(x, batch)).at_least_single()
         missing = [k for k in self.dims if k not in diagrams.homology_dims]
         if missing:
             expected = f"dimensions of the diagrams, {diagrams.homology_dims}"
@@ -74,7 +80,7 @@ class _Regulariser(torch.nn.Module):
         reject_overflow(type(self).__name__, diagrams, penalty[None], "x")
         return penalty
 
-    def _diagrams(self, x: torch.Tensor) -> Diagrams:
+    def _diagrams(self, x: torch.Tensor, batch: torch.Tensor | None) -> Diagrams:
         x = check_tensor(type(self).__name__, "x", x)
         if callable(self.filtration):
             return self.filtration(x)
@@ -84,9 +90,12 @@ class _Regulariser(torch.nn.Module):
         if kind == "rips":
             from topodl.persistence.rips import rips_persistence
 
-            return rips_persistence(x[None] if x.ndim == 2 else x, self.dims)
+            one_cloud = x.ndim == 2 and batch is None
+            return rips_persistence(x[None] if one_cloud else x, self.dims, batch=batch)
         from topodl.persistence.cubical import cubical_persistence
 
+        if batch is not None:
+            raise fail(type(self).__name__, "batch", "is given", "it only beside points (N, d)")
         if x.ndim not in (4, 5):
             expected = "(B, d), (B, N, d), (B, C, H, W) or (B, C, D, H, W)"
             raise fail(type(self).__name__, "x", f"has shape {tuple(x.shape)}", expected)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import fail
+from topodl._checks import check_tensor, fail
+from topodl._pyg import with_points
 from topodl.kernels.points.rips_edges import all_within
 from topodl.persistence._batch import as_real
 
@@ -18,12 +19,18 @@ __all__ = ["as_clouds", "checked_clouds"]
 
 
 def as_clouds(
-    function: str, x: Any, expected: str, square: bool = False
+    function: str, x: Any, expected: str, square: bool = False, batch: Any = None
 ) -> tuple[torch.Tensor, Sequence[int]]:
     """Return all clouds or `square` matrices as one tensor, and their numbers of points N.
 
-    That is `x` itself, (B, N, d) or (B, N, N), or what a list holds: points (ΣN, d), or entries (ΣN²,).
+    That is `x` itself, (B, N, d) or (B, N, N), or what a list holds: points (ΣN, d), or entries (ΣN²,). With
+    `batch`, these are the points of `x` (N, d), those of each cloud together and in their order.
     """
+    x = x if isinstance(x, torch.Tensor) else with_points(x)
+    if batch is not None:
+        if square:
+            raise fail(function, "batch", "is given", "none beside metric='precomputed'")
+        return _gathered(function, x, batch)
     if isinstance(x, torch.Tensor):
         x = as_real(function, "x", x)
         if x.ndim != 3 or 0 in x.shape[1:] or (square and x.shape[1] != x.shape[2]):
@@ -43,6 +50,28 @@ def as_clouds(
             raise fail(function, f"x[{k}]", came, f"{expected}, all of one dtype, none empty")
     joined = torch.cat([cloud.reshape(-1) if square else cloud for cloud in clouds])
     return joined, [cloud.shape[0] for cloud in clouds]
+
+
+def _gathered(function: str, x: Any, batch: Any) -> tuple[torch.Tensor, list[int]]:
+    """Return points (N, d) sorted by the cloud that `batch` says they are of, and the size of each cloud."""
+    points, batch = as_real(function, "x", x), check_tensor(function, "batch", batch)
+    if batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool:
+        raise TypeError(f"{function}: batch has dtype {batch.dtype}; expected integers")
+    if points.ndim != 2 or points.shape[1] == 0:
+        raise fail(function, "x", f"has shape {tuple(points.shape)}", "points of shape (N, d) beside batch")
+    if batch.shape != points.shape[:1]:
+        came = f"has shape {tuple(batch.shape)}"
+        raise fail(function, "batch", came, f"one cloud for each of the {len(points)} points")
+    if not len(batch):
+        return points, []
+    if int(batch.min()) < 0:
+        raise fail(function, "batch", f"has {int(batch.min())}", "clouds from 0 on")
+    sizes = torch.bincount(batch).tolist()
+    if 0 in sizes:
+        came = f"has no point of cloud {sizes.index(0)}"
+        raise fail(function, "batch", came, f"at least one of each from 0 to {len(sizes) - 1}")
+    order = None if bool((batch.diff() >= 0).all()) else torch.argsort(batch, stable=True)
+    return points if order is None else points.index_select(0, order), sizes
 
 
 def checked_clouds(

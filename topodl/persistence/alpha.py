@@ -27,7 +27,9 @@ _EXPECTED = "finite points of shape (B, N, 2) or (B, N, 3), or a list of (N_i, 2
 
 
 def alpha_persistence(
-    x: torch.Tensor | Sequence[torch.Tensor], dims: int | Iterable[int] = (0, 1)
+    x: torch.Tensor | Sequence[torch.Tensor],
+    dims: int | Iterable[int] = (0, 1),
+    batch: torch.Tensor | None = None,
 ) -> Diagrams:
     """Compute the persistent homology of the alpha filtration of each cloud of a batch, in 2D or 3D.
 
@@ -37,9 +39,12 @@ def alpha_persistence(
     Parameters
     ----------
     x : Tensor of shape (B, N, 2) or (B, N, 3), or sequence of B tensors of shape (N_i, 2) or (N_i, 3)
-        Point clouds, not empty.
+        Point clouds, not empty. Each may be a `Data` of PyTorch Geometric, whose points are its ``pos``.
     dims : int or iterable of int
         Homology dimensions: 0 and 1, in 3D also 2.
+    batch : Tensor of shape (N,), integers, optional
+        Beside `x` of shape (N, d), the points of all clouds: the cloud of each, in any order, as PyTorch
+        Geometric has it. Cells count the points of a cloud in the order that they have in `x`.
 
     Returns
     -------
@@ -52,9 +57,9 @@ def alpha_persistence(
     ------
     InputError
         If a cloud is empty, has NaN or infinite coordinates, or is not in two or three dimensions, or `dims`
-        has another dimension; the message names the sample.
+        has another dimension; the message names the sample. If `batch` does not fit to `x`, or skips a cloud.
     TypeError
-        If `x` is neither a real tensor nor a sequence of them.
+        If `x` is neither a real tensor nor a sequence of them, or `batch` has no integers.
 
     Notes
     -----
@@ -77,7 +82,7 @@ def alpha_persistence(
     >>> d.dim(1).births, d.dim(1).deaths
     (tensor([1.]), tensor([1.4142]))
     """
-    points, sizes = as_clouds(_NAME, x, _EXPECTED)
+    points, sizes = as_clouds(_NAME, x, _EXPECTED, batch=batch)
     flat = points.reshape(-1, points.shape[-1])
     if flat.shape[1] not in (2, 3):
         raise fail(_NAME, "x", f"has points in {flat.shape[1]} dimensions", _EXPECTED)

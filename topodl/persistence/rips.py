@@ -44,6 +44,7 @@ def rips_persistence(
     dims: int | Iterable[int] = (0, 1),
     metric: Literal["euclidean", "precomputed"] = "euclidean",
     max_edge_length: float = math.inf,
+    batch: torch.Tensor | None = None,
 ) -> Diagrams:
     """Compute the persistent homology of the Vietoris-Rips filtration of each point cloud of a batch.
 
@@ -54,7 +55,8 @@ def rips_persistence(
     Parameters
     ----------
     x : Tensor of shape (B, N, d), or sequence of B tensors of shape (N_i, d)
-        Point clouds, not empty. Distances are computed in float64 and rounded to the precision of `x` (half
+        Point clouds, not empty. Each may be a `Data` of PyTorch Geometric, whose points are its ``pos``.
+        Distances are computed in float64 and rounded to the precision of `x` (half
         types: to float32) before they are compared. With ``metric="precomputed"``: symmetric matrices of
         distances, of shape (B, N, N) or a sequence of (N_i, N_i). They need not satisfy the triangle
         inequality, an entry +inf is no edge, and the diagonal plays no part. Pairs, births and deaths are
@@ -67,6 +69,9 @@ def rips_persistence(
         What `x` holds.
     max_edge_length : float
         Longer edges never enter: a class that is alive at this length is essential, its death is +inf.
+    batch : Tensor of shape (N,), integers, optional
+        Beside `x` of shape (N, d), the points of all clouds: the cloud of each, in any order, as PyTorch
+        Geometric has it. Cells count the points of a cloud in the order that they have in `x`.
 
     Returns
     -------
@@ -79,11 +84,12 @@ def rips_persistence(
     ------
     InputError
         If a cloud is empty or has NaN or infinite coordinates, a matrix has NaN, a negative entry or is not
-        symmetric, or an option is none of those above; the message names the sample.
+        symmetric, or an option is none of those above; the message names the sample. If `batch` does not fit
+        to `x`, or skips a cloud.
     MemoryLimitError
         If the complex would not fit into memory; the message says what to change.
     TypeError
-        If `x` is neither a real tensor nor a sequence of them.
+        If `x` is neither a real tensor nor a sequence of them, or `batch` has no integers.
 
     Warns
     -----
@@ -116,7 +122,7 @@ def rips_persistence(
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
-    clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
+    clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed, batch)
     if not precomputed and len(sizes):
         warn_of_distances(_NAME, "x[0]", clouds.reshape(-1, clouds.shape[-1])[: sizes[0]])
     if not precomputed and on_host(clouds):
