@@ -54,6 +54,7 @@ class JaggedBars:
     n_samples: int
     homology_dims: tuple[int, ...]
     _integers: dict[str, Any]
+    _row_labels: Any = None  # the index of the data frame that a transformer read the samples from
 
     def __init__(
         self,
@@ -335,10 +336,27 @@ class JaggedBars:
             n_samples=starts[-1],
         )
 
+    def convert_to_tensors(self, tensor_type: Any = None) -> Self:
+        """Return the diagrams themselves, which is how skorch tells what it hands to a network as it is.
+
+        They stay on their device: in a network on another one, a first module calls `to`.
+
+        Parameters
+        ----------
+        tensor_type : ignored
+
+        Returns
+        -------
+        Diagrams
+        """
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickles and copies, without the graph of the gradient."""
         integers = {name: self._integers[name] for name in _INTEGERS}
         kept = {name: getattr(self, name) for name in _SHAPE} | {"_integers": integers}
+        if self._row_labels is not None:
+            kept["_row_labels"] = self._row_labels
         return kept | {"births": self.births.detach(), "deaths": self.deaths.detach()}
 
 

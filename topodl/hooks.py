@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from topodl._checks import check_number, fail
+from topodl._columns import cells_of
 from topodl._precision import to_numpy
 from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 from topodl.diagrams import Diagrams
@@ -269,6 +270,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         InputError
             If there is no sample, or no submodule of a name.
         """
+        X = _opened(X)
         recorded = self._record(X, raw=True)
         with torch.no_grad():
             for name, layer in self.layers.items():
@@ -297,7 +299,7 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
             If there is no sample, no submodule of a name, or a layer does not give features (B, …).
         """
         check_is_fitted(self)
-        recorded = self._record(X)
+        recorded = self._record(_opened(X))
         return np.concatenate([to_numpy(torch.cat(recorded[name])) for name in self.layers], axis=1)
 
     def _record(self, X: Any, raw: bool = False) -> dict[str, list[torch.Tensor]]:
@@ -388,6 +390,13 @@ def _as_tensor(values: Any, device: torch.device, dtype: torch.dtype | None) -> 
     if not isinstance(values, torch.Tensor):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     return values.to(device, dtype if values.is_floating_point() else None)
+
+
+def _opened(X: Any) -> Any:
+    """Return the cells of data frames' columns in their place."""
+    if isinstance(X, Mapping):
+        return {key: cells_of("TopologicalFeatures", value) for key, value in X.items()}
+    return cells_of("TopologicalFeatures", X)
 
 
 def _length(X: Any) -> int:

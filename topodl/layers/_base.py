@@ -7,6 +7,7 @@ arrays out, in chunks, on joblib's backend, without gradient. A subclass writes 
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import itertools
 from collections.abc import Iterator
 from typing import Any, Self
@@ -23,11 +24,13 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 from tqdm import tqdm
 
 from topodl._checks import as_dims, fail, reject_scripting
+from topodl._columns import cells_of, labelled, row_labels
 from topodl._docs import shares_documentation
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
 from topodl.errors import InputError
 from topodl.layers import _inputs
+from topodl.layers._state import with_arrays, with_tensors
 
 __all__ = ["DiagramLayer", "FeatureLayer", "Layer", "PersistenceLayer"]
 
@@ -70,6 +73,16 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         held = itertools.chain(self._parameters.values(), self._buffers.values())
         return not any(value is None or is_lazy(value) for value in held)
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # Copies and pickles keep tensors; what asks for the state itself, as skops does, has arrays.
+        return copyreg.__newobj__, (type(self),), super().__getstate__()  # type: ignore[attr-defined, no-untyped-call]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return with_arrays(super().__getstate__())  # type: ignore[no-untyped-call]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(with_tensors(state))  # type: ignore[no-untyped-call]
+
     def reset_parameters(self) -> None:
         """Forget what was learnt; parameters start anew from `random_state`."""
 
@@ -85,7 +98,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        X : array of shape (B, …), list of B arrays, or Diagrams
+        X : array of shape (B, …), list of B arrays, Diagrams, or a data frame's column of arrays
             The samples.
         y : ignored
 
@@ -99,7 +112,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
             If the samples are not what the layer takes, or a setting is unusable.
         """
         self.reset_parameters()
-        samples = self._as_samples(X, reset=True)
+        samples = self._as_samples(cells_of(type(self).__name__, X), reset=True)
         with torch.no_grad():
             self._fit(samples)
         return self
@@ -112,7 +125,7 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
 
         Parameters
         ----------
-        X : array of shape (B, …), list of B arrays, or Diagrams
+        X : array of shape (B, …), list of B arrays, Diagrams, or a data frame's column of arrays
             The samples.
 
         Returns
@@ -127,7 +140,14 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
             If the samples are not what the layer takes, or a setting is unusable.
         """
         check_is_fitted(self)
-        return self._in_chunks(self._as_samples(X, reset=False))
+        samples = self._as_samples(cells_of(type(self).__name__, X), reset=False)
+        features, labels = self._in_chunks(samples), row_labels(X)
+        if labels is not None and len(labels) != len(features):  # several channels of each image
+            labels = None
+        if isinstance(features, Diagrams):
+            features._row_labels = labels
+            return features
+        return labelled(features, labels, self)
 
     def _in_chunks(self, samples: Any) -> Any:
         size = self.chunk_size
