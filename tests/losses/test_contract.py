@@ -228,6 +228,63 @@ def test_precomputed_targets_change_nothing(name):
         loss.target_transform(labels)
 
 
+def labels_as_data_sets_give_them(label):
+    """One label (H, W) as tensors, arrays and pictures."""
+    pillow = pytest.importorskip("PIL.Image")
+    array = label.numpy()
+    picture = pillow.fromarray(array.astype(np.uint8))
+    forms = [label, label[None], label[..., None], array, array[None], array[..., None], picture]
+    return [
+        *forms,
+        array.astype(np.uint8),
+        array.astype(np.float32),
+        array.T.copy().T,
+        array.astype(np.uint16),
+    ]
+
+
+@pytest.mark.parametrize("name", ["cldice", "skeleton_recall", "cbdice", "topograph", "ce_dice"])
+def test_target_transforms_take_what_data_sets_give(name):
+    loss = make(name)
+    _, labels = sample(3, size_for(name))
+    expected = loss.target_transform(labels[:1])
+    for label in labels_as_data_sets_give_them(labels[0]):
+        parts = loss.target_transform(label)
+        assert parts.keys() == expected.keys()
+        assert all(torch.equal(parts[key], expected[key]) for key in parts)
+    named = loss.target_transform(image="picture", mask=labels[0].numpy().astype(np.uint8))
+    assert named["image"] == "picture"
+    assert torch.equal(named["mask"].long(), labels[:1])
+    assert named["parts"].keys() == expected.keys()
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (
+            np.zeros((8, 8, 3)),
+            r"label has shape \(8, 8, 3\); expected one label of shape \(H, W\), \(H, W, 1\)",
+        ),
+        (np.zeros(8), r"label has shape \(8,\)"),
+        (None, "label is not given; expected one label"),
+    ],
+)
+def test_target_transforms_name_what_is_no_label(label, message):
+    with pytest.raises(InputError, match=f"ClDiceLoss.target_transform: {message}"):
+        make("cldice").target_transform(label)
+
+
+def test_target_transforms_refuse_colours_and_what_is_given_twice():
+    pillow = pytest.importorskip("PIL.Image")
+    loss = make("cldice")
+    with pytest.raises(InputError, match="label is an image of mode RGB; expected one label"):
+        loss.target_transform(pillow.new("RGB", (4, 4)))
+    with pytest.raises(InputError, match="label is given twice, as label and as mask"):
+        loss.target_transform(np.zeros((4, 4)), mask=np.zeros((4, 4)))
+    with pytest.raises(TypeError, match=r"label is a str; expected a torch\.Tensor"):
+        loss.target_transform("label.png")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_options_are_named(name):
     with pytest.raises(TypeError, match="has no option 'colour'"):

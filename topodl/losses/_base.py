@@ -17,7 +17,7 @@ from topodl._checks import check_choice, check_number, check_spacing, fail, reje
 from topodl._docs import module_docstring
 from topodl._overflow import NON_FINITE
 from topodl.losses._input import CommonOptions
-from topodl.losses._reading import read_labels
+from topodl.losses._reading import one_label, read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
 __all__ = ["SegmentationLoss", "registry"]
@@ -211,28 +211,36 @@ class SegmentationLoss(torch.nn.Module):
         prepare = self._bound_prepare()
         return {} if prepare is None else target_parts(labels, prepare, self._cache)
 
-    def target_transform(self, label: torch.Tensor) -> dict[str, torch.Tensor]:
+    def target_transform(self, label: Any = None, *, image: Any = None, mask: Any = None) -> dict[str, Any]:
         """Return the same for one label, without the sample's axis: for the workers of a data loader.
 
         Parameters
         ----------
-        label : Tensor of shape (1, *S), integers
+        label : Tensor, ndarray or Pillow image of shape (1, *S), (H, W) or (H, W, 1), integers
             As a dataset returns it; the loader collates the dictionaries to what ``precomputed=`` takes.
+        image, mask : any, and as `label`
+            The call of albumentations, by keywords: `mask` is the label, and `image` stays as it is.
 
         Returns
         -------
         dict of str to Tensor of shape (…)
+            What the loss needs of the label. Of a call by keywords, "image", "mask", the label as a tensor
+            (1, *S), and "parts", that dictionary.
 
         Raises
         ------
         InputError
-            If there is more than one label.
+            If there is more than one label, or none.
+        TypeError
+            If the label is no tensor, array or image.
         """
-        parts = self.precompute(label)
-        if len(label) != 1 and label.ndim > 2:
-            name = f"{type(self).__name__}.target_transform"
-            raise fail(name, "label", f"has shape {tuple(label.shape)}", "shape (1, *S)")
-        return {name: part[0] for name, part in parts.items()}
+        name = f"{type(self).__name__}.target_transform"
+        if (label is None) == (mask is None):
+            came = "is not given" if label is None else "is given twice, as label and as mask"
+            raise fail(name, "label", came, "one label")
+        whole = one_label(name, mask if label is None else label)
+        parts = {key: part[0] for key, part in self.precompute(whole).items()}
+        return parts if mask is None else {"image": image, "mask": whole, "parts": parts}
 
     def set_progress(self, fraction: float) -> None:
         """Say which share of the training is done; it is part of the state dict.

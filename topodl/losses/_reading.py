@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 
 from topodl._checks import check_number, check_spacing, check_tensor, fail, plain_tensor, reject_nan
@@ -19,6 +21,7 @@ __all__ = [
     "extremes",
     "label_out_of_range",
     "notice_double_activation",
+    "one_label",
     "read_class_weights",
     "read_labels",
     "sides_in_pixels",
@@ -57,6 +60,25 @@ def read_labels(
     if (like is None or not nothing_ignored) and bool(((labels < 0) & ~ignored).any()):
         raise label_out_of_range(function, labels.masked_fill(ignored, 0), None)
     return labels if nothing_ignored else labels.masked_fill(ignored, -1)
+
+
+def one_label(function: str, label: Any) -> torch.Tensor:
+    """Return one label as a tensor (1, *S): of an array or image (H, W), of (H, W, 1) or (1, *S)."""
+    expected = "one label of shape (H, W), (H, W, 1) or (1, *S), with one value a pixel"
+    if hasattr(label, "getbands"):  # of Pillow
+        if len(label.getbands()) > 1:
+            raise fail(function, "label", f"is an image of mode {label.mode}", expected)
+        label = np.asarray(label)
+    if isinstance(label, np.ndarray):
+        label = torch.from_numpy(np.require(label, requirements=["C", "W"]))
+    label = check_tensor(function, "label", label)
+    if label.ndim == 2:
+        return label[None]
+    if label.ndim == 3 and len(label) > 1 and label.shape[-1] == 1:  # as albumentations has images
+        return label[..., 0][None]
+    if label.ndim < 2 or len(label) != 1:
+        raise fail(function, "label", f"has shape {tuple(label.shape)}", expected)
+    return label
 
 
 def split_shares(
