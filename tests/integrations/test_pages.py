@@ -11,6 +11,7 @@ NEEDS = {
     "lightning": ["lightning"],
     "monai": ["monai", "ignite"],
     "pyg": ["torch_geometric"],
+    "sklearn": ["pandas", "skops", "skorch"],
     "transformers": ["transformers", "accelerate"],
 }
 
