@@ -30,6 +30,7 @@ _HOMES = {
 }
 _SUBMODULES = {
     "attention",
+    "complexes",
     "datasets",
     "diagrams",
     "distances",

@@ -13,8 +13,6 @@ from topodl._host import whole_values
 
 __all__ = ["check_form", "check_values", "reject_overflow", "sample_indices"]
 
-_INDEX = "Diagrams: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
-
 
 def check_form(tensors: Mapping[str, Any], n_samples: int, homology_dims: tuple[int, ...]) -> None:
     """Raise unless the `tensors` agree in shape, dtype and device, whatever their values."""
@@ -79,20 +77,21 @@ def reject_overflow(function: str, d: Any, features: torch.Tensor, argument: str
     raise fail(function, argument, came, "a smaller unit, or float64")
 
 
-def sample_indices(index: Any, n_samples: int, device: torch.device) -> torch.Tensor:
-    """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks for."""
+def sample_indices(kind: str, index: Any, n_samples: int, device: torch.device) -> torch.Tensor:
+    """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks of a `kind`."""
+    wrong = f"{kind}: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
     try:
         which = torch.as_tensor(plain_tensor(index), device=device)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(_INDEX) from error
+        raise TypeError(wrong) from error
     if which.ndim != 1 or (len(which) and (which.is_floating_point() or which.is_complex())):
-        raise TypeError(_INDEX)
+        raise TypeError(wrong)
     if which.dtype == torch.bool:
         if len(which) != n_samples:
             came, expected = f"has {len(which)} entries", f"one of the {n_samples} samples each"
-            raise fail("Diagrams", "the mask of samples", came, expected)
+            raise fail(kind, "the mask of samples", came, expected)
         return which.nonzero()[:, 0]
     which = which.to(torch.int64)
     if bool(((which < -n_samples) | (which >= n_samples)).any()):
-        raise IndexError(f"Diagrams: an index is out of range; there are {n_samples} samples")
+        raise IndexError(f"{kind}: an index is out of range; there are {n_samples} samples")
     return torch.where(which < 0, which + n_samples, which)

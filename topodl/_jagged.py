@@ -231,7 +231,7 @@ class JaggedBars:
                 kept = slice(first, last)
                 return self._take(kept, samples=self.samples[kept] - start, n_samples=stop - start)
             index = torch.arange(self.n_samples, device="cpu")[list(range(start, stop, step))]
-        which = sample_indices(index, self.n_samples, self.device)
+        which = sample_indices("Diagrams", index, self.n_samples, self.device)
         positions, samples = take_segments(self.sample_offsets, which)
         return self._take(positions, samples=samples, n_samples=len(which))
 

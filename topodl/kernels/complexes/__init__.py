@@ -1,0 +1,1 @@
+"""Cell complexes of graphs: cliques, rings, tables of faces and their transposes, cohomology."""

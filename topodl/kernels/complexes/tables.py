@@ -1,0 +1,69 @@
+"""Tables of cells: who has whom as a face, read from either side, and where a cell stands.
+
+Lists of unequal length are `members` (M,) and `offsets` (n + 1,). Transposing costs O(M + n), looking up
+O(log n).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from topodl.kernels.shared.arrays import zeros
+from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+
+__all__ = ["find_rows", "transpose", "warm_up"]
+
+
+@kernel
+def transpose(members: Any, offsets: Any, n: int) -> Any:
+    """Return for each of `n` members the lists that it is in, rising, as (offsets, lists, places).
+
+    `places` are the positions in `members` that they are read from.
+    """
+    starts = zeros(n + 1, np.int64)
+    for place in range(members.size):
+        starts[members[place] + 1] += 1
+    for member in range(n):
+        starts[member + 1] += starts[member]
+    free = starts.copy()
+    lists, places = np.empty(members.size, np.int64), np.empty(members.size, np.int64)
+    for row in range(offsets.size - 1):
+        for place in range(offsets[row], offsets[row + 1]):
+            at = free[members[place]]
+            lists[at], places[at] = row, place
+            free[members[place]] = at + 1
+    return starts, lists, places
+
+
+@borrowing_subroutine
+def _is_below(table: Any, row: Any, wanted: Any, column: Any) -> Any:
+    """Return -1, 0 or 1, as `row` of the table stands before, at or behind the wanted one."""
+    for i in range(table.shape[1]):
+        if table[row, i] != wanted[column, i]:
+            return -1 if table[row, i] < wanted[column, i] else 1
+    return 0
+
+
+@kernel
+def find_rows(table: Any, wanted: Any) -> Any:
+    """Return where the `wanted` rows stand in `table`, which is sorted lexicographically; -1 for nowhere."""
+    found = np.empty(len(wanted), np.int64)
+    for row in range(len(wanted)):
+        low, high = 0, len(table)
+        while low < high:
+            middle = (low + high) // 2
+            if _is_below(table, middle, wanted, row) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        found[row] = low if low < len(table) and _is_below(table, low, wanted, row) == 0 else -1
+    return found
+
+
+def warm_up() -> None:
+    """Compile every kernel of this module."""
+    edges = np.array([[0, 1], [0, 2], [1, 2]])
+    transpose(edges.ravel(), np.array([0, 2, 4, 6]), 3)
+    find_rows(edges, edges)
