@@ -13,7 +13,8 @@ import torch
 from topodl._host import host_array, untransformed
 from topodl._precision import at_least_single
 from topodl._segments import segment_mean, segment_scale
-from topodl.kernels.graphs.triangles import adjacency, fill_cycles
+from topodl.kernels.graphs.triangles import fill_cycles
+from topodl.kernels.shared.adjacency import adjacency
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.union_find import elder_deaths
 

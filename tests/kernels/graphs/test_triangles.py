@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.naive.rips import reduce_boundaries
 from topodl.kernels.graphs import triangles
+from topodl.kernels.shared.adjacency import adjacency
 from topodl.kernels.shared.union_find import elder_deaths
 
 
@@ -13,7 +14,7 @@ def fill(edges, graph, order, n):
     """What the kernels say: for each edge whether it closes a cycle, and the edge that fills it or -1."""
     dying, _ = elder_deaths(n, edges[order])
     closes = dying < 0
-    filler = triangles.fill_cycles(edges, graph, order, closes, *triangles.adjacency(n, edges))
+    filler = triangles.fill_cycles(edges, graph, order, closes, *adjacency(n, edges))
     cycles = np.zeros(len(edges), bool)
     cycles[order] = closes
     return cycles, filler

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from topodl.kernels.attention._bits import NONE, add, contains, lowest, lowest_bit, next_above, remove, size
+from topodl.kernels.shared.bits import NONE, add, contains, lowest, lowest_bit, next_above, remove, size
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["CycleGraph", "count_cycles", "cycle_graph", "warm_up"]

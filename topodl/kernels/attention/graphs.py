@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.attention._bits import NONE, add, contains, lowest, lowest_bit, remove, size
 from topodl.kernels.attention.cycles import count_cycles, cycle_graph
 from topodl.kernels.attention.matching import maximum_matching
+from topodl.kernels.shared.bits import NONE, add, contains, lowest, lowest_bit, remove, size
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.attention._bits import NONE, contains, lowest
+from topodl.kernels.shared.bits import NONE, contains, lowest
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = ["maximum_matching", "warm_up"]
