@@ -5,6 +5,7 @@ Sums of half precision run in float32 and are rounded once: beyond 256, bfloat16
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from topodl._host import is_traced, on_host
 from topodl._precision import HALF_TYPES, at_least_single, unit_of
 
 __all__ = [
+    "Bags",
+    "bag_sum",
     "contiguous_sum",
     "offsets_of",
     "places_among",
@@ -23,6 +26,7 @@ __all__ = [
     "segment_mean",
     "segment_scale",
     "segment_sum",
+    "stable_order",
     "take_segments",
     "true_positions",
     "true_range",
@@ -59,6 +63,13 @@ def take_segments(offsets: torch.Tensor, which: torch.Tensor) -> tuple[torch.Ten
     ends = lengths.cumsum(0)
     positions = torch.arange(keys.shape[0], device=keys.device) + (offsets[which] - ends + lengths)[keys]
     return positions, keys
+
+
+def stable_order(keys: torch.Tensor, n: int) -> torch.Tensor:
+    """Return the positions of `keys` (P,), integers from 0 to `n` - 1, in the order of the keys."""
+    if on_host(keys) and n <= 2**16:  # NumPy sorts 16 bits by radix, in a sixth of the time
+        return torch.from_numpy(np.argsort(keys.numpy().astype(np.uint16), kind="stable"))
+    return torch.sort(keys, stable=True).indices
 
 
 def true_positions(mask: torch.Tensor) -> torch.Tensor:
@@ -167,3 +178,137 @@ class _ContiguousSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         (offsets,) = ctx.saved_tensors
         return gradient.repeat_interleave(offsets.diff()), None
+
+
+class Bags:
+    """Which rows of a table are summed up for each row of another, one bag after the other.
+
+    Bag i sums the rows `rows[offsets[i] : offsets[i + 1]]` of a table of `n_rows`. Its transpose, which the
+    gradient takes, is made once: layers that use the same bags share it.
+    """
+
+    def __init__(
+        self, rows: torch.Tensor, offsets: torch.Tensor, n_rows: int, *, symmetric: bool = False
+    ) -> None:
+        self.rows, self.offsets, self.n_rows = rows, offsets, n_rows
+        self._symmetric = symmetric
+        self._source: Bags | None = None  # what it is the transpose of
+
+    @classmethod
+    def gathering(cls, rows: torch.Tensor, n_rows: int) -> Bags:
+        """Return bags of one row each: their sum is `table[rows]`, that of their transpose its gradient."""
+        counted = torch.arange(len(rows) + 1, device=rows.device)
+        bags = cls(rows, counted, n_rows)
+        bags.keys = counted[:-1]
+        return bags
+
+    @classmethod
+    def neighbours(cls, edges: torch.Tensor, n: int) -> Bags:
+        """Return the bags of the neighbours of `n` vertices; `edges` (2, E) are simple, u < v, sorted."""
+        # Neighbours rise within a bag, smaller ends before larger ones, so that the bags are their transpose.
+        targets, sources = torch.cat((edges[1], edges[0])), torch.cat((edges[0], edges[1]))
+        rows = sources[stable_order(targets, n)]
+        return cls(rows, _offsets_of_any(targets, n), n, symmetric=True)
+
+    def __len__(self) -> int:
+        """Return the number of bags."""
+        return self.offsets.shape[0] - 1
+
+    @functools.cached_property
+    def keys(self) -> torch.Tensor:
+        """The bag of each entry."""
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.rows))
+
+    @functools.cached_property
+    def order(self) -> torch.Tensor:
+        """The positions of the entries in the order of the transpose."""
+        if self._source is None:
+            return stable_order(self.rows, self.n_rows)
+        back = torch.empty_like(self._source.order)
+        back[self._source.order] = torch.arange(len(back), device=back.device)
+        return back
+
+    @functools.cached_property
+    def transposed(self) -> Bags:
+        """The bags in which each row of the table lies; their transpose is this one again."""
+        if self._symmetric:
+            return self
+        if self._source is not None:
+            return self._source
+        back = Bags(self.keys[self.order], _offsets_of_any(self.rows, self.n_rows), len(self))
+        back._source = self
+        return back
+
+
+def _offsets_of_any(keys: torch.Tensor, n: int) -> torch.Tensor:
+    """Return the `n` + 1 offsets between which the segments would lie if `keys` (P,) were sorted."""
+    return torch.nn.functional.pad(torch.bincount(keys, minlength=n).cumsum(0), (1, 0))
+
+
+def bag_sum(table: torch.Tensor, bags: Bags, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the sum (len(bags), …) of the rows of `table` (n_rows, …) in each bag, 0 in an empty one.
+
+    Each entry may have a weight or sign, `weights` (M,). On the CPU it takes a fourth to a thirtieth of the
+    time of a gather and `index_add`, and its gradient, a sum over the transposed bags, does as well.
+    """
+    fast = table.is_cpu and table.dtype in _BAG_TYPES and table.numel() > 0
+    if not fast or is_traced(table) or (weights is not None and is_traced(weights)):
+        return _bag_sum_by_index(table, bags, weights)
+    shape = table.shape[1:]
+    flat = table if table.ndim == 2 else table.reshape(len(table), -1)
+    if weights is not None:
+        weights = weights.to(table.dtype)
+    follows = table.requires_grad or (weights is not None and weights.requires_grad)
+    if follows and torch.is_grad_enabled():
+        sums = _BagSum.apply(flat, weights, bags)  # type: ignore[no-untyped-call]
+    else:
+        sums = _embedded(flat.detach(), bags, None if weights is None else weights.detach())
+    return sums if table.ndim == 2 else sums.view(len(bags), *shape)
+
+
+_BAG_TYPES = (torch.float64, torch.float32, *HALF_TYPES)
+
+
+def _bag_sum_by_index(table: torch.Tensor, bags: Bags, weights: torch.Tensor | None) -> torch.Tensor:
+    terms = at_least_single(table)[bags.rows]
+    if weights is not None:
+        terms = terms * at_least_single(weights).to(terms.dtype).view(len(weights), *[1] * (terms.ndim - 1))
+    return segment_sum(terms, bags.keys, len(bags)).to(table.dtype)
+
+
+def _embedded(flat: torch.Tensor, bags: Bags, weights: torch.Tensor | None) -> torch.Tensor:
+    return torch.nn.functional.embedding_bag(
+        bags.rows,
+        flat.contiguous(),
+        bags.offsets,
+        mode="sum",
+        per_sample_weights=weights,
+        include_last_offset=True,
+    )
+
+
+class _BagSum(torch.autograd.Function):
+    """Sums whose gradient is one of them, and so to any order."""
+
+    @staticmethod
+    def forward(flat: torch.Tensor, weights: torch.Tensor | None, bags: Bags) -> torch.Tensor:
+        return _embedded(flat.detach(), bags, None if weights is None else weights.detach())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: torch.Tensor) -> None:
+        flat, weights, ctx.bags = inputs
+        by_weights = weights is not None and weights.requires_grad
+        ctx.save_for_backward(flat if by_weights else None, weights)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        flat, weights = ctx.saved_tensors
+        bags: Bags = ctx.bags
+        by_table = by_weights = None
+        if ctx.needs_input_grad[0]:
+            swapped = None if weights is None else weights[bags.order]
+            by_table = bag_sum(gradient, bags.transposed, swapped)
+        if ctx.needs_input_grad[1]:
+            terms = at_least_single(gradient[bags.keys]) * at_least_single(flat[bags.rows])
+            by_weights = terms.sum(1).to(weights.dtype)
+        return by_table, by_weights, None

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from topodl._docs import shares_documentation
-from topodl._segments import segment_amin
+from topodl._segments import Bags, bag_sum, segment_amin
 from topodl.layers._graph_layer import FilteredGraphs, GraphLayer, killed_at
 from topodl.layers._graph_pairing import pair_filtrations, share_ties
 
@@ -62,8 +62,8 @@ class RePHINE(GraphLayer):
     ) -> FilteredGraphs:
         colours = torch.sigmoid(self.vertex_values(torch.relu(self.vertex_lift(x))))
         # Symmetric in both ends: a sum, lifted once a vertex and not once an edge.
-        lifted = self.edge_lift(x)
-        values = torch.sigmoid(self.edge_values(torch.relu(lifted[edges[0]] + lifted[edges[1]])))
+        ends = Bags(edges.T.flatten(), torch.arange(0, edges.numel() + 1, 2, device=x.device), len(x))
+        values = torch.sigmoid(self.edge_values(torch.relu(bag_sum(self.edge_lift(x), ends))))
         # What never dies does so at 1, the bound of all values; so is an edge where there is none.
         nearest = segment_amin(torch.cat((values, values)), edges.flatten(), len(x), empty=1.0)
         pairs = pair_filtrations(colours, values, edges, graph, nearest, triangles=self.triangles)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number
-from topodl._segments import segment_sum
+from topodl._segments import Bags, bag_sum
 from topodl.layers._graph_input import check_graphs, simple_edges
 from topodl.layers._graph_layer import normalise
 from topodl.layers.rephine import RePHINE
@@ -130,14 +130,15 @@ class GIN(nn.Module):
         """
         x, edge_index, graph, total = check_graphs("GIN", self.in_features, x, edge_index, batch, n_graphs)
         edges = simple_edges(edge_index, len(x))
-        sources, targets = torch.cat((edges, edges.flip(0)), 1)
-        read = [segment_sum(x, graph, total)]
+        neighbours = Bags.neighbours(edges, len(x))
+        members = Bags.gathering(graph, total).transposed
+        read = [bag_sum(x, members)]
         for k, level in enumerate(self.levels):
-            x = level(x + segment_sum(x[sources], targets, len(x)))
+            x = level(x + bag_sum(x, neighbours))
             if k == 0 and self.topology is not None:
                 x, of_graphs = self.topology(x, edges, graph, total)
                 read.append(of_graphs)
-            read.append(segment_sum(x, graph, total))
+            read.append(bag_sum(x, members))
         outputs = [self.dropout(out(part)) for out, part in zip(self.readouts, read, strict=True)]
         return torch.stack(outputs).sum(0)
 
