@@ -15,7 +15,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from topodl._checks import check_number, check_tensor, fail
 from topodl._diagram_checks import sample_indices
 from topodl._host import host_array
-from topodl._segments import take_segments
+from topodl._segments import bag_sum, take_segments
 from topodl.complexes._closing import closed_tables
 from topodl.complexes._input import Array, check_integers, names_of_cells
 from topodl.complexes.lists import Lists
@@ -271,6 +271,88 @@ class CellComplexes:
         table = host_array(name, self._vertices[k].table())
         wanted = np.ascontiguousarray(np.sort(host_array(name, given).T, axis=1))
         return torch.from_numpy(find_rows(table, wanted)).to(given.device)
+
+    # Sums
+
+    def sum_faces(self, x: torch.Tensor, k: int, signed: bool = False) -> torch.Tensor:
+        """Return the sum over the faces of each cell of dimension `k`; with signs, the coboundary of `x`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (S_{k−1}, …)
+            Features of the cells of dimension `k` − 1; gradients of any order reach them.
+        k : int
+            At least 1.
+        signed : bool
+            Whether faces count with their `signs`.
+
+        Returns
+        -------
+        Tensor of shape (S_k, …)
+
+        Raises
+        ------
+        InputError
+            If there is no such dimension, or `x` has another number of rows.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl.complexes import clique_complexes
+        >>> path = clique_complexes(torch.tensor([[0, 1], [1, 2]]), max_dim=1)
+        >>> path.sum_faces(torch.tensor([1.0, 10.0, 100.0]), 1)
+        tensor([ 11., 110.])
+        >>> path.sum_faces(torch.tensor([1.0, 10.0, 100.0]), 1, signed=True)
+        tensor([ 9., 90.])
+        """
+        k = self._known(k, "sum_faces", low=1)
+        x = self._features("sum_faces", x, k - 1)
+        return bag_sum(x, self.faces(k).bags(self.n_cells(k - 1)), self.signs(k) if signed else None)
+
+    def sum_cofaces(self, x: torch.Tensor, k: int, signed: bool = False) -> torch.Tensor:
+        """Return the sum over the cofaces of each cell of dimension `k`; with signs, the boundary of `x`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (S_{k+1}, …)
+            Features of the cells of dimension `k` + 1; gradients of any order reach them.
+        k : int
+            Less than the largest dimension.
+        signed : bool
+            Whether cofaces count with their `coface_signs`.
+
+        Returns
+        -------
+        Tensor of shape (S_k, …)
+
+        Raises
+        ------
+        InputError
+            If there are no cells of dimension `k` + 1, or `x` has another number of rows.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl.complexes import clique_complexes
+        >>> path = clique_complexes(torch.tensor([[0, 1], [1, 2]]), max_dim=1)
+        >>> path.sum_cofaces(torch.tensor([1.0, 10.0]), 0)
+        tensor([ 1., 11., 10.])
+        """
+        k = self._known(k, "sum_cofaces")
+        if k == self.dim:
+            raise fail(f"{_NAME}.sum_cofaces", "k", f"is {k}", f"less than the largest dimension, {self.dim}")
+        x = self._features("sum_cofaces", x, k + 1)
+        bags = self.faces(k + 1).bags(self.n_cells(k)).transposed
+        return bag_sum(x, bags, self.coface_signs(k) if signed else None)
+
+    def _features(self, method: str, x: Any, k: int) -> torch.Tensor:
+        """Return `x` if it has a row for each cell of dimension `k`."""
+        x = check_tensor(f"{_NAME}.{method}", "x", x)
+        if x.ndim == 0 or len(x) != self.n_cells(k):
+            came = f"has shape {tuple(x.shape)}"
+            expected = f"a row for each of {self.n_cells(k)} {names_of_cells(k, self.has_rings)}"
+            raise fail(f"{_NAME}.{method}", "x", came, expected)
+        return x
 
     # Values
 

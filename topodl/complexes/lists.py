@@ -9,7 +9,7 @@ import torch
 
 from topodl._checks import check_tensor, fail
 from topodl._host import on_host
-from topodl._segments import take_segments
+from topodl._segments import Bags, take_segments
 from topodl.kernels.complexes.tables import transpose
 
 __all__ = ["Lists"]
@@ -56,6 +56,7 @@ class Lists:
     members: torch.Tensor
     offsets: torch.Tensor
     _width: int | None = None  # where all have the same length, as in an empty table, too
+    _bags: Bags | None = None
 
     def __init__(self, members: torch.Tensor, offsets: torch.Tensor) -> None:
         for name, value in {"members": members, "offsets": offsets}.items():
@@ -153,6 +154,16 @@ class Lists:
         counts = torch.bincount(self.members, minlength=n)
         offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
         return Lists._of(self.owners[places], offsets), places
+
+    def bags(self, n: int) -> Bags:
+        """Return the lists as bags of rows of a table of `n` rows; they and their transpose are kept."""
+        if self._bags is None:
+            self._bags = Bags(self.members, self.offsets, n)
+        return self._bags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickles and copies, without what is derived."""
+        return self.__dict__ | {"_bags": None}
 
     def to(self, device: Any) -> Lists:
         """Return the lists on `device`."""
