@@ -220,6 +220,16 @@ class Bags:
         return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.rows))
 
     @functools.cached_property
+    def at_keys(self) -> Bags:
+        """Bags of one row for each entry, that of its bag; their transpose sums up the entries of a bag."""
+        return Bags.gathering(self.keys, len(self))
+
+    @functools.cached_property
+    def at_rows(self) -> Bags:
+        """Bags of one row for each entry, the one that it takes; `bag_sum` gathers them."""
+        return Bags.gathering(self.rows, self.n_rows)
+
+    @functools.cached_property
     def order(self) -> torch.Tensor:
         """The positions of the entries in the order of the transpose."""
         if self._source is None:

@@ -10,6 +10,7 @@ from topodl._lazy import lazy_names
 _HOMES = {
     "AlphaPersistence": "topodl.layers.persistence",
     "BettiCurve": "topodl.layers.curves",
+    "CellMessagePassing": "topodl.layers.cell_message_passing",
     "CubicalPersistence": "topodl.layers.persistence",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
@@ -29,6 +30,7 @@ __all__ = [
     "TOGL",
     "AlphaPersistence",
     "BettiCurve",
+    "CellMessagePassing",
     "CubicalPersistence",
     "EulerCharacteristicTransform",
     "EulerCurve",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from topodl.layers.cell_message_passing import CellMessagePassing
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
     from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.euler_curve import EulerCurve

@@ -9,7 +9,7 @@ import torch
 from topodl._checks import check_number, check_tensor, fail
 from topodl._host import reject_mapped
 
-__all__ = ["check_graphs", "simple_edges"]
+__all__ = ["check_features", "check_graphs", "simple_edges"]
 
 
 def check_graphs(
@@ -18,7 +18,7 @@ def check_graphs(
     """Return `x`, `edge_index`, the graph of each vertex and their number, or say what is unusable."""
     x, edge_index = check_tensor(name, "x", x), _check_integers(name, "edge_index", edge_index)
     reject_mapped(name, "x", x)
-    _check_features(name, x, in_features)
+    check_features(name, "x", x, in_features)
     _check_edges(name, edge_index, len(x))
     if n_graphs is not None:
         check_number(name, "n_graphs", n_graphs, low=1 if batch is None else 0, integer=True)
@@ -41,16 +41,17 @@ def _check_integers(name: str, argument: str, value: Any) -> torch.Tensor:
     return integers
 
 
-def _check_features(name: str, x: torch.Tensor, in_features: int) -> None:
+def check_features(name: str, argument: str, x: torch.Tensor, in_features: int) -> None:
+    """Raise an `InputError` unless `x` has shape (N, in_features) and is finite."""
     if x.ndim != 2:
-        raise fail(name, "x", f"has shape {tuple(x.shape)}", "features of shape (N, F)")
+        raise fail(name, argument, f"has shape {tuple(x.shape)}", "features of shape (N, F)")
     if x.shape[1] != in_features:
-        raise fail(name, "x", f"has {x.shape[1]} features", f"{in_features}, as in_features says")
+        raise fail(name, argument, f"has {x.shape[1]} features", f"{in_features}, as in_features says")
     finite = torch.isfinite(x.detach())
     if not bool(finite.all()):
-        node, column = (~finite).nonzero()[0].tolist()
-        came = f"has {float(x[node, column])} at ({node}, {column})".replace("nan", "NaN")
-        raise fail(name, "x", came, "finite features")
+        row, column = (~finite).nonzero()[0].tolist()
+        came = f"has {float(x[row, column])} at ({row}, {column})".replace("nan", "NaN")
+        raise fail(name, argument, came, "finite features")
 
 
 def _check_edges(name: str, edge_index: torch.Tensor, n: int) -> None:
