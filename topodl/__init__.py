@@ -18,6 +18,7 @@ _HOMES = {
     "TopologicalFeatures": "topodl.hooks",
     "attach": "topodl.hooks",
     "alpha_persistence": "topodl.persistence.alpha",
+    "complex_persistence": "topodl.persistence.complexes",
     "cubical_persistence": "topodl.persistence.cubical",
     "decision_region_betti": "topodl.representations.classifier_topology",
     "get_num_threads": "topodl.kernels.shared.pool",
@@ -53,6 +54,7 @@ __all__ = [
     "TopologicalFeatures",
     "alpha_persistence",
     "attach",
+    "complex_persistence",
     "cubical_persistence",
     "decision_region_betti",
     "extended_parts",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from topodl.hooks import TopologicalFeatures, attach
     from topodl.kernels.shared.pool import get_num_threads, set_num_threads
     from topodl.persistence.alpha import alpha_persistence
+    from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence
     from topodl.persistence.graph import extended_parts, graph_persistence
     from topodl.persistence.rips import rips_persistence

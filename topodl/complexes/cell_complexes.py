@@ -5,21 +5,23 @@ Cells of a dimension stand in one order on every device: by sample, then by thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from topodl._checks import check_number, check_tensor, fail
-from topodl._diagram_checks import sample_indices
+from topodl._checks import check_choice, check_tensor, fail
 from topodl._host import host_array
-from topodl._segments import bag_sum, take_segments
+from topodl._segments import bag_sum, segment_sum
 from topodl.complexes._closing import closed_tables
-from topodl.complexes._input import Array, check_integers, names_of_cells
+from topodl.complexes._input import check_integers, names_of_cells
+from topodl.complexes._jagged_cells import JaggedCells
+from topodl.complexes._matrices import SignedLists, adjacency_matrix, product_matrix, sparse_matrix
+from topodl.complexes._pairing import pair_cells
+from topodl.complexes._values import filtration_values, read_values
 from topodl.complexes.lists import Lists
-from topodl.errors import InputError
 from topodl.kernels.complexes.tables import find_rows
 
 __all__ = ["CellComplexes"]
@@ -27,7 +29,7 @@ __all__ = ["CellComplexes"]
 _NAME = "CellComplexes"
 
 
-class CellComplexes:
+class CellComplexes(JaggedCells):
     """Cell complexes of a batch: simplices of any dimension, or graphs with rings as 2-cells.
 
     Vertices are the cells of dimension 0 and are counted through the batch, sample after sample. Cells of any
@@ -87,13 +89,6 @@ class CellComplexes:
     tensor([[0, 1]])
     """
 
-    _offsets: list[torch.Tensor]
-    _vertices: list[Lists]
-    _faces: list[Lists]
-    _ring_signs: torch.Tensor | None
-    _values: list[torch.Tensor] | None
-    _cofaces: dict[int, tuple[Lists, torch.Tensor]]
-
     def __init__(
         self,
         n_vertices: torch.Tensor | Sequence[int],
@@ -111,128 +106,9 @@ class CellComplexes:
         )
         self._set(closed.offsets, closed.vertices, closed.faces, closed.ring_signs, device)
         if values is not None:
-            if len(values) != self.dim + 1:
-                raise fail(_NAME, "values", f"has {len(values)} tensors", f"{self.dim + 1}, one a dimension")
-            orders = [torch.from_numpy(order) for order in closed.orders]
-            self._values = [
-                _as_values(_NAME, f"values[{k}]", x, self.n_cells(k))[orders[k].to(x.device)]
-                for k, x in enumerate(values)
-            ]
-
-    def _set(
-        self,
-        offsets: Sequence[Array],
-        vertices: Sequence[Array | tuple[Array, Array]],
-        faces: Sequence[Array | tuple[Array, Array]],
-        ring_signs: Array | None,
-        device: torch.device,
-    ) -> None:
-        self._offsets = [torch.from_numpy(each).to(device) for each in offsets]
-        points = torch.arange(int(offsets[0][-1]), device=device)
-        self._vertices = [Lists.from_table(points[:, None]), *(_as_lists(each, device) for each in vertices)]
-        self._faces = [_as_lists(each, device) for each in faces]
-        self._ring_signs = None if ring_signs is None else torch.from_numpy(ring_signs).to(device)
-        self._values, self._cofaces = None, {}
-
-    @classmethod
-    def _from_tables(
-        cls,
-        vertex_offsets: Array,
-        vertices: Sequence[Array | tuple[Array, Array]],
-        faces: Sequence[Array | tuple[Array, Array]],
-        offsets: Sequence[Array],
-        device: torch.device,
-        ring_signs: Array | None = None,
-    ) -> CellComplexes:
-        """Return the complexes of tables, unchecked, of dimension 1, 2, …; the last may be of rings."""
-        new = cls.__new__(cls)
-        new._set([vertex_offsets, *offsets], vertices, faces, ring_signs, device)
-        return new
-
-    # Tables
-
-    @property
-    def n_samples(self) -> int:
-        """Number of complexes."""
-        return len(self._offsets[0]) - 1
-
-    @property
-    def dim(self) -> int:
-        """The largest dimension that there is a table for."""
-        return len(self._offsets) - 1
-
-    @property
-    def has_rings(self) -> bool:
-        """Whether the cells of dimension 2 are rings, in place of triangles."""
-        return self._ring_signs is not None
-
-    @property
-    def device(self) -> torch.device:
-        """Device of all tables."""
-        return self._offsets[0].device
-
-    def n_cells(self, k: int) -> int:
-        """Return the number of cells of dimension `k` of all samples."""
-        return len(self._vertices[self._known(k, "n_cells")])
-
-    def offsets(self, k: int) -> torch.Tensor:
-        """Return the offsets (n_samples + 1,) of the cells of dimension `k` of each sample."""
-        return self._offsets[self._known(k, "offsets")]
-
-    def samples(self, k: int) -> torch.Tensor:
-        """Return the sample (S,) that each cell of dimension `k` belongs to."""
-        return torch.repeat_interleave(self.offsets(k).diff(), output_size=self.n_cells(k))
-
-    @property
-    def counts(self) -> torch.Tensor:
-        """(n_samples, dim + 1) numbers of cells."""
-        return torch.stack([offsets.diff() for offsets in self._offsets], 1)
-
-    def vertices(self, k: int) -> Lists:
-        """Return the vertices of each cell of dimension `k`: rising, in rings around the cycle."""
-        return self._vertices[self._known(k, "vertices")]
-
-    def faces(self, k: int) -> Lists:
-        """Return the cells of dimension `k` − 1 in the boundary of each cell of dimension `k`.
-
-        Face j of a simplex lacks its j-th vertex; those of a ring are its edges, from its first vertex on.
-        """
-        return self._faces[self._known(k, "faces", low=1) - 1]
-
-    def signs(self, k: int) -> torch.Tensor:
-        """Return the sign (M,), int8, with which each member of ``faces(k)`` stands in the boundary."""
-        n = len(self.faces(k).members)
-        if k == 2 and self._ring_signs is not None:
-            return self._ring_signs
-        signs = torch.tensor([1, -1] * (k // 2 + 1), dtype=torch.int8, device=self.device)[: k + 1]
-        return signs.repeat(n // (k + 1))
-
-    def cofaces(self, k: int) -> Lists:
-        """Return the cells of dimension `k` + 1 that each cell of dimension `k` is a face of, rising.
-
-        In the largest dimension, of whose cofaces nothing is known, all lists are empty.
-        """
-        return self._transposed(self._known(k, "cofaces"))[0]
-
-    def coface_signs(self, k: int) -> torch.Tensor:
-        """Return the sign (M,), int8, of the cell in the boundary of each member of ``cofaces(k)``."""
-        places = self._transposed(self._known(k, "coface_signs"))[1]
-        return self.signs(k + 1)[places] if k < self.dim else places.to(torch.int8)
-
-    def _transposed(self, k: int) -> tuple[Lists, torch.Tensor]:
-        if k not in self._cofaces:
-            if k < self.dim:
-                self._cofaces[k] = self._faces[k].transposed(self.n_cells(k))
-            else:
-                nothing = self._offsets[0].new_empty(0)
-                none = self._offsets[0].new_zeros(self.n_cells(k) + 1)
-                self._cofaces[k] = Lists._of(nothing, none), nothing
-        return self._cofaces[k]
-
-    def _known(self, k: int, method: str, low: int = 0) -> int:
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not low <= k <= self.dim:
-            raise fail(f"{_NAME}.{method}", "k", f"is {k!r}", f"a dimension from {low} to {self.dim}")
-        return int(k)
+            orders = [torch.from_numpy(order).to(device) for order in closed.orders]
+            given = read_values(_NAME, values, list(map(len, orders)), device)
+            self._values = [x[order] for x, order in zip(given, orders, strict=True)]
 
     def index_of(self, simplices: torch.Tensor) -> torch.Tensor:
         """Return which cell each of some given simplices is, so that what belongs to it finds its place.
@@ -354,158 +230,166 @@ class CellComplexes:
             raise fail(f"{_NAME}.{method}", "x", came, expected)
         return x
 
-    # Values
+    # Filtration
 
-    @property
-    def has_values(self) -> bool:
-        """Whether the cells have values."""
-        return self._values is not None
+    def with_values(
+        self,
+        values: torch.Tensor | Sequence[torch.Tensor | None],
+        rule: Literal["max", "min"] = "max",
+    ) -> CellComplexes:
+        """Return the complexes with a value for each cell, as a filtration has them; gradients pass.
 
-    def values(self, k: int) -> torch.Tensor:
-        """Return the values (S,) or (S, F) of the cells of dimension `k`; an error if they have none."""
-        k = self._known(k, "values")
-        if self._values is None:
-            raise InputError(f"{_NAME}.values: the cells have no values; expected some of `with_values`")
-        return self._values[k]
+        Parameters
+        ----------
+        values : Tensor of shape (N,) or (N, F), or sequence of them, of shape (S_k,) or (S_k, F), or None
+            Values of the vertices; F filtrations of the same cells at once. Of a sequence item k is for the
+            cells of dimension k; those that are None or not there follow from their faces.
+        rule : {"max", "min"}
+            A cell has the largest of its faces' values, for sublevel sets that grow, or the smallest, for
+            superlevel sets. Of equal ones the first counts, and takes the gradient.
 
-    @property
-    def requires_grad(self) -> bool:
-        """Whether values carry a gradient."""
-        return any(x.requires_grad for x in self._values or ())
-
-    # Samples
-
-    def __len__(self) -> int:
-        return self.n_samples
-
-    def __iter__(self) -> Iterator[CellComplexes]:
-        return (self[i] for i in range(self.n_samples))
-
-    @overload
-    def __getitem__(self, index: int) -> CellComplexes: ...
-    @overload
-    def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | torch.Tensor) -> CellComplexes: ...
-    def __getitem__(self, index: Any) -> CellComplexes:
-        """Return the complexes of one sample (a batch of one), a slice, a mask (B,) or a list of samples."""
-        if isinstance(index, torch.Tensor) and index.ndim == 0 and not index.is_floating_point():
-            index = index.item()
-        if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            if not -self.n_samples <= index < self.n_samples:
-                came = f"sample {index} is out of range; there are {self.n_samples} samples"
-                raise IndexError(f"{_NAME}: {came}")
-            index = slice(int(index) % self.n_samples, int(index) % self.n_samples + 1)
-        if isinstance(index, slice):
-            index = list(range(*index.indices(self.n_samples)))
-        return self._take(sample_indices(_NAME, index, self.n_samples, self.device))
-
-    def _take(self, which: torch.Tensor) -> CellComplexes:
-        places, keys = zip(*(take_segments(offsets, which) for offsets in self._offsets), strict=True)
-        offsets = [
-            torch.nn.functional.pad(offsets.diff()[which].cumsum(0), (1, 0)) for offsets in self._offsets
-        ]
-        # how far the cells of each taken sample move, by dimension
-        shifts = [new[:-1] - old[which] for new, old in zip(offsets, self._offsets, strict=True)]
-        new = object.__new__(CellComplexes)
-        new._offsets = offsets
-        new._vertices, new._faces = [], []
-        for k in range(self.dim + 1):
-            new._vertices.append(_moved(self._vertices[k].take(places[k]), keys[k], shifts[0]))
-            if k > 0:
-                new._faces.append(_moved(self._faces[k - 1].take(places[k]), keys[k], shifts[k - 1]))
-        new._ring_signs = None
-        if self._ring_signs is not None:
-            kept, _ = take_segments(self._faces[1].offsets, places[2])
-            new._ring_signs = self._ring_signs[kept]
-        values = self._values
-        new._values = None if values is None else [x[at] for x, at in zip(values, places, strict=True)]
-        new._cofaces = {}
-        return new
-
-    @staticmethod
-    def cat(batches: Iterable[CellComplexes]) -> CellComplexes:
-        """Return the samples of several batches, one after the other, as a `DataLoader` does by default.
+        Returns
+        -------
+        CellComplexes
 
         Raises
         ------
         InputError
-            If `batches` is empty, or they differ in dimension, in the kind of their cells, or in having
-            values.
+            If a shape does not fit, or the vertices have no values.
+        TypeError
+            If values are no floating-point tensors.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl.complexes import clique_complexes
+        >>> complexes = clique_complexes(torch.tensor([[0, 0, 1], [1, 2, 2]]))
+        >>> filtered = complexes.with_values(torch.tensor([0.0, 3.0, 2.0]))
+        >>> filtered.values(1), filtered.values(2)
+        (tensor([3., 2., 3.]), tensor([3.]))
         """
-        batches = list(batches)
-        if not batches:
-            raise InputError(f"{_NAME}.cat: batches is empty; expected at least one CellComplexes")
-        first = batches[0]
-        forms = {(b.dim, b.has_rings, b.has_values) for b in batches}
-        if len(forms) > 1:
-            kinds = ", ".join(f"(dim {d}, rings {r}, values {v})" for d, r, v in sorted(forms))
-            raise fail(f"{_NAME}.cat", "batches", f"have {kinds}", "the same in all")
-        new = object.__new__(CellComplexes)
-        new._offsets = [_cat_offsets([b._offsets[k] for b in batches]) for k in range(first.dim + 1)]
-        sizes = [[b.n_cells(k) for b in batches] for k in range(first.dim + 1)]
-        new._vertices = [
-            _cat_lists([b._vertices[k] for b in batches], sizes[0]) for k in range(first.dim + 1)
-        ]
-        new._faces = [_cat_lists([b._faces[k] for b in batches], sizes[k]) for k in range(first.dim)]
-        rings = [b._ring_signs for b in batches if b._ring_signs is not None]
-        new._ring_signs = torch.cat(rings) if rings else None
-        new._values = (
-            [torch.cat([b.values(k) for b in batches]) for k in range(first.dim + 1)]
-            if (first.has_values)
-            else None
+        name = f"{_NAME}.with_values"
+        check_choice(name, "rule", rule, ("max", "min"))
+        given = [values] if isinstance(values, torch.Tensor) else list(values)
+        sizes = [self.n_cells(k) for k in range(self.dim + 1)]
+        if not given or given[0] is None or len(given) > len(sizes):
+            came = (
+                f"has {len(given)} tensors" if given and given[0] is not None else "has none for the vertices"
+            )
+            raise fail(name, "values", came, f"those of vertices, and of dimensions up to {self.dim}")
+        known = read_values(name, [*given, *[None] * (len(sizes) - len(given))], sizes, self.device)
+        return self._with(filtration_values(known, [self.faces(k) for k in range(1, self.dim + 1)], rule))
+
+    # Matrices
+
+    def boundary(self, k: int, signed: bool = True, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Return the boundary matrix (S_{k−1}, S_k) of dimension `k`, block-diagonal and sparse."""
+        matrix = self._incidence(self._known(k, "boundary", low=1) - 1)
+        signs = matrix.signs if signed else matrix.signs.abs()
+        return sparse_matrix(matrix.rows.offsets, matrix.rows.members, signs, self.n_cells(k), dtype)
+
+    def adjacency(
+        self, k: int, via: Literal["up", "down"] = "up", dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Return the sparse matrix (S, S), 1 for two cells of dimension `k` with a common coface or face.
+
+        `via` is "up" for cofaces, "down" for faces.
+        """
+        name = f"{_NAME}.adjacency"
+        check_choice(name, "via", via, ("up", "down"))
+        k = self._known(k, "adjacency")
+        return adjacency_matrix(name, self._upper(k) if via == "up" else self._lower(k), dtype)
+
+    def hodge_laplacian(
+        self, k: int, part: Literal["both", "up", "down"] = "both", dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Return the Hodge Laplacian (S, S) of dimension `k`, block-diagonal and sparse, without zeros.
+
+        Parameters
+        ----------
+        k : int
+            Dimension of the cells.
+        part : {"both", "up", "down"}
+            With the boundary matrices B, "up" is B_{k+1} B_{k+1}ᵀ, "down" is B_kᵀ B_k, and "both" their sum,
+            whose kernel has the k-th Betti number as its dimension. There is none below vertices, and none
+            above the largest dimension, so in a complex that was cut there much does not cancel.
+        dtype : torch.dtype
+            Of the entries, which are integers.
+
+        Returns
+        -------
+        Tensor of shape (S, S)
+            Coalesced, in coordinate format.
+
+        References
+        ----------
+        L.-H. Lim, "Hodge Laplacians on graphs", SIAM Review 62, 2020.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl.complexes import clique_complexes
+        >>> path = clique_complexes(torch.tensor([[0, 1], [1, 2]]))
+        >>> path.hodge_laplacian(0).to_dense()
+        tensor([[ 1., -1.,  0.],
+                [-1.,  2., -1.],
+                [ 0., -1.,  1.]])
+        """
+        name = f"{_NAME}.hodge_laplacian"
+        check_choice(name, "part", part, ("both", "up", "down"))
+        k = self._known(k, "hodge_laplacian")
+        none = SignedLists.none(self.n_cells(k), self.device)
+        upper, lower = (
+            (none if part == "down" else self._upper(k)),
+            (none if part == "up" else self._lower(k)),
         )
-        new._cofaces = {}
-        return new
+        return product_matrix(name, upper, lower, dtype)
 
-    def skeleton(self, k: int) -> CellComplexes:
-        """Return the complexes without the cells of dimension above `k`; of what is there, all stays."""
-        check_number(f"{_NAME}.skeleton", "k", k, low=0, integer=True)
-        if k >= self.dim:
-            return self
-        new = self._with(None if self._values is None else self._values[: k + 1])
-        new._offsets, new._vertices = self._offsets[: k + 1], self._vertices[: k + 1]
-        new._faces = self._faces[:k]
-        new._ring_signs = self._ring_signs if k >= 2 else None
-        new._cofaces = {j: both for j, both in self._cofaces.items() if j < k}
-        return new
+    def _incidence(self, k: int) -> SignedLists:
+        """Return the boundary matrix of dimension k + 1 by rows, the cells of dimension k, and by columns."""
+        return SignedLists(self.cofaces(k), self.coface_signs(k), self.faces(k + 1), self.signs(k + 1))
 
-    def _with(self, values: list[torch.Tensor] | None) -> CellComplexes:
-        """Return the same complexes with other values."""
-        new = object.__new__(CellComplexes)
-        new.__dict__.update(self.__dict__)
-        new._values = values
-        return new
+    def _upper(self, k: int) -> SignedLists:
+        return self._incidence(k) if k < self.dim else SignedLists.none(self.n_cells(k), self.device)
 
-    # Moving
+    def _lower(self, k: int) -> SignedLists:
+        if k == 0:
+            return SignedLists.none(self.n_cells(0), self.device)
+        below = self._incidence(k - 1)
+        return SignedLists(below.columns, below.column_signs, below.rows, below.signs)
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> CellComplexes:
-        """Return the complexes on `device`, with values of `dtype`; as `torch.Tensor.to`."""
-        if isinstance(device, torch.dtype):
-            device, dtype = None, device
-        if dtype is not None and not dtype.is_floating_point:
-            raise fail(f"{_NAME}.to", "dtype", f"is {dtype}", "a floating dtype")
-        new = self._with(None)
-        if self._values is not None:
-            new._values = [x.to(device=device, dtype=dtype or x.dtype) for x in self._values]
-        if device is None:
-            return new
-        new._offsets = [offsets.to(device) for offsets in self._offsets]
-        new._vertices = [lists.to(device) for lists in self._vertices]
-        new._faces = [lists.to(device) for lists in self._faces]
-        new._ring_signs = None if self._ring_signs is None else self._ring_signs.to(device)
-        new._cofaces = {k: (lists.to(device), at.to(device)) for k, (lists, at) in self._cofaces.items()}
-        return new
+    # Topology
 
-    def cpu(self) -> CellComplexes:
-        """Return the complexes on the CPU."""
-        return self.to("cpu")
+    def betti_numbers(self) -> torch.Tensor:
+        """Return the Betti numbers over Z/2 of each complex, (n_samples, dim + 1).
 
-    def detach(self) -> CellComplexes:
-        """Return the complexes with values without gradient."""
-        return self._with(None if self._values is None else [x.detach() for x in self._values])
+        In the largest dimension nothing is there that could fill a class: that number is one of the cut
+        complex.
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickles and copies, without the graph of the gradient and what is derived."""
-        return self.__dict__ | {"_values": self.detach()._values, "_cofaces": {}}
+        References
+        ----------
+        V. de Silva, D. Morozov, M. Vejdemo-Johansson, "Dualities in persistent (co)homology", Inverse
+        Problems 27, 2011.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl.complexes import clique_complexes
+        >>> square = torch.tensor([[0, 1, 2, 0, 4], [1, 2, 3, 3, 5]])
+        >>> clique_complexes(square).betti_numbers()
+        tensor([[2, 1, 0]])
+        """
+        orders = [np.arange(self.n_cells(k)) for k in range(self.dim + 1)]
+        numbers = []
+        for k, (killers, born) in enumerate(pair_cells(self, orders, orders, self.dim)):
+            lasting = torch.from_numpy(born & (killers < 0)).to(self.device, torch.int64)
+            numbers.append(segment_sum(lasting, self.samples(k), self.n_samples))
+        return torch.stack(numbers, 1)
+
+    def euler_characteristic(self) -> torch.Tensor:
+        """Return the number of cells of even dimension less that of odd dimension, (n_samples,)."""
+        signs = torch.tensor([(-1) ** k for k in range(self.dim + 1)], device=self.device)
+        return (self.counts * signs).sum(1)
 
     def __repr__(self) -> str:
         cells = [_count(self.n_cells(k), names_of_cells(k, self.has_rings)) for k in range(self.dim + 1)]
@@ -515,40 +399,6 @@ class CellComplexes:
             kind = str(self._values[0].dtype).removeprefix("torch.")
             parts.append(f"values{shape} {kind}" + (", grad" if self.requires_grad else ""))
         return f"CellComplexes({'; '.join(parts)}; {self.device})"
-
-
-def _as_lists(cells: Array | tuple[Array, Array], device: torch.device) -> Lists:
-    if isinstance(cells, tuple):
-        members, offsets = (torch.from_numpy(part).to(device) for part in cells)
-        return Lists._of(members, offsets)
-    return Lists.from_table(torch.from_numpy(cells).to(device))
-
-
-def _as_values(function: str, argument: str, values: Any, n: int) -> torch.Tensor:
-    """Return values (n,) or (n, F), or raise the error that says why they are none."""
-    x = check_tensor(function, argument, values)
-    if not x.is_floating_point():
-        raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected floating-point values")
-    if x.ndim not in (1, 2) or len(x) != n:
-        raise fail(function, argument, f"has shape {tuple(x.shape)}", f"shape ({n},) or ({n}, F)")
-    return x
-
-
-def _moved(lists: Lists, keys: torch.Tensor, shifts: torch.Tensor) -> Lists:
-    """Return lists whose members, those of the samples `keys` (n,), are shifted by what the sample is."""
-    return Lists._of(lists.members + shifts[keys][lists.owners], lists.offsets, lists._width)
-
-
-def _cat_offsets(several: Sequence[torch.Tensor]) -> torch.Tensor:
-    lengths = torch.cat([offsets.diff() for offsets in several])
-    return torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
-
-
-def _cat_lists(several: Sequence[Lists], sizes: Sequence[int]) -> Lists:
-    """Return lists one after the other, their members counted on from the `sizes` of what they count."""
-    starts = np.cumsum([0, *sizes]).tolist()
-    members = torch.cat([each.members + start for each, start in zip(several, starts, strict=False)])
-    return Lists._of(members, _cat_offsets([each.offsets for each in several]), several[0]._width)
 
 
 def _count(n: int, nouns: str) -> str:

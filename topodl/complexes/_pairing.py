@@ -1,0 +1,56 @@
+"""Pairs of all dimensions of a filtered complex: components by union-find, the rest by cohomology."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from topodl._host import host_array
+from topodl.complexes._input import Array
+from topodl.complexes._jagged_cells import JaggedCells
+from topodl.kernels.complexes.cohomology import kill_classes, kill_components
+
+__all__ = ["pair_cells"]
+
+_NAME = "CellComplexes"
+
+
+def pair_cells(
+    complexes: JaggedCells, orders: Sequence[Array], ranks: Sequence[Array], top: int
+) -> list[tuple[Array, Array]]:
+    """Return for each dimension up to `top` what kills the class of each cell, and which cells give birth.
+
+    Parameters
+    ----------
+    complexes : JaggedCells
+        With the tables of faces and cofaces.
+    orders, ranks : sequence of arrays (S_k,), int64
+        The cells of each dimension up to ``top + 1``, or the largest, as they enter, and the place of each
+        in that.
+    top : int
+        The largest dimension of a class.
+
+    Returns
+    -------
+    list of (array (S_k,) int64, array (S_k,) bool)
+        Killers are cells of the dimension above, -1 where the class never dies or none is born.
+    """
+    pairs = []
+    negative = np.zeros(len(orders[0]), bool)
+    for k in range(top + 1):
+        if k == complexes.dim:
+            killers = np.full(len(orders[k]), -1)
+        elif k == 0:
+            ends = host_array(_NAME, complexes.faces(1).members)
+            killers = kill_components(orders[1], ends, orders[0], ranks[0])
+        else:
+            lists = complexes.cofaces(k)
+            cofaces, offsets = (host_array(_NAME, each) for each in (lists.members, lists.offsets))
+            killers = kill_classes(orders[k], negative, cofaces, offsets, orders[k + 1], ranks[k + 1])
+        pairs.append((killers, ~negative))
+        if k < complexes.dim:
+            negative = np.zeros(len(orders[k + 1]) if k < top else 0, bool)
+            if k < top:
+                negative[killers[killers >= 0]] = True
+    return pairs
