@@ -12,6 +12,7 @@ _HOMES = {
     "BettiCurve": "topodl.layers.curves",
     "CellMessagePassing": "topodl.layers.cell_message_passing",
     "CubicalPersistence": "topodl.layers.persistence",
+    "CycleCliqueEncoding": "topodl.layers.cycle_clique_encoding",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
     "GraphPersistence": "topodl.layers.persistence",
@@ -24,6 +25,7 @@ _HOMES = {
     "RePHINE": "topodl.layers.rephine",
     "Silhouette": "topodl.layers.curves",
     "TOGL": "topodl.layers.togl",
+    "cycle_cliques": "topodl.layers.cycle_clique_encoding",
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "BettiCurve",
     "CellMessagePassing",
     "CubicalPersistence",
+    "CycleCliqueEncoding",
     "EulerCharacteristicTransform",
     "EulerCurve",
     "GraphPersistence",
@@ -43,11 +46,13 @@ __all__ = [
     "RePHINE",
     "RipsPersistence",
     "Silhouette",
+    "cycle_cliques",
 ]
 
 if TYPE_CHECKING:
     from topodl.layers.cell_message_passing import CellMessagePassing
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
+    from topodl.layers.cycle_clique_encoding import CycleCliqueEncoding, cycle_cliques
     from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.euler_curve import EulerCurve
     from topodl.layers.images import PersistenceImage
