@@ -21,6 +21,7 @@ _HOMES = {
     "PersistenceImage": "topodl.layers.images",
     "PersistenceLandscape": "topodl.layers.curves",
     "PersistenceStatistics": "topodl.layers.summaries",
+    "PersistentMessagePassing": "topodl.layers.persistent_message_passing",
     "RipsPersistence": "topodl.layers.persistence",
     "RePHINE": "topodl.layers.rephine",
     "Silhouette": "topodl.layers.curves",
@@ -43,6 +44,7 @@ __all__ = [
     "PersistenceImage",
     "PersistenceLandscape",
     "PersistenceStatistics",
+    "PersistentMessagePassing",
     "RePHINE",
     "RipsPersistence",
     "Silhouette",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
         GraphPersistence,
         RipsPersistence,
     )
+    from topodl.layers.persistent_message_passing import PersistentMessagePassing
     from topodl.layers.perslay import PersLay
     from topodl.layers.rephine import RePHINE
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
