@@ -108,9 +108,7 @@ def test_heads_without_topology_need_no_parts():
 
 
 def test_a_loss_of_pictures_is_refused_for_volumes():
-    with pytest.raises(
-        ValueError, match="loss is 'topograph', which is for pictures alone"
-    ):
+    with pytest.raises(ValueError, match="loss is 'topograph', which is for pictures alone"):
         NNUNetLoss("topograph", spacing=(1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="loss is 'cavity', which is for volumes alone"):
         NNUNetLoss("cavity", spacing=(1.0, 1.0))
