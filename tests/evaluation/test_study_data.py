@@ -24,7 +24,7 @@ from topodl.evaluation.sources import load_data
 def load(given=None, **values):
     notes = []
     settings = StudySettings.of_protocol("quick", device="cpu", **values)
-    folds = load_data(settings, notes.append, None if given is None else read_given(given))
+    folds = load_data(settings, notes.append, None if given is None else read_given(given, 4.0))
     return (*folds, notes)
 
 
@@ -118,12 +118,12 @@ def test_an_object_without_splits_is_named():
     with pytest.raises(
         InputError, match="run_study: data is a list without 'train'; expected an object with"
     ):
-        read_given([1, 2])
+        read_given([1, 2], 4.0)
 
 
 def test_a_fingerprint_tells_data_apart():
     words = {
-        fingerprint(read_given(data))
+        fingerprint(read_given(data, 4.0))
         for data in (splits(), splits(), splits(((40, 56),) * 3), splits(classes=("background", "x")))
     }
     assert len(words) == 3

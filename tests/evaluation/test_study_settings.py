@@ -102,7 +102,7 @@ def test_every_value_with_an_effect_makes_another_study():
     stored = settings.as_dict()
     for field in dataclasses.fields(settings):
         changed = dataclasses.replace(settings, **{field.name: "another"})
-        if field.name in ("workers", "checkpoint_seconds"):
+        if field.name in ("workers", "image_memory", "checkpoint_seconds"):
             assert changed.difference(stored) is None
             assert changed.short_name() == settings.short_name()
         else:

@@ -118,6 +118,9 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--compile", action=argparse.BooleanOptionalAction, help="compile the network")
     group.add_argument("--workers", type=int, metavar="N", help="processes that load and augment images")
     group.add_argument(
+        "--image-memory", type=float, metavar="GIB", help="images held in memory, others on disk (default 4)"
+    )
+    group.add_argument(
         "--checkpoint-seconds", type=float, metavar="X", help="time between two checkpoints (default 30)"
     )
     group.add_argument(

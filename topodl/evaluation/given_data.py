@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from topodl._checks import fail
 from topodl.evaluation.case_types import IGNORE
 from topodl.evaluation.data import Sample
+from topodl.evaluation.image_store import ImageStore
 
 __all__ = ["GivenSplits", "StudySplits", "fingerprint", "read_given"]
 
@@ -73,8 +74,8 @@ class GivenSplits:
     regions: bool
 
 
-def read_given(data: StudySplits) -> GivenSplits:
-    """Return the images of the caller's object.
+def read_given(data: StudySplits, gibibytes: float) -> GivenSplits:
+    """Return the images of the caller's object, at most so many gibibytes of them in memory.
 
     Raises
     ------
@@ -88,7 +89,8 @@ def read_given(data: StudySplits) -> GivenSplits:
     ignore = getattr(data, "ignore_index", None)
     regions = bool(getattr(data, "regions", False))
     names = getattr(data, "classes", None)
-    samples = {split: _read_split(data, split, ignore, regions) for split in _SPLITS}
+    store = ImageStore(gibibytes)
+    samples = {split: _read_split(data, split, ignore, regions, store) for split in _SPLITS}
     highest = max(_highest(sample.label) for split in samples.values() for sample in split)
     if names is None:
         channels = len(samples["train"][0].label)
@@ -138,13 +140,16 @@ def _check_labels(samples: dict[str, list[Sample]], n_classes: int, *, named: bo
         raise fail(_NAME, "data's labels", came, expected)
 
 
-def _read_split(data: StudySplits, split: str, ignore: int | None, regions: bool) -> list[Sample]:
+def _read_split(
+    data: StudySplits, split: str, ignore: int | None, regions: bool, store: ImageStore
+) -> list[Sample]:
     items = getattr(data, split)
     if not hasattr(items, "__len__") or not hasattr(items, "__getitem__"):
         raise fail(_NAME, f"data.{split}", f"is a {type(items).__name__}", f"a sequence of {_ITEM}")
     if len(items) == 0 and split != "val":
         raise fail(_NAME, f"data.{split}", "is empty", f"at least one of {_ITEM}")
-    return [_read_item(items[i], split, i, ignore, regions) for i in range(len(items))]
+    samples = (_read_item(items[i], split, i, ignore, regions) for i in range(len(items)))
+    return [replace(s, image=store.keep(s.image), label=store.keep(s.label)) for s in samples]
 
 
 def _read_item(item: Any, split: str, index: int, ignore: int | None, regions: bool) -> Sample:

@@ -80,7 +80,7 @@ _TOPOMORTAR: dict[str, Any] = {
 PROTOCOLS: dict[str, dict[str, Any]] = {"quick": _QUICK, "topomortar": _TOPOMORTAR}
 
 # Values that change neither what is trained nor how it is measured.
-_WITHOUT_EFFECT = frozenset({"workers", "checkpoint_seconds"})
+_WITHOUT_EFFECT = frozenset({"workers", "image_memory", "checkpoint_seconds"})
 _NAME = "topodl evaluate"
 _DEPTH_LOSS = ("windowed_topo", "topomortar")  # loss and variant
 
@@ -155,6 +155,9 @@ class StudySettings:
         Whether `torch.compile` compiles the network.
     workers : int
         Processes that load and augment images. The results do not depend on them.
+    image_memory : float
+        Gibibytes of images and labels that a process holds in memory; others are mapped from a file in the
+        temporary folder. The results do not depend on it.
     checkpoint_seconds : float
         Time between two checkpoints. The results do not depend on it.
 
@@ -201,6 +204,7 @@ class StudySettings:
     precision: str
     compile: bool
     workers: int
+    image_memory: float
     checkpoint_seconds: float
 
     @classmethod
@@ -285,6 +289,7 @@ def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "device": "auto",
         "devices": 1,
         "nodes": 1,
+        "image_memory": 4.0,
         "checkpoint_seconds": 30.0,
     }
 
@@ -343,7 +348,8 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
     for argument, high in (("momentum", 1.0), ("weight_decay", float("inf")), ("clip_norm", float("inf"))):
         check_number(_NAME, argument, values[argument], low=0.0, high=high)
     check_number(_NAME, "learning_rate", values["learning_rate"], low=1e-12)
-    check_number(_NAME, "checkpoint_seconds", values["checkpoint_seconds"], low=0.0)
+    for argument in ("image_memory", "checkpoint_seconds"):
+        check_number(_NAME, argument, values[argument], low=0.0)
 
 
 def _resolve_device(device: str, devices: int) -> str:

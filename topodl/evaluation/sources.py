@@ -19,6 +19,7 @@ from topodl.evaluation.case_types import IGNORE, Case, Picture
 from topodl.evaluation.cases import read_cases
 from topodl.evaluation.data import Images, Sample, StudyData
 from topodl.evaluation.given_data import GivenSplits
+from topodl.evaluation.image_store import ImageStore
 from topodl.evaluation.intensities import Intensities, fit_intensities
 from topodl.evaluation.networks import check_image_size, side_rule
 from topodl.evaluation.patches import default_patch_size
@@ -192,9 +193,9 @@ def _folder(settings: StudySettings, note: Note) -> Source:
         note(
             f"{each} {counts['train']} cases to train, {counts['val']} to validate, {counts['test']} to test"
         )
-    regions = folder.scheme.regions is not None
+    regions, store = folder.scheme.regions is not None, ImageStore(settings.image_memory)
     return Source(
-        tuple(_sample(case, folder.load(case), regions) for case in folder.cases),
+        tuple(_sample(case, folder.load(case), regions, store) for case in folder.cases),
         tuple(tuple(of[case.id] for case in folder.cases) for of in split_of),
         folder.scheme.classes,
         folder.channel_names,
@@ -203,11 +204,11 @@ def _folder(settings: StudySettings, note: Note) -> Source:
     )
 
 
-def _sample(case: Case, picture: Picture, regions: bool) -> Sample:
+def _sample(case: Case, picture: Picture, regions: bool, store: ImageStore) -> Sample:
     label = torch.from_numpy(picture.label)
     return Sample(
-        torch.from_numpy(picture.image),
-        label if regions else label[None],
+        store.keep(torch.from_numpy(picture.image)),
+        store.keep(label if regions else label[None]),
         case.id,
         case.group,
         picture.spacing,

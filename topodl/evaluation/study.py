@@ -182,7 +182,7 @@ def with_objects(
         if settings.data is not None:
             came = f"is given beside settings with data={settings.data!r}"
             raise fail(function, "data", came, "one of the two")
-        given = read_given(data)
+        given = read_given(data, settings.image_memory)
         settings = replace(settings, data=f"python-{fingerprint(given)}")
     if network is not None:
         if not callable(network):
