@@ -100,6 +100,9 @@ def test_a_field_of_view_is_no_label_of_the_test(tmp_path):
         pairs(tmp_path, 2, images=f"{split}/images", masks=f"{split}/{folder}", suffix="_mask")
     folder = read_cases(tmp_path)
     assert [(case.split, case.label.parent.name) for case in folder.cases] == [("train", "1st_manual")] * 2
+    assert (
+        "images/ beside 1st_manual/ in each split, mask/ for the field of view and not read" in folder.layout
+    )
     assert "test/ has no labels and is left out" in folder.layout
 
 
@@ -496,7 +499,49 @@ def labels_of_a_test_without_images(root):
     save(root / "test_masks" / "car_09_mask.gif", mask())
 
 
+def one_hot(ending):
+    def make(root):
+        for i in range(4):
+            channels = np.stack([mask((0, 1, 2)) == k for k in range(3)]).astype(np.uint8)
+            save(root / "images" / f"{i}.npy", np.moveaxis(picture(i), -1, 0))
+            save(
+                root / "masks" / f"{i}{ending}", channels if ending == ".npy" else channels.transpose(1, 2, 0)
+            )
+        return root
+
+    return make
+
+
+def a_stray_pixel(root):
+    pairs(root)
+    label = mask(size=(40, 40))
+    label[5, 7] = 3
+    save(root / "masks" / "case2.png", label)
+    save(root / "images" / "case2.png", picture("stray", size=(40, 40)))
+
+
+def a_link_to_nothing(root):
+    pairs(root)
+    (root / "images" / "case9.png").symlink_to(root / "nowhere.png")
+
+
 BROKEN = {
+    "a channel for each class in an array": (
+        one_hot(".npy"),
+        nothing,
+        r"0\.npy has shape \(3, 12, 18\) with one of 3 marked at each place \(one-hot\); expected the number",
+    ),
+    "a channel for each class as colours": (
+        one_hot(".png"),
+        nothing,
+        r"0\.png has shape \(3, 12, 18\) with one of 3 marked at each place",
+    ),
+    "a stray pixel": (
+        nothing,
+        a_stray_pixel,
+        r"case2\.png has the value 3 at \(5, 7\), 1 pixel and no other label has it; expected names of all",
+    ),
+    "a link to nothing": (nothing, a_link_to_nothing, r"case9\.png is a link to what is not there"),
     "two folders of labels by their names": (
         nothing,
         two_named_labels,
@@ -892,6 +937,18 @@ def test_training_labels_need_foreground_those_of_the_test_do_not_make_up_for_it
         save(tmp_path / "train/masks" / f"case{i}.png", mask((0,)))
     with pytest.raises(InputError, match="none of the 2 training labels has foreground"):
         read_cases(tmp_path)
+
+
+def test_a_rare_value_may_be_named_and_a_sheet_is_no_class_a_channel(tmp_path):
+    a_stray_pixel(tmp_path / "rare")
+    named = read_cases(tmp_path / "rare", classes="0=background,255=vessel,3=dot")
+    assert named.scheme.classes == ("background", "vessel", "dot")
+    sheet = np.zeros((2, 5, 6), np.uint8)  # in a file that says its axes
+    sheet[0] = 1
+    for i in range(3):
+        save(tmp_path / "sheets" / "images" / f"{i}.nii.gz", picture(i, size=(2, 5, 6), channels=0))
+        save(tmp_path / "sheets" / "masks" / f"{i}.nii.gz", sheet)
+    assert read_cases(tmp_path / "sheets").ndim == 3
 
 
 def test_a_file_that_changed_since_is_noticed(tmp_path):

@@ -1,5 +1,6 @@
 """Where a study's images come from, how they are cut, scaled and resized, and what is refused."""
 
+import shutil
 import types
 
 import numpy as np
@@ -137,6 +138,19 @@ def test_a_folder_is_read_split_and_said_in_lines(tmp_path):
     assert any("no splits given, 6 cases to train, 2 to validate, 2 to test" in note for note in notes)
     again, _ = load(data=tmp_path)
     assert again.test.ids == data.test.ids
+
+
+def test_a_split_that_is_missing_is_cut_and_said(tmp_path):
+    for split, n in (("train", 5), ("val", 1), ("test", 1)):
+        pairs(tmp_path, n, images=f"{split}/images", masks=f"{split}/masks")
+    shutil.rmtree(tmp_path / "test" / "masks")
+    data, notes = load(data=tmp_path)
+    assert [len(s) for s in data.splits().values()] == [4, 1, 1]
+    assert (
+        "images/ beside masks/ in each split (5 train, 1 val; test/ has no labels and is left out)"
+        in notes[0]
+    )
+    assert notes[2] == "no test split given, so 4 cases to train, 1 to validate, 1 to test"
 
 
 def test_every_case_is_in_the_test_of_one_fold(tmp_path):
@@ -291,7 +305,9 @@ def test_resizing_says_what_it_does_to_the_topology(tmp_path):
     before = [ndimage.label(checks > 0, np.ones((3, 3)))[1], ndimage.label(np.pad(checks == 0, 1))[1]]
     assert before[0] == 1
     line = next(note for note in notes if "--image-size" in note)
-    assert line.startswith("--image-size 16: resized labels have other mean Betti numbers: foreground 1.0, ")
+    assert line.startswith(
+        "--image-size 16: resized labels have other Betti numbers, on average foreground 1.0, "
+    )
     _, notes = load(data=tmp_path)
     assert not any("--image-size" in note for note in notes)
 
@@ -300,7 +316,14 @@ def test_the_change_of_betti_numbers_by_hand():
     ring = torch.zeros(1, 9, 9, dtype=torch.uint8)
     ring[0, 2:7, 2:7], ring[0, 4, 4] = 2, 0
     line = describe_change([ring, ring * 0], [ring, ring], ("background", "a", "b"), regions=False)
-    assert line.endswith("a 0.0, 0.0 -> 0.0, 0.0; b 0.5, 0.5 -> 1.0, 1.0")
+    assert line == (
+        "resized labels have other Betti numbers, on average a 0.0, 0.0 -> 0.0, 0.0; b 0.5, 0.5 -> 1.0, 1.0"
+    )
+    # Equal means do not make equal labels.
+    swapped = describe_change([ring, ring * 0], [ring * 0, ring], ("background", "a", "b"), regions=False)
+    assert swapped.startswith("resized labels have other Betti numbers, on average a 0.0")
+    same = describe_change([ring], [ring], ("background", "a", "b"), regions=False)
+    assert same.startswith("resized labels have the same Betti numbers, on average a 0.0")
 
 
 def test_random_hues_are_for_colours():

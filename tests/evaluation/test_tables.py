@@ -1,6 +1,7 @@
 """Reading results, the two rules, and the tables: small cases by hand, and the published study."""
 
 import csv
+import dataclasses
 import re
 from pathlib import Path
 
@@ -399,3 +400,11 @@ def test_fewer_marks_survive_the_default_rule_on_the_published_results(shared):
     ideal = results[0]
     assert ideal.tests["clDice", "Betti0", "ID"].marked
     assert ideal.tests["clDice", "Betti0", "OOD"].marked
+
+
+def test_images_of_ones_own_without_groups_are_all_test_images():
+    walls = make_setting({"CEDice": {"Dice": np.ones((1, 4))}})
+    own = dataclasses.replace(walls, data="retina, 14 training images")
+    assert (walls.domains, own.domains) == (("ID",), ("ALL",))
+    assert own.title == "retina, 14 training images"
+    assert dataclasses.replace(own, groups=("indistr", "a") * 2).domains == ("ID", "OOD")

@@ -67,7 +67,7 @@ def _dice_reason(setting: Setting, loss: LossResults, baseline: LossResults | No
             worst = np.unravel_index(np.argmin(np.where(here, mine, np.inf)), mine.shape)
             of_class = f" of {name}" if name else ""
             than = ""
-            if baseline is not None:
+            if baseline is not None and mine[worst] < share * reference[worst[0], 0]:
                 than = f", less than {percent(share)} of {baseline.name}'s {reference[worst[0], 0]:.2f}"
             return f"Dice{of_class} is {mine[worst]:.2f} {_IN[domain]}{than}{_how_often(here)}"
     return ""

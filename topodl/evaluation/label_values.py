@@ -28,6 +28,8 @@ __all__ = [
     "without_single_axes",
 ]
 
+_MOST_ONE_HOT = 32  # channels; no volume has one voxel of foreground in each of its shortest columns
+_STRAY = 1e-3  # of the pixels of the one file that has a value
 _MOST_UNNAMED = 32  # more values than these are noise or probabilities unless somebody names them
 _MOST_CLASSES = 254
 _INTEGER_TOLERANCE = 1e-3  # what scaling in a file's header may leave
@@ -58,11 +60,27 @@ def read_label(path: Path) -> StoredLabel:
         If it has colours, fractions, or other than two or three axes.
     """
     stored = read_file(path, is_label=True)
+    _reject_one_hot(stored, path)
     values = _grey(stored, path) if stored.has_channels else stored.values
     values, spacing = without_single_axes(values, stored.spacing)
     if values.ndim not in (2, 3):
         raise InputError(f"{FUNCTION}: label {path} has shape {values.shape}; expected two or three axes")
     return StoredLabel(_integers(values, path), spacing, stored.direction, stored.palette)
+
+
+def _reject_one_hot(stored: StoredImage, path: Path) -> None:
+    """Raise an error for a channel a class, which a format that names no axes may keep as a volume."""
+    values = stored.values
+    if values.ndim < 3 or not (stored.has_channels or suffix_of(path) in (".npy", ".npz")):
+        return
+    for axis in (0,) if stored.has_channels else (0, values.ndim - 1):
+        if 2 <= values.shape[axis] <= _MOST_ONE_HOT and values.max() > 0:
+            marked = values == values.max()
+            if bool(((values == 0) | marked).all()) and bool((marked.sum(axis) == 1).all()):
+                raise InputError(
+                    f"{FUNCTION}: label {path} has shape {values.shape} with one of {values.shape[axis]} "
+                    "marked at each place (one-hot); expected the number of the class, as argmax gives it"
+                )
 
 
 def _grey(stored: StoredImage, path: Path) -> NDArray[np.generic]:
@@ -254,6 +272,7 @@ def _taken_for_classes(files: FileCounts, counts: Counter[int], ignore: int | No
     if len(values) > 2:
         _reject_noise(files, values)
         _reject_mixtures(files, values)
+        _reject_rarities(files, values)
     if values[0] < 0:
         with_it = next(path for path in files if values[0] in files[path])
         raise InputError(
@@ -296,6 +315,21 @@ def _reject_mixtures(files: FileCounts, values: list[int]) -> None:
         f"{FUNCTION}: the labels have the values {', '.join(map(str, values))}, and {with_255} has {IGNORE}, "
         "which may be a class or not count; expected --ignore-label 255, or names of all values by --classes"
     )
+
+
+def _reject_rarities(files: FileCounts, values: list[int]) -> None:
+    """Raise an error for a value that is rather a slip of the hand than a class: a few pixels of one file."""
+    for value in values[1:] if len(files) > 2 else ():
+        having = [path for path, counts in files.items() if value in counts]
+        n = files[having[0]][value]
+        if len(having) == 1 and n < _STRAY * sum(files[having[0]].values()):
+            found = read_label(having[0]).values
+            place = tuple(int(i) for i in np.argwhere(found == value)[0])
+            many = f"{n} pixel{'s' * (n > 1)}"
+            raise InputError(
+                f"{FUNCTION}: label {having[0]} has the value {value} at {place}, {many} and no other label "
+                "has it; expected names of all values by --classes, if it is a class"
+            )
 
 
 def _scheme(declared: DeclaredLabels, ignore: int | None) -> LabelScheme:

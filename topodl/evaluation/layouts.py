@@ -192,7 +192,13 @@ def _split_folders(path: Path) -> tuple[str, list[Case]] | None:
             raise InputError(f"{FUNCTION}: {folder} has {labels.name}, no images; expected both")
         return cases_of_folders(images, labels, split) if images and labels else []
 
-    return _of_splits(path, splits, pairs, "labels beside images")
+    what = "labels beside images"
+    if labels_of_training:
+        images = _image_folder(splits["train"])
+        what = f"{images.name if images else 'images'}/ beside {labels_of_training.name}/ in each split"
+        if labels_of_training.name.lower() == _FIRST_READER and "mask" in subfolders(splits["train"]):
+            what += ", mask/ for the field of view and not read"
+    return _of_splits(path, splits, pairs, what)
 
 
 def _folders_of_splits(path: Path) -> tuple[str, list[Case]] | None:

@@ -92,7 +92,11 @@ class Setting:
         """The parts of the test set that are looked at apart, by their names in `DOMAINS`."""
         if "indistr" not in self.groups:
             return ("ALL",)
-        return ("ID",) if set(self.groups) == {"indistr"} else ("ID", "OOD")
+        if set(self.groups) == {
+            "indistr"
+        }:  # of walls there might be others, of one's own data there are none
+            return ("ALL",) if self.data else ("ID",)
+        return ("ID", "OOD")
 
     def values(self, loss: LossResults, metric: Metric, class_name: str | None = None) -> FloatArray:
         """Return a metric as an array (seeds, images): of one class, or the mean over those with a value."""

@@ -72,6 +72,8 @@ def image_files_below(folder: Path) -> dict[str, Path]:
     others = []
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{FUNCTION}: {path} is a link to what is not there; expected a file")
         if not path.is_file() or any(is_hidden(folder / part) for part in map(Path, inner.parts)):
             continue
         if not suffix_of(path):

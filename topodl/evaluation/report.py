@@ -212,7 +212,7 @@ def _lead(results: Sequence[SettingComparison]) -> str:
     training = f"{len(settings)} training settings" if len(settings) > 1 else "one training setting"
     return (
         f"{len(losses)} loss{'es' * (len(losses) != 1)} ({', '.join(losses)}), {training}, "
-        f"{seeds} seed{'s' * (seeds != 1)}, {images} test images."
+        f"{seeds} seed{'s' * (seeds != 1)}, {images} test image{'s' * (images != 1)}."
     )
 
 

@@ -56,24 +56,26 @@ def _resized_label(label: torch.Tensor, goal: tuple[int, ...]) -> torch.Tensor:
 def describe_change(
     before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], classes: Sequence[str], regions: bool
 ) -> str:
-    """Return a line that tells how resizing changed the mean Betti numbers of the labels.
+    """Return a line that tells whether resizing changed the labels' Betti numbers, and their means.
 
     Examples
     --------
     >>> two = torch.tensor([[[1, 0, 1, 0]]], dtype=torch.uint8)
     >>> one = torch.tensor([[[1, 1]]], dtype=torch.uint8)
     >>> describe_change([two], [one], ["background", "vessel"], regions=False)
-    'resized labels have other mean Betti numbers: vessel 2.0, 0.0 -> 1.0, 0.0'
+    'resized labels have other Betti numbers, on average vessel 2.0, 0.0 -> 1.0, 0.0'
     """
-    changes = []
+    changes, same = [], True
     for k, name in enumerate(classes[1:]):
         was, now = (
             torch.stack([_betti_of(label[k] == 1 if regions else label[0] == k + 1) for label in labels])
             for labels in (before, after)
         )
+        same = same and torch.equal(was, now)
         text = " -> ".join(", ".join(f"{x:.1f}" for x in m.double().mean(0).tolist()) for m in (was, now))
         changes.append(f"{name} {text}")
-    return f"resized labels have other mean Betti numbers: {'; '.join(changes)}"
+    kind = "the same Betti numbers" if same else "other Betti numbers"
+    return f"resized labels have {kind}, on average {'; '.join(changes)}"
 
 
 def _betti_of(mask: torch.Tensor) -> torch.Tensor:

@@ -187,12 +187,15 @@ def _folder(settings: StudySettings, note: Note) -> Source:
         else [assign_splits(folder.cases, seed=_SPLIT_SEED)]
     )
     split_of = [{case.id: case.split for case in cases} for cases in folds]
-    if len({case.split for case in folder.cases}) == 1:
+    given = {case.split for case in folder.cases}
+    missing = [split for split in _SPLITS if split not in given]
+    if missing:
         counts = Counter(split_of[0].values())
-        each = f"{settings.folds} folds, in the first of them" if settings.folds else "no splits given,"
-        note(
-            f"{each} {counts['train']} cases to train, {counts['val']} to validate, {counts['test']} to test"
-        )
+        each = "no splits given," if given == {""} else f"no {' and '.join(missing)} split given, so"
+        each = f"{settings.folds} folds, in the first of them" if settings.folds else each
+        n = counts["train"]
+        cases = f"{n} case{'s' * (n != 1)}"
+        note(f"{each} {cases} to train, {counts['val']} to validate, {counts['test']} to test")
     regions, store = folder.scheme.regions is not None, ImageStore(settings.image_memory)
     return Source(
         tuple(_sample(case, folder.load(case), regions, store) for case in folder.cases),
