@@ -154,6 +154,20 @@ def test_regions_are_parsed_and_looked_up():
         class_indices(np.array([[5]]), scheme, Path("x.png"))
 
 
+def test_ranges_of_values_are_named_once():
+    declared = parse_classes("0-127=background, 128 - 255=polyp")
+    assert declared.names == {v: "background" if v < 128 else "polyp" for v in range(256)}
+    scheme, line = scheme_of({0: 5, 3: 1, 250: 2}, declared)
+    assert line == "labels, as --classes says: 0-127 background, 128-255 polyp"
+    assert class_indices(np.array([[3, 127], [128, 255]]), scheme, Path("x.jpg")).tolist() == [[0, 0], [1, 1]]
+    _, line = scheme_of({0: 5}, parse_classes("0-40=background,41-60+70=a,80+81=b"))
+    assert line.endswith("0-40 background, 41-60 a, 70 a, 80 b, 81 b (no pixel has 41-60, 70, 80, 81)")
+    assert parse_classes("-1=x,0=a").names == {-1: "x", 0: "a"}
+    for wrong in ("5-3=a,0=b", "0-70000=a,1=b", "-3--1=a,0=b", "1-=a,0=b"):
+        with pytest.raises(InputError, match=r"classes has the (range|part)"):
+            parse_classes(wrong)
+
+
 def test_values_with_a_plus_that_do_not_overlap_are_classes():
     declared = parse_classes("0+9=background,1+2=vessel,3=disc")
     assert declared.names == {0: "background", 9: "background", 1: "vessel", 2: "vessel", 3: "disc"}

@@ -168,9 +168,10 @@ def check_colours(
 def parse_classes(text: str) -> DeclaredLabels:
     """Return what "0=background,1=artery,2=vein" says; values of one name are one class.
 
-    Values with a plus between them share a name: "0=background,1+2=whole,2=core". Where one of them has
-    several names, the names are those of regions that overlap. The class named "background" is the
-    background, else the first (with regions, it has to be named); the value of "ignore" counts nowhere.
+    Values with a plus between them share a name, "0=background,1+2=whole,2=core", as do those of a range,
+    "0-127=background,128-255=vessel". Where a value has several names, these are regions that overlap. The
+    class named "background" is the background, else the first (with regions, it has to be named); the value
+    of "ignore" counts nowhere.
 
     Examples
     --------
@@ -199,10 +200,14 @@ def parse_classes(text: str) -> DeclaredLabels:
 
 
 def _named_values(part: str) -> tuple[tuple[int, ...], str]:
-    match = re.fullmatch(r"\s*(-?\d{1,9}(?:\s*\+\s*-?\d{1,9})*)\s*=\s*(\S(?:.*\S)?)\s*", part)
-    if match is None:
+    texts, equals, name = part.partition("=")
+    ranges = [re.fullmatch(r"\s*(-?\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", text) for text in texts.split("+")]
+    if not equals or not name.strip() or None in ranges:
         raise _bad_classes(f"has the part {part!r}")
-    return tuple(int(value) for value in match[1].split("+")), match[2]
+    ends = [(int(match[1]), int(match[2] or match[1])) for match in ranges if match]
+    if any(not low <= high < low + _SMALL for low, high in ends):
+        raise _bad_classes(f"has the range {texts.strip()!r}")
+    return tuple(value for low, high in ends for value in range(low, high + 1)), name.strip()
 
 
 def _regions(parts: Sequence[tuple[tuple[int, ...], str]]) -> DeclaredLabels:
@@ -290,7 +295,8 @@ def _reject_noise(files: FileCounts, values: list[int]) -> None:
         shown = ", ".join(map(str, sorted(files[compressed[0]])[:8]))
         raise InputError(
             f"{FUNCTION}: label {compressed[0]} has the values {shown}, as JPEG's compression leaves them; "
-            "expected labels in a format without losses, such as PNG"
+            "expected a format without losses, such as PNG, or "
+            '--classes "0-127=background,128-255=foreground"'
         )
     if len(values) > _MOST_UNNAMED:
         most = max(files, key=lambda path: len(files[path]))
@@ -366,14 +372,20 @@ def _line(scheme: LabelScheme, declared: DeclaredLabels, counts: Counter[int]) -
     ignored = "" if scheme.ignore is None else f"; {scheme.ignore} counts nowhere"
     if scheme.regions is not None:
         parts = [
-            f"{name} = {'+'.join(map(str, values))}"
+            f"{name} = {'+'.join(run for run, _ in _runs(dict.fromkeys(values, name)))}"
             for name, values in zip(scheme.classes[1:], scheme.regions, strict=True)
         ]
         return f"labels, as {declared.source} says: regions {', '.join(parts)}{ignored}"
     if declared.source:
-        parts = [f"{value} {name}" for value, name in declared.names.items()]
-        missing = [str(value) for value in declared.names if value not in counts]
-        absent = f" (no pixel has {', '.join(missing)})" if missing else ""
+        parts = [f"{values} {name}" for values, name in _runs(declared.names)]
+        present = {name for value, name in declared.names.items() if value in counts}
+        is_short = len(declared.names) <= _MOST_UNNAMED  # a range need not occur in full
+        missing = {
+            value: name
+            for value, name in declared.names.items()
+            if value not in counts and (is_short or name not in present)
+        }
+        absent = f" (no pixel has {', '.join(values for values, _ in _runs(missing))})" if missing else ""
         return f"labels, as {declared.source} says: {', '.join(parts)}{absent}{ignored}"
     low, *others = sorted(scheme.values)
     shares = [f"{value} ({100 * counts[value] / total:.3g} % of the pixels)" for value in others]
@@ -383,6 +395,21 @@ def _line(scheme: LabelScheme, declared: DeclaredLabels, counts: Counter[int]) -
         )
     rarer = ", though it is the rarer one" if counts[low] < counts[others[0]] else ""
     return f"labels: {low} is taken for background{rarer}, {shares[0]} for foreground{ignored}"
+
+
+def _runs(names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Return values with their name, more than two that follow each other as a range."""
+    runs: list[tuple[int, int, str]] = []
+    for value, name in names.items():
+        if runs and runs[-1][1:] == (value - 1, name):
+            runs[-1] = (runs[-1][0], value, name)
+        else:
+            runs.append((value, value, name))
+    return [
+        (text, name)
+        for low, high, name in runs
+        for text in ([f"{low}-{high}"] if high - low > 1 else map(str, range(low, high + 1)))
+    ]
 
 
 def check_foreground(files: FileCounts, scheme: LabelScheme) -> None:
