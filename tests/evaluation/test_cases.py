@@ -541,6 +541,17 @@ BROKEN = {
         a_stray_pixel,
         r"case2\.png has the value 3 at \(5, 7\), 1 pixel and no other label has it; expected names of all",
     ),
+    "a background of three pixels": (
+        lambda root: pairs(root, values=(1, 2)),
+        lambda root: (
+            save(
+                root / "masks" / "case0.png",
+                np.where(np.arange(2500).reshape(50, 50) < 2, 0, mask((1, 2), (50, 50))).astype(np.uint8),
+            ),
+            save(root / "images" / "case0.png", picture("x", size=(50, 50))),
+        ),
+        r"case0\.png has the value 0 at \(0, 0\), 2 pixels and no other label has it",
+    ),
     "a link to nothing": (nothing, a_link_to_nothing, r"case9\.png is a link to what is not there"),
     "two folders of labels by their names": (
         nothing,

@@ -20,8 +20,8 @@ from topodl import InputError, MissingDependencyError
 from topodl._claims import Claims
 from topodl.evaluation import crew as crew_module
 from topodl.evaluation import scheduler as scheduler_module
-from topodl.evaluation.crew import Crew, Order, WorkerLostError
-from topodl.evaluation.handed_over import HandedOver, read_handed_over, write_handed_over
+from topodl.evaluation.crew import Crew, WorkerLostError
+from topodl.evaluation.handed_over import HandedOver, Order, read_handed_over, write_handed_over
 from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.scheduler import run_distributed_study, settings_of_cluster

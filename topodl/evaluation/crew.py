@@ -10,15 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from topodl.errors import InputError
-from topodl.evaluation.settings import StudySettings
-from topodl.evaluation.tasks import Task
+from topodl.evaluation.handed_over import Order
 
-__all__ = ["Crew", "Order", "Worker", "WorkerLostError"]
+__all__ = ["Crew", "Worker", "WorkerLostError"]
 
 _NAME = "topodl evaluate"
 _LOSSES = 3  # workers of one place that may be killed before it is given up
@@ -26,37 +23,6 @@ _LOSSES = 3  # workers of one place that may be killed before it is given up
 
 class WorkerLostError(RuntimeError):
     """A worker was killed; what it did until its last checkpoint is there."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a worker is to do.
-
-    Attributes
-    ----------
-    trainings : tuple of Task
-        What it does, as far as nobody else does.
-    awaited : tuple of Task
-        Those of them that it waits for, where others have them.
-    settings : StudySettings
-        The study.
-    output : Path
-        Its folder.
-    threads : int or None
-        Number of threads that torch computes with, on which results on a CPU depend; by default its own.
-    objects : Path or None
-        File with what the study's caller handed over.
-    modules : str
-        Folder beside which modules may lie, where the worker sees it.
-    """
-
-    trainings: tuple[Task, ...]
-    awaited: tuple[Task, ...]
-    settings: StudySettings
-    output: Path
-    threads: int | None = None
-    objects: Path | None = None
-    modules: str = ""
 
 
 class Worker:

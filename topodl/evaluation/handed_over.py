@@ -1,4 +1,4 @@
-"""Data and network of the caller in a file, from which worker processes take them."""
+"""What worker processes get: their order, and in a file data and network of the study's caller."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from topodl._files import atomic_path
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.given_data import GivenSplits
 from topodl.evaluation.networks import NetworkFactory
+from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.tasks import Task
 
-__all__ = ["HandedOver", "read_handed_over", "write_handed_over"]
+__all__ = ["HandedOver", "Order", "read_handed_over", "write_handed_over"]
 
 _NAME = "run_distributed_study"
 
@@ -26,6 +28,37 @@ class HandedOver:
 
     def __bool__(self) -> bool:
         return self.data is not None or self.network is not None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to do.
+
+    Attributes
+    ----------
+    trainings : tuple of Task
+        What it does, as far as nobody else does.
+    awaited : tuple of Task
+        Those of them that it waits for, where others have them.
+    settings : StudySettings
+        The study.
+    output : Path
+        Its folder.
+    threads : int or None
+        Number of threads that torch computes with, on which results on a CPU depend; by default its own.
+    objects : Path or None
+        File with what the study's caller handed over.
+    modules : str
+        Folder beside which modules may lie, where the worker sees it.
+    """
+
+    trainings: tuple[Task, ...]
+    awaited: tuple[Task, ...]
+    settings: StudySettings
+    output: Path
+    threads: int | None = None
+    objects: Path | None = None
+    modules: str = ""
 
 
 def write_handed_over(path: Path, objects: HandedOver) -> None:

@@ -325,7 +325,7 @@ def _reject_mixtures(files: FileCounts, values: list[int]) -> None:
 
 def _reject_rarities(files: FileCounts, values: list[int]) -> None:
     """Raise an error for a value that is rather a slip of the hand than a class: a few pixels of one file."""
-    for value in values[1:] if len(files) > 2 else ():
+    for value in values if len(files) > 2 else ():
         having = [path for path, counts in files.items() if value in counts]
         n = files[having[0]][value]
         if len(having) == 1 and n < _STRAY * sum(files[having[0]].values()):

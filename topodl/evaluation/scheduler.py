@@ -25,9 +25,9 @@ import torch
 from topodl._checks import check_number, fail
 from topodl._claims import Claims
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.crew import Crew, Order
+from topodl.evaluation.crew import Crew
 from topodl.evaluation.given_data import StudySplits
-from topodl.evaluation.handed_over import HandedOver, write_handed_over
+from topodl.evaluation.handed_over import HandedOver, Order, write_handed_over
 from topodl.evaluation.networks import NetworkFactory, find_network
 from topodl.evaluation.opening import refuse_other_study, require_packages
 from topodl.evaluation.progress import SharedProgress

@@ -19,8 +19,7 @@ import traceback
 import torch
 
 from topodl.errors import InputError, MissingDependencyError
-from topodl.evaluation.crew import Order
-from topodl.evaluation.handed_over import HandedOver, read_handed_over
+from topodl.evaluation.handed_over import HandedOver, Order, read_handed_over
 from topodl.evaluation.study import work_on
 
 __all__ = ["main"]
