@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ __all__ = [
     "reject_non_finite",
     "reject_scripting",
     "reject_tracing",
+    "unknown_option",
 ]
 
 
@@ -41,6 +42,19 @@ def fail(function: str, argument: str, came: str, expected: str) -> InputError:
     topodl.errors.InputError: cubical_persistence: x has shape (3,); expected shape (B, H, W) or (B, D, H, W)
     """
     return InputError(f"{function}: {argument} {came}; expected {expected}")
+
+
+def unknown_option(function: str, option: str, known: str, elsewhere: Mapping[str, str]) -> TypeError:
+    """Return the error of an `option` that is not `known`, with what says the same, if it is one `elsewhere`.
+
+    Examples
+    --------
+    >>> raise unknown_option("SCNP", "kernel", "its options are window", {"kernel": "window says it"})
+    Traceback (most recent call last):
+    TypeError: SCNP has no option 'kernel'; window says it; its options are window
+    """
+    hint = f"{elsewhere[option]}; " if option in elsewhere else ""
+    return TypeError(f"{function} has no option {option!r}; {hint}{known}")
 
 
 def check_tensor(function: str, argument: str, value: Any) -> torch.Tensor:

@@ -285,6 +285,19 @@ def test_target_transforms_refuse_colours_and_what_is_given_twice():
         loss.target_transform("label.png")
 
 
+@pytest.mark.parametrize("option", ["softmax", "sigmoid", "to_onehot_y", "other_act", "weight", "batch"])
+@pytest.mark.parametrize("name", NAMES)
+def test_options_that_others_name_otherwise_lead_to_ours(name, option):
+    with pytest.raises(TypeError, match=f"has no option '{option}'; .+; its options are activation"):
+        make(name, **{option: True})
+    logits, labels = sample(3, size_for(name))
+    function = getattr(registry[name], "function", None)
+    if function is None:  # SCNP is around another loss
+        return
+    with pytest.raises(TypeError, match=f"{function.__name__} has no option '{option}'; .+; its options are"):
+        function(logits, labels, **{option: True})
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_options_are_named(name):
     with pytest.raises(TypeError, match="has no option 'colour'"):

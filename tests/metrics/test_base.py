@@ -1,4 +1,5 @@
 import pickle
+import re
 from pathlib import Path
 
 import hypothesis.extra.numpy
@@ -281,6 +282,48 @@ def test_an_unknown_option_is_named(metric_class):
     mask = torch.zeros(1, 8, 8)
     with pytest.raises(TypeError, match=f"{metric_class.function.__name__} has no option 'sigmoid'"):
         metric_class.function(mask, mask, sigmoid=True)
+    with pytest.raises(TypeError, match=f"{metric_class.__name__} has no option 'colour'; its options are"):
+        metric_class(colour="red")
+    metric_class(compute_on_cpu=True)  # of torchmetrics
+
+
+@pytest.mark.parametrize(
+    ("option", "ours"),
+    [
+        ("include_background", "the background is no class"),
+        ("softmax", "label maps come in"),
+        ("sigmoid", "label maps come in"),
+        ("to_onehot_y", "input_format='one-hot'"),
+        ("get_not_nans", "counts()"),
+        ("average", "reduction says it here"),
+    ],
+)
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+def test_an_option_that_others_name_otherwise_leads_to_ours(metric_class, option, ours):
+    with pytest.raises(TypeError, match=f"has no option '{option}'; .*{re.escape(ours)}"):
+        metric_class(**{option: True})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("metric_class", EVERY_METRIC)
+def test_lists_of_decollated_items_are_their_images_one_by_one(metric_class):
+    MetaTensor = pytest.importorskip("monai.data").MetaTensor
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.randint(3, (2, *size), generator=generator) for size in ((7, 9), (8, 6), (5, 5))]
+    preds, target = ([pair[k] for pair in maps] for k in (0, 1))
+    one_hot = [torch.nn.functional.one_hot(m, 3).movedim(-1, 0).float() for m in preds]
+
+    def measured(preds, target, **options):
+        metric = metric_class(num_classes=3, **options)
+        metric.update(preds, target)
+        return metric.compute()
+
+    alone = torch.stack([measured(p[None], t[None]) for p, t in zip(preds, target, strict=True)])
+    expected = alone.mean(0)
+    lists = [MetaTensor(m[None].float()) for m in preds], [MetaTensor(m[None].float()) for m in target]
+    torch.testing.assert_close(measured(*lists), expected, equal_nan=True)
+    mixed = measured([MetaTensor(m) for m in one_hot], [m[None] for m in target], input_format="one-hot")
+    torch.testing.assert_close(mixed, expected, equal_nan=True)
 
 
 # Which classes are measured, by ignore_empty.

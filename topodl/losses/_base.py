@@ -17,6 +17,7 @@ from topodl._checks import check_choice, check_number, check_spacing, fail, reje
 from topodl._docs import module_docstring
 from topodl._overflow import NON_FINITE
 from topodl.losses._input import CommonOptions
+from topodl.losses._option_names import unknown_loss_option
 from topodl.losses._reading import one_label, read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
@@ -33,25 +34,6 @@ _COMMON_DEFAULTS = {
     "ignore_index": None,
     "non_finite": "nan",
     "label_smoothing": 0.0,
-}
-
-
-# What options are called in MONAI, segmentation_models_pytorch and torch, and what says the same here.
-_NAMES_ELSEWHERE = {
-    "softmax": 'activation="softmax" says it here (the default for several channels)',
-    "sigmoid": 'activation="sigmoid" says it here (the default for one channel)',
-    "other_act": 'apply it before, and say activation="none"',
-    "to_onehot_y": "integer labels are taken as they are, one-hot ones with an activation that is named",
-    "from_logits": 'activation="none" says that probabilities come in',
-    "weight": "class_weights says it here",
-    "ignore_label": "ignore_index says it here",
-    "lambda_dice": "dice_weight or base_weight says it here",
-    "lambda_ce": "ce_weight or base_weight says it here",
-    "iter": "iterations says it here",
-    "iter_": "iterations says it here",
-    "alpha": "base_weight and topology_weight say it here",
-    "batch": 'sums are per sample; variant="topomortar" of cldice and cbdice has those over the batch',
-    "base_loss": "base_weight=0 leaves the base out; add a base loss of your own to the result",
 }
 
 
@@ -300,9 +282,7 @@ def _bind_options(
     defaults = _option_defaults(function)
     unknown = sorted(set(options) - set(defaults))
     if unknown:
-        hint = _NAMES_ELSEWHERE.get(unknown[0])
-        listed = f"its options are {', '.join(sorted(defaults))}"
-        raise TypeError(f"{name} has no option {unknown[0]!r}; {f'{hint}; ' if hint else ''}{listed}")
+        raise unknown_loss_option(name, unknown[0], defaults)
     bound = defaults | options
     missing = [k for k, v in bound.items() if v is inspect.Parameter.empty]
     if missing:

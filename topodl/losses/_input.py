@@ -6,6 +6,7 @@ One fused reduction of the logits and one of the labels decide; positions are lo
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
@@ -23,6 +24,7 @@ from topodl.losses._channel_targets import (
     options_of_region,
     refuse_class_shares,
 )
+from topodl.losses._option_names import unknown_loss_option
 from topodl.losses._overflow import NonFiniteLogitsError, check_finite
 from topodl.losses._reading import (
     INTEGERS,
@@ -99,9 +101,15 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
     Under mixed precision an overflow is ordinary: the scaler of gradients sees it, and skips the step. Where
     the channels are regions, the loss is the mean of that of each.
     """
+    own = inspect.signature(function).parameters
+    known = {
+        name for name, p in own.items() if p.kind is p.KEYWORD_ONLY
+    } | CommonOptions.__annotations__.keys()
 
     @functools.wraps(function)
     def guarded(logits: torch.Tensor, target: _T, *args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor:
+        if not kwargs.keys() <= known:
+            raise unknown_loss_option(function.__name__, min(kwargs.keys() - known), known)
         logits, target = plain_tensor(logits), plain_tensor(target)
         device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
 

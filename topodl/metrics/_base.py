@@ -19,7 +19,7 @@ from topodl._checks import check_choice, check_connectivity, check_number, check
 from topodl._docs import module_docstring
 from topodl.errors import InputError
 from topodl.metrics._input import BACKGROUNDS, CONVENTIONS, SKELETONS
-from topodl.metrics._options import COMMON_DEFAULTS, Reading, options_of
+from topodl.metrics._options import COMMON_DEFAULTS, Reading, options_of, unknown_metric_option
 
 __all__ = ["ImageMetric"]
 
@@ -69,7 +69,13 @@ class ImageMetric(Metric):
 
     def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
         own = options_of(type(self).function)
-        super().__init__(**{name: value for name, value in options.items() if name not in own})
+        try:
+            super().__init__(**{name: value for name, value in options.items() if name not in own})
+        except ValueError as error:
+            unknown = [name for name in sorted(options) if f"`{name}`" in str(error) and name not in own]
+            if "Unexpected keyword" not in str(error) or not unknown:
+                raise
+            raise unknown_metric_option(type(self).__name__, unknown[0], [*own, "reduction"]) from None
         check_choice(type(self).__name__, "reduction", reduction, _REDUCTIONS)
         self.reduction = reduction
         bound = {name: options.get(name, default) for name, default in own.items()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, TypeVar
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, fail, unknown_option
 from topodl._docs import with_shared_parameters
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "measures_masks",
     "options_of",
     "refuse_ignore_empty",
+    "unknown_metric_option",
 ]
 
 InputFormat = Literal["index", "one-hot", "regions", "instances"]
@@ -31,6 +32,32 @@ _CHOICES = {
     "ignore_empty": ("never", "both", "target"),
 }
 _CALL_ARGUMENTS = ("preds", "target", "mask")
+
+# What options are called in MONAI and torchmetrics, and what says the same here.
+_READ_AS_THEY_ARE = (
+    "label maps come in, or regions: preds.argmax(1), or preds > 0.5 with input_format='regions'"
+)
+_NAMES_ELSEWHERE = {
+    "activation": _READ_AS_THEY_ARE,
+    "argmax": _READ_AS_THEY_ARE,
+    "average": "reduction says it here",
+    "class_thresholds": "tolerance of SurfaceDice says it here",
+    "dist_metric": "distances are Euclidean, in units of spacing",
+    "distance_metric": "distances are Euclidean, in units of spacing",
+    "get_not_nans": "counts() says how many values a mean has",
+    "include_background": "the background is no class; input_format='regions' measures every channel",
+    "multiclass": "num_classes says it here",
+    "num_labels": "num_classes says it here, with input_format='regions'",
+    "percentile": "HausdorffDistance95 takes the 95th",
+    "return_with_label": "as_dict() has names of classes",
+    "sigmoid": _READ_AS_THEY_ARE,
+    "softmax": _READ_AS_THEY_ARE,
+    "symmetric": "distances are taken both ways",
+    "task": "num_classes and input_format say it here",
+    "threshold": _READ_AS_THEY_ARE,
+    "to_onehot_y": "label maps are taken as they are, one-hot ones with input_format='one-hot'",
+    "zero_division": "ignore_empty says which values count",
+}
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -152,11 +179,16 @@ def options_of(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: default for name, default in keywords.items() if name not in _CALL_ARGUMENTS}
 
 
+def unknown_metric_option(metric: str, option: str, known: Iterable[str]) -> TypeError:
+    """Return the error that says which options the class `metric` has in the place of `option`."""
+    return unknown_option(metric, option, f"its options are {', '.join(sorted(known))}", _NAMES_ELSEWHERE)
+
+
 def _check_common_options(function: str, options: Mapping[str, Any], takes_instances: bool) -> None:
     """Raise unless all of `options` are common options with usable values."""
     unknown = sorted(set(options) - set(COMMON_DEFAULTS))
     if unknown:
-        raise TypeError(f"{function} has no option {unknown[0]!r}; all have {', '.join(COMMON_DEFAULTS)}")
+        raise unknown_option(function, unknown[0], f"all have {', '.join(COMMON_DEFAULTS)}", _NAMES_ELSEWHERE)
     bound = COMMON_DEFAULTS | dict(options)
     formats = ("index", "one-hot", "regions", "instances")
     check_choice(function, "input_format", bound["input_format"], formats[: 4 if takes_instances else 3])
