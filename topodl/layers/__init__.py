@@ -16,6 +16,7 @@ _HOMES = {
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
     "GraphPersistence": "topodl.layers.persistence",
+    "HodgeEncoding": "topodl.layers.hodge_encoding",
     "PersLay": "topodl.layers.perslay",
     "PersistenceEntropy": "topodl.layers.summaries",
     "PersistenceImage": "topodl.layers.images",
@@ -39,6 +40,7 @@ __all__ = [
     "EulerCharacteristicTransform",
     "EulerCurve",
     "GraphPersistence",
+    "HodgeEncoding",
     "PersLay",
     "PersistenceEntropy",
     "PersistenceImage",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from topodl.layers.cycle_clique_encoding import CycleCliqueEncoding, cycle_cliques
     from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.euler_curve import EulerCurve
+    from topodl.layers.hodge_encoding import HodgeEncoding
     from topodl.layers.images import PersistenceImage
     from topodl.layers.persistence import (
         AlphaPersistence,
