@@ -14,6 +14,7 @@ from topodl.errors import InputError
 
 __all__ = [
     "as_dims",
+    "as_real",
     "as_tensor",
     "check_choice",
     "check_connectivity",
@@ -114,6 +115,14 @@ def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
     if x.is_floating_point() and x.dtype.itemsize < 2:
         raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected floats of at least 16 bits")
     return x
+
+
+def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
+    """Return `value` as a tensor of floating-point numbers, or raise the error that says why it is none."""
+    x = check_dense(function, argument, value)
+    if x.is_complex():
+        raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected real values")
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def reject_colours_last(function: str, argument: str, shape: Sequence[int], of_bytes: bool) -> None:

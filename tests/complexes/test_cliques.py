@@ -81,11 +81,11 @@ def test_too_many_cells_are_refused_before_they_are_made():
     complete = torch.combinations(torch.arange(60)).T
     edge_index = torch.cat((torch.tensor([[0], [1]]), complete + 2), 1)
     batch = torch.tensor([0, 0] + [1] * 60)
-    message = "has 36053 cells up to its triangles, of which graph 1 has 34220 triangles; expected at most"
+    message = "has 36053 cells up to its triangles, of which sample 1 has 34220 triangles; expected at most"
     with pytest.raises(MemoryLimitError, match=message):
         clique_complexes(edge_index, batch, max_dim=8, max_cells=30_000)
     assert clique_complexes(edge_index, batch, max_cells=36_053).n_cells(2) == 34_220
-    with pytest.raises(MemoryLimitError, match="graph 1 has 1770 edges"):
+    with pytest.raises(MemoryLimitError, match="sample 1 has 1770 edges"):
         clique_complexes(edge_index, batch, max_cells=100)
 
 

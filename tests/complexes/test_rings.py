@@ -97,7 +97,7 @@ def test_too_many_rings_are_refused():
     )
     with pytest.raises(MemoryLimitError, match=message):
         ring_complexes(edge_index, batch, max_cells=1000)
-    with pytest.raises(MemoryLimitError, match="graph 1 has 144 edges"):
+    with pytest.raises(MemoryLimitError, match="sample 1 has 144 edges"):
         ring_complexes(edge_index, batch, max_cells=100)
     assert ring_complexes(edge_index, batch).n_cells(2) == 66 * 66
 

@@ -48,3 +48,9 @@ def _is_sum(wanted, sets):
             rest = [each ^ pivot_row if pivot in each else each for each in rest]
             wanted = wanted ^ pivot_row if pivot in wanted else wanted
     return not wanted
+
+
+def sets_with_common_neighbours(vertices, edges, size):
+    """Return all sets of `size` vertices that are all joined to one vertex, sorted."""
+    around = {v: {b if a == v else a for a, b in edges if v in (a, b)} for v in vertices}
+    return [s for s in itertools.combinations(vertices, size) if any(set(s) <= around[v] for v in vertices)]

@@ -21,11 +21,11 @@ from topodl._checks import (
     fail,
     reject_non_finite,
 )
+from topodl._distance_matrices import point_distances
 from topodl._docs import shares_documentation
 from topodl._host import reject_mapped
 from topodl._precision import at_least_single
 from topodl.layers._base import FeatureLayer
-from topodl.persistence._distances import point_distances
 
 __all__ = ["HiddenStateGeometry", "intrinsic_dimension", "neighborhood_overlap"]
 

@@ -11,17 +11,33 @@ _HOMES = {
     "CellComplexes": "topodl.complexes.cell_complexes",
     "Lists": "topodl.complexes.lists",
     "clique_complexes": "topodl.complexes.cliques",
+    "graph_rips_complexes": "topodl.complexes.rips",
+    "hop_sets": "topodl.complexes.neighbourhoods",
+    "neighbourhood_complexes": "topodl.complexes.neighbourhoods",
     "numbering_dependent_cycles": "topodl.complexes.numbered_cycles",
     "ring_complexes": "topodl.complexes.rings",
+    "rips_complexes": "topodl.complexes.rips",
 }
 
-__all__ = ["CellComplexes", "Lists", "clique_complexes", "numbering_dependent_cycles", "ring_complexes"]
+__all__ = [
+    "CellComplexes",
+    "Lists",
+    "clique_complexes",
+    "graph_rips_complexes",
+    "hop_sets",
+    "neighbourhood_complexes",
+    "numbering_dependent_cycles",
+    "ring_complexes",
+    "rips_complexes",
+]
 
 if TYPE_CHECKING:
     from topodl.complexes.cell_complexes import CellComplexes
     from topodl.complexes.cliques import clique_complexes
     from topodl.complexes.lists import Lists
+    from topodl.complexes.neighbourhoods import hop_sets, neighbourhood_complexes
     from topodl.complexes.numbered_cycles import numbering_dependent_cycles
     from topodl.complexes.rings import ring_complexes
+    from topodl.complexes.rips import graph_rips_complexes, rips_complexes
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

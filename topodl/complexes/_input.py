@@ -111,8 +111,10 @@ def names_of_cells(dim: int, rings: bool = False) -> str:
     return ("vertices", "edges", "triangles", "tetrahedra")[dim] if dim < 4 else f"{dim}-cells"
 
 
-def reject_too_many(function: str, counts: Array, taken: int, max_cells: int, cells: str) -> None:
-    """Raise the error that names the largest graph if its cells and those of others are too many.
+def reject_too_many(
+    function: str, counts: Array, taken: int, max_cells: int, cells: str, argument: str = "edge_index"
+) -> None:
+    """Raise the error that names the largest sample if its cells and those of others are too many.
 
     `counts` (n_graphs,) are for cells to come, before there is memory for them, beside those `taken`.
     """
@@ -121,6 +123,6 @@ def reject_too_many(function: str, counts: Array, taken: int, max_cells: int, ce
         return
     graph = int(counts.argmax())
     raise MemoryLimitError(
-        f"{function}: edge_index has {total} cells up to its {cells}, of which graph {graph} has "
+        f"{function}: {argument} has {total} cells up to its {cells}, of which sample {graph} has "
         f"{counts[graph]} {cells}; expected at most max_cells = {max_cells}"
     )

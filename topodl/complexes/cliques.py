@@ -8,7 +8,12 @@ import torch
 from topodl._checks import check_number
 from topodl.complexes._input import Array, names_of_cells, read_graphs, reject_too_many
 from topodl.complexes.cell_complexes import CellComplexes
-from topodl.kernels.complexes.cliques import count_larger_cliques, grow_cliques, upper_neighbours
+from topodl.kernels.complexes.cliques import (
+    count_larger_cliques,
+    grow_simplices,
+    larger_vertices,
+    upper_neighbours,
+)
 
 __all__ = ["clique_complexes", "clique_tables"]
 
@@ -88,16 +93,22 @@ def clique_complexes(
 
 
 def clique_tables(
-    function: str, offsets: Array, starts: Array, edges: Array, max_dim: int, max_cells: int
+    function: str,
+    offsets: Array,
+    starts: Array,
+    edges: Array,
+    max_dim: int,
+    max_cells: int,
+    argument: str = "edge_index",
 ) -> tuple[list[Array], list[Array], list[Array]]:
     """Return vertices (S, k + 1), faces (S, k + 1) and offsets of dimension 1, 2, … up to `max_dim`.
 
-    `offsets` are those of the vertices, `starts` where the larger neighbours of each vertex begin among the
-    `edges` (m, 2).
+    `offsets` are those of the vertices that `argument` of `function` gives, `starts` where the larger
+    neighbours of each vertex begin among the `edges` (m, 2).
     """
     cells, all_faces, all_offsets = [edges], [edges[:, ::-1].copy()], [starts[offsets]]
     if max_dim > 0:
-        reject_too_many(function, np.diff(all_offsets[0]), int(offsets[-1]), max_cells, "edges")
+        reject_too_many(function, np.diff(all_offsets[0]), int(offsets[-1]), max_cells, "edges", argument)
     highs, siblings = np.ascontiguousarray(edges[:, 1]), starts
     taken = int(offsets[-1]) + len(edges)
     for k in range(2, max_dim + 1):
@@ -105,8 +116,9 @@ def clique_tables(
         last, parents = np.ascontiguousarray(cliques[:, -1]), np.ascontiguousarray(faces[:, -1])
         begins = count_larger_cliques(last, parents, siblings, starts, highs)
         all_offsets.append(begins[all_offsets[-1]])
-        reject_too_many(function, np.diff(all_offsets[-1]), taken, max_cells, names_of_cells(k))
-        larger, their_faces = grow_cliques(cliques, faces, last, siblings, starts, highs, begins)
+        reject_too_many(function, np.diff(all_offsets[-1]), taken, max_cells, names_of_cells(k), argument)
+        vertices = larger_vertices(last, parents, siblings, starts, highs, begins)
+        larger, their_faces = grow_simplices(cliques, faces, last, siblings, begins, vertices)
         cells.append(larger)
         all_faces.append(their_faces)
         siblings, taken = begins, taken + len(larger)

@@ -20,12 +20,12 @@ from topodl._checks import (
     plain_tensor,
     reject_non_finite,
 )
+from topodl._distance_matrices import as_distances, warn_of_distances
 from topodl._docs import shares_documentation
 from topodl._host import has_gradient, host_array, on_host
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, full_precision, unit_of
 from topodl.losses._targets import TargetCache
-from topodl.persistence._distances import as_distances, warn_of_distances
 
 __all__ = ["InputPairing", "TopologicalAutoencoderLoss", "topological_autoencoder_loss"]
 

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import check_dense, fail
+from topodl._checks import fail
 from topodl._host import is_traced, is_vmapped
 from topodl.diagrams import Diagrams
 
 __all__ = [
     "BarCells",
-    "as_real",
     "assemble",
     "bar_table",
     "fake_bars",
@@ -36,14 +35,6 @@ _HIGHEST = 2**31 - 1  # a dimension that any integer type of a device holds
 Cells = npt.NDArray[np.integer[Any]]
 # Of one sample: homology dimension, birth cells (n,) or (n, k), death cells of the same shape.
 BarCells = Sequence[tuple[int, Cells, Cells]]
-
-
-def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
-    """Return `value` as a tensor of floating-point numbers, or raise the error that says why it is none."""
-    x = check_dense(function, argument, value)
-    if x.is_complex():
-        raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected real values")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def homology_dims_of(function: str, dims: int | Iterable[int], highest: int | None = None) -> list[int]:

@@ -14,11 +14,11 @@ import torch
 from torch.linalg import vector_norm
 
 from topodl._checks import fail
+from topodl._clouds import as_clouds, checked_clouds
 from topodl.diagrams import Diagrams
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._alpha_pairing import pair_cloud
 from topodl.persistence._batch import assemble, fake_bars, homology_dims_of, pack_bars, pairing_op, to_host
-from topodl.persistence._clouds import as_clouds, checked_clouds
 
 __all__ = ["alpha_persistence"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import check_choice, check_number, fail, reject_colours_last, reject_nan
+from topodl._checks import as_real, check_choice, check_number, fail, reject_colours_last, reject_nan
 from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels.images.cubical2d import pair_pixels
@@ -21,7 +21,6 @@ from topodl.kernels.images.cubical_ends import gather_ends, scatter_ends
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import ordered_keys
 from topodl.persistence._batch import (
-    as_real,
     assemble,
     fake_bars,
     homology_dims_of,

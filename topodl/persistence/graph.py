@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import check_number, check_tensor, fail, reject_nan
+from topodl._checks import as_real, check_number, check_tensor, fail, reject_nan
 from topodl._segments import segment_amin
 from topodl.diagrams import Diagrams
 from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
 from topodl.kernels.shared.pool import map_batch
-from topodl.persistence._batch import as_real, assemble, pairing_op, to_host
+from topodl.persistence._batch import assemble, pairing_op, to_host
 
 __all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]
 

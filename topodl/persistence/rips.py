@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._clouds import as_clouds, checked_clouds
+from topodl._distance_matrices import settled, warn_of_distances
 from topodl._host import is_traced, on_host
 from topodl._precision import unit_of
 from topodl._segments import segment_sum
@@ -28,8 +30,6 @@ from topodl.persistence._batch import (
     pairing_op,
     to_host,
 )
-from topodl.persistence._clouds import as_clouds, checked_clouds
-from topodl.persistence._distances import settled, warn_of_distances
 from topodl.persistence._rips_pairing import pair_cloud, pair_components
 
 __all__ = ["rips_persistence"]

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
+from topodl._distance_matrices import as_distances, point_distances, warn_of_distances
 from topodl._host import host_array, reject_mapped
 from topodl._overflow import NON_FINITE, NonFinite, or_nan_samples
 from topodl._precision import unit_of
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
-from topodl.persistence._distances import as_distances, point_distances, warn_of_distances
 
 __all__ = ["rtd"]
 

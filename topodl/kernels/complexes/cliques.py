@@ -14,7 +14,14 @@ import numpy as np
 from topodl.kernels.shared.arrays import zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
-__all__ = ["count_larger_cliques", "grow_cliques", "stray_edge", "upper_neighbours", "warm_up"]
+__all__ = [
+    "count_larger_cliques",
+    "grow_simplices",
+    "larger_vertices",
+    "stray_edge",
+    "upper_neighbours",
+    "warm_up",
+]
 
 
 @kernel
@@ -108,35 +115,43 @@ def count_larger_cliques(last: Any, parents: Any, siblings: Any, starts: Any, hi
 
 
 @kernel
-def grow_cliques(
-    cliques: Any, faces: Any, last: Any, siblings: Any, starts: Any, highs: Any, begins: Any
-) -> Any:
-    """Return the cliques (T, k + 2) that are one vertex larger, and their faces: face j drops vertex j.
-
-    `cliques` and `faces` (S, k + 1) are those of the dimension below; `begins` is what was counted.
-    """
-    size = cliques.shape[1]
-    larger = np.empty((begins[-1], size + 1), np.int64)
-    their_faces = np.empty((begins[-1], size + 1), np.int64)
-    marching = np.empty(size, np.int64)
-    for s in range(len(cliques)):
-        i, end_i = s + 1, siblings[faces[s, size - 1] + 1]
+def larger_vertices(last: Any, parents: Any, siblings: Any, starts: Any, highs: Any, begins: Any) -> Any:
+    """Return the vertices (T,) that the cliques grow by, as `count_larger_cliques` has counted them."""
+    vertices = np.empty(begins[-1], np.int64)
+    for s in range(last.size):
+        i, end_i = s + 1, siblings[parents[s] + 1]
         j, end_j = starts[last[s]], starts[last[s] + 1]
+        for row in range(begins[s], begins[s + 1]):
+            i, j = _next_common(last, i, end_i, highs, j, end_j)
+            vertices[row] = last[i]
+            i, j = i + 1, j + 1
+    return vertices
+
+
+@kernel
+def grow_simplices(simplices: Any, faces: Any, last: Any, siblings: Any, begins: Any, vertices: Any) -> Any:
+    """Return the simplices (T, k + 2) that are one vertex larger, and their faces: face j drops vertex j.
+
+    `simplices` and `faces` (S, k + 1) are those of the dimension below, and `vertices` (T,) what they grow
+    by, rising between `begins`. A face of a simplex grows by all that the simplex itself grows by.
+    """
+    size = simplices.shape[1]
+    larger = np.empty((vertices.size, size + 1), np.int64)
+    their_faces = np.empty((vertices.size, size + 1), np.int64)
+    marching = np.empty(size, np.int64)
+    for s in range(len(simplices)):
         for drop in range(size):
             marching[drop] = siblings[faces[s, drop]]
         for row in range(begins[s], begins[s + 1]):
-            i, j = _next_common(last, i, end_i, highs, j, end_j)
-            larger[row, size] = last[i]
-            their_faces[row, size] = s
+            vertex = vertices[row]
+            larger[row, size], their_faces[row, size] = vertex, s
             for drop in range(size):
-                larger[row, drop] = cliques[s, drop]
-                # What the face without this vertex grows by includes all that the clique itself grows by.
+                larger[row, drop] = simplices[s, drop]
                 at = marching[drop]
-                while last[at] != last[i]:
+                while last[at] != vertex:
                     at += 1
                 marching[drop] = at
                 their_faces[row, drop] = at
-            i, j = i + 1, j + 1
     return larger, their_faces
 
 
@@ -145,7 +160,7 @@ def warm_up() -> None:
     ends = np.array([[0, 0, 1], [1, 2, 2]])
     stray_edge(ends, np.zeros(3, np.int64))
     starts, edges = upper_neighbours(ends, 3)
-    highs = np.ascontiguousarray(edges[:, 1])
-    faces = edges[:, ::-1].copy()
-    begins = count_larger_cliques(highs, np.ascontiguousarray(edges[:, 0]), starts, starts, highs)
-    grow_cliques(edges, faces, highs, starts, starts, highs, begins)
+    highs, parents = np.ascontiguousarray(edges[:, 1]), np.ascontiguousarray(edges[:, 0])
+    begins = count_larger_cliques(highs, parents, starts, starts, highs)
+    vertices = larger_vertices(highs, parents, starts, starts, highs, begins)
+    grow_simplices(edges, edges[:, ::-1].copy(), highs, starts, begins, vertices)

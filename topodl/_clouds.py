@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import as_real, check_tensor, fail
 from topodl._pyg import with_points
 from topodl.kernels.points.rips_edges import all_within
-from topodl.persistence._batch import as_real
 
 __all__ = ["as_clouds", "checked_clouds"]
 
