@@ -13,6 +13,7 @@ _HOMES = {
     "clique_complexes": "topodl.complexes.cliques",
     "graph_rips_complexes": "topodl.complexes.rips",
     "hop_sets": "topodl.complexes.neighbourhoods",
+    "lift_features": "topodl.complexes.features",
     "neighbourhood_complexes": "topodl.complexes.neighbourhoods",
     "numbering_dependent_cycles": "topodl.complexes.numbered_cycles",
     "ring_complexes": "topodl.complexes.rings",
@@ -25,6 +26,7 @@ __all__ = [
     "clique_complexes",
     "graph_rips_complexes",
     "hop_sets",
+    "lift_features",
     "neighbourhood_complexes",
     "numbering_dependent_cycles",
     "ring_complexes",
@@ -34,6 +36,7 @@ __all__ = [
 if TYPE_CHECKING:
     from topodl.complexes.cell_complexes import CellComplexes
     from topodl.complexes.cliques import clique_complexes
+    from topodl.complexes.features import lift_features
     from topodl.complexes.lists import Lists
     from topodl.complexes.neighbourhoods import hop_sets, neighbourhood_complexes
     from topodl.complexes.numbered_cycles import numbering_dependent_cycles

@@ -28,9 +28,11 @@ def closed_tables(
     function: str, n_vertices: Array, simplices: list[Array], rings: tuple[Array, Array] | None
 ) -> ClosedTables:
     """Return the tables of cells given in any order, or raise the error that names what is wrong."""
-    if n_vertices.ndim != 1 or n_vertices.dtype.kind not in "iu" or (n_vertices < 0).any():
+    integers = n_vertices.dtype.kind in "iu" or n_vertices.size == 0  # an empty list has no integers
+    if n_vertices.ndim != 1 or not integers or (n_vertices < 0).any():
         raise fail(function, "n_vertices", f"is {n_vertices.tolist()}", "one number of vertices a sample")
-    vertex_offsets = np.concatenate(([0], np.cumsum(n_vertices, dtype=np.int64)))
+    n_vertices = n_vertices.astype(np.int64)
+    vertex_offsets = np.concatenate(([0], np.cumsum(n_vertices)))
     sample_of = np.repeat(np.arange(len(n_vertices)), n_vertices)
     below = np.arange(len(sample_of))[:, None]
     closed = ClosedTables([vertex_offsets], [], [], None, [below[:, 0]])

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from topodl._checks import fail
 from topodl._host import host_array
-from topodl.complexes._input import Array
+from topodl.complexes._input import Array, names_of_cells
 from topodl.complexes._jagged_cells import JaggedCells
-from topodl.kernels.complexes.cohomology import kill_classes, kill_components
+from topodl.kernels.complexes.cohomology import early_cell, kill_classes, kill_components
 
-__all__ = ["pair_cells"]
+__all__ = ["pair_cells", "reject_early_cells"]
 
 _NAME = "CellComplexes"
 
@@ -54,3 +55,22 @@ def pair_cells(
             if k < top:
                 negative[killers[killers >= 0]] = True
     return pairs
+
+
+def reject_early_cells(function: str, complexes: JaggedCells, values: Sequence[Array]) -> None:
+    """Raise the error that names the first cell without a number, or that enters before a face of its own."""
+    where = np.flatnonzero(np.isnan(values[0]))
+    if len(where):
+        raise fail(function, "complexes", f"have NaN at vertex {where[0]}", "numbers")
+    for k in range(1, len(values)):
+        faces = complexes.faces(k)
+        members, offsets = (host_array(function, each) for each in (faces.members, faces.offsets))
+        cell = early_cell(values[k], values[k - 1], members, offsets)
+        if cell < 0:
+            continue
+        sample, name = int(complexes.samples(k)[cell]), names_of_cells(k, complexes.has_rings)
+        what = f"{tuple(complexes.vertices(k)[cell].tolist())} of the {name} of sample {sample}"
+        if np.isnan(values[k][cell]):
+            raise fail(function, "complexes", f"have NaN at {what}", "numbers")
+        came = f"have {what} enter before its faces"
+        raise fail(function, "complexes", came, "values that no face exceeds (superlevel: none is below)")

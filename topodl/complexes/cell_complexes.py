@@ -15,6 +15,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from topodl._checks import check_choice, check_tensor, fail
 from topodl._host import host_array
 from topodl._segments import bag_sum, segment_sum
+from topodl.complexes import _interchange
 from topodl.complexes._closing import closed_tables
 from topodl.complexes._input import check_integers, names_of_cells
 from topodl.complexes._jagged_cells import JaggedCells
@@ -390,6 +391,44 @@ class CellComplexes(JaggedCells):
         """Return the number of cells of even dimension less that of odd dimension, (n_samples,)."""
         signs = torch.tensor([(-1) ** k for k in range(self.dim + 1)], device=self.device)
         return (self.counts * signs).sum(1)
+
+    # Forms of other libraries
+
+    def to_gudhi(self) -> list[Any]:
+        """Return one `gudhi.SimplexTree` a sample, filtered by the values, by 0 where there are none."""
+        return _interchange.to_gudhi(self)
+
+    @classmethod
+    def from_gudhi(cls, trees: Any) -> CellComplexes:
+        """Return the complexes of simplex trees, one a sample, with their filtration as values.
+
+        One tree alone is a batch of one sample. Vertices are numbered anew, in their order.
+
+        Examples
+        --------
+        >>> import gudhi
+        >>> from topodl.complexes import CellComplexes
+        >>> tree = gudhi.SimplexTree()
+        >>> _ = tree.insert([2, 5, 7], 1.5)
+        >>> CellComplexes.from_gudhi(tree)
+        CellComplexes(1 sample; 3 vertices, 3 edges, 1 triangle; values float64; cpu)
+        """
+        return _interchange.from_gudhi(cls, trees)
+
+    def to_toponetx(self) -> list[Any]:
+        """Return one `toponetx.SimplicialComplex` a sample, or `toponetx.CellComplex` where there are rings.
+
+        Their incidence matrices have the rows, columns and signs of `boundary`.
+        """
+        return _interchange.to_toponetx(self)
+
+    @classmethod
+    def from_toponetx(cls, complexes: Any) -> CellComplexes:
+        """Return complexes of TopoNetX, all simplicial or all cell complexes, or one alone, as a batch.
+
+        Vertices are numbered anew, in their order.
+        """
+        return _interchange.from_toponetx(cls, complexes)
 
     def __repr__(self) -> str:
         cells = [_count(self.n_cells(k), names_of_cells(k, self.has_rings)) for k in range(self.dim + 1)]

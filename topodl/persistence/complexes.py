@@ -15,11 +15,11 @@ import torch
 from topodl._checks import check_number, fail
 from topodl._host import host_array
 from topodl._precision import at_least_single
-from topodl.complexes._input import Array, names_of_cells
-from topodl.complexes._pairing import pair_cells
+from topodl.complexes._input import Array
+from topodl.complexes._pairing import pair_cells, reject_early_cells
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
-from topodl.kernels.complexes.cohomology import cells_in_order, early_cell
+from topodl.kernels.complexes.cohomology import cells_in_order
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import assemble, homology_dims_of, to_device
 
@@ -113,7 +113,7 @@ def _bars(
     complexes: CellComplexes, values: list[Array], homology_dims: list[int], min_persistence: float
 ) -> list[tuple[Array, Array]]:
     """Return the cells of birth and of death, -1 for never, of one filtration, for each of the dimensions."""
-    _check_order(complexes, values)
+    reject_early_cells(_NAME, complexes, values)
     sorted_cells = [
         cells_in_order(x.view(f"i{x.itemsize}"), host_array(_NAME, complexes.offsets(k)))
         for k, x in enumerate(values)
@@ -132,25 +132,6 @@ def _bars(
         kept = lengths > min_persistence
         bars.append((births[kept], deaths[kept]))
     return bars
-
-
-def _check_order(complexes: CellComplexes, values: list[Array]) -> None:
-    """Raise the error that names the first cell without a number, or that enters before a face of its own."""
-    where = np.flatnonzero(np.isnan(values[0]))
-    if len(where):
-        raise fail(_NAME, "complexes", f"have NaN at vertex {where[0]}", "numbers")
-    for k in range(1, len(values)):
-        faces = complexes.faces(k)
-        members, offsets = (host_array(_NAME, each) for each in (faces.members, faces.offsets))
-        cell = early_cell(values[k], values[k - 1], members, offsets)
-        if cell < 0:
-            continue
-        sample, name = int(complexes.samples(k)[cell]), names_of_cells(k, complexes.has_rings)
-        what = f"{tuple(complexes.vertices(k)[cell].tolist())} of the {name} of sample {sample}"
-        if np.isnan(values[k][cell]):
-            raise fail(_NAME, "complexes", f"have NaN at {what}", "numbers")
-        came = f"have {what} enter before its faces"
-        raise fail(_NAME, "complexes", came, "values that no face exceeds (superlevel: none is below)")
 
 
 def _gathered(
