@@ -1,4 +1,4 @@
-"""PyTorch Geometric: clouds of a batch, and a transform that adds topological features to each `Data`.
+"""PyTorch Geometric: clouds of a batch, and transforms that add topological features or cells to each `Data`.
 
 Nothing of PyTorch Geometric is imported: attributes by its names are all that is looked at.
 """
@@ -7,14 +7,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._docs import shares_documentation
 from topodl._pyg import points_of
+from topodl.complexes.cell_complexes import CellComplexes
+from topodl.complexes.cliques import MAX_CELLS, clique_complexes
+from topodl.complexes.features import lift_features
+from topodl.complexes.rings import ring_complexes
+from topodl.errors import MissingDependencyError
 
-__all__ = ["AddFeatures", "clouds", "degree_graph"]
+__all__ = [
+    "AddFeatures",
+    "CliqueLift",
+    "RingLift",
+    "cell_tensors",
+    "clouds",
+    "complexes_of",
+    "degree_graph",
+]
 
 
 def clouds(data: Any) -> list[torch.Tensor]:
@@ -140,6 +154,224 @@ class AddFeatures:
     def __repr__(self) -> str:
         """Return it as PyTorch Geometric prints its transforms."""
         return f"{type(self).__name__}({self.name!r})"
+
+
+class CliqueLift:
+    """A transform of PyTorch Geometric: the clique complex of each graph becomes an attribute of its `Data`.
+
+    Parameters
+    ----------
+    max_dim : int
+        The largest dimension of a simplex.
+    features : {"sum", "mean", "concatenate", "projection"}, optional
+        How features of cells are made of ``x``, as `topodl.complexes.lift_features` says; they become
+        attributes ``x_1``, ``x_2``, …. By default there are none.
+    max_cells : int
+        The most cells of a graph.
+
+    Raises
+    ------
+    InputError
+        When called, if there is no ``edge_index``, or no ``x`` for features, or there are too many cells.
+
+    Notes
+    -----
+    The complex is the attribute ``complexes``, a batch of one. A loader makes a list of those of a batch,
+    which `complexes_of` joins. PyTorch Geometric itself joins ``x_1``, … along the cells.
+
+    References
+    ----------
+    C. Bodnar et al., "Weisfeiler and Lehman go topological: message passing simplicial networks", ICML 2021.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from topodl.integrations.pyg import CliqueLift
+    >>> data = SimpleNamespace(edge_index=torch.tensor([[0, 0, 1], [1, 2, 2]]), num_nodes=3)
+    >>> CliqueLift()(data).complexes
+    CellComplexes(1 sample; 3 vertices, 3 edges, 1 triangle; cpu)
+    """
+
+    def __init__(
+        self,
+        max_dim: int = 2,
+        features: Literal["sum", "mean", "concatenate", "projection"] | None = None,
+        max_cells: int = MAX_CELLS,
+    ) -> None:
+        self.max_dim, self.features, self.max_cells = max_dim, features, max_cells
+
+    def __call__(self, data: Any) -> Any:
+        """Return a copy of `data` with the complex."""
+        edges, n = _attribute("CliqueLift", data, "edge_index"), int(data.num_nodes)
+        complexes = clique_complexes(edges, n_vertices=n, max_dim=self.max_dim, max_cells=self.max_cells)
+        return _with_complexes("CliqueLift", data, complexes, self.features)
+
+    def __repr__(self) -> str:
+        """Return it as PyTorch Geometric prints its transforms."""
+        return f"{type(self).__name__}(max_dim={self.max_dim}, features={self.features!r})"
+
+
+@shares_documentation(CliqueLift, sections=("Raises", "Notes"))
+class RingLift:
+    """A transform of PyTorch Geometric: each graph with its rings becomes an attribute of its `Data`.
+
+    Parameters
+    ----------
+    max_length : int
+        The most vertices of a ring.
+    kind : {"chordless", "relevant"}
+        Which cycles are rings, as `topodl.complexes.ring_complexes` says.
+    features : {"sum", "mean", "projection"}, optional
+        How features of cells are made of ``x``, as `topodl.complexes.lift_features` says; they become
+        attributes ``x_1`` and ``x_2``. By default there are none.
+
+    References
+    ----------
+    C. Bodnar et al., "Weisfeiler and Lehman go cellular: CW networks", NeurIPS 2021.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from topodl.integrations.pyg import RingLift
+    >>> square = torch.tensor([[0, 1, 2, 0], [1, 2, 3, 3]])
+    >>> RingLift()(SimpleNamespace(edge_index=square, num_nodes=4)).complexes
+    CellComplexes(1 sample; 4 vertices, 4 edges, 1 ring; cpu)
+    """
+
+    def __init__(
+        self,
+        max_length: int = 6,
+        kind: Literal["chordless", "relevant"] = "chordless",
+        features: Literal["sum", "mean", "projection"] | None = None,
+        max_cells: int = MAX_CELLS,
+    ) -> None:
+        self.max_length, self.kind, self.features, self.max_cells = max_length, kind, features, max_cells
+
+    def __call__(self, data: Any) -> Any:
+        """Return a copy of `data` with the complex."""
+        edges, n = _attribute("RingLift", data, "edge_index"), int(data.num_nodes)
+        complexes = ring_complexes(
+            edges, n_vertices=n, max_length=self.max_length, kind=self.kind, max_cells=self.max_cells
+        )
+        return _with_complexes("RingLift", data, complexes, self.features)
+
+    def __repr__(self) -> str:
+        """Return it as PyTorch Geometric prints its transforms."""
+        options = f"max_length={self.max_length}, kind={self.kind!r}, features={self.features!r}"
+        return f"{type(self).__name__}({options})"
+
+
+def complexes_of(data: Any) -> CellComplexes:
+    """Return the complexes that `CliqueLift` or `RingLift` gave to a `Data`, or to a `Batch`, as a batch.
+
+    Parameters
+    ----------
+    data : Data or Batch
+
+    Returns
+    -------
+    CellComplexes
+        On the device of ``edge_index``, whose vertices they count as the batch does.
+
+    Raises
+    ------
+    InputError
+        If there are no complexes.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from topodl.integrations.pyg import CliqueLift, complexes_of
+    >>> edges = torch.tensor([[0, 0, 1], [1, 2, 2]])
+    >>> data = CliqueLift()(SimpleNamespace(edge_index=edges, num_nodes=3))
+    >>> complexes_of(SimpleNamespace(edge_index=edges, complexes=[data.complexes, data.complexes]))
+    CellComplexes(2 samples; 6 vertices, 6 edges, 2 triangles; cpu)
+    """
+    found = getattr(data, "complexes", None)
+    several = found if isinstance(found, list) else [found]
+    if not several or not all(isinstance(each, CellComplexes) for each in several):
+        expected = "those of CliqueLift or RingLift"
+        raise fail("complexes_of", "data", f"is a {type(data).__name__} without complexes", expected)
+    return CellComplexes.cat(several).to(_attribute("complexes_of", data, "edge_index").device)
+
+
+def cell_tensors(complexes: CellComplexes) -> dict[str, torch.Tensor]:
+    """Return the tables of one complex as tensors that may be attributes of a `Data` of class `CellData`.
+
+    Parameters
+    ----------
+    complexes : CellComplexes
+        Of one sample.
+
+    Returns
+    -------
+    dict of str to Tensor
+        For each dimension k from 1 on ``cell_index_k`` of shape (2, M), the pairs of a vertex and the cell
+        that it is a vertex of, and ``face_index_k`` of shape (2, M), those of a face and the cell, with
+        their signs ``face_sign_k`` of shape (M,); and ``num_cells_k`` of shape (1,).
+
+    Raises
+    ------
+    InputError
+        If it is not one sample.
+
+    Examples
+    --------
+    >>> from topodl.complexes import clique_complexes
+    >>> from topodl.integrations.pyg import cell_tensors
+    >>> cell_tensors(clique_complexes(torch.tensor([[0], [1]]), max_dim=1))["face_index_1"]
+    tensor([[1, 0],
+            [0, 0]])
+    """
+    if complexes.n_samples != 1:
+        raise fail("cell_tensors", "complexes", f"are {complexes.n_samples} samples", "one")
+    tensors = {}
+    for k in range(1, complexes.dim + 1):
+        for name, lists in {"cell": complexes.vertices(k), "face": complexes.faces(k)}.items():
+            tensors[f"{name}_index_{k}"] = torch.stack((lists.members, lists.owners))
+        tensors[f"face_sign_{k}"] = complexes.signs(k)
+        tensors[f"num_cells_{k}"] = complexes.counts[:, k]
+    return tensors
+
+
+def _with_complexes(function: str, data: Any, complexes: CellComplexes, features: Any) -> Any:
+    """Return a copy of `data` with its complexes, and with features of their cells where these are wanted."""
+    changed = copy.copy(data)
+    changed.complexes = complexes
+    if features is not None:
+        lifted = lift_features(_attribute(function, data, "x"), complexes, features)
+        for k, x in enumerate(lifted[1:], 1):
+            setattr(changed, f"x_{k}", x)
+    return changed
+
+
+def __getattr__(name: str) -> Any:
+    """Return `CellData`, a `Data` of PyTorch Geometric that counts the cells of `cell_tensors` on in a batch.
+
+    It is made when it is asked for first: nothing else here needs PyTorch Geometric.
+    """
+    if name != "CellData":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from torch_geometric.data import Data
+    except ImportError as error:
+        raise MissingDependencyError("torch-geometric", extra="test", purpose="CellData") from error
+
+    class CellData(Data):  # type: ignore[misc]
+        """A graph with the tables of its cells, whose pairs a batch counts on by cells, not by vertices."""
+
+        def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+            kind, _, dim = key.partition("_index_")
+            if kind not in ("cell", "face") or not dim.isdecimal():
+                return super().__inc__(key, value, *args, **kwargs)
+            k = int(dim)
+            of_vertices = kind == "cell" or k == 1
+            below = self.num_nodes if of_vertices else int(self[f"num_cells_{k - 1}"])
+            return torch.tensor([[below], [int(self[f"num_cells_{k}"])]], device=value.device)
+
+    CellData.__module__, CellData.__qualname__ = __name__, "CellData"
+    globals()["CellData"] = CellData  # pickles of batches find it here
+    return CellData
 
 
 def _attribute(function: str, data: Any, name: str) -> torch.Tensor:
