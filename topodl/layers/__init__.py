@@ -26,8 +26,11 @@ _HOMES = {
     "RipsPersistence": "topodl.layers.persistence",
     "RePHINE": "topodl.layers.rephine",
     "Silhouette": "topodl.layers.curves",
+    "SimplicialWalkConv": "topodl.layers.simplicial_walk_conv",
+    "SimplicialWalks": "topodl.layers.random_walks",
     "TOGL": "topodl.layers.togl",
     "cycle_cliques": "topodl.layers.cycle_clique_encoding",
+    "simplicial_walks": "topodl.layers.random_walks",
 }
 
 __all__ = [
@@ -50,7 +53,10 @@ __all__ = [
     "RePHINE",
     "RipsPersistence",
     "Silhouette",
+    "SimplicialWalkConv",
+    "SimplicialWalks",
     "cycle_cliques",
+    "simplicial_walks",
 ]
 
 if TYPE_CHECKING:
@@ -69,7 +75,9 @@ if TYPE_CHECKING:
     )
     from topodl.layers.persistent_message_passing import PersistentMessagePassing
     from topodl.layers.perslay import PersLay
+    from topodl.layers.random_walks import SimplicialWalks, simplicial_walks
     from topodl.layers.rephine import RePHINE
+    from topodl.layers.simplicial_walk_conv import SimplicialWalkConv
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
     from topodl.layers.togl import TOGL
 
