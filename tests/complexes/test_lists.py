@@ -34,6 +34,10 @@ def test_lists_of_one_length_are_a_table():
     table = torch.arange(6).view(2, 3)
     assert torch.equal(Lists.from_table(table).table(), table)
     assert Lists.from_table(table[:0]).table().shape == (0, 3)
+    assert Lists.from_table(table[:, :0]).lengths.tolist() == [0, 0]
+    assert Lists.from_table(table).offsets.tolist() == [0, 3, 6]
+    with pytest.raises(InputError, match=r"table has shape \(3,\) and dtype torch\.int64; expected shape"):
+        Lists.from_table(table[0])
     assert lists_of([[0, 1], [2, 3]]).table().tolist() == [[0, 1], [2, 3]]
     with pytest.raises(InputError, match="the lists have 1 to 2 members; expected one length, or fill"):
         lists_of([[0, 1], [2]]).table()

@@ -310,7 +310,7 @@ def _as_lists(cells: Array | tuple[Array, Array], device: torch.device) -> Lists
 
 def _moved(lists: Lists, keys: torch.Tensor, shifts: torch.Tensor) -> Lists:
     """Return lists whose members, those of the samples `keys` (n,), are shifted by what the sample is."""
-    return Lists._of(lists.members + shifts[keys][lists.owners], lists.offsets, lists._width)
+    return Lists._of(lists.members + shifts[keys][lists.owners], lists._offsets, lists._width)
 
 
 def _cat_offsets(several: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -54,7 +54,7 @@ class Lists:
     """
 
     members: torch.Tensor
-    offsets: torch.Tensor
+    _offsets: torch.Tensor | None
     _width: int | None = None  # where all have the same length, as in an empty table, too
     _bags: Bags | None = None
 
@@ -67,23 +67,34 @@ class Lists:
         if not rises or int(offsets[0]) != 0 or int(offsets[-1]) != len(members):
             came = f"has {len(offsets)} entries"
             raise fail("Lists", "offsets", came, f"them to rise from 0 to the {len(members)} members")
-        self.members, self.offsets = members, offsets
+        self.members, self._offsets = members, offsets
 
     @classmethod
-    def _of(cls, members: torch.Tensor, offsets: torch.Tensor, width: int | None = None) -> Lists:
+    def _of(cls, members: torch.Tensor, offsets: torch.Tensor | None, width: int | None = None) -> Lists:
         new = cls.__new__(cls)
-        new.members, new.offsets, new._width = members, offsets, width
+        new.members, new._offsets, new._width = members, offsets, width
         return new
 
     @classmethod
     def from_table(cls, table: torch.Tensor) -> Lists:
         """Return the rows of a table (n, k) as lists."""
-        n, width = check_tensor("Lists.from_table", "table", table).shape
-        offsets = torch.arange(n + 1, device=table.device) * width
-        return cls._of(table.reshape(-1), offsets, width)
+        if check_tensor("Lists.from_table", "table", table).ndim != 2 or table.dtype != torch.int64:
+            came = f"has shape {tuple(table.shape)} and dtype {table.dtype}"
+            raise fail("Lists.from_table", "table", came, "shape (n, k), torch.int64")
+        if table.shape[1] == 0:
+            return cls._of(table.reshape(-1), table.new_zeros(len(table) + 1), 0)
+        return cls._of(table.reshape(-1), None, table.shape[1])
+
+    @property
+    def offsets(self) -> torch.Tensor:
+        """(n + 1,) positions between which the lists lie among the members."""
+        if self._offsets is None:  # of a table, of which few ask for them
+            width = self._width or 1
+            self._offsets = torch.arange(0, len(self.members) + 1, width, device=self.device)
+        return self._offsets
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.members) // self._width if self._width else len(self.offsets) - 1
 
     def __getitem__(self, i: int) -> torch.Tensor:
         """Return the members of one list, (length,)."""
@@ -163,11 +174,12 @@ class Lists:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickles and copies, without what is derived."""
-        return self.__dict__ | {"_bags": None}
+        return self.__dict__ | {"_bags": None, "_offsets": None if self._width else self.offsets}
 
     def to(self, device: Any) -> Lists:
         """Return the lists on `device`."""
-        return Lists._of(self.members.to(device), self.offsets.to(device), self._width)
+        offsets = None if self._offsets is None else self._offsets.to(device)
+        return Lists._of(self.members.to(device), offsets, self._width)
 
     def numpy(self) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
         """Return one array (length,) a list."""

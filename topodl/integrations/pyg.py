@@ -357,7 +357,7 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         raise MissingDependencyError("torch-geometric", extra="test", purpose="CellData") from error
 
-    class CellData(Data):  # type: ignore[misc]
+    class CellData(Data):
         """A graph with the tables of its cells, whose pairs a batch counts on by cells, not by vertices."""
 
         def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:

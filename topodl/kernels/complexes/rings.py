@@ -130,9 +130,7 @@ def relevant_cycles(edges: Any, offsets: Any, of_graphs: Any, first_edges: Any) 
                     row = _as_bits(edges, offsets[other], offsets[other + 1], first_edges[g], n_words)
                     pivot = _reduced(row, basis, row_of)
                     if pivot >= 0:
-                        if rank == len(basis):
-                            basis = _more_rows(basis)
-                        basis[rank] = row
+                        basis = _with_row(basis, rank, row)
                         row_of[pivot] = rank
                         rank += 1
     return relevant
@@ -160,11 +158,16 @@ def _reduced(row: Any, basis: Any, row_of: Any) -> Any:
 
 
 @subroutine
-def _more_rows(basis: Any) -> Any:
-    larger = np.empty((2 * len(basis), basis.shape[1]), np.uint64)
-    for i in range(len(basis)):
-        for w in range(basis.shape[1]):
-            larger[i, w] = basis[i, w]
+def _with_row(basis: Any, rank: Any, row: Any) -> Any:
+    """Return the basis with a row at `rank`, larger where there is no room."""
+    larger = basis
+    if rank == len(basis):
+        larger = np.empty((2 * rank, row.size), np.uint64)
+        for i in range(rank):
+            for w in range(row.size):
+                larger[i, w] = basis[i, w]
+    for w in range(row.size):
+        larger[rank, w] = row[w]
     return larger
 
 
