@@ -9,13 +9,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_spacing, fail, reject_scripting
+from topodl._checks import check_choice, check_number, check_spacing, fail, plain_tensor, reject_scripting
 from topodl._docs import module_docstring
 from topodl._overflow import NON_FINITE
+from topodl._precision import at_least_single
+from topodl.losses._in_graph import evaluate_in_graph, number_of_new
 from topodl.losses._input import CommonOptions
 from topodl.losses._option_names import unknown_loss_option
 from topodl.losses._reading import one_label, read_labels
@@ -83,6 +85,8 @@ class SegmentationLoss(torch.nn.Module):
     prepare: ClassVar[Callable[..., dict[str, Any]] | None] = None
     name: ClassVar[str] = ""
     spatial_dims: ClassVar[tuple[int, ...]] = (2, 3)
+    _is_ours: ClassVar[bool] = False  # of others nobody knows what else has a gradient
+    _number: int
 
     __prepare_scriptable__ = reject_scripting
 
@@ -95,6 +99,7 @@ class SegmentationLoss(torch.nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
+        cls._is_ours = cls.__module__.startswith("topodl.losses.")
         if function is not None:
             cls.function = staticmethod(function)
             cls.__signature__ = _constructor_signature(function)  # type: ignore[attr-defined]
@@ -105,6 +110,17 @@ class SegmentationLoss(torch.nn.Module):
         if name:
             cls.name = name
             registry[name] = cls
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Give each loss, copies included, the number by which compiled graphs find it."""
+        loss = super().__new__(cls)
+        loss._number = number_of_new(loss)
+        return loss
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())  # type: ignore[no-untyped-call]
+        del state["_number"]
+        return state
 
     def __init__(
         self, *, active_from: float = 0.0, ramp: float = 0.0, cache_bytes: int = 2**28, **options: Any
@@ -152,7 +168,29 @@ class SegmentationLoss(torch.nn.Module):
         Tensor
             A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
         """
-        return self._evaluate(logits, target, mask, precomputed, topology)
+        return self._evaluate_anywhere(logits, target, mask, precomputed, topology)
+
+    def _evaluate_anywhere(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor | None,
+        mask: torch.Tensor | None,
+        precomputed: TargetParts | Sequence[TargetParts] | None,
+        topology: bool,
+    ) -> torch.Tensor:
+        """Return the loss, in a compiled graph by one operator."""
+        if not torch.compiler.is_compiling() or not self._fits_a_graph(logits, target):
+            return self._evaluate(logits, target, mask, precomputed, topology)
+        logits, target = at_least_single(plain_tensor(logits)), plain_tensor(target)
+        reduction = self.options["reduction"]
+        return evaluate_in_graph(self._number, logits, target, mask, precomputed, topology, reduction)
+
+    def _fits_a_graph(self, logits: Any, target: Any) -> bool:
+        """Return whether nothing but the logits has a gradient: the operator of a graph has that alone."""
+        ours = all(part._is_ours for part in self.modules() if isinstance(part, SegmentationLoss))
+        learns = any(weight.requires_grad for weight in self.parameters())
+        of_tensors = isinstance(logits, torch.Tensor) and (target is None or not target.requires_grad)
+        return ours and of_tensors and logits.is_floating_point() and not learns
 
     def _evaluate(
         self,

@@ -209,5 +209,6 @@ class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, 
         Tensor
             A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
         """
-        own = {} if betti_numbers is None else {"betti_numbers": betti_numbers}
-        return self._evaluate(logits, target, mask, precomputed, topology, **own)
+        if betti_numbers is None:
+            return self._evaluate_anywhere(logits, target, mask, precomputed, topology)
+        return self._evaluate(logits, target, mask, precomputed, topology, betti_numbers=betti_numbers)
