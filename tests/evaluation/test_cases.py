@@ -315,6 +315,12 @@ def test_a_csv_list(tmp_path, separator):
         assert "cases.csv: a list of 5 cases (2 train, 1 val, 2 test)" in folder.layout
 
 
+def test_a_list_from_windows_has_backslashes(tmp_path):
+    rows = [rf"files\p{i}.png,files\m{i}.png,,g" for i in range(5)]
+    folder = read_cases(csv_list(tmp_path, rows=rows))
+    assert [case.label.name for case in folder.cases] == [f"m{i}.png" for i in range(5)]
+
+
 @pytest.mark.parametrize("with_splits", [False, True])
 def test_a_json_list(tmp_path, with_splits):
     csv_list(tmp_path)

@@ -162,9 +162,15 @@ def _case(path: Path, row: Mapping[str, Any], place: str) -> Case:
 
 def _is_file(folder: Path, name: Any) -> bool:
     try:
-        return isinstance(name, str) and bool(name.strip()) and (folder / name.strip()).is_file()
+        return isinstance(name, str) and bool(name.strip()) and _place(folder, name).is_file()
     except OSError:  # longer than names may be
         return False
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Return where a list says that a file is, as it is written or with the backslashes of Windows."""
+    path = folder / name.strip()
+    return path if "\\" not in name or path.is_file() else folder / name.strip().replace("\\", "/")
 
 
 def _file(path: Path, name: Any, place: str) -> Path:
@@ -172,7 +178,7 @@ def _file(path: Path, name: Any, place: str) -> Path:
         raise InputError(
             f"{FUNCTION}: {path} has {name!r} for a file at {place}; expected an image and a mask"
         )
-    file = path.parent / name.strip()
+    file = _place(path.parent, name)
     if not _is_file(path.parent, name):
         raise InputError(f"{FUNCTION}: {path} names {file} at {place}, which is not there; expected a file")
     return file
