@@ -275,6 +275,11 @@ def test_workers_that_are_killed_again_and_again_are_given_up(tmp_path, killed_w
     assert notes == ["worker 1234 was killed (signal 9); another one goes on"] * 3
 
 
+def test_who_is_killed_with_a_training_of_others_leaves_it_to_them(serial, killed_workers):
+    Crew(order(serial.root), print).work(None)
+    assert len(started) == 1
+
+
 def test_a_crew_that_is_stopped_starts_nobody(tmp_path, killed_workers):
     crew = Crew(order(tmp_path), print)
     crew.stop()

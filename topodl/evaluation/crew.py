@@ -14,6 +14,8 @@ from typing import IO
 
 from topodl.errors import InputError
 from topodl.evaluation.handed_over import Order
+from topodl.evaluation.run_folder import RunFolder
+from topodl.evaluation.tasks import unfinished
 
 __all__ = ["Crew", "Worker", "WorkerLostError"]
 
@@ -125,9 +127,16 @@ class Crew:
                         "expected enough memory for each. The same command goes on from here"
                     ) from error
                 self._note(f"worker {worker.pid} was killed ({error}); another one goes on")
+                if not self._is_awaited():
+                    return
             finally:
                 with self._lock:
                     self._workers.discard(worker)
+
+    def _is_awaited(self) -> bool:
+        """Say whether there is more to do than what others answer for."""
+        order = self._order
+        return bool(unfinished(order.awaited, order.settings, RunFolder(order.output)))
 
     def stop(self) -> None:
         """Have all workers end."""

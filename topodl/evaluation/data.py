@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from topodl.evaluation.augmentation import Augmentation
 from topodl.evaluation.case_types import IGNORE
 from topodl.evaluation.intensities import Intensities
+from topodl.evaluation.label_values import count_values
 from topodl.evaluation.patches import PatchCutter
 from topodl.evaluation.randomness import BATCH, ORDER, generator
 from topodl.evaluation.settings import StudySettings
@@ -148,12 +149,12 @@ def _shares(data: StudyData) -> dict[str, float]:
     """Return the share that each class, or region, has of all pixels that count."""
     counts, total = np.zeros(len(data.classes), dtype=np.int64), 0
     for label in (label for images in data.splits().values() for label in images.labels):
-        channels = label.numpy().reshape(len(label), -1)
-        total += int((channels[0] != IGNORE).sum())
+        by_channel = [count_values(channel) for channel in label.numpy()]
+        total += sum(n for value, n in by_channel[0].items() if value != IGNORE)
         if data.regions:
-            counts[1:] += (channels == 1).sum(1)
+            counts[1:] += [found.get(1, 0) for found in by_channel]
         else:
-            counts += np.bincount(channels[0], minlength=IGNORE + 1)[: len(counts)]
+            counts += [by_channel[0].get(k, 0) for k in range(len(counts))]
     named = list(zip(data.classes, counts.tolist(), strict=True))[int(data.regions) :]
     return {name: round(count / max(1, total), 6) for name, count in named}
 

@@ -34,7 +34,7 @@ from topodl.evaluation.progress import SharedProgress
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.study import with_objects
-from topodl.evaluation.tasks import Task, trainings_of, unfinished, work_name
+from topodl.evaluation.tasks import Task, merge_results, trainings_of, unfinished, work_name
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -121,6 +121,7 @@ def run_distributed_study(
     else:
         with _connected(scheduler, note) as client:
             _run_on_cluster(client, settings, folder, objects, _only_once(note))
+    merge_results(folder, settings)  # which a worker that was killed may have left
     return folder
 
 
