@@ -1,12 +1,12 @@
 """Plans, preprocesses, trains, validates and predicts with the real nnU-Net on tiny pictures and volumes.
 
-python tests/integrations/nnunet_end_to_end.py [FOLDER] [--only TEXT]
+python tests/integrations/nnunet_end_to_end.py [FOLDER] [--only TEXT …]
 
 First the way of the guide, in a shell with the trainer as it is: one epoch of 250 iterations. Then two epochs
 of a few iterations with every trainer, in 2D with classes and with an ignore label, in 3D with overlapping
 regions, an ignore label and voxels that are twice as long along one axis; a training that is stopped and gone
 on with; workers that are started anew instead of forked. These call nnU-Net's commands in this process, which
-saves their start. `--only` runs what has that text in its name. The first failure ends the script.
+saves their start. `--only` runs what has one of the texts in its name. The first failure ends the script.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class nnUNetTrainerTiny{name}(Base):
     def __init__(self, plans, configuration, fold, dataset_json, device):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_iterations_per_epoch, self.num_val_iterations_per_epoch, self.save_every = 2, 1, 1
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):
+        found = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        self.inference_allowed_mirroring_axes = None  # one pass instead of four or eight
+        return found
 
     def on_epoch_start(self):
         super().on_epoch_start()
@@ -315,7 +320,7 @@ def goes_all_the_way(folder: Path, training: Training) -> None:
 
 def goes_on_after_a_stop(folder: Path) -> None:
     """Stop a training before its second epoch, and go on with `--c`: the warm-up goes on, too."""
-    training = Training(IGNORING, "CbDice", {"TOPODL_LOSS": "active_from=0.5"})
+    training = Training(IGNORING, "CbDice", {"TOPODL_LOSS": "active_from=0.4"})
     with contextlib.suppress(InterruptedError):
         train(training, TINY_STOP="1")
     assert [step["epoch"] for step in seen_by_loss(folder, training)] == [0, 0]
@@ -371,14 +376,23 @@ def prepare(folder: Path) -> None:
         (write_volumes if data is REGIONS else write_pictures)(folder / "raw", data)
         chosen = ("-d", data.number, "-c", data.configuration, "-np", "1", "-npfp", "1")
         call("nnUNetv2_plan_and_preprocess", *chosen, "--verify_dataset_integrity")
+        make_network_small(folder / "preprocessed" / data.name / "nnUNetPlans.json", data)
         planned.touch()
+
+
+def make_network_small(path: Path, data: DataSet) -> None:
+    """Give the planned network an eighth of its channels, which is as good here and faster."""
+    plans = json.loads(path.read_text())
+    network = plans["configurations"][data.configuration]["architecture"]["arch_kwargs"]
+    network["features_per_stage"] = [n // 8 for n in network["features_per_stage"]]
+    path.write_text(json.dumps(plans))
 
 
 def main() -> None:
     """Run everything, or what `--only` names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = (arguments.folder or Path(made)).resolve()
@@ -390,7 +404,7 @@ def main() -> None:
             "refused": refuses_volumes_by_name,
             **{t.name: lambda t=t: goes_all_the_way(folder, t) for t in TRAININGS},
         }
-        chosen = {name: step for name, step in steps.items() if arguments.only in name}
+        chosen = {name: step for name, step in steps.items() if any(text in name for text in arguments.only)}
         for name, step in chosen.items():
             start = time.perf_counter(), time.process_time()
             step()
