@@ -10,8 +10,9 @@ import pytest
 
 from tests.evaluation.fake_setting import make_setting
 from topodl.errors import InputError
-from topodl.evaluation import comparison_table
+from topodl.evaluation import build_report, comparison_table
 from topodl.evaluation.comparison import compare_losses
+from topodl.evaluation.findings import summary
 from topodl.evaluation.loading import Cost, load_studies
 from topodl.evaluation.loss_names import display_name
 from topodl.evaluation.measurements import METRICS
@@ -195,6 +196,16 @@ def results_with_a_clear_winner(root: Path) -> None:
         write_results(
             root, "WarpingLoss", seed, ids, column(base + 0.2 * generator.standard_normal(len(ids)))
         )
+
+
+def test_a_single_image_is_too_few_and_counted_as_one(tmp_path):
+    for loss, shift in (("CEDiceLoss", 0), ("clDiceLoss", 1)):
+        write_results(tmp_path, loss, 1, [71], column([5 + shift]))
+    study = load_studies([tmp_path])[0]
+    result = compare_losses(study.setting)
+    assert "In-distribution, 1 image is too few for p < 0.05, whatever the losses do." in result.notes
+    assert "permutation tests on 1 image in distribution" in summary(result, study.costs)
+    assert "1 test image.</p>" in build_report([tmp_path], output=tmp_path / "report").read_text("utf-8")
 
 
 def test_the_default_rule_tests_images_exactly_and_corrects_for_all_comparisons(tmp_path):

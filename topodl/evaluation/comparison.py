@@ -260,9 +260,8 @@ def _note_power(result: SettingComparison) -> None:
     """Say where there are too few images for any mark."""
     for domain in domains_without_power(result):
         n_images = int(result.setting.domain(domain).sum())
-        result.notes.append(
-            f"{DOMAINS[domain]}, {n_images} images are too few for p < {LEVEL}, whatever the losses do."
-        )
+        images = "1 image is" if n_images == 1 else f"{n_images} images are"
+        result.notes.append(f"{DOMAINS[domain]}, {images} too few for p < {LEVEL}, whatever the losses do.")
 
 
 def _note_gaps(result: SettingComparison) -> None:

@@ -196,8 +196,9 @@ def _statistics(result: SettingComparison) -> str:
     fewest, most = _fewest_seeds(result), max(len(loss.seeds) for loss in setting.losses)
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most != 1)}"
     images = " and ".join(
-        f"{setting.domain(domain).sum()} images{'' if domain == 'ALL' else ' ' + _WHERE[domain]}"
+        f"{n} image{'s' * (n != 1)}{'' if domain == 'ALL' else ' ' + _WHERE[domain]}"
         for domain in result.domains
+        for n in [int(setting.domain(domain).sum())]
     )
     of_classes = f", mean over {len(setting.classes)} classes" if len(setting.classes) > 1 else ""
     if result.rule == "topomortar":
