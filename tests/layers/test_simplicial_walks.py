@@ -27,9 +27,8 @@ def test_windows_are_the_published_ones(shared, name):
         walks = golden.get(f"walk_{k}", np.zeros(0)).astype(np.int64)
         if not walks.size:
             continue
-        (faces, _), (cofaces, _) = connections(complexes, k)
         found = np.zeros((len(walks), 10, walks.shape[1]), np.uint8)
-        windows_of(walks, faces, cofaces, found)
+        windows_of(walks, *connections(complexes, k), found)
         if k == 0:  # of CRaWl, whose adjacency is that of the graph
             expected = golden["walk_0_features"]
             assert np.array_equal(found[:, :4], expected[:, :4])

@@ -51,7 +51,7 @@ def test_each_step_is_a_way_and_windows_see_what_they_say(cells, evenly, size):
             assert (walk[t + 1], way[t]) in possible if possible else walk[t + 1] == walk[t]
         assert window == naive.windows(walk, size, faces, cofaces)
     again = np.zeros_like(windows)
-    windows_of(walks, as_lists(faces)[0], as_lists(cofaces)[0], again)
+    windows_of(walks, as_lists(faces), as_lists(cofaces), again)
     assert np.array_equal(again, windows)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.arrays import zeros
+from topodl.kernels.shared.compile import inlined_subroutine, kernel
 
 __all__ = ["walk_cells", "walk_keys", "warm_up", "windows_of"]
 
@@ -20,14 +21,14 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _DRAWS_A_STEP = 1 << 20  # more than a step ever takes
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _mixed(word: Any) -> Any:
     word = (word ^ (word >> np.uint64(30))) * _FIRST
     word = (word ^ (word >> np.uint64(27))) * _SECOND
     return word ^ (word >> np.uint64(31))
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _drawn(key: Any, counter: int, n: int) -> Any:
     """Return an integer from 0 to `n` − 1, n < 2³², by the upper half of a word."""
     word = _mixed(key + np.uint64(counter + 1) * _GAMMA)
@@ -40,7 +41,7 @@ def walk_keys(seed: int, names: Any) -> Any:
     return _mixed(start + (names + 1).astype(np.uint64) * _GAMMA)
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _other(cells: Any, connection: int, cell: int, which: int) -> Any:
     """Return the cell of a connection at `which` among those that are not `cell`."""
     offsets, members = cells
@@ -51,7 +52,7 @@ def _other(cells: Any, connection: int, cell: int, which: int) -> Any:
     return members[at + which]
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _n_common(lists: Any, a: int, b: int) -> Any:
     """Return how many members two lists have in common."""
     offsets, members = lists
@@ -62,7 +63,7 @@ def _n_common(lists: Any, a: int, b: int) -> Any:
     return n
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _n_common_rising(lists: Any, a: int, b: int) -> Any:
     """Return how many members two rising lists have in common, by search in the longer one."""
     offsets, members = lists
@@ -81,14 +82,14 @@ def _n_common_rising(lists: Any, a: int, b: int) -> Any:
     return n
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _weight(sizes: Any, connection: int, evenly_neighbours: bool) -> Any:
     """Return with how many ways on a connection counts: each of its other cells, or one if there is any."""
     others = sizes[connection + 1] - sizes[connection] - 1
     return others if evenly_neighbours else min(others, 1)
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _n_ways(cell: int, connected: Any, evenly_neighbours: bool) -> Any:
     (offsets, members), cells = connected
     total = 0
@@ -97,7 +98,7 @@ def _n_ways(cell: int, connected: Any, evenly_neighbours: bool) -> Any:
     return total
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _connection_at(cell: int, connected: Any, evenly_neighbours: bool, rest: int) -> Any:
     """Return the connection that way number `rest` goes over, and what is left of the number."""
     (offsets, members), cells = connected
@@ -109,7 +110,7 @@ def _connection_at(cell: int, connected: Any, evenly_neighbours: bool, rest: int
     return np.int64(-1), rest
 
 
-@borrowing_subroutine
+@inlined_subroutine
 def _step(cell: int, key: Any, at: int, down: Any, over: Any, evenly_neighbours: bool) -> Any:
     """Return the next cell and the way: a face f as f, a coface c as −1 − c; the cell itself if it is alone.
 
@@ -141,20 +142,39 @@ def _step(cell: int, key: Any, at: int, down: Any, over: Any, evenly_neighbours:
         counter += 2
 
 
-@borrowing_subroutine
-def _see(cells: Any, at: int, faces: Any, cofaces: Any, windows: Any) -> Any:
+@inlined_subroutine
+def _stamp(stamps: Any, lists: Any, cell: int, stamp: int) -> None:
+    offsets, members = lists
+    for i in range(offsets[cell], offsets[cell + 1]):
+        stamps[members[i]] = stamp
+
+
+@inlined_subroutine
+def _has_stamped(stamps: Any, lists: Any, cell: int, stamp: int) -> Any:
+    offsets, members = lists
+    for i in range(offsets[cell], offsets[cell + 1]):
+        if stamps[members[i]] == stamp:
+            return 1
+    return 0
+
+
+@inlined_subroutine
+def _see(cells: Any, at: int, stamp: int, faces: Any, cofaces: Any, stamps: Any, windows: Any) -> None:
     """Write what position `at` of a walk sees of those before it into `windows` (3 s − 2, L + 1).
 
     First identity with the s positions before, oldest first, then lower and upper adjacency to s − 1 of them.
     """
-    size = (len(windows) + 2) // 3
+    size, cell = (len(windows) + 2) // 3, cells[at]
+    face_stamps, coface_stamps = stamps
+    _stamp(face_stamps, faces, cell, stamp)
+    _stamp(coface_stamps, cofaces, cell, stamp)
     for back in range(1, min(size, at) + 1):
-        cell, before = cells[at], cells[at - back]
+        before = cells[at - back]
         if cell == before:
             windows[size - back, at] = 1
         elif back > 1:
-            windows[2 * size - back, at] = _n_common(faces, cell, before) > 0
-            windows[3 * size - 1 - back, at] = _n_common_rising(cofaces, cell, before) > 0
+            windows[2 * size - back, at] = _has_stamped(face_stamps, faces, before, stamp)
+            windows[3 * size - 1 - back, at] = _has_stamped(coface_stamps, cofaces, before, stamp)
 
 
 @kernel
@@ -162,19 +182,23 @@ def walk_cells(
     keys: Any, down: Any, over: Any, evenly_neighbours: bool, walks: Any, ways: Any, windows: Any
 ) -> None:
     """Fill walks (W, L + 1), whose first column is there, their `ways` (W, L) and `windows`, zeros before."""
+    stamps, stamp = (zeros(down[1][0].size, np.int64), zeros(over[1][0].size, np.int64)), 0
     for w in range(len(walks)):
         cells = walks[w]
         for at in range(1, cells.size):
             cells[at], ways[w, at - 1] = _step(cells[at - 1], keys[w], at, down, over, evenly_neighbours)
-            _see(cells, at, down[0], over[0], windows[w])
+            stamp += 1
+            _see(cells, at, stamp, down[0], over[0], stamps, windows[w])
 
 
 @kernel
-def windows_of(walks: Any, faces: Any, cofaces: Any, windows: Any) -> None:
+def windows_of(walks: Any, down: Any, over: Any, windows: Any) -> None:
     """Fill the `windows` (W, 3 s − 2, L + 1), zeros before, of given walks (W, L + 1)."""
+    stamps, stamp = (zeros(down[1][0].size, np.int64), zeros(over[1][0].size, np.int64)), 0
     for w in range(len(walks)):
-        for at in range(walks.shape[1]):
-            _see(walks[w], at, faces, cofaces, windows[w])
+        for at in range(1, walks.shape[1]):
+            stamp += 1
+            _see(walks[w], at, stamp, down[0], over[0], stamps, windows[w])
 
 
 def warm_up() -> None:
@@ -184,4 +208,4 @@ def warm_up() -> None:
     walks, windows = np.zeros((1, 3), np.int64), np.zeros((1, 4, 3), np.uint8)
     keys = walk_keys(0, np.zeros(1, np.int64))
     walk_cells(keys, (none, none), (edges, ends), False, walks, np.zeros((1, 2), np.int64), windows)
-    windows_of(walks, none, edges, windows)
+    windows_of(walks, (none, none), (edges, ends), windows)
