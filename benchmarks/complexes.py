@@ -191,6 +191,12 @@ def compare_rings(name: str, graphs: Graphs, length: int) -> None:
     )
 
 
+def laplacian_of(below: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
+    """Return the Hodge Laplacian of two boundary matrices by PyTorch's products."""
+    down, up = torch.sparse.mm(below.t(), below), torch.sparse.mm(above, above.t())
+    return (down + up).coalesce()
+
+
 def compare_laplacians(name: str, graphs: Graphs) -> None:
     """Print the times of the Hodge Laplacian of edges."""
     complexes = clique_complexes(*joined(graphs), max_dim=3)
@@ -199,9 +205,7 @@ def compare_laplacians(name: str, graphs: Graphs) -> None:
         f"{name}, Hodge Laplacian of edges",
         {
             "topodl": partial(complexes.hodge_laplacian, 1),
-            "torch.sparse.mm": lambda: (
-                torch.sparse.mm(below.t(), below) + torch.sparse.mm(above, above.t())
-            ).coalesce(),
+            "torch.sparse.mm": partial(laplacian_of, below, above),
         },
     )
 

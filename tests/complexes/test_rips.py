@@ -82,6 +82,12 @@ def test_rips_complexes_of_graphs_are_cliques_of_their_powers(batch, distance):
             assert value == max(steps[u][v] for u in simplex for v in simplex)
 
 
+def test_distances_that_are_read_as_points_are_hinted_at():
+    x = torch.cdist(*[torch.arange(4.0)[None, :, None]] * 2)
+    with pytest.warns(UserWarning, match=r"rips_complexes: x\[0\] is square"):
+        rips_complexes(x, 1.0)
+
+
 def test_half_precision_and_no_dimension():
     x = torch.tensor([[[0.0], [1.0]]], dtype=torch.bfloat16)
     complexes = rips_complexes(x, 1.0)

@@ -12,7 +12,7 @@ import torch
 
 from topodl._checks import check_choice, check_number
 from topodl._clouds import as_clouds, checked_clouds
-from topodl._distance_matrices import settled
+from topodl._distance_matrices import settled, warn_of_distances
 from topodl._docs import shares_documentation
 from topodl._host import host_array
 from topodl._precision import at_least_single
@@ -72,6 +72,11 @@ def rips_complexes(
     TypeError
         If `x` is neither a real tensor nor a sequence of them.
 
+    Warns
+    -----
+    UserWarning
+        If the first cloud is a matrix of distances, and `metric` does not say so.
+
     Notes
     -----
     All of them are made, which is what layers on cells need; `topodl.rips_persistence` makes far fewer.
@@ -102,6 +107,8 @@ def rips_complexes(
         local = _pairs_of_matrices(host, sizes, points.dtype, max_edge_length)
     else:
         clouds = checked_clouds(_NAME, host, sizes, points.dtype, _POINTS)
+        if sizes:
+            warn_of_distances(_NAME, "x[0]", points.detach().reshape(-1, points.shape[-1])[: sizes[0]])
         longest = float(max_edge_length)
         unit = math.ldexp(1.0, -max(-1000, min(1000, math.frexp(longest)[1])))
         local = [close_pairs(cloud.astype(np.float64, copy=False), longest, unit) for cloud in clouds]
