@@ -10,6 +10,7 @@ import topodl
 from topodl import Diagrams, attention, distances, layers, losses, metrics
 from topodl._checks import check_tensor
 from topodl.attention import AttentionTopology, HiddenStateGeometry
+from topodl.complexes import clique_complexes
 from topodl.losses import registry
 from topodl.representations import GIN
 
@@ -112,7 +113,40 @@ OF_FUNCTIONS = {
     ).fit_transform(wrap(IMAGES)),
     "Diagrams": diagrams_of,
 }
+
+
+def of_cells(make, *args):
+    """Return a case of a layer of cells: the lift and the features from wrapped tensors."""
+
+    def case(wrap):
+        complexes = clique_complexes(wrap(EDGES), wrap(GRAPHS))
+        features = [wrap(drawn(complexes.n_cells(k), 4)) for k in range(3)]
+        if make is layers.CycleCliqueEncoding:
+            return _seeded(make, *args)(features[0], complexes)
+        if make is layers.SimplicialWalkConv:
+            return _seeded(make, *args)(
+                features, complexes, [layers.simplicial_walks(complexes, k) for k in range(3)]
+            )
+        out = _seeded(make, *args)(features, complexes)
+        return out if isinstance(out, list) else [*out[0], out[1]]
+
+    return case
+
+
+def of_lift(function, *args):
+    """Return a case of what takes complexes alone."""
+    return lambda wrap: function(clique_complexes(wrap(EDGES), wrap(GRAPHS)), *args)
+
+
 OF_LAYERS = {
+    "CellMessagePassing": of_cells(layers.CellMessagePassing, 4, 3),
+    "PersistentMessagePassing": of_cells(layers.PersistentMessagePassing, 4, 3),
+    "CycleCliqueEncoding": of_cells(layers.CycleCliqueEncoding, 4),
+    "SimplicialWalkConv": of_cells(layers.SimplicialWalkConv, 4),
+    "HodgeEncoding": of_lift(layers.HodgeEncoding()),
+    "cycle_cliques": of_lift(layers.cycle_cliques),
+    "simplicial_walks": of_lift(layers.simplicial_walks, 1),
+    "SimplicialWalks": None,  # what the function returns
     "TOGL": lambda wrap: _seeded(layers.TOGL, 4)(wrap(VERTICES), wrap(EDGES), wrap(GRAPHS)),
     "RePHINE": lambda wrap: _seeded(layers.RePHINE, 4, 3)(wrap(VERTICES), wrap(EDGES), wrap(GRAPHS)),
     "AlphaPersistence": lambda wrap: layers.AlphaPersistence()(wrap(CLOUDS)),

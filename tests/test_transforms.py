@@ -6,6 +6,7 @@ import torch
 import topodl
 from topodl import Diagrams, distances, layers, losses
 from topodl.attention import intrinsic_dimension
+from topodl.complexes import clique_complexes
 from topodl.errors import InputError
 from topodl.losses import registry
 from topodl.representations import GIN
@@ -55,6 +56,21 @@ def of_graphs(make, *args):
     return drawn(6, 4), lambda x: layer(x, EDGES, GRAPHS)
 
 
+def of_cells(make, *args):
+    """Return a case whose features are those of the vertices."""
+    torch.manual_seed(0)
+    layer, complexes = make(*args).double().eval(), clique_complexes(EDGES, GRAPHS)
+    rest = [drawn(complexes.n_cells(k), 4, seed=k) for k in (1, 2)]
+    if make is layers.CycleCliqueEncoding:
+        return drawn(6, 4), lambda x: layer(x, complexes)
+    if make is layers.SimplicialWalkConv:
+        walks = [layers.simplicial_walks(complexes, k) for k in range(3)]
+        return drawn(6, 4), lambda x: torch.cat(layer([x, *rest], complexes, walks))
+    if make is layers.PersistentMessagePassing:
+        return drawn(6, 4), lambda x: layer([x, *rest], complexes)[1]
+    return drawn(6, 4), lambda x: torch.cat(layer([x, *rest], complexes))
+
+
 def directed(mode):
     ect = layers.EulerCharacteristicTransform(3, 5, mode=mode)
     return drawn(2, 7, seed=3), lambda weights: ect(CLOUDS, EDGES, weights=weights)
@@ -86,6 +102,10 @@ CASES = {
     "EulerCharacteristicTransform of weights": directed("soft"),
     "EulerCharacteristicTransform of weights, hard": directed("hard"),
     "TOGL": of_graphs(layers.TOGL, 4),
+    "CellMessagePassing": of_cells(layers.CellMessagePassing, 4, 3),
+    "PersistentMessagePassing": of_cells(layers.PersistentMessagePassing, 4, 3),
+    "CycleCliqueEncoding": of_cells(layers.CycleCliqueEncoding, 4),
+    "SimplicialWalkConv": of_cells(layers.SimplicialWalkConv, 4),
     "RePHINE": of_graphs(layers.RePHINE, 4, 3),
     "GIN": of_graphs(GIN, 4, 2),
     "wasserstein_distance": of_distance(distances.wasserstein_distance),
@@ -240,7 +260,11 @@ MAPPED = [
     name for name in CASES if name in layers.__all__ or name.split()[0] in ("EulerCurve", "PersistenceImage")
 ]
 MAPPED = [*MAPPED, "PersLay top_k", "EulerCharacteristicTransform with edges", "sliced_wasserstein_distance"]
-MAPPED = [name for name in CASES if name in layers.__all__ and name not in ("TOGL", "RePHINE")]
+OF_GRAPHS = {
+    *("TOGL", "RePHINE", "CellMessagePassing", "PersistentMessagePassing", "CycleCliqueEncoding"),
+    "SimplicialWalkConv",
+}
+MAPPED = [name for name in CASES if name in layers.__all__ and name not in OF_GRAPHS]
 MAPPED += [name for name in CASES if " " in name and name.split()[0] in MAPPED]
 MAPPED += ["sliced_wasserstein_distance", "CKALoss"]
 
@@ -259,6 +283,9 @@ def test_samples_are_mapped_where_sizes_do_not_depend_on_values(name):
     [
         "wasserstein_distance",
         "TOGL",
+        "CellMessagePassing",
+        "CycleCliqueEncoding",
+        "SimplicialWalkConv",
         "GIN",
         "rtd",
         "intrinsic_dimension",

@@ -116,8 +116,8 @@ class CycleCliqueEncoding(nn.Module):
         self.along_cliques = _Messages(in_features)
         if same_weights:
             self.along_cliques.perceptron = self.along_edges.perceptron
-        self.alpha = nn.Parameter(torch.full((in_features,), 0.5, device="cpu"))
-        self.beta = nn.Parameter(torch.full((in_features,), 0.5, device="cpu"))
+        half = self.along_edges.of_edge.new_full((in_features,), 0.5)
+        self.alpha, self.beta = nn.Parameter(half), nn.Parameter(half.clone())
 
     def forward(
         self, x: torch.Tensor, complexes: CellComplexes, cliques: torch.Tensor | None = None
@@ -165,8 +165,9 @@ class _Messages(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.of_edge = nn.Parameter(torch.zeros(size, device="cpu"))
-        self.perceptron = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
+        first = nn.Linear(size, size)
+        self.of_edge = nn.Parameter(first.weight.new_zeros(size))
+        self.perceptron = nn.Sequential(first, nn.ReLU(), nn.Linear(size, size))
         self.norm = nn.BatchNorm1d(size)
 
     def forward(self, x: torch.Tensor, neighbours: Bags) -> torch.Tensor:
