@@ -156,7 +156,7 @@ class CellComplexes(JaggedCells):
 
         Parameters
         ----------
-        x : Tensor of shape (S_{k−1}, …)
+        x : Tensor of shape (S, …)
             Features of the cells of dimension `k` − 1; gradients of any order reach them.
         k : int
             At least 1.
@@ -191,7 +191,7 @@ class CellComplexes(JaggedCells):
 
         Parameters
         ----------
-        x : Tensor of shape (S_{k+1}, …)
+        x : Tensor of shape (S, …)
             Features of the cells of dimension `k` + 1; gradients of any order reach them.
         k : int
             Less than the largest dimension.
