@@ -57,7 +57,7 @@ def features_of(complexes: CellComplexes) -> list[torch.Tensor]:
 
 
 def total(out: Any) -> torch.Tensor:
-    return out.sum() if isinstance(out, torch.Tensor) else sum(total(x) for x in out)
+    return out.sum() if isinstance(out, torch.Tensor) else torch.stack([total(x) for x in out]).sum()
 
 
 def compare(name: str, graphs: list[tuple[Any, Any]], rounds: int) -> None:
