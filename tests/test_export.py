@@ -35,6 +35,7 @@ OF_TENSORS = {
 ONNX = [
     "PersistenceImage",
     "PersistenceLandscape",
+    "Silhouette",
     "PersLay",
     "EulerCurve",
     "EulerCurve, smooth",

@@ -25,9 +25,12 @@ def unit_of(size: torch.Tensor) -> torch.Tensor:
     limit = 126 if size.dtype == torch.float32 else 1022
     if on_host(size):  # they are few, and PyTorch's six operations take as long as a small kernel
         return torch.from_numpy(_unit_of_array(size.detach().numpy(), limit))
-    exponents = torch.frexp(size.detach()).exponent
-    exponents = exponents.clamp(-limit, limit)
+    size = size.detach()
     ordinary = (size > 0) & torch.isfinite(size)
+    if torch.compiler.is_exporting():  # ONNX takes no number apart; next to a power of two either one serves
+        exponents = (torch.where(ordinary, size, 1.0).log2().floor() + 1).clamp(-limit, limit)
+        return torch.where(ordinary, torch.pow(2.0, exponents), 1.0)
+    exponents = torch.frexp(size).exponent.clamp(-limit, limit)
     return torch.where(ordinary, torch.ldexp(torch.ones_like(size), exponents), torch.ones_like(size))
 
 
