@@ -103,18 +103,18 @@ class CellMessagePassing(nn.Module):
         )
 
     def forward(self, features: Sequence[torch.Tensor], complexes: CellComplexes) -> list[torch.Tensor]:
-        """Return new features (n_cells(k), C) of the cells of each dimension.
+        """Return new features (S_k, C) of the cells of each dimension.
 
         Parameters
         ----------
-        features : sequence of Tensor of shape (n_cells(k), F)
+        features : sequence of Tensor of shape (S_k, F)
             Features of the cells of dimension 0, …, `max_dim`.
         complexes : CellComplexes
             With tables up to `max_dim`, or further, which are not looked at.
 
         Returns
         -------
-        list of Tensor of shape (n_cells(k), C)
+        list of Tensor of shape (S_k, C)
 
         Raises
         ------

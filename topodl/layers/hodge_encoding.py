@@ -113,7 +113,7 @@ class HodgeEncoding(nn.Module):
 
         Returns
         -------
-        list of Tensor of shape (n_cells(k), n)
+        list of Tensor of shape (S_k, n)
             With ``kind="spectrum"`` of shape (n_samples, n).
 
         Raises

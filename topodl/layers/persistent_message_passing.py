@@ -107,14 +107,14 @@ class PersistentMessagePassing(nn.Module):
 
         Parameters
         ----------
-        features : sequence of Tensor of shape (n_cells(k), F)
+        features : sequence of Tensor of shape (S_k, F)
             Features of the cells of dimension 0, …, `max_dim`.
         complexes : CellComplexes
             With tables up to `max_dim`, or further, which are not looked at.
 
         Returns
         -------
-        features : list of Tensor of shape (n_cells(k), C)
+        features : list of Tensor of shape (S_k, C)
         embeddings : Tensor of shape (n_samples, C)
 
         Raises

@@ -86,7 +86,7 @@ class SimplicialWalkConv(nn.Module):
 
         Parameters
         ----------
-        features : sequence of Tensor of shape (n_cells(k), d)
+        features : sequence of Tensor of shape (S_k, d)
             Features of the cells of dimension 0, …, `max_dim`.
         complexes : CellComplexes
             With tables up to `max_dim`.
@@ -95,7 +95,7 @@ class SimplicialWalkConv(nn.Module):
 
         Returns
         -------
-        list of Tensor of shape (n_cells(k), d)
+        list of Tensor of shape (S_k, d)
 
         Raises
         ------
