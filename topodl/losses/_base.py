@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 
@@ -113,16 +113,9 @@ class SegmentationLoss(torch.nn.Module):
             cls.name = name
             registry[name] = cls
 
-    def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Give each loss, copies included, the number by which compiled graphs find it."""
-        loss = super().__new__(cls)
-        loss._number = number_of_new(loss)
-        return loss
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())  # type: ignore[no-untyped-call]
-        del state["_number"]
-        return state
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._number = number_of_new(self)  # a copy is a loss of its own
 
     def __init__(
         self, *, active_from: float = 0.0, ramp: float = 0.0, cache_bytes: int = 2**28, **options: Any
@@ -137,6 +130,7 @@ class SegmentationLoss(torch.nn.Module):
             raise TypeError(f"{name} has no topology term that active_from or ramp could delay")
         self.active_from, self.ramp = float(active_from), float(ramp)
         self._progress = 0.0
+        self._number = number_of_new(self)
         self._cache = TargetCache(cache_bytes)
 
     def forward(

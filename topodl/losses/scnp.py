@@ -19,6 +19,7 @@ from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._channel_targets import are_regions, naming_region
+from topodl.losses._in_graph import number_of_new
 from topodl.losses._input import Activation, SegmentationBatch
 from topodl.losses._overflow import NonFiniteLogitsError, check_finite
 from topodl.losses._targets import TargetParts
@@ -184,6 +185,7 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         **options: Any,
     ) -> None:
         torch.nn.Module.__init__(self)
+        self._number = number_of_new(self)
         if loss is not None and options:
             raise TypeError(f"SCNP: give the option {min(options)!r} to the loss that it wraps")
         self.loss = CEDiceLoss(**{"include_background": False} | options) if loss is None else loss
