@@ -105,8 +105,6 @@ class SegmentationLoss(torch.nn.Module):
             cls.__signature__ = _constructor_signature(function)  # type: ignore[attr-defined]
             shared = (CommonOptions.__doc__ or "", SegmentationLoss.__doc__ or "")
             cls.__doc__ = module_docstring(cls.__doc__ or "", function.__doc__ or "", shared, _CALL_ARGUMENTS)
-        elif "__init__" in vars(cls):
-            cls.__signature__ = _signature_of(cls.__init__)  # type: ignore[attr-defined]
         if prepare is not None:
             cls.prepare = staticmethod(prepare)
         if name:
@@ -334,16 +332,7 @@ def _bind_options(
     return bound
 
 
-def _signature_of(initialise: Callable[..., None]) -> inspect.Signature:
-    """Return the signature of a class that `initialise` is of, which would else be that of ``__new__``."""
-    _, *parameters = inspect.signature(initialise).parameters.values()
-    return inspect.Signature(parameters)
-
-
 def _constructor_signature(function: Callable[..., torch.Tensor]) -> inspect.Signature:
     kind = inspect.Parameter.KEYWORD_ONLY
     defaults = _option_defaults(function) | {"active_from": 0.0, "ramp": 0.0, "cache_bytes": 2**28}
     return inspect.Signature([inspect.Parameter(k, kind, default=v) for k, v in defaults.items()])
-
-
-SegmentationLoss.__signature__ = _signature_of(SegmentationLoss.__init__)  # type: ignore[attr-defined]
