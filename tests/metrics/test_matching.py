@@ -126,5 +126,5 @@ def test_accumulates_over_batches(metric):
 
 def test_a_convention_that_a_metric_does_not_have_is_refused():
     for metric in METRICS:
-        with pytest.raises(ValueError, match="convention"):
+        with pytest.raises(TypeError, match="has no option 'convention'"):
             metric(convention="topomortar")
