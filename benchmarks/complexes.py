@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -43,20 +44,33 @@ def proteins(rng: np.random.Generator) -> tuple[int, Edges]:
 
 
 def nci1(rng: np.random.Generator) -> tuple[int, Edges]:
-    """Return a molecule: rings of five and six, some of them fused, and chains."""
+    """Return a molecule: rings of five and six, more than half of them fused to another, and trees on them."""
     edges: Edges = []
-    n = 1
-    while n < max(8, rng.normal(30, 9)):
-        start = int(rng.integers(n))
-        if rng.random() < 0.25:
-            length = int(rng.choice([5, 6, 6]))
-            ring = [start, *range(n, n + length - 1)]
-            edges += [(min(a, b), max(a, b)) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)]
-            n += length - 1
+    sides: Edges = []  # of rings, where another may be fused
+    size, n = max(8.0, rng.normal(30, 9)), 1
+    for _ in range(rng.poisson(0.13 * size)):
+        length = int(rng.choice([5, 6, 6, 6]))
+        if sides and rng.random() < 0.55:
+            ends = list(sides.pop(int(rng.integers(len(sides)))))
         else:
-            edges.append((start, n))
-            n += 1
-    return n, sorted(set(edges))
+            edges.append((_with_free_bond(rng, n, edges), n))
+            ends, n = [n], n + 1
+        added = list(range(n, n + length - len(ends)))
+        n += len(added)
+        path = [ends[0], *added, ends[-1]]
+        new = [(min(a, b), max(a, b)) for a, b in itertools.pairwise(path)]
+        edges += new
+        sides += new[1:-1]
+    while n < size:
+        edges.append((_with_free_bond(rng, n, edges), n))
+        n += 1
+    return n, sorted(edges)
+
+
+def _with_free_bond(rng: np.random.Generator, n: int, edges: Edges) -> int:
+    """Return one of the `n` vertices that has fewer than four neighbours."""
+    degrees = np.bincount(np.array(edges, np.int64).ravel(), minlength=n)
+    return int(rng.choice(np.flatnonzero(degrees < 4)))
 
 
 def imdb(rng: np.random.Generator) -> tuple[int, Edges]:
