@@ -9,6 +9,7 @@ import numpy as np
 
 from topodl._checks import fail
 from topodl.complexes._input import Array, names_of_cells
+from topodl.kernels.complexes.rings import directions
 from topodl.kernels.complexes.tables import find_rows
 
 __all__ = ["ClosedTables", "closed_tables", "ring_faces"]
@@ -144,6 +145,5 @@ def ring_faces(members: Array, offsets: Array, edges: Array) -> tuple[Array, Arr
     """
     following = np.arange(1, len(members) + 1)
     following[offsets[1:] - 1] = offsets[:-1]
-    pairs = np.stack((members, members[following]), 1)
-    signs = np.where(pairs[:, 0] < pairs[:, 1], 1, -1).astype(np.int8)
-    return find_rows(edges, np.ascontiguousarray(np.sort(pairs, axis=1))), signs
+    pairs = np.sort(np.stack((members, members[following]), 1), axis=1)
+    return find_rows(edges, pairs), directions(members, offsets)

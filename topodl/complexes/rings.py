@@ -9,13 +9,18 @@ import torch
 
 from topodl._checks import check_choice, check_number
 from topodl._docs import shares_documentation
-from topodl._segments import take_segments
 from topodl.complexes._input import Array, read_graphs, reject_too_many
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.complexes.cliques import MAX_CELLS, clique_complexes
 from topodl.errors import MemoryLimitError
 from topodl.kernels.complexes.cliques import upper_neighbours
-from topodl.kernels.complexes.rings import chordless_cycles, relevant_cycles
+from topodl.kernels.complexes.rings import (
+    chordless_cycles,
+    directions,
+    order_by_length,
+    relevant_cycles,
+    take_cycles,
+)
 from topodl.kernels.shared.adjacency import adjacency
 
 __all__ = ["ring_complexes"]
@@ -87,22 +92,19 @@ def ring_complexes(
     )
     if len(offsets) - 1 > most:
         raise _too_many(vertices[offsets[-2]], graphs.offsets, most, max_cells)
-    of_graphs = np.searchsorted(vertices[offsets[:-1]], graphs.offsets)
-    order = _by_length(offsets, of_graphs)
-    vertices, faces, offsets = _taken(order, offsets, vertices, faces)
+    order, of_graphs = order_by_length(vertices, offsets, graphs.offsets)
+    vertices, faces, offsets = take_cycles(order, vertices, faces, offsets)
     if kind == "relevant":
         kept = np.flatnonzero(relevant_cycles(faces, offsets, of_graphs, edge_offsets))
-        vertices, faces, offsets = _taken(kept, offsets, vertices, faces)
+        vertices, faces, offsets = take_cycles(kept, vertices, faces, offsets)
         of_graphs = np.searchsorted(kept, of_graphs)
-    forwards = edges[faces, 0] == vertices
-    signs = np.where(forwards, 1, -1).astype(np.int8)
     return CellComplexes._from_tables(
         graphs.offsets,
         [edges, (vertices, offsets)],
         [edges[:, ::-1].copy(), (faces, offsets)],
         [edge_offsets, of_graphs],
         graphs.device,
-        signs,
+        directions(vertices, offsets),
     )
 
 
@@ -112,17 +114,3 @@ def _too_many(vertex: int, vertex_offsets: Array, most: int, max_cells: int) -> 
         f"{_NAME}: edge_index has more than {most} rings beside its vertices and edges, the last of them in "
         f"graph {graph}; expected at most max_cells = {max_cells} in all, or a smaller max_length"
     )
-
-
-def _by_length(offsets: Array, of_graphs: Array) -> Array:
-    """Return the order of cycles by graph and length, which keeps that of one length."""
-    lengths = np.diff(offsets)
-    graph = np.repeat(np.arange(len(of_graphs) - 1), np.diff(of_graphs))
-    return np.argsort(graph * (int(lengths.max(initial=0)) + 1) + lengths, kind="stable")
-
-
-def _taken(which: Array, offsets: Array, *members: Array) -> tuple[Array, Array, Array]:
-    """Return the lists at `which` of both members, and their offsets."""
-    places = take_segments(torch.from_numpy(offsets), torch.from_numpy(which))[0].numpy()
-    first, second = (each[places] for each in members)
-    return first, second, np.concatenate(([0], np.cumsum(np.diff(offsets)[which])))

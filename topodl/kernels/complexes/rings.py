@@ -17,8 +17,16 @@ from topodl.kernels.shared.adjacency import adjacency
 from topodl.kernels.shared.arrays import full, zeros
 from topodl.kernels.shared.bits import add, lowest_bit
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
+from topodl.kernels.shared.radix import radix_argsort
 
-__all__ = ["chordless_cycles", "relevant_cycles", "warm_up"]
+__all__ = [
+    "chordless_cycles",
+    "directions",
+    "order_by_length",
+    "relevant_cycles",
+    "take_cycles",
+    "warm_up",
+]
 
 
 @kernel
@@ -29,9 +37,9 @@ def chordless_cycles(starts: Any, neighbours: Any, links: Any, max_length: int, 
     vertex i to the next. It stops one beyond `max_cycles`.
     """
     n = starts.size - 1
-    beside_root, near = full(n, -1, np.int64), zeros(n, np.int64)
+    beside_root, closing, near = full(n, -1, np.int64), np.empty(n, np.int64), zeros(n, np.int64)
     path, path_links = zeros(max_length + 1, np.int64), zeros(max_length + 1, np.int64)
-    turns = zeros(max_length + 1, np.int64)
+    turns, ends = zeros(max_length + 1, np.int64), zeros(max_length + 1, np.int64)
     found = (np.empty(256, np.int64), np.empty(256, np.int64), zeros(64, np.int64))
     degree, stack = np.empty(n, np.int64), np.empty(n, np.int64)
     for v in range(n):
@@ -44,24 +52,26 @@ def chordless_cycles(starts: Any, neighbours: Any, links: Any, max_length: int, 
         if degree[root] < 0:
             continue
         for i in range(starts[root], starts[root + 1]):
-            beside_root[neighbours[i]] = root
+            beside_root[neighbours[i]], closing[neighbours[i]] = root, links[i]
         path[0], turns[0], depth = root, starts[root], 0
+        ends[0] = starts[root + 1] - 1  # each cycle in one direction, so that none begins with the largest
+        while near[neighbours[ends[0]]] > 0:
+            ends[0] -= 1
         while depth >= 0:
             at = turns[depth]
-            if at == starts[path[depth] + 1]:  # back to the vertex before, which is an end again
+            if at == ends[depth]:  # back to the vertex before, which is an end again
                 depth -= 1
                 if depth >= 1:
                     _add_around(starts, neighbours, path[depth], near, -1)
                 continue
             turns[depth] = at + 1
             vertex = neighbours[at]
-            if vertex <= root or near[vertex] > 0:
+            if vertex == root or near[vertex] > 0:
                 continue
             path_links[depth] = links[at]
             if depth > 0 and beside_root[vertex] == root:
-                if path[1] < vertex:  # each cycle in one direction
-                    path[depth + 1] = vertex
-                    path_links[depth + 1] = links[_place(starts, neighbours, vertex, root)]
+                if path[1] < vertex:
+                    path[depth + 1], path_links[depth + 1] = vertex, closing[vertex]
                     found = _with_cycle(found, n_cycles, path, path_links, depth + 2)
                     n_cycles += 1
                     if n_cycles > max_cycles:
@@ -70,7 +80,7 @@ def chordless_cycles(starts: Any, neighbours: Any, links: Any, max_length: int, 
                 if depth >= 1:  # what is inside the path has no other neighbour on it
                     _add_around(starts, neighbours, path[depth], near, 1)
                 depth += 1
-                path[depth], turns[depth] = vertex, starts[vertex]
+                path[depth], turns[depth], ends[depth] = vertex, starts[vertex], starts[vertex + 1]
         _peel(starts, neighbours, root, degree, near, stack)
     return _cut(found, n_cycles)
 
@@ -97,7 +107,7 @@ def _cut(found: Any, n_cycles: Any) -> Any:
     return vertices[:end].copy(), edges[:end].copy(), offsets[: n_cycles + 1].copy()
 
 
-@subroutine
+@borrowing_subroutine
 def _peel(starts: Any, neighbours: Any, vertex: Any, degree: Any, near: Any, stack: Any) -> None:
     """Block a vertex, and then all that have fewer than two neighbours left, which are on no further cycle.
 
@@ -117,23 +127,56 @@ def _peel(starts: Any, neighbours: Any, vertex: Any, degree: Any, near: Any, sta
                     size += 1
 
 
-@subroutine
+@borrowing_subroutine
 def _add_around(starts: Any, neighbours: Any, vertex: Any, near: Any, step: Any) -> None:
     for i in range(starts[vertex], starts[vertex + 1]):
         near[neighbours[i]] += step
 
 
-@subroutine
-def _place(starts: Any, neighbours: Any, vertex: Any, other: Any) -> Any:
-    """Return where `other` stands among the neighbours of `vertex`."""
-    low, high = starts[vertex], starts[vertex + 1]
-    while neighbours[low] != other:
-        middle = (low + high) // 2
-        if neighbours[middle] <= other:
-            low = middle
-        else:
-            high = middle
-    return low
+@kernel
+def order_by_length(vertices: Any, offsets: Any, first_vertices: Any) -> Any:
+    """Return the order of cycles (n,) by graph and length, and where those of each graph begin (n_graphs + 1,).
+
+    The cycles come by their least vertex, and keep the order of those that are of one graph and length. Graph
+    g has the vertices from ``first_vertices[g]`` on.
+    """
+    of_graphs, keys = np.empty(first_vertices.size, np.int64), np.empty(offsets.size - 1, np.int64)
+    longest = 0
+    for c in range(keys.size):
+        longest = max(longest, offsets[c + 1] - offsets[c])
+    c = 0
+    for g in range(first_vertices.size):
+        while c < keys.size and vertices[offsets[c]] < first_vertices[g]:
+            keys[c] = g * (longest + 1) + offsets[c + 1] - offsets[c]
+            c += 1
+        of_graphs[g] = c
+    return radix_argsort(keys), of_graphs
+
+
+@kernel
+def take_cycles(which: Any, vertices: Any, edges: Any, offsets: Any) -> Any:
+    """Return vertices, edges and offsets of the cycles at `which` (m,), in that order."""
+    taken = np.empty(which.size + 1, np.int64)
+    taken[0] = 0
+    for i in range(which.size):
+        taken[i + 1] = taken[i] + offsets[which[i] + 1] - offsets[which[i]]
+    their_vertices, their_edges = np.empty(taken[-1], np.int64), np.empty(taken[-1], np.int64)
+    for i in range(which.size):
+        first = offsets[which[i]]
+        for j in range(taken[i + 1] - taken[i]):
+            their_vertices[taken[i] + j], their_edges[taken[i] + j] = vertices[first + j], edges[first + j]
+    return their_vertices, their_edges, taken
+
+
+@kernel
+def directions(vertices: Any, offsets: Any) -> Any:
+    """Return for each vertex of a cycle 1 if it is less than the next one, else -1: (M,), int8."""
+    signs = np.empty(vertices.size, np.int8)
+    for c in range(offsets.size - 1):
+        for i in range(offsets[c], offsets[c + 1]):
+            following = i + 1 if i + 1 < offsets[c + 1] else offsets[c]
+            signs[i] = 1 if vertices[i] < vertices[following] else -1
+    return signs
 
 
 @kernel
@@ -205,5 +248,9 @@ def warm_up() -> None:
     """Compile every kernel of this module."""
     edges = np.array([[0, 1], [0, 2], [1, 2]])
     starts, neighbours, links = adjacency(3, edges)
-    _, edges_of, offsets = chordless_cycles(starts, neighbours, links, 4, 10)
-    relevant_cycles(edges_of, offsets, np.array([0, 1]), np.array([0, 3]))
+    found = chordless_cycles(starts, neighbours, links, 4, 10)
+    order, of_graphs = order_by_length(found[0], found[2], np.array([0, 3]))
+    vertices, edges_of, offsets = take_cycles(order, *found)
+    relevant = relevant_cycles(edges_of, offsets, of_graphs, np.array([0, 3]))
+    take_cycles(np.flatnonzero(relevant), vertices, edges_of, offsets)
+    directions(vertices, offsets)
