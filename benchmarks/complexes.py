@@ -44,7 +44,7 @@ def proteins(rng: np.random.Generator) -> tuple[int, Edges]:
 
 
 def nci1(rng: np.random.Generator) -> tuple[int, Edges]:
-    """Return a molecule: rings of five and six, more than half of them fused to another, and trees on them."""
+    """Return a molecule: rings of five and six, more than half of them fused, and trees on them."""
     edges: Edges = []
     sides: Edges = []  # of rings, where another may be fused
     size, n = max(8.0, rng.normal(30, 9)), 1
