@@ -37,7 +37,8 @@ def chordless_cycles(starts: Any, neighbours: Any, links: Any, max_length: int, 
     vertex i to the next. It stops one beyond `max_cycles`.
     """
     n = starts.size - 1
-    beside_root, closing, near = full(n, -1, np.int64), np.empty(n, np.int64), zeros(n, np.int64)
+    beside_root, two_away = full(n, -1, np.int64), full(n, -1, np.int64)
+    closing, near = np.empty(n, np.int64), zeros(n, np.int64)
     path, path_links = zeros(max_length + 1, np.int64), zeros(max_length + 1, np.int64)
     turns, ends = zeros(max_length + 1, np.int64), zeros(max_length + 1, np.int64)
     found = (np.empty(256, np.int64), np.empty(256, np.int64), zeros(64, np.int64))
@@ -53,6 +54,8 @@ def chordless_cycles(starts: Any, neighbours: Any, links: Any, max_length: int, 
             continue
         for i in range(starts[root], starts[root + 1]):
             beside_root[neighbours[i]], closing[neighbours[i]] = root, links[i]
+            for j in range(starts[neighbours[i]], starts[neighbours[i] + 1]):
+                two_away[neighbours[j]] = root
         path[0], turns[0], depth = root, starts[root], 0
         ends[0] = starts[root + 1] - 1  # each cycle in one direction, so that none begins with the largest
         while near[neighbours[ends[0]]] > 0:
@@ -76,7 +79,7 @@ def chordless_cycles(starts: Any, neighbours: Any, links: Any, max_length: int, 
                     n_cycles += 1
                     if n_cycles > max_cycles:
                         return _cut(found, n_cycles)
-            elif depth + 3 <= max_length:
+            elif depth + 3 < max_length or (depth + 3 == max_length and two_away[vertex] == root):
                 if depth >= 1:  # what is inside the path has no other neighbour on it
                     _add_around(starts, neighbours, path[depth], near, 1)
                 depth += 1
@@ -135,7 +138,7 @@ def _add_around(starts: Any, neighbours: Any, vertex: Any, near: Any, step: Any)
 
 @kernel
 def order_by_length(vertices: Any, offsets: Any, first_vertices: Any) -> Any:
-    """Return the order of cycles (n,) by graph and length, and where those of each graph begin (n_graphs + 1,).
+    """Return the order of cycles (n,) by graph and length, and where those of a graph begin (n_graphs + 1,).
 
     The cycles come by their least vertex, and keep the order of those that are of one graph and length. Graph
     g has the vertices from ``first_vertices[g]`` on.
