@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 
 import topodl
 from topodl import InputError, alpha_persistence, datasets
-from topodl.persistence import _alpha_pairing
 
 
 @st.composite
@@ -177,14 +176,6 @@ def test_a_list_is_each_cloud_alone_and_threads_change_nothing():
         torch.testing.assert_close(results[0][k].deaths, alone.deaths)
         assert torch.equal(results[0][k].death_cells, alone.death_cells)
     assert len(alpha_persistence([])) == len(alpha_persistence(torch.zeros(0, 4, 2))) == 0
-
-
-def test_an_unknown_form_of_the_serialised_tree_is_read_simplex_by_simplex(monkeypatch):
-    points = np.random.default_rng(3).random((40, 3))
-    expected = _alpha_pairing._delaunay(points)
-    monkeypatch.setattr(_alpha_pairing, "read_simplices", lambda *_: (np.empty((0, 4)), -1))
-    for level, other in zip(_alpha_pairing._delaunay(points), expected, strict=True):
-        np.testing.assert_array_equal(level, other)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from topodl._lazy import lazy_names
 _HOMES = {
     "CellComplexes": "topodl.complexes.cell_complexes",
     "Lists": "topodl.complexes.lists",
+    "alpha_complexes": "topodl.complexes.alpha",
     "clique_complexes": "topodl.complexes.cliques",
     "graph_rips_complexes": "topodl.complexes.rips",
     "hop_sets": "topodl.complexes.neighbourhoods",
@@ -23,6 +24,7 @@ _HOMES = {
 __all__ = [
     "CellComplexes",
     "Lists",
+    "alpha_complexes",
     "clique_complexes",
     "graph_rips_complexes",
     "hop_sets",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from topodl.complexes.alpha import alpha_complexes
     from topodl.complexes.cell_complexes import CellComplexes
     from topodl.complexes.cliques import clique_complexes
     from topodl.complexes.features import lift_features

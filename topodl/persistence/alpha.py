@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.linalg import vector_norm
 
 from topodl._checks import fail
 from topodl._clouds import as_clouds, checked_clouds
+from topodl.complexes._alpha_filtration import circumradii
 from topodl.diagrams import Diagrams
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._alpha_pairing import pair_cloud
@@ -94,43 +94,10 @@ def alpha_persistence(
     cells = torch.where(
         torch.cat((births, deaths)) < 0, -1, torch.cat((births, deaths)) + torch.cat((first, first))[:, None]
     )
-    radii = _circumradii(flat, cells)
+    radii = circumradii(flat, cells).to(flat.dtype)
     never = (deaths[:, 0] < 0).to(radii.device)
     n = bars.shape[1]
     return assemble(bars, radii[:n], radii[n:].masked_fill(never, math.inf), len(sizes), homology_dims)
-
-
-def _circumradii(points: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Return the radii of the smallest spheres through the vertices `cells` (P, k + 1), 0 for single ones.
-
-    With the edges a, b, c from the first vertex, they are |a| / 2, |a| |b| |a − b| / 2 |a × b|, and, for four
-    vertices, the length of |a|² b × c + |b|² c × a + |c|² a × b over 2 |a · (b × c)|.
-    """
-    missing = cells[:, 1:] < 0
-    corners = (
-        points.double().index_select(0, cells.clamp(min=0).reshape(-1)).reshape(*cells.shape, points.shape[1])
-    )
-    edges = (corners[:, 1:] - corners[:, :1]).masked_fill(missing[..., None], 0.0)
-    scale = edges.detach().abs().amax((1, 2))
-    scale = scale.masked_fill(scale == 0.0, 1.0)  # products neither overflow nor vanish
-    (a, b, *others), (no_edge, no_triangle, *_) = (edges / scale[:, None, None]).unbind(1), missing.unbind(1)
-    axes = torch.eye(points.shape[1], dtype=edges.dtype, device=edges.device)
-    a = torch.where(no_edge[:, None], axes[0], a)
-    radii = vector_norm(a, dim=1) / 2
-    # in place of what is missing stands what has a sphere, or gradients were NaN
-    a, b = torch.where(no_triangle[:, None], axes[0], a), torch.where(no_triangle[:, None], axes[1], b)
-    sides = vector_norm(a, dim=1) * vector_norm(b, dim=1) * vector_norm(a - b, dim=1)
-    if not others:
-        area = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).abs()
-        radii = torch.where(no_triangle, radii, sides / (2 * area))
-    else:
-        normal, flat = torch.linalg.cross(a, b), missing[:, 2]
-        radii = torch.where(no_triangle, radii, sides / (2 * vector_norm(normal, dim=1)))
-        c = torch.where(flat[:, None], normal, others[0])
-        first, second, third = ((edge * edge).sum(1, keepdim=True) for edge in (a, b, c))
-        arm = first * torch.linalg.cross(b, c) + second * torch.linalg.cross(c, a) + third * normal
-        radii = torch.where(flat, radii, vector_norm(arm, dim=1) / (2 * (normal * c).sum(1).abs()))
-    return (radii.masked_fill(no_edge, 0.0) * scale).to(points.dtype)
 
 
 def _fake_alpha_bars(x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int]) -> torch.Tensor:

@@ -180,24 +180,25 @@ def _is_inside(points: Any, simplex: Any, size: Any, vertex: Any, squared: Any, 
 
 @kernel
 def alpha_values(points: Any, simplices: Any, cofaces_of: Any, coface_values: Any, size: Any) -> Any:
-    """Return the squared alpha values of the simplices of `size` vertices.
+    """Return the squared alpha values of the simplices of `size` vertices, and the coface of each.
 
     A simplex whose smallest circumsphere holds a vertex of a coface enters with its first coface, any other
-    with its own sphere. `cofaces_of` (m, size + 1) are the simplices that each coface has as its faces, in
-    the order of the vertex that is left out, -1 where there are no cofaces; the left-out vertices follow in
+    with its own sphere, and then its coface is -1. `cofaces_of` (m, size + 1) are the simplices that each
+    coface has as its faces, in the order of the vertex that is left out; the left-out vertices follow in
     columns of their own.
     """
     n_dims = points.shape[1]
     values, attached = np.empty(len(simplices)), np.zeros(len(simplices), np.bool_)
-    least = np.empty(len(simplices))
+    least, first = np.empty(len(simplices)), np.empty(len(simplices), np.int64)
     centres = np.empty((len(simplices), n_dims))
     for s in range(len(simplices)):
         values[s] = _circumsphere(points, simplices[s], size, centres[s])
-        least[s] = np.inf
+        least[s], first[s] = np.inf, -1
     for t in range(len(coface_values)):
         for c in range(size + 1):
             s, opposite = cofaces_of[t, c], cofaces_of[t, size + 1 + c]
-            least[s] = min(least[s], coface_values[t])
+            if first[s] < 0 or coface_values[t] < least[s]:
+                least[s], first[s] = coface_values[t], t
             squared = 0.0
             for k in range(n_dims):
                 squared += (points[opposite, k] - centres[s, k]) ** 2
@@ -206,7 +207,9 @@ def alpha_values(points: Any, simplices: Any, cofaces_of: Any, coface_values: An
     for s in range(len(simplices)):
         if attached[s] or values[s] > least[s]:
             values[s] = least[s]
-    return values
+        else:
+            first[s] = -1
+    return values, first
 
 
 @kernel
