@@ -9,8 +9,7 @@ import numpy as np
 
 from topodl._checks import fail
 from topodl.complexes._input import Array, names_of_cells
-from topodl.kernels.complexes.rings import directions
-from topodl.kernels.complexes.tables import find_rows
+from topodl.kernels.complexes.tables import find_rows, ring_signs
 
 __all__ = ["ClosedTables", "closed_tables", "ring_faces"]
 
@@ -146,4 +145,4 @@ def ring_faces(members: Array, offsets: Array, edges: Array) -> tuple[Array, Arr
     following = np.arange(1, len(members) + 1)
     following[offsets[1:] - 1] = offsets[:-1]
     pairs = np.sort(np.stack((members, members[following]), 1), axis=1)
-    return find_rows(edges, pairs), directions(members, offsets)
+    return find_rows(edges, pairs), ring_signs(members, offsets)

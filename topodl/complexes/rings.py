@@ -16,11 +16,11 @@ from topodl.errors import MemoryLimitError
 from topodl.kernels.complexes.cliques import upper_neighbours
 from topodl.kernels.complexes.rings import (
     chordless_cycles,
-    directions,
     order_by_length,
     relevant_cycles,
     take_cycles,
 )
+from topodl.kernels.complexes.tables import ring_signs
 from topodl.kernels.shared.adjacency import adjacency
 
 __all__ = ["ring_complexes"]
@@ -104,7 +104,7 @@ def ring_complexes(
         [edges[:, ::-1].copy(), (faces, offsets)],
         [edge_offsets, of_graphs],
         graphs.device,
-        directions(vertices, offsets),
+        ring_signs(vertices, offsets),
     )
 
 

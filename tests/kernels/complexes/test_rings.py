@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topodl.kernels.complexes.cliques import upper_neighbours
-from topodl.kernels.complexes.rings import chordless_cycles, directions, order_by_length, take_cycles
+from topodl.kernels.complexes.rings import chordless_cycles, order_by_length, take_cycles
 from topodl.kernels.shared.adjacency import adjacency
 
 from ...naive.complexes import chordless_cycles as naive_cycles
@@ -38,17 +38,12 @@ def test_taken_cycles_bring_their_vertices_and_edges():
     assert offsets.tolist() == [0, 3, 6]
 
 
-def test_an_edge_runs_forwards_from_its_smaller_end():
-    signs = directions(np.array([0, 2, 1, 3, 4, 6, 5]), np.array([0, 4, 7]))
-    assert signs.tolist() == [1, -1, 1, -1, 1, -1, -1]
-
-
-@given(st.sets(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=20), st.integers(3, 9))
+@given(st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=14), st.integers(3, 6))
 def test_cycles_come_in_lexicographic_order_with_the_edges_between_their_vertices(pairs, max_length):
     ends = np.array([*pairs], np.int64).reshape(-1, 2).T
-    _, edges = upper_neighbours(ends, 9)
-    vertices, links, offsets = chordless_cycles(*adjacency(9, edges), max_length, 10**6)
+    _, edges = upper_neighbours(ends, 6)
+    vertices, links, offsets = chordless_cycles(*adjacency(6, edges), max_length, 10**6)
     cycles = [tuple(each.tolist()) for each in np.split(vertices, offsets[1:-1])] if len(offsets) > 1 else []
-    assert cycles == sorted(naive_cycles(list(range(9)), list(map(tuple, edges.tolist())), max_length))
+    assert cycles == sorted(naive_cycles(list(range(6)), list(map(tuple, edges.tolist())), max_length))
     following = [c[(i + 1) % len(c)] for c in cycles for i in range(len(c))]
     assert edges[links].tolist() == [sorted(pair) for pair in zip(vertices.tolist(), following, strict=True)]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topodl.kernels.complexes.tables import find_rows, transpose
+from topodl.kernels.complexes.tables import find_rows, ring_signs, transpose
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=6))
@@ -33,3 +33,8 @@ def test_nothing_has_nobody(n):
     starts, owners, places = transpose(np.empty(0, np.int64), np.array([0]), n)
     assert starts.tolist() == [0] * (n + 1)
     assert owners.size == places.size == 0
+
+
+def test_an_edge_runs_forwards_from_its_smaller_end():
+    signs = ring_signs(np.array([0, 2, 1, 3, 4, 6, 5]), np.array([0, 4, 7]))
+    assert signs.tolist() == [1, -1, 1, -1, 1, -1, -1]

@@ -21,7 +21,6 @@ from topodl.kernels.shared.radix import radix_argsort
 
 __all__ = [
     "chordless_cycles",
-    "directions",
     "order_by_length",
     "relevant_cycles",
     "take_cycles",
@@ -172,17 +171,6 @@ def take_cycles(which: Any, vertices: Any, edges: Any, offsets: Any) -> Any:
 
 
 @kernel
-def directions(vertices: Any, offsets: Any) -> Any:
-    """Return for each vertex of a cycle 1 if it is less than the next one, else -1: (M,), int8."""
-    signs = np.empty(vertices.size, np.int8)
-    for c in range(offsets.size - 1):
-        for i in range(offsets[c], offsets[c + 1]):
-            following = i + 1 if i + 1 < offsets[c + 1] else offsets[c]
-            signs[i] = 1 if vertices[i] < vertices[following] else -1
-    return signs
-
-
-@kernel
 def relevant_cycles(edges: Any, offsets: Any, of_graphs: Any, first_edges: Any) -> Any:
     """Return which cycles (n,) are no sum of shorter ones, and so are in some basis of least length.
 
@@ -256,4 +244,3 @@ def warm_up() -> None:
     vertices, edges_of, offsets = take_cycles(order, *found)
     relevant = relevant_cycles(edges_of, offsets, of_graphs, np.array([0, 3]))
     take_cycles(np.flatnonzero(relevant), vertices, edges_of, offsets)
-    directions(vertices, offsets)

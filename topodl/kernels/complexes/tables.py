@@ -13,7 +13,7 @@ import numpy as np
 from topodl.kernels.shared.arrays import zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
-__all__ = ["find_rows", "transpose", "warm_up"]
+__all__ = ["find_rows", "ring_signs", "transpose", "warm_up"]
 
 
 @kernel
@@ -62,8 +62,20 @@ def find_rows(table: Any, wanted: Any) -> Any:
     return found
 
 
+@kernel
+def ring_signs(vertices: Any, offsets: Any) -> Any:
+    """Return for each vertex of a ring 1 if it is less than the next one, else -1: (M,), int8."""
+    signs = np.empty(vertices.size, np.int8)
+    for ring in range(offsets.size - 1):
+        for i in range(offsets[ring], offsets[ring + 1]):
+            following = i + 1 if i + 1 < offsets[ring + 1] else offsets[ring]
+            signs[i] = 1 if vertices[i] < vertices[following] else -1
+    return signs
+
+
 def warm_up() -> None:
     """Compile every kernel of this module."""
     edges = np.array([[0, 1], [0, 2], [1, 2]])
     transpose(edges.ravel(), np.array([0, 2, 4, 6]), 3)
     find_rows(edges, edges)
+    ring_signs(np.arange(3), np.array([0, 3]))
