@@ -9,7 +9,8 @@ from scipy.integrate import trapezoid
 from torch import nn
 
 import topodl
-from topodl import InputError
+from topodl import InputError, complex_persistence
+from topodl.complexes import CellComplexes, alpha_complexes, clique_complexes, ring_complexes
 from topodl.kernels.vectors import euler as kernels
 from topodl.layers import EulerCharacteristicTransform, EulerCurve
 
@@ -363,3 +364,106 @@ def test_euler_curve_at_two_thresholds():
     x = torch.tensor([[[0.3, 0.9]]], dtype=torch.float64)
     for width in (1e-3, 1e-2):
         assert EulerCurve(2, (0, 1), width=width)(x)[0].tolist() == pytest.approx([0.0, 1.0])
+
+
+def two_graphs(lifting=clique_complexes):
+    """A square with a diagonal and a tail, and a hexagon; with vertices in the plane."""
+    first = [(0, 1), (1, 2), (2, 3), (0, 3), (0, 2), (3, 4)]
+    second = [(5, 6), (6, 7), (7, 8), (8, 9), (9, 10), (5, 10)]
+    batch = torch.repeat_interleave(torch.tensor([5, 6]))
+    x = torch.randn(11, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return x, lifting(torch.tensor(first + second).T, batch)
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_complexes_are_their_index_tensors(mode):
+    x, complexes = two_graphs()
+    layer = EulerCharacteristicTransform(4, 8, mode=mode, ambient_dim=2).double()
+    x.requires_grad_(mode == "soft")
+    tables = [complexes.vertices(k).table().T for k in (1, 2)]
+    batch, weights = complexes.samples(0), torch.arange(1.0, 12.0, dtype=torch.float64)
+    for options in ({}, {"weights": weights}):
+        expected, out = layer(x, tables, batch, **options), layer(x, complexes, **options)
+        torch.testing.assert_close(out, expected)
+        torch.testing.assert_close(layer(list(x.split([5, 6])), complexes, **options), expected)
+        if mode == "soft":
+            grads = [torch.autograd.grad(each.square().sum(), x)[0] for each in (out, expected)]
+            torch.testing.assert_close(*grads)
+    padded, mask = torch.full((2, 6, 2), 9.0, dtype=torch.float64), torch.ones(2, 6, dtype=torch.bool)
+    padded[0, :5], padded[1], mask[0, 5] = x[:5].detach(), x[5:].detach(), False
+    torch.testing.assert_close(layer(padded, complexes, mask=mask), layer(x, complexes))
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_rings_of_any_length_are_cells_of_dimension_two(mode):
+    x, complexes = two_graphs(ring_complexes)
+    assert complexes.n_cells(2) == 3
+    layer = EulerCharacteristicTransform(3, 6, mode=mode, scale=5.0, ambient_dim=2).double()
+    step = hard_step if mode == "hard" else (lambda gap: torch.sigmoid(5.0 * gap))
+    thresholds = torch.linspace(-1.1, 1.1, 6, dtype=torch.float64)
+    tops = [(x @ layer.directions)[list(ring)].amax(0) for ring in [(0, 1, 2), (0, 2, 3), range(5, 11)]]
+    filled = torch.stack([step(thresholds - top[:, None]) for top in tops])
+    graphs = layer(x, complexes.skeleton(1))
+    torch.testing.assert_close(layer(x, complexes) - graphs, torch.stack((filled[:2].sum(0), filled[2])))
+
+
+def test_samples_without_vertices_have_a_transform_of_zeros():
+    edges = torch.tensor([[0, 1]])
+    complexes = CellComplexes([0, 2, 0], [edges])
+    out = EulerCharacteristicTransform(2, 3, mode="hard")(torch.tensor([[0.0, 0.0], [0.5, 0.0]]), complexes)
+    assert out[:, 0].tolist() == [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+def test_vertices_that_are_not_those_of_the_complexes_are_refused():
+    x, complexes = two_graphs()
+    layer = EulerCharacteristicTransform(2, 3)
+    with pytest.raises(InputError, match="batch is given beside CellComplexes"):
+        layer(x, complexes, complexes.samples(0))
+    with pytest.raises(InputError, match=r"x has samples of \[10\] vertices; expected .* \[5, 6\]"):
+        layer(x[:10], complexes)
+    with pytest.raises(InputError, match="x has simplices of its own beside CellComplexes"):
+        layer([(x[:5], torch.tensor([[0], [1]])), x[5:]], complexes)
+
+
+@pytest.mark.parametrize("superlevel", [False, True])
+@pytest.mark.parametrize("width", [None, 0.1])
+def test_curves_of_complexes_are_those_of_their_diagrams(superlevel, width):
+    x, complexes = two_graphs()
+    values = x[:, 0].clone().requires_grad_()
+    filtered = complexes.with_values(values, rule="min" if superlevel else "max")
+    layer = EulerCurve(9, (-2.0, 2.0), width=width, superlevel=superlevel)
+    curve = layer(filtered)
+    bars = complex_persistence(filtered, dims=(0, 1, 2), superlevel=superlevel)
+    torch.testing.assert_close(curve, layer(bars))
+    if width is not None:
+        losses = [layer(filtered).square().sum(), layer(bars).square().sum()]
+        grads = [torch.autograd.grad(loss, values, retain_graph=True)[0] for loss in losses]
+        torch.testing.assert_close(*grads)
+        assert torch.autograd.gradcheck(lambda v: layer(complexes.with_values(v)), values)
+
+
+def test_the_curve_of_a_path_by_hand():
+    path = clique_complexes(torch.tensor([[0, 1], [1, 2]]), max_dim=1)
+    filtered = path.with_values([torch.tensor([0.0, 1.0, 0.0]), torch.tensor([2.0, torch.inf])])
+    layer = EulerCurve(4, (0, 3))
+    assert layer(filtered).tolist() == [[2.0, 3.0, 2.0, 2.0]]
+    np.testing.assert_array_equal(layer.transform(filtered), layer(filtered).numpy())
+    assert EulerCurve(3).fit(filtered).range_.tolist() == [0.0, 2.0]
+
+
+def test_complexes_without_one_value_a_cell_have_no_curve():
+    _, complexes = two_graphs()
+    layer = EulerCurve(3, (0, 1))
+    with pytest.raises(InputError, match="x has no values; expected one value a cell"):
+        layer(complexes)
+    with pytest.raises(InputError, match="x has 2 filtrations; expected one value a cell"):
+        layer(complexes.with_values(torch.zeros(11, 2)))
+    with pytest.raises(InputError, match=r"x.values\(0\)\[0\] has NaN"):
+        layer(complexes.with_values([torch.full((11,), torch.nan)]))
+
+
+def test_the_curve_of_alpha_complexes_ends_at_that_of_a_ball():
+    clouds = torch.rand(3, 20, 2, generator=torch.Generator().manual_seed(0))
+    curve = EulerCurve(5, (0.0, 1e6))(alpha_complexes(clouds))
+    assert curve[:, 0].tolist() == [20.0] * 3
+    assert curve[:, -1].tolist() == [1.0] * 3

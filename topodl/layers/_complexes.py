@@ -12,6 +12,7 @@ from topodl._checks import fail, plain_tensor, reject_non_finite, reject_tracing
 from topodl._host import reject_mapped, whole_values
 from topodl._pyg import with_complexes
 from topodl._segments import offsets_of
+from topodl.complexes.cell_complexes import CellComplexes
 from topodl.layers._euler import Cells
 
 __all__ = ["Complexes", "read_complexes"]
@@ -23,7 +24,7 @@ class Complexes:
     def __init__(self, x: torch.Tensor, batch: torch.Tensor, n_samples: int) -> None:
         self.x, self.batch, self.n_samples = x, batch, n_samples
         self.offsets = offsets_of(batch, n_samples)
-        self.simplices: list[torch.Tensor] = []
+        self.tables: list[tuple[int, torch.Tensor]] = []  # dimension, and vertices of the cells
 
     def add(self, name: str, argument: str, simplices: torch.Tensor) -> None:
         """Take simplices (k + 1, S), each once whatever the order of its vertices, none degenerate."""
@@ -39,14 +40,14 @@ class Complexes:
         if bool(across.any()):
             came = f"joins vertices {vertices[:, across][:, 0].tolist()} of different samples"
             raise fail(name, argument, came, "simplices within samples")
-        self.simplices.append(_unique_columns(vertices, n).T.contiguous())
+        self.tables.append((len(vertices) - 1, _unique_columns(vertices, n).T.contiguous()))
 
     def cells(self, weights: torch.Tensor | None) -> list[Cells]:
         """Return the cells, vertices first; a cell weighs as much as its heaviest vertex."""
-        everything = [torch.arange(self.x.shape[0], device=self.x.device)[:, None], *self.simplices]
+        everything = [(0, torch.arange(self.x.shape[0], device=self.x.device)[:, None]), *self.tables]
         out = []
-        for vertices in everything:
-            sign = -1.0 if vertices.shape[1] % 2 == 0 else 1.0
+        for dimension, vertices in everything:
+            sign = -1.0 if dimension % 2 else 1.0
             if weights is None:
                 weight = self.x.new_full((vertices.shape[0],), sign)
             else:
@@ -82,12 +83,14 @@ def _unique_columns(vertices: torch.Tensor, n: int) -> torch.Tensor:
 def read_complexes(
     name: str,
     x: Any,
-    simplices: Sequence[torch.Tensor] | torch.Tensor,
+    simplices: Sequence[torch.Tensor] | torch.Tensor | CellComplexes,
     batch: torch.Tensor | None,
     mask: torch.Tensor | None,
 ) -> tuple[Complexes, torch.Tensor | None]:
     """Return the complexes, and the index (N,) of each of their vertices among those given; None: its own."""
     reject_tracing(name)
+    if isinstance(simplices, CellComplexes):
+        return _read_vertices(name, x, simplices, batch, mask)
     given: list[Any] = _plain([simplices] if isinstance(simplices, torch.Tensor) else list(simplices))
     x, batch, mask = _plain(with_complexes(x)), plain_tensor(batch), plain_tensor(mask)
     for argument, value in {"batch": batch, "mask": mask}.items():
@@ -119,6 +122,30 @@ def read_complexes(
     n_samples = int(batch.max()) + 1 if len(batch) else 1
     order = torch.sort(batch, stable=True).indices
     return _gathered(name, x, order, batch[order], n_samples, given), order
+
+
+def _read_vertices(
+    name: str, x: Any, cells: CellComplexes, batch: torch.Tensor | None, mask: torch.Tensor | None
+) -> tuple[Complexes, torch.Tensor | None]:
+    """Return the vertices of `cells`, in whatever form they come, with the cells on them."""
+    if batch is not None:
+        raise fail(name, "batch", "is given beside CellComplexes", "none: they know their samples")
+    sizes = cells.offsets(0).diff().tolist()
+    if isinstance(x, torch.Tensor) and x.ndim == 2 and len(x) == sum(sizes):
+        x = list(x.split(sizes))
+    complexes, order = read_complexes(name, x, (), None, mask)
+    if complexes.tables:
+        raise fail(name, "x", "has simplices of its own beside CellComplexes", "the vertices alone")
+    came = complexes.offsets.diff().tolist()
+    if came != sizes:
+        raise fail(name, "x", f"has samples of {came} vertices", f"those of the complexes, {sizes}")
+    if complexes.x.device != cells.device:
+        raise fail(name, "x", f"is on {complexes.x.device}", f"{cells.device}, as the complexes")
+    for k in range(1, cells.dim + 1):
+        table = cells.vertices(k).table(fill=-1)
+        # some rings are shorter than others: a vertex may be there twice
+        complexes.tables.append((k, torch.where(table < 0, table[:, :1], table)))
+    return complexes, order
 
 
 def _plain(value: Any) -> Any:

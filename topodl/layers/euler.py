@@ -178,10 +178,12 @@ class EulerCharacteristicTransform(FeatureLayer):
             Vertices. With (N, d), `batch` says which sample each belongs to. A list holds clouds (N_i, d), or
             tuples (cloud, edges, faces, …), or `Data` of PyTorch Geometric (``pos``, ``edge_index`` and
             ``face``, whose sides are edges).
-        simplices : Tensor of shape (k + 1, S), or sequence of them
+        simplices : Tensor of shape (k + 1, S), sequence of them, or CellComplexes
             Vertices of the edges, of the triangles, …. Each simplex counts once, however often and in
             whatever order its vertices are given, so an undirected `edge_index` may hold both directions.
             Beside a padded `x`, (B, k + 1, S) with −1 where there is none, or (k + 1, S) for all alike.
+            `CellComplexes`, of simplices or rings, know their samples: `x` has their vertices in their order,
+            and their values play no part.
         batch : Tensor of shape (N,), integers, optional
             Sample of each vertex, in any order; only beside `x` (N, d).
         mask : Tensor of shape (B, N), bool, optional

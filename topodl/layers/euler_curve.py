@@ -1,6 +1,6 @@
-"""Euler characteristic curves of images, volumes and diagrams, at all thresholds in one pass.
+"""Euler characteristic curves of images, volumes, complexes and diagrams, at all thresholds in one pass.
 
-Cost: the cells of the image plus the thresholds; no pairing is computed.
+Cost: the cells plus the thresholds; no pairing is computed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from topodl._checks import check_choice, check_number, fail, plain_tensor, rejec
 from topodl._host import is_traced
 from topodl._precision import at_least_single
 from topodl._segments import places_among, segment_sum
+from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
@@ -26,8 +27,8 @@ __all__ = ["EulerCurve"]
 class EulerCurve(FeatureLayer):
     """Euler characteristic of the sublevel set {x ≤ t} at each grid value t, (B, resolution).
 
-    Of images (B, H, W) and volumes (B, D, H, W) it counts cells; of `Diagrams` it is the alternating sum of
-    the Betti curves. Both agree where the diagrams have all dimensions.
+    Of images (B, H, W), volumes (B, D, H, W) and `CellComplexes` with values it counts cells; of `Diagrams`
+    it is the alternating sum of the Betti curves. Both agree where the diagrams have all dimensions.
 
     Parameters
     ----------
@@ -98,12 +99,13 @@ class EulerCurve(FeatureLayer):
         if self.width is not None:
             check_number("EulerCurve", "width", self.width, low=torch.finfo(torch.float32).tiny)
 
-    def forward(self, x: torch.Tensor | list[torch.Tensor] | Diagrams) -> torch.Tensor:
-        """Return the curve of each image, volume or diagram.
+    def forward(self, x: torch.Tensor | list[torch.Tensor] | CellComplexes | Diagrams) -> torch.Tensor:
+        """Return the curve of each image, volume, complex or diagram.
 
         Parameters
         ----------
-        x : Tensor of shape (B, H, W) or (B, D, H, W), list of images or volumes of any shapes, or Diagrams
+        x : Tensor of shape (B, H, W) or (B, D, H, W), list of images or volumes, CellComplexes, or Diagrams
+            Images of a list may differ in shape. Complexes have one value a cell.
 
         Returns
         -------
@@ -114,17 +116,21 @@ class EulerCurve(FeatureLayer):
         NotFittedError
             If `value_range` was neither given nor learnt.
         InputError
-            If a setting is unusable, a shape is wrong, or a value is NaN.
+            If a setting is unusable, a shape is wrong, a value is NaN, or complexes have none.
         """
         self._check_settings()
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)
         reject_tracing("EulerCurve")
+        if isinstance(x, CellComplexes):
+            return self._of_complexes(x)
         x = plain_tensor(x)
         if isinstance(x, list | tuple):
             return torch.cat([self(image[None]) for image in x])
         if not isinstance(x, torch.Tensor):
-            raise TypeError(f"EulerCurve: x is a {type(x).__name__}; expected a tensor or Diagrams")
+            raise TypeError(
+                f"EulerCurve: x is a {type(x).__name__}; expected a tensor, CellComplexes or Diagrams"
+            )
         if x.ndim not in (3, 4) or 0 in x.shape[1:]:
             came = f"has shape {tuple(x.shape)}"
             raise fail("EulerCurve", "x", came, "(B, H, W) or (B, D, H, W) with at least one pixel")
@@ -154,13 +160,34 @@ class EulerCurve(FeatureLayer):
 
     def _soften(self, values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         n, m = values.shape
-        # A cell that never enters is far beyond the grid, where its sigmoid is 0.
-        far = grid[-1] + 1e3 * float(self.width or 1.0)
-        heights = torch.where(values == torch.inf, far, values).clamp(min=grid[0] * 2 - far)
+        heights = self._heights(values, grid)
         index = torch.arange(n * m, device=values.device)
         ones = values.new_ones(n * m)
         cells = Cells(index[:, None], torch.arange(n + 1, device=values.device) * m, ones)
         return soft_transform(heights.reshape(-1, 1), [cells], grid, 1 / float(self.width or 1.0), n)[:, 0]
+
+    def _heights(self, values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        """Return finite values: a cell that never enters is far beyond the grid, where its sigmoid is 0."""
+        far = grid[-1] + 1e3 * float(self.width or 1.0)
+        return torch.where(values == torch.inf, far, values).clamp(min=grid[0] * 2 - far)
+
+    def _of_complexes(self, x: CellComplexes) -> torch.Tensor:
+        values = _values_of(x)
+        dtype, flat = values[0].dtype, at_least_single(torch.cat(values))
+        grid = self._grid(flat)
+        if self.superlevel:  # {x ≥ t} = {−x ≤ −t}
+            flat, grid = -flat, -grid.flip(0)
+        samples = torch.cat([x.samples(k) for k in range(x.dim + 1)])
+        signs = torch.cat([torch.full_like(part, (-1) ** k) for k, part in enumerate(values)]).to(flat)
+        if self.width is None:
+            curve = _count_signed(flat, samples, signs, x.n_samples, grid)
+        else:
+            order = torch.argsort(samples, stable=True)
+            offsets = torch.stack([x.offsets(k) for k in range(x.dim + 1)]).sum(0)
+            cells = [Cells(order[:, None], offsets, signs[order])]
+            heights = self._heights(flat, grid)[:, None]
+            curve = soft_transform(heights, cells, grid, 1 / float(self.width), x.n_samples)[:, 0]
+        return (curve.flip(1) if self.superlevel else curve).to(dtype)
 
     def _of_diagrams(self, d: Diagrams) -> torch.Tensor:
         dtype, d = d.dtype, d.at_least_single()
@@ -175,11 +202,15 @@ class EulerCurve(FeatureLayer):
         return segment_sum(signs[:, None] * bars, d.samples, d.n_samples).to(dtype)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
+        if isinstance(X, CellComplexes):
+            return X.detach()
         if isinstance(X, Diagrams) or (isinstance(X, list) and X and isinstance(X[0], Diagrams)):
             return _inputs.as_diagrams("EulerCurve", X)
         return _inputs.as_images(self, X, reset)
 
     def _as_input(self, chunk: Any) -> Any:
+        if isinstance(chunk, CellComplexes):
+            return chunk.to(*self._place())
         return chunk if isinstance(chunk, Diagrams) else super()._as_input(chunk)
 
     def _fit(self, samples: Any) -> None:
@@ -206,10 +237,23 @@ class EulerCurve(FeatureLayer):
         return tags
 
 
-def _all_values(images: Any) -> torch.Tensor:
-    """Return the values of an array or of a list of images in one tensor."""
-    tensors = _inputs.to_tensors(images)
-    return torch.cat([image.flatten() for image in tensors]) if isinstance(images, list) else tensors
+def _values_of(complexes: CellComplexes) -> list[torch.Tensor]:
+    """Return the values (S_k,) of the cells of each dimension, or say what is there in their place."""
+    if not complexes.has_values or complexes.values(0).ndim != 1:
+        came = f"has {complexes.values(0).shape[1]} filtrations" if complexes.has_values else "has no values"
+        raise fail("EulerCurve", "x", came, "one value a cell, by CellComplexes.with_values")
+    values = [complexes.values(k) for k in range(complexes.dim + 1)]
+    for k, part in enumerate(values):
+        reject_nan("EulerCurve", f"x.values({k})", part, "numbers")
+    return values
+
+
+def _all_values(samples: Any) -> torch.Tensor:
+    """Return the values of an array, of a list of images or of complexes in one tensor."""
+    if isinstance(samples, CellComplexes):
+        return torch.cat(_values_of(samples))
+    tensors = _inputs.to_tensors(samples)
+    return torch.cat([image.flatten() for image in tensors]) if isinstance(samples, list) else tensors
 
 
 def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor]]:
@@ -234,6 +278,16 @@ def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor
             dimension = n_axes if by_vertices else len(axes) - n_axes
             out.append(((-1) ** dimension, values))
     return out
+
+
+def _count_signed(
+    values: torch.Tensor, samples: torch.Tensor, signs: torch.Tensor, n_samples: int, grid: torch.Tensor
+) -> torch.Tensor:
+    """Return (n_samples, len(grid)) sums of the signs (M,) of values (M,) up to each grid value."""
+    n = grid.shape[0] + 1
+    places = samples * n + places_among(grid, values.detach())
+    counts = places.new_zeros(n_samples * n).index_add(0, places, signs.to(torch.int64))
+    return counts.view(n_samples, n)[:, :-1].cumsum(1).to(values.dtype)
 
 
 def _count(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
