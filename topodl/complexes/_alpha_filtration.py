@@ -38,7 +38,8 @@ class AlphaFiltration(NamedTuple):
     values : list of (m,) float64
         Squares of radii, in the unit of `points`.
     sources : list of (m,) int64
-        Which simplex has the sphere that each one enters with, counted through all levels.
+        Which simplex has the sphere that each one enters with, counted through all levels; empty where it
+        was not asked for.
     """
 
     points: Array
@@ -49,31 +50,44 @@ class AlphaFiltration(NamedTuple):
     sources: list[Array]
 
 
-def alpha_filtration(points: Array) -> AlphaFiltration:
+def alpha_filtration(points: Array, with_sources: bool = False) -> AlphaFiltration:
     """Return the alpha filtration of points (n, d) in float64; no simplex enters before its faces."""
     exponent = int(np.frexp(np.abs(points).max())[1])
     points = np.ldexp(points, -exponent)  # no overflow
     levels = _delaunay(points)
     rise = int(np.frexp(np.ptp(points, axis=0).max())[1])
     points, top = np.ldexp(points, -rise), len(levels) - 1
-    starts = np.cumsum([0, *map(len, levels)])
     faces: list[Array] = [np.empty((0, 0), np.int64)] * (top + 2)
     values = [np.zeros(len(level)) for level in levels]
-    sources = [start + np.arange(len(level)) for start, level in zip(starts, levels, strict=False)]
+    firsts = []
     for k in range(top, 0, -1):
         above = values[k + 1] if k < top else np.empty(0)
         cofaces = _with_opposite(faces, levels, k + 1)
         values[k], first = alpha_values(points, levels[k], cofaces, above, k + 1)
-        if k < top:
-            sources[k] = np.where(first < 0, sources[k], sources[k + 1][first])
+        firsts.append(first)
         faces[k] = _faces(levels[k], levels[k - 1], len(points))
+    own = [level.copy() for level in values] if with_sources else []
     for k in range(2, top + 1):  # rounding must not let a simplex enter before its faces
-        below = values[k - 1][faces[k]]
-        latest = below.max(1)
-        early = np.flatnonzero(values[k] < latest)
-        sources[k][early] = sources[k - 1][faces[k][early, below[early].argmax(1)]]
-        values[k][early] = latest[early]
+        np.maximum(values[k], values[k - 1][faces[k]].max(1), out=values[k])
+    sources = _sources(firsts[::-1], own, faces, values) if with_sources else []
     return AlphaFiltration(points, exponent + rise, levels, faces[: top + 1], values, sources)
+
+
+def _sources(firsts: list[Array], own: list[Array], faces: list[Array], values: list[Array]) -> list[Array]:
+    """Return whose sphere each simplex enters with: its own, its first coface's, or its latest face's.
+
+    `firsts` are the cofaces that those of dimension 1, 2, … enter with, or -1; `own` the values before those
+    of faces were looked at.
+    """
+    starts = np.cumsum([0, *map(len, values)])
+    sources = [start + np.arange(len(level)) for start, level in zip(starts, values, strict=False)]
+    for k in range(len(firsts) - 1, 0, -1):
+        sources[k] = np.where(firsts[k - 1] < 0, sources[k], sources[k + 1][firsts[k - 1]])
+    for k in range(2, len(values)):
+        early = np.flatnonzero(own[k] < values[k])
+        latest = values[k - 1][faces[k][early]].argmax(1)
+        sources[k][early] = sources[k - 1][faces[k][early, latest]]
+    return sources
 
 
 def _delaunay(points: Array) -> list[Array]:

@@ -115,7 +115,7 @@ def _joined(tables: Sequence[Array], starts: Array, width: int) -> Array:
 def _cells_of(points: Array) -> _Cells:
     """Return the simplices of one cloud (n, d) in float64; all its points are vertices."""
     n, n_dims = points.shape
-    filtration = alpha_filtration(points)
+    filtration = alpha_filtration(points, with_sources=True)
     needed = np.zeros(sum(map(len, filtration.levels)), np.bool_)
     for sources in filtration.sources:
         needed[sources] = True
