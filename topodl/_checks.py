@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ __all__ = [
     "reject_tracing",
     "unknown_option",
 ]
+
+_SIDE_OF_IMAGES = 16  # pixels that images have along both axes at least
 
 
 def fail(function: str, argument: str, came: str, expected: str) -> InputError:
@@ -126,11 +129,22 @@ def as_real(function: str, argument: str, value: Any) -> torch.Tensor:
 
 
 def reject_colours_last(function: str, argument: str, shape: Sequence[int], of_bytes: bool) -> None:
-    """Raise an `InputError` if images (B, H, W, 3) or (B, H, W, 4) of bytes would be read as volumes."""
-    if of_bytes and len(shape) == 4 and shape[-1] in (3, 4) and shape[1] > 4:
+    """Raise an `InputError` if images (B, H, W, 3) or (B, H, W, 4) of bytes would be read as volumes.
+
+    Of floats there are thin volumes of that shape, too: where both other sides are long, there is a warning.
+    """
+    if len(shape) != 4 or shape[-1] not in (3, 4):
+        return
+    if of_bytes and shape[1] > 4:
         expected = "images with one value a pixel, colours as an axis of channels, (B, C, H, W), or floats"
         raise fail(
             function, argument, f"has bytes of shape {tuple(shape)}, with colours as last axis", expected
+        )
+    if min(shape[1:3]) >= _SIDE_OF_IMAGES:
+        warnings.warn(
+            f"{function}: {argument} has shape {tuple(shape)} and is read as volumes (B, D, H, W); if the "
+            "last axis is that of colours, give one value a pixel, or colours as channels, (B, C, H, W)",
+            stacklevel=4,
         )
 
 

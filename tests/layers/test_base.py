@@ -605,6 +605,10 @@ def test_what_would_be_misread_or_ignored_is_named():
     grey = [Image.fromarray(image[..., 0]) for image in colours]
     assert len(CubicalPersistence().fit_transform(grey)) == 2
     assert CubicalPersistence().fit_transform(colours.astype(float)).homology_dims == (0, 1, 2)
+    large = np.random.default_rng(0).random((1, 16, 20, 3))
+    for call in (CubicalPersistence().fit, lambda x: topodl.cubical_persistence(torch.from_numpy(x))):
+        with pytest.warns(UserWarning, match=r"shape \(1, 16, 20, 3\) and is read as volumes .* colours"):
+            call(large)
     masked = np.ma.masked_less(np.arange(24.0).reshape(2, 3, 4), 5)
     for layer in (CubicalPersistence(), RipsPersistence(), EulerCurve(resolution=4)):
         with pytest.raises(InputError, match="X is a masked array; expected plain values"):
