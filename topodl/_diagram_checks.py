@@ -1,4 +1,4 @@
-"""What `Diagrams` refuses: tensors that do not fit together, NaN, samples and dimensions that it lacks."""
+"""What `Diagrams` refuses: tensors that do not fit together, NaN, and dimensions that it lacks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_tensor, fail, plain_tensor
+from topodl._checks import check_tensor, fail
 from topodl._host import whole_values
 
-__all__ = ["check_form", "check_values", "reject_overflow", "sample_indices"]
+__all__ = ["check_form", "check_values", "reject_overflow"]
 
 
 def check_form(tensors: Mapping[str, Any], n_samples: int, homology_dims: tuple[int, ...]) -> None:
@@ -75,23 +75,3 @@ def reject_overflow(function: str, d: Any, features: torch.Tensor, argument: str
     largest = float(ends.masked_fill(torch.isinf(ends), 0.0).abs().amax())
     came = f"has values up to {largest:g}, from which follow some too large for {d.dtype}"
     raise fail(function, argument, came, "a smaller unit, or float64")
-
-
-def sample_indices(kind: str, index: Any, n_samples: int, device: torch.device) -> torch.Tensor:
-    """Return the samples (M,) that a mask (B,) or a list of indices, also negative ones, asks of a `kind`."""
-    wrong = f"{kind}: an index is an int, a slice, a mask (B,) or a 1-D list of sample indices"
-    try:
-        which = torch.as_tensor(plain_tensor(index), device=device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(wrong) from error
-    if which.ndim != 1 or (len(which) and (which.is_floating_point() or which.is_complex())):
-        raise TypeError(wrong)
-    if which.dtype == torch.bool:
-        if len(which) != n_samples:
-            came, expected = f"has {len(which)} entries", f"one of the {n_samples} samples each"
-            raise fail(kind, "the mask of samples", came, expected)
-        return which.nonzero()[:, 0]
-    which = which.to(torch.int64)
-    if bool(((which < -n_samples) | (which >= n_samples)).any()):
-        raise IndexError(f"{kind}: an index is out of range; there are {n_samples} samples")
-    return torch.where(which < 0, which + n_samples, which)

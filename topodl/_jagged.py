@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from topodl._checks import check_tensor, fail, plain_tensor
-from topodl._diagram_checks import check_form, check_values, sample_indices
+from topodl._diagram_checks import check_form, check_values
 from topodl._host import on_host, reject_mapped, whole_values
 from topodl._precision import HALF_TYPES
+from topodl._sample_indices import sample_indices
 from topodl._segments import offsets_of, take_segments, true_positions, true_range
 from topodl.errors import InputError
 
@@ -215,23 +216,12 @@ class JaggedBars:
     def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | torch.Tensor) -> Self: ...
     def __getitem__(self, index: Any) -> Self:
         """Return the diagrams of one sample (a batch of one), a slice, a mask (B,) or a list of samples."""
-        if isinstance(index, torch.Tensor) and index.ndim == 0 and not index.is_floating_point():
-            index = index.item()
-        if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            if not -self.n_samples <= index < self.n_samples:
-                raise IndexError(
-                    f"Diagrams: sample {index} is out of range; there are {self.n_samples} samples"
-                )
-            index = slice(int(index) % self.n_samples, int(index) % self.n_samples + 1)
-        if isinstance(index, slice):
-            start, stop, step = index.indices(self.n_samples)
-            if step == 1:
-                stop = max(start, stop)
-                first, last = self.sample_offsets[[start, stop]].tolist()
-                kept = slice(first, last)
-                return self._take(kept, samples=self.samples[kept] - start, n_samples=stop - start)
-            index = torch.arange(self.n_samples, device="cpu")[list(range(start, stop, step))]
         which = sample_indices("Diagrams", index, self.n_samples, self.device)
+        if isinstance(which, slice):
+            first, last = self.sample_offsets[[which.start, which.stop]].tolist()
+            kept = slice(first, last)
+            samples = self.samples[kept] - which.start
+            return self._take(kept, samples=samples, n_samples=which.stop - which.start)
         positions, samples = take_segments(self.sample_offsets, which)
         return self._take(positions, samples=samples, n_samples=len(which))
 

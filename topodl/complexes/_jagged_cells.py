@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_number, fail
-from topodl._diagram_checks import sample_indices
+from topodl._sample_indices import sample_indices
 from topodl._segments import take_segments
 from topodl.complexes._input import Array
 from topodl.complexes.lists import Lists
@@ -180,16 +180,10 @@ class JaggedCells:
     def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | torch.Tensor) -> Self: ...
     def __getitem__(self, index: Any) -> Self:
         """Return the complexes of one sample (a batch of one), a slice, a mask (B,) or a list of samples."""
-        if isinstance(index, torch.Tensor) and index.ndim == 0 and not index.is_floating_point():
-            index = index.item()
-        if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            if not -self.n_samples <= index < self.n_samples:
-                came = f"sample {index} is out of range; there are {self.n_samples} samples"
-                raise IndexError(f"{_NAME}: {came}")
-            index = slice(int(index) % self.n_samples, int(index) % self.n_samples + 1)
-        if isinstance(index, slice):
-            index = list(range(*index.indices(self.n_samples)))
-        return self._take(sample_indices(_NAME, index, self.n_samples, self.device))
+        which = sample_indices(_NAME, index, self.n_samples, self.device)
+        if isinstance(which, slice):
+            which = torch.arange(which.start, which.stop, device=self.device)
+        return self._take(which)
 
     def _take(self, which: torch.Tensor) -> Self:
         places, keys = zip(*(take_segments(offsets, which) for offsets in self._offsets), strict=True)
