@@ -363,7 +363,8 @@ def _finite_bottleneck(x: Array, y: Array) -> float:
     moves = cdist(x, y, "chebyshev")
     to_diagonal = [np.abs(bars[:, 1] - bars[:, 0]) / 2 for bars in (x, y)]
     sides = list(zip(to_diagonal, (moves, np.ascontiguousarray(moves.T)), strict=True))
-    births = [(x[:, 0], y[:, 0]), (y[:, 0], x[:, 0])]
+    first, second = (np.ascontiguousarray(bars[:, 0]) for bars in (x, y))
+    births = [(first, second), (second, first)]
     # No bar can stay closer than its nearest place, and none need go farther than to the diagonal.
     nearest = [np.minimum(alone, table.min(1, initial=np.inf)) for alone, table in sides]
     low = max(float(far.max(initial=0.0)) for far in nearest)
@@ -375,19 +376,11 @@ def _finite_bottleneck(x: Array, y: Array) -> float:
         reaches = np.partition(reaches, middle)
         reach = reaches[middle]
         enough = all(
-            all_matched(table, np.flatnonzero(alone > reach), _windows(*starts, reach), reach)
+            all_matched(table, alone, *starts, reach)
             for (alone, table), starts in zip(sides, births, strict=True)
         )
         reaches = reaches[: middle + 1] if enough else reaches[reaches > reach]
     return float(reaches[0])
-
-
-def _windows(values: Array, others: Array, reach: float) -> Array:
-    """Return (n, 2) between which of the sorted `others` those lie that are within `reach` of each value."""
-    largest = max(float(np.abs(ends).max(initial=0.0)) for ends in (values, others))
-    reach += 4 * np.finfo(np.float64).eps * (largest + reach)  # none is lost to rounding
-    low, high = np.searchsorted(others, values - reach), np.searchsorted(others, values + reach, "right")
-    return np.stack([low, high], 1)
 
 
 def _moves(d1: Diagrams, d2: Diagrams, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

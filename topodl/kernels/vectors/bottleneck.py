@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels.shared.arrays import full, zeros
-from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["all_matched", "warm_up"]
 
 
 @kernel
-def all_matched(moves: Any, rows: Any, windows: Any, reach: Any) -> Any:
-    """Return whether `rows` (N,) of `moves` (n, m) have different columns with entries of at most `reach`.
+def all_matched(moves: Any, alone: Any, births: Any, others: Any, reach: Any) -> Any:
+    """Return whether all rows of `moves` (n, m) have different columns with entries of at most `reach`.
 
-    Row i has none outside of the columns from windows[i, 0] to windows[i, 1], (n, 2).
+    Rows that need not are those of which `alone` (n,) is at most `reach`. `births` (n,) and `others` (m,) are
+    ascending numbers of rows and columns, which differ by no more than the entries of `moves` do.
     """
+    windows = _windows(births, others, reach)
+    rows = np.flatnonzero(alone > reach)
     n, m = len(rows), moves.shape[1]
     column_of, row_of = full(n, -1, np.int64), full(m, -1, np.int64)
     n_free = n - _match_greedily(moves, rows, windows, reach, column_of, row_of)
@@ -34,6 +37,26 @@ def all_matched(moves: Any, rows: Any, windows: Any, reach: Any) -> Any:
             if column_of[i] < 0:
                 n_free -= _augment(moves, rows, windows, reach, column_of, row_of, level, tried, stack, i)
     return True
+
+
+@subroutine
+def _windows(births: Any, others: Any, reach: Any) -> Any:
+    """Return (n, 2) between which columns those lie whose numbers are within `reach` of each row's."""
+    n, m = len(births), len(others)
+    windows = np.empty((n, 2), np.int64)
+    largest = 0.0
+    for numbers in (births, others):
+        if len(numbers):
+            largest = max(largest, abs(numbers[0]), abs(numbers[-1]))
+    within = reach + 4 * np.finfo(np.float64).eps * (largest + reach)  # none is lost to rounding
+    low, high = 0, 0
+    for i in range(n):
+        while low < m and others[low] < births[i] - within:
+            low += 1
+        while high < m and others[high] <= births[i] + within:
+            high += 1
+        windows[i, 0], windows[i, 1] = low, high
+    return windows
 
 
 @borrowing_subroutine
@@ -116,4 +139,4 @@ def _augment(
 
 def warm_up() -> None:
     """Compile the kernel."""
-    all_matched(np.zeros((1, 1)), np.zeros(1, np.int64), np.array([[0, 1]]), 0.0)
+    all_matched(np.zeros((1, 1)), np.ones(1), np.zeros(1), np.zeros(1), 0.0)
