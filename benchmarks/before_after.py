@@ -2,9 +2,9 @@
 
 python benchmarks/before_after.py OLD NEW [--only TEXT …] [--rounds N]
 
-OLD and NEW are folders of checkouts; run `python -m topodl.kernels` in each of them first. The cases are what
-both have, forward, or forward and backward ("grad"). Least processor milliseconds of many short bursts, so that
-a busy neighbour or a slow clock hits both sides; ratios above 1.1 are marked.
+OLD and NEW are folders of checkouts; run `python -m topodl.kernels` in each of them first. The cases are
+what both have, forward, or forward and backward ("grad"). Least processor milliseconds of many short bursts,
+so that a busy neighbour or a slow clock hits both sides; ratios above 1.1 are marked.
 """
 
 from __future__ import annotations

@@ -71,11 +71,20 @@ def untransformed() -> contextlib.AbstractContextManager[Any]:
     return torch._C._DisableFuncTorch() if transforms else contextlib.nullcontext()
 
 
+def _is_bare(x: torch.Tensor) -> bool:
+    """Return whether no transform of `torch.func` is near, which is nearly always, and quick to ask."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    return not _functorch.is_functorch_wrapped_tensor(x)
+
+
 def whole_values(x: torch.Tensor) -> torch.Tensor:
     """Return the values of `x` alone; an axis that `torch.vmap` maps over is one of theirs.
 
     They are for looking at: whether any of them is NaN, for example, is the same for all samples.
     """
+    if _is_bare(x):
+        return x.detach()
     while not torch.compiler.is_compiling() and _functorch.is_functorch_wrapped_tensor(x):
         x = _functorch.get_unwrapped(x)
     with untransformed():
@@ -84,6 +93,8 @@ def whole_values(x: torch.Tensor) -> torch.Tensor:
 
 def host_array(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
     """Return the values of `x` alone, contiguous, out of the wrappers that `torch.func` follows them by."""
+    if _is_bare(x):
+        return np.ascontiguousarray(x.detach().cpu().resolve_neg().numpy())
     reject_mapped(function, "the input", x)
     values = whole_values(x)
     with untransformed():

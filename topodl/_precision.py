@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ def at_least_single(x: torch.Tensor) -> torch.Tensor:
 def unit_of(size: torch.Tensor) -> torch.Tensor:
     """Return the power of two in the order of each `size`, of at least 0; 1 where it is 0 or infinite."""
     limit = 126 if size.dtype == torch.float32 else 1022
-    if on_host(size):  # they are few, and PyTorch's six operations take as long as a small kernel
-        return torch.from_numpy(_unit_of_array(size.detach().numpy(), limit))
+    if on_host(size) and size.numel() == 1:  # PyTorch's six operations take as long as a small kernel
+        return size.new_full(size.shape, _unit_of_number(size.item(), limit))
     size = size.detach()
     ordinary = (size > 0) & torch.isfinite(size)
     if torch.compiler.is_exporting():  # ONNX takes no number apart; next to a power of two either one serves
@@ -34,10 +35,9 @@ def unit_of(size: torch.Tensor) -> torch.Tensor:
     return torch.where(ordinary, torch.ldexp(torch.ones_like(size), exponents), torch.ones_like(size))
 
 
-def _unit_of_array(size: np.ndarray[Any, np.dtype[Any]], limit: int) -> np.ndarray[Any, np.dtype[Any]]:
-    exponents = np.minimum(np.maximum(np.frexp(size)[1], -limit), limit)
-    ordinary = (size > 0) & (size < np.inf)
-    return np.asarray(np.ldexp(size.dtype.type(1), np.where(ordinary, exponents, 0)))
+def _unit_of_number(size: float, limit: int) -> float:
+    exponent = math.frexp(size)[1] if 0.0 < size < math.inf else 0
+    return math.ldexp(1.0, min(max(exponent, -limit), limit))
 
 
 def in_double(x: torch.Tensor) -> torch.Tensor:

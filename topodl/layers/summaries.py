@@ -165,7 +165,7 @@ def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
     """Return (B,) entropies −Σ p log p with p = length / total: log total − Σ length log length / total."""
     lengths = d.persistence()
     total = contiguous_sum(lengths, d.sample_offsets)
-    total = torch.where(total == 0, 1.0, total)  # an infinite one makes NaN, which is refused
+    total = total + (total == 0)  # an infinite one makes NaN, which is refused
     logs = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log()
     entropy = total.log() - contiguous_sum(lengths * logs, d.sample_offsets) / total
     entropy = entropy.clamp(min=0.0)  # a single bar has 0, up to rounding

@@ -33,6 +33,7 @@ _NAME = "TopologicalAutoencoderLoss"
 # Up to this size distances are taken from differences; beyond it from products of centred points, which is
 # many times faster and off by rounding alone, except between points that almost coincide.
 _EXACT_SIZE = 32
+_ORDINARY = 1e6  # extents from one over it to it leave squares in range
 
 Normalisation = Literal["auto", "max", "image", "none"]
 Scaling = Literal["released", "paper"]
@@ -351,28 +352,35 @@ def _compare(
         return total / len(z) if scaling == "released" else total / 2
 
 
-def _distances(points: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+def _distances(points: torch.Tensor, unit: torch.Tensor | None) -> torch.Tensor:
     """Return the distances between all `points` (B, d), 0 on the diagonal; squares are taken in `unit`."""
+    if unit is None:
+        return _distances_in_unit(points)
     return _distances_in_unit(points / unit).mul_(unit)
 
 
-def _unit_of_points(points: torch.Tensor) -> torch.Tensor:
-    """Return a power of two of the order of the extent of `points` (B, d), in which squares stay in range."""
-    if on_host(points):  # in a quarter of the time
-        array = points.detach().numpy()
-        extent = torch.from_numpy(np.asarray((array.max(0) / 2 - array.min(0) / 2).max()))
-    else:
-        points = points.detach()
-        extent = (points / 2 - points[:1] / 2).abs().amax()  # the difference itself may overflow
-    return unit_of(extent)
+def _unit_of_points(points: torch.Tensor) -> torch.Tensor | None:
+    """Return a power of two of the order of the extent of `points` (B, d), in which squares stay in range.
+
+    None is a unit that would change nothing, as for points of ordinary extent, which are told on the host.
+    """
+    points = points.detach()
+    if on_host(points):  # in half of the time
+        low, high = torch.aminmax(points - points[:1])
+        extent = torch.maximum(-low, high)
+        if 1 / _ORDINARY < extent < _ORDINARY:
+            return None
+        if math.isfinite(extent):
+            return unit_of(extent)
+    return unit_of((points / 2 - points[:1] / 2).abs().amax())  # the difference itself may overflow
 
 
 def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
-    """Return the distances between all `points` (B, d), which are written over."""
+    """Return the distances between all `points` (B, d)."""
     if points.shape[1] <= _EXACT_SIZE:
         return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     # Products of points far from the origin would cancel.
-    centred = points.sub_(points.mean(0, keepdim=True))
+    centred = points - points.mean(0, keepdim=True)
     # torch.cdist does the same by longer rows, and takes twice as long.
     squares = centred @ centred.T
     norms = squares.diagonal().clone()
@@ -380,21 +388,23 @@ def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
     return squares.clamp_(min=0.0).sqrt_()
 
 
-def _lengths(points: torch.Tensor, edges: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
-    """Return the lengths of `edges` (2, E); the gradient of a length 0 is 0."""
-    starts, ends = (points.index_select(0, edges.reshape(-1)) / unit).view(2, -1, points.shape[1]).unbind()
-    return torch.linalg.vector_norm(starts - ends, dim=1) * unit
+def _lengths(points: torch.Tensor, edges: torch.Tensor, unit: torch.Tensor | None) -> torch.Tensor:
+    """Return the lengths of `edges` (2, E), squares taken in `unit`; the gradient of a length 0 is 0."""
+    if unit is not None:
+        return _lengths(points / unit, edges, None) * unit
+    starts, ends = points.index_select(0, edges.reshape(-1)).view(2, -1, points.shape[1]).unbind()
+    return torch.linalg.vector_norm(starts - ends, dim=1)
 
 
 def _pairing_of_points(
-    points: torch.Tensor, unit: torch.Tensor, dims: int
+    points: torch.Tensor, unit: torch.Tensor | None, dims: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what `_pairing` does; the tree of few features needs no matrix of distances."""
     if dims or points.shape[1] > _EXACT_SIZE:
         return _pairing(_distances(points, unit), dims)
     from topodl.kernels.points.spanning_tree import spanning_tree_of_points
 
-    tree, _ = spanning_tree_of_points(host_array(_NAME, points / unit))
+    tree, _ = spanning_tree_of_points(host_array(_NAME, points if unit is None else points / unit))
     edges = torch.from_numpy(tree.T).to(points.device)
     return edges, edges.new_empty((4, 0))
 

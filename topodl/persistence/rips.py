@@ -123,7 +123,7 @@ def rips_persistence(
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
     clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed, batch)
-    if not precomputed and len(sizes):
+    if not precomputed and len(sizes) and sizes[0] == clouds.shape[-1]:
         warn_of_distances(_NAME, "x[0]", clouds.reshape(-1, clouds.shape[-1])[: sizes[0]])
     if not precomputed and on_host(clouds):
         return _persistence_on_host(clouds, sizes, homology_dims, float(max_edge_length))

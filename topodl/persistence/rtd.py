@@ -6,6 +6,7 @@ the Rips filtration of 2 N points, with the gradient of its critical edges.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -129,7 +130,7 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
             warn_of_distances("rtd", f"{name}[0]", value[0], stacklevel=5)
         unit = unit_of(value.detach().abs().amax((1, 2), keepdim=True))  # squares neither overflow nor vanish
         value = unit * point_distances(value / unit)
-        if bool(value.detach().isinf().any()):
+        if value.numel() and not math.isfinite(float(value.detach().amax())):
             raise fail("rtd", name, f"has distances that overflow {value.dtype}", "closer values")
     else:
         value = as_distances("rtd", name, value)
@@ -145,9 +146,9 @@ def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) ->
     last = torch.minimum(a, b) if variant == "min" else b
     upper = torch.cat([torch.zeros_like(a), mixed], 2)
     matrix = torch.cat([upper, torch.cat([mixed.mT, last], 2)], 1)
-    unit = unit_of(matrix.detach().amax((1, 2), keepdim=True))
-    floor = _RELATIVE_FLOOR * unit * (matrix.detach() / unit).mean((1, 2), keepdim=True)
-    matrix = torch.where(matrix < floor, 0, matrix)
+    share = _RELATIVE_FLOOR / matrix[0].numel() if len(matrix) else 0.0
+    floor = (matrix.detach() * share).sum((1, 2), keepdim=True)  # of the mean, without overflow
+    matrix = matrix.masked_fill(matrix < floor, 0.0)
     births, deaths, which = _loops(matrix)
     flat = matrix.flatten(1)
     lengths = flat[which, deaths] - flat[which, births]
