@@ -14,7 +14,7 @@ import torch
 from topodl._checks import check_choice, check_number
 from topodl._host import host_array
 from topodl.complexes.cell_complexes import CellComplexes
-from topodl.kernels.complexes.walks import walk_cells, walk_keys
+from topodl.kernels.complexes.walks import walk_cells, walk_keys, windows_of
 from topodl.kernels.shared.pool import get_num_threads, map_batch
 from topodl.layers._cell_input import check_complexes
 
@@ -23,6 +23,7 @@ __all__ = ["SimplicialWalks", "simplicial_walks"]
 Array = np.ndarray[Any, np.dtype[Any]]
 _ListArrays = tuple[Array, Array]
 
+LARGEST_WINDOW = 63  # what is seen of it fits a word
 _MOST_WALKS = 2**32  # from one cell, so that the name of a walk fits its cell and its number
 
 
@@ -94,7 +95,7 @@ def simplicial_walks(
     length : int
         Number of steps L.
     window : int
-        Number of positions s before each that are looked at.
+        Number of positions s before each that are looked at, at most 63.
     sampling : {"connection", "neighbour"}
         "connection": each face and coface that leads to another cell is as likely, then each of its cells.
         "neighbour": each lower or upper neighbour is as likely, then each face and coface that joins both.
@@ -134,7 +135,7 @@ def simplicial_walks(
     check_number(name, "k", k, low=0, integer=True)
     complexes = check_complexes(name, complexes, k)
     check_number(name, "length", length, low=1, integer=True)
-    check_number(name, "window", window, low=1, integer=True)
+    check_number(name, "window", window, low=1, high=LARGEST_WINDOW, integer=True)
     check_number(name, "walks_per_cell", walks_per_cell, low=1, high=_MOST_WALKS, integer=True)
     check_number(name, "seed", seed, low=0, high=2**63 - 1, integer=True)
     check_choice(name, "sampling", sampling, ("connection", "neighbour"))
@@ -146,13 +147,14 @@ def simplicial_walks(
     )
     walks, ways = np.empty((n_walks, length + 1), np.int64), np.empty((n_walks, length), np.int64)
     walks[:, 0] = starts
-    windows = np.zeros((n_walks, 3 * window - 2, length + 1), np.uint8)
+    windows = np.empty((n_walks, 3 * window - 2, length + 1), np.uint8)
     down, over = connections(complexes, k)
 
     def walk(part: slice) -> None:
         keys = walk_keys(seed, names[part])
         with np.errstate(over="ignore"):  # words wrap around, also where nothing is compiled
-            walk_cells(keys, down, over, sampling == "neighbour", walks[part], ways[part], windows[part])
+            walk_cells(keys, down, over, sampling == "neighbour", walks[part], ways[part])
+        windows_of(walks[part], down, over, windows[part])
 
     n_parts = min(get_num_threads(), max(n_walks, 1))
     bounds = [n_walks * i // n_parts for i in range(n_parts + 1)]

@@ -15,7 +15,7 @@ from topodl._segments import Bags, bag_sum
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.layers._cell_input import check_cells
 from topodl.layers._graph_layer import normalise
-from topodl.layers.random_walks import SimplicialWalks
+from topodl.layers.random_walks import LARGEST_WINDOW, SimplicialWalks
 
 __all__ = ["SimplicialWalkConv"]
 
@@ -34,14 +34,14 @@ class SimplicialWalkConv(nn.Module):
     max_dim : int, default=2
         The largest dimension of a cell that takes part.
     window : int, default=8
-        Positions before that walks look at, as in `simplicial_walks`; the kernel is one longer.
+        Positions before that walks look at, as in `simplicial_walks`, at most 63; the kernel is one longer.
     hidden : int, optional
         Channels of the convolution, `in_features` by default.
 
     Raises
     ------
     InputError
-        If a size is not positive.
+        If a size is not positive, or `window` above 63.
 
     Notes
     -----
@@ -71,8 +71,9 @@ class SimplicialWalkConv(nn.Module):
     ) -> None:
         super().__init__()
         hidden = in_features if hidden is None else hidden
-        for argument, value in {"in_features": in_features, "window": window, "hidden": hidden}.items():
+        for argument, value in {"in_features": in_features, "hidden": hidden}.items():
             check_number("SimplicialWalkConv", argument, value, low=1, integer=True)
+        check_number("SimplicialWalkConv", "window", window, low=1, high=LARGEST_WINDOW, integer=True)
         check_number("SimplicialWalkConv", "max_dim", max_dim, low=0, integer=True)
         self.in_features, self.max_dim, self.window = in_features, max_dim, window
         self.blocks = nn.ModuleList(

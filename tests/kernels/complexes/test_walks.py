@@ -29,15 +29,14 @@ def connected_cells(draw):
     return random_sets(draw, n), random_sets(draw, n)
 
 
-def walked(faces, cofaces, names, length, size, evenly, seed=3):
+def walked(faces, cofaces, names, length, size, evenly, starts=None):
     walks = np.zeros((len(names), length + 1), np.int64)
-    walks[:, 0] = np.arange(len(names)) % len(faces)
-    ways, windows = (
-        np.zeros((len(names), length), np.int64),
-        np.zeros((len(names), 3 * size - 2, length + 1), np.uint8),
-    )
+    walks[:, 0] = np.arange(len(names)) % len(faces) if starts is None else starts
+    ways = np.zeros((len(names), length), np.int64)
+    windows = np.full((len(names), 3 * size - 2, length + 1), 9, np.uint8)
     with np.errstate(over="ignore"):
-        walk_cells(walk_keys(seed, names), as_lists(faces), as_lists(cofaces), evenly, walks, ways, windows)
+        walk_cells(walk_keys(3, names), as_lists(faces), as_lists(cofaces), evenly, walks, ways)
+    windows_of(walks, as_lists(faces), as_lists(cofaces), windows)
     return walks, ways, windows
 
 
@@ -50,9 +49,14 @@ def test_each_step_is_a_way_and_windows_see_what_they_say(cells, evenly, size):
             possible = naive.ways_on(walk[t], faces, cofaces)
             assert (walk[t + 1], way[t]) in possible if possible else walk[t + 1] == walk[t]
         assert window == naive.windows(walk, size, faces, cofaces)
-    again = np.zeros_like(windows)
-    windows_of(walks, as_lists(faces), as_lists(cofaces), again)
-    assert np.array_equal(again, windows)
+
+
+@given(connected_cells(), st.sampled_from([1, 30, 62, 63]))
+@settings(max_examples=10)
+def test_windows_forget_what_is_longer_ago(cells, size):
+    walks, _, windows = walked(*cells, np.arange(len(cells[0])), 150, size, False)
+    for walk, window in zip(walks.tolist(), windows.tolist(), strict=True):
+        assert window == naive.windows(walk, size, *cells)
 
 
 @pytest.mark.parametrize("evenly", [False, True])
@@ -97,19 +101,6 @@ def test_a_walk_does_not_hang_on_the_others():
     names = np.arange(9)
     walks, ways, windows = walked(faces, cofaces, names, 8, 3, True)
     order = np.array([6, 0, 3, 5, 2, 8])
-    sub = np.zeros((len(order), 9), np.int64)
-    sub[:, 0] = walks[order, 0]
-    their_ways, their_windows = np.zeros((len(order), 8), np.int64), np.zeros((len(order), 7, 9), np.uint8)
-    with np.errstate(over="ignore"):
-        walk_cells(
-            walk_keys(3, names[order]),
-            as_lists(faces),
-            as_lists(cofaces),
-            True,
-            sub,
-            their_ways,
-            their_windows,
-        )
-    assert np.array_equal(sub, walks[order])
-    assert np.array_equal(their_ways, ways[order])
-    assert np.array_equal(their_windows, windows[order])
+    some = walked(faces, cofaces, names[order], 8, 3, True, walks[order, 0])
+    for part, whole in zip(some, (walks, ways, windows), strict=True):
+        assert np.array_equal(part, whole[order])

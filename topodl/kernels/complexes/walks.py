@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.shared.arrays import zeros
-from topodl.kernels.shared.compile import inlined_subroutine, kernel
+from topodl.kernels.shared.arrays import full, zeros
+from topodl.kernels.shared.compile import inlined_subroutine, kernel, subroutine
 
 __all__ = ["walk_cells", "walk_keys", "warm_up", "windows_of"]
 
@@ -143,62 +143,71 @@ def _step(cell: int, key: Any, at: int, down: Any, over: Any, evenly_neighbours:
 
 
 @inlined_subroutine
-def _stamp(stamps: Any, lists: Any, cell: int, stamp: int) -> None:
-    offsets, members = lists
-    for i in range(offsets[cell], offsets[cell + 1]):
-        stamps[members[i]] = stamp
+def _meet(memory: Any, item: int, now: int) -> Any:
+    """Return at which of the last 63 positions an item was met, bit j for the j-th before, and note this one.
+
+    `memory` holds when each item was last met and its bits at that time.
+    """
+    age = now - memory[item, 0]
+    met = memory[item, 1] << age if age < 64 else np.int64(0)
+    memory[item, 0], memory[item, 1] = now, met | 1
+    return met
 
 
 @inlined_subroutine
-def _has_stamped(stamps: Any, lists: Any, cell: int, stamp: int) -> Any:
+def _meet_all(memory: Any, lists: Any, cell: int, now: int) -> Any:
+    """Return at which of the last 63 positions any member of the list of `cell` was met."""
     offsets, members = lists
+    met = np.int64(0)
     for i in range(offsets[cell], offsets[cell + 1]):
-        if stamps[members[i]] == stamp:
-            return 1
-    return 0
+        met |= _meet(memory, members[i], now)
+    return met
+
+
+@subroutine
+def _memory(lists: Any) -> Any:
+    """Return what has met none of as many items as there are lists, at a time long before 0."""
+    return full(2 * (lists[0].size - 1), -64, np.int64).reshape((-1, 2))
 
 
 @inlined_subroutine
-def _see(cells: Any, at: int, stamp: int, faces: Any, cofaces: Any, stamps: Any, windows: Any) -> None:
-    """Write what position `at` of a walk sees of those before it into `windows` (3 s − 2, L + 1).
+def _see(cells: Any, now: int, faces: Any, cofaces: Any, memories: Any, seen: Any, windows: Any) -> None:
+    """Write what each position of a walk sees of those before it into `windows` (3 s − 2, L + 1).
 
     First identity with the s positions before, oldest first, then lower and upper adjacency to s − 1 of them.
+    `seen` (3, L + 1) is room for their bits.
     """
-    size, cell = (len(windows) + 2) // 3, cells[at]
-    face_stamps, coface_stamps = stamps
-    _stamp(face_stamps, faces, cell, stamp)
-    _stamp(coface_stamps, cofaces, cell, stamp)
-    for back in range(1, min(size, at) + 1):
-        before = cells[at - back]
-        if cell == before:
-            windows[size - back, at] = 1
-        elif back > 1:
-            windows[2 * size - back, at] = _has_stamped(face_stamps, faces, before, stamp)
-            windows[3 * size - 1 - back, at] = _has_stamped(coface_stamps, cofaces, before, stamp)
+    of_cells, of_faces, of_cofaces = memories
+    for at in range(cells.size):
+        same = _meet(of_cells, cells[at], now + at)
+        seen[0, at] = same
+        seen[1, at] = _meet_all(of_faces, faces, cells[at], now + at) & ~same
+        seen[2, at] = _meet_all(of_cofaces, cofaces, cells[at], now + at) & ~same
+    size = (len(windows) + 2) // 3
+    for row in range(len(windows)):
+        which = 0 if row < size else 1 if row < 2 * size - 1 else 2
+        back = size * (which + 1) - max(which - 1, 0) - row
+        for at in range(cells.size):
+            windows[row, at] = (seen[which, at] >> back) & 1
 
 
 @kernel
-def walk_cells(
-    keys: Any, down: Any, over: Any, evenly_neighbours: bool, walks: Any, ways: Any, windows: Any
-) -> None:
-    """Fill walks (W, L + 1), whose first column is there, their `ways` (W, L) and `windows`, zeros before."""
-    stamps, stamp = (zeros(down[1][0].size, np.int64), zeros(over[1][0].size, np.int64)), 0
+def walk_cells(keys: Any, down: Any, over: Any, evenly_neighbours: bool, walks: Any, ways: Any) -> None:
+    """Fill walks (W, L + 1), whose first column is there, and their `ways` (W, L)."""
     for w in range(len(walks)):
         cells = walks[w]
         for at in range(1, cells.size):
             cells[at], ways[w, at - 1] = _step(cells[at - 1], keys[w], at, down, over, evenly_neighbours)
-            stamp += 1
-            _see(cells, at, stamp, down[0], over[0], stamps, windows[w])
 
 
 @kernel
 def windows_of(walks: Any, down: Any, over: Any, windows: Any) -> None:
-    """Fill the `windows` (W, 3 s − 2, L + 1), zeros before, of given walks (W, L + 1)."""
-    stamps, stamp = (zeros(down[1][0].size, np.int64), zeros(over[1][0].size, np.int64)), 0
+    """Fill the `windows` (W, 3 s − 2, L + 1), s < 64, of walks (W, L + 1)."""
+    memories = _memory(down[0]), _memory(down[1]), _memory(over[1])
+    length = walks.shape[1]
+    seen = zeros(3 * length, np.int64).reshape((3, length))
     for w in range(len(walks)):
-        for at in range(1, walks.shape[1]):
-            stamp += 1
-            _see(walks[w], at, stamp, down[0], over[0], stamps, windows[w])
+        _see(walks[w], w * (length + 64), down[0], over[0], memories, seen, windows[w])
 
 
 def warm_up() -> None:
@@ -207,5 +216,5 @@ def warm_up() -> None:
     ends = (np.array([0, 2]), np.array([1, 0]))
     walks, windows = np.zeros((1, 3), np.int64), np.zeros((1, 4, 3), np.uint8)
     keys = walk_keys(0, np.zeros(1, np.int64))
-    walk_cells(keys, (none, none), (edges, ends), False, walks, np.zeros((1, 2), np.int64), windows)
+    walk_cells(keys, (none, none), (edges, ends), False, walks, np.zeros((1, 2), np.int64))
     windows_of(walks, (none, none), (edges, ends), windows)
