@@ -19,7 +19,7 @@ import torch
 from timing import Candidate, least, one_thread
 
 import topodl
-from topodl._segments import Bags, bag_sum
+from topodl._segments import Bags
 from topodl.layers import TOGL, RePHINE
 from topodl.layers._graph_input import simple_edges
 from topodl.representations import GIN
@@ -113,21 +113,12 @@ def compare(name: str, graphs: list[tuple[Any, Any]], n_filtrations: int, rounds
         print(f"  {candidate:35s} {value:10.2f} ms {value / times['TOGL']:8.2f} times TOGL")
 
 
-def compare_sums(name: str, graphs: list[tuple[Any, Any]], widths: tuple[int, ...], rounds: int) -> None:
-    """Time sums over the neighbours of each node, forward and backward, by bags and by index."""
+def compare_networks(name: str, graphs: list[tuple[Any, Any]], widths: tuple[int, ...], rounds: int) -> None:
+    """Time whole steps of networks that sum over neighbours, and making the bags of these."""
     x, edges, batch = joined(graphs)
     edges = simple_edges(edges, len(x))
-    sources, targets = torch.cat((edges, edges.flip(0)), 1)
-    bags = Bags.neighbours(edges, len(x))
-
-    def by_index(table: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(table).index_add(0, targets, table[sources])
-
     candidates: dict[str, Candidate] = {"bags of all neighbours made": lambda: Bags.neighbours(edges, len(x))}
     for width in widths:
-        table = torch.randn(len(x), width).requires_grad_()
-        candidates[f"bags, {width} channels"] = lambda t=table: bag_sum(t, bags).sum().backward()  # type: ignore[misc]
-        candidates[f"gather and index_add, {width}"] = lambda t=table: by_index(t).sum().backward()  # type: ignore[misc]
         model = GIN(WIDTH, 2, hidden=width).eval()
         candidates[f"GIN, {width} hidden"] = lambda m=model: m(x, edges, batch).sum().backward()  # type: ignore[misc]
     print(f"\n{name}: {len(x)} nodes, {edges.shape[1]} edges")
@@ -137,7 +128,7 @@ def compare_sums(name: str, graphs: list[tuple[Any, Any]], widths: tuple[int, ..
 
 if __name__ == "__main__":
     one_thread()
-    compare_sums("neighbour sums, sparse", random_graphs(128, (15, 30), 1.5), (32, 64, 128), 15)
-    compare_sums("neighbour sums, dense", random_graphs(32, (60, 100), 8.0), (32, 64, 128), 15)
+    compare_networks("GIN, sparse", random_graphs(128, (15, 30), 1.5), (32, 64, 128), 15)
+    compare_networks("GIN, dense", random_graphs(32, (60, 100), 8.0), (32, 64, 128), 15)
     compare("sparse, forward and backward", random_graphs(128, (15, 30), 1.5), 8, 5)
     compare("dense, forward and backward", random_graphs(32, (60, 100), 8.0), 8, 3)

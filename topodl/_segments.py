@@ -276,6 +276,7 @@ def bag_sum(table: torch.Tensor, bags: Bags, weights: torch.Tensor | None = None
     return sums if table.ndim == 2 else sums.view(len(bags), *shape)
 
 
+_SUM = 0  # the mode of `torch.embedding_bag`
 _BAG_TYPES = (torch.float64, torch.float32, *HALF_TYPES)
 
 
@@ -287,28 +288,19 @@ def _bag_sum_by_index(table: torch.Tensor, bags: Bags, weights: torch.Tensor | N
 
 
 def _embedded(flat: torch.Tensor, bags: Bags, weights: torch.Tensor | None) -> torch.Tensor:
-    return torch.nn.functional.embedding_bag(
-        bags.rows,
-        flat.contiguous(),
-        bags.offsets,
-        mode="sum",
-        per_sample_weights=weights,
-        include_last_offset=True,
-    )
+    # What `torch.nn.functional.embedding_bag` calls, in two thirds of its time for small tables.
+    table, rows, offsets = flat.contiguous(), bags.rows, bags.offsets
+    return torch.embedding_bag(table, rows, offsets, False, _SUM, False, weights, True)[0]
 
 
 class _BagSum(torch.autograd.Function):
     """Sums whose gradient is one of them, and so to any order."""
 
     @staticmethod
-    def forward(flat: torch.Tensor, weights: torch.Tensor | None, bags: Bags) -> torch.Tensor:
-        return _embedded(flat.detach(), bags, None if weights is None else weights.detach())
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: torch.Tensor) -> None:
-        flat, weights, ctx.bags = inputs
-        by_weights = weights is not None and weights.requires_grad
-        ctx.save_for_backward(flat if by_weights else None, weights)
+    def forward(ctx: Any, flat: torch.Tensor, weights: torch.Tensor | None, bags: Bags) -> torch.Tensor:
+        ctx.bags = bags
+        ctx.save_for_backward(flat if ctx.needs_input_grad[1] else None, weights)
+        return _embedded(flat, bags, weights)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:

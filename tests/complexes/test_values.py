@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -39,6 +41,33 @@ def test_gradients_of_ties_go_to_one_vertex():
     values = torch.zeros(3, requires_grad=True)
     TRIANGLE.with_values(values).values(2).sum().backward()
     assert sorted(values.grad.tolist()) == [0.0, 0.0, 1.0]
+
+
+@given(graphs(), st.sampled_from(["max", "min"]), st.integers(0, 2))
+def test_transforms_see_the_same_values_and_gradients(batch, rule, n_columns):
+    complexes = clique_complexes(*batch, max_dim=3)
+    shape = (complexes.n_cells(0), *[n_columns] * (n_columns > 0))
+    ties = torch.randint(0, 3, shape, generator=torch.Generator().manual_seed(2)).double()
+
+    def total(x):
+        filtered = complexes.with_values(x, rule)
+        return sum((k + 1) * filtered.values(k).sum() for k in range(filtered.dim + 1))
+
+    x = ties.clone().requires_grad_()
+    total(x).backward()
+    gradient, value = torch.func.grad_and_value(total)(ties)
+    assert value == total(x)
+    assert torch.equal(gradient, x.grad)
+
+
+@pytest.mark.parametrize("rule", ["max", "min"])
+def test_a_cell_with_a_face_without_a_number_has_none(rule):
+    for place in range(3):
+        values = torch.arange(3.0)
+        values[place] = math.nan
+        filtered = TRIANGLE.with_values(values, rule)
+        assert filtered.values(2).isnan().all()
+        assert filtered.values(1).isnan().sum() == 2
 
 
 def test_values_are_differentiable_twice():

@@ -57,20 +57,21 @@ def pair_cells(
     return pairs
 
 
-def reject_early_cells(function: str, complexes: JaggedCells, values: Sequence[Array]) -> None:
-    """Raise the error that names the first cell without a number, or that enters before a face of its own."""
-    where = np.flatnonzero(np.isnan(values[0]))
-    if len(where):
-        raise fail(function, "complexes", f"have NaN at vertex {where[0]}", "numbers")
-    for k in range(1, len(values)):
-        faces = complexes.faces(k)
-        members, offsets = (host_array(function, each) for each in (faces.members, faces.offsets))
-        cell = early_cell(values[k], values[k - 1], members, offsets)
-        if cell < 0:
-            continue
-        sample, name = int(complexes.samples(k)[cell]), names_of_cells(k, complexes.has_rings)
-        what = f"{tuple(complexes.vertices(k)[cell].tolist())} of the {name} of sample {sample}"
-        if np.isnan(values[k][cell]):
-            raise fail(function, "complexes", f"have NaN at {what}", "numbers")
-        came = f"have {what} enter before its faces"
-        raise fail(function, "complexes", came, "values that no face exceeds (superlevel: none is below)")
+def reject_early_cells(function: str, complexes: JaggedCells, values: Sequence[Array], k: int) -> None:
+    """Raise the error that names the first cell of dimension `k` without a number, or before its faces."""
+    if k == 0:
+        where = np.flatnonzero(np.isnan(values[0]))
+        if len(where):
+            raise fail(function, "complexes", f"have NaN at vertex {where[0]}", "numbers")
+        return
+    faces = complexes.faces(k)
+    members, offsets = (host_array(function, each) for each in (faces.members, faces.offsets))
+    cell = early_cell(values[k], values[k - 1], members, offsets)
+    if cell < 0:
+        return
+    sample, name = int(complexes.samples(k)[cell]), names_of_cells(k, complexes.has_rings)
+    what = f"{tuple(complexes.vertices(k)[cell].tolist())} of the {name} of sample {sample}"
+    if np.isnan(values[k][cell]):
+        raise fail(function, "complexes", f"have NaN at {what}", "numbers")
+    came = f"have {what} enter before its faces"
+    raise fail(function, "complexes", came, "values that no face exceeds (superlevel: none is below)")

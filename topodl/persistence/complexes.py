@@ -19,7 +19,7 @@ from topodl.complexes._input import Array
 from topodl.complexes._pairing import pair_cells, reject_early_cells
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
-from topodl.kernels.complexes.cohomology import cells_in_order
+from topodl.kernels.complexes.cohomology import cells_by_level, cells_in_order, levels_of_faces
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import assemble, homology_dims_of, to_device
 
@@ -113,12 +113,7 @@ def _bars(
     complexes: CellComplexes, values: list[Array], homology_dims: list[int], min_persistence: float
 ) -> list[tuple[Array, Array]]:
     """Return the cells of birth and of death, -1 for never, of one filtration, for each of the dimensions."""
-    reject_early_cells(_NAME, complexes, values)
-    sorted_cells = [
-        cells_in_order(x.view(f"i{x.itemsize}"), host_array(_NAME, complexes.offsets(k)))
-        for k, x in enumerate(values)
-    ]
-    orders, ranks = zip(*sorted_cells, strict=True)
+    orders, ranks = _as_they_enter(complexes, values)
     pairs = pair_cells(complexes, orders, ranks, homology_dims[-1])
     bars = []
     for k in homology_dims:
@@ -132,6 +127,35 @@ def _bars(
         kept = lengths > min_persistence
         bars.append((births[kept], deaths[kept]))
     return bars
+
+
+def _as_they_enter(complexes: CellComplexes, values: list[Array]) -> tuple[list[Array], list[Array]]:
+    """Return the cells of each dimension by (sample, value, index), and the place of each in that.
+
+    Where all have the value of a face, as mostly, they need no sorting by values.
+    """
+    orders, ranks = [], []
+    levels, n_levels = np.zeros(0, np.int64), 0
+    for k, x in enumerate(values):
+        found = _levels(complexes, values, k, levels) if k else None
+        if found is not None and len(found) == len(x):
+            order, rank = cells_by_level(found, n_levels)
+            levels = found
+        else:
+            reject_early_cells(_NAME, complexes, values, k)
+            samples = host_array(_NAME, complexes.offsets(k))
+            order, rank, levels = cells_in_order(x.view(f"i{x.itemsize}"), samples)
+            n_levels = len(x)
+        orders.append(order)
+        ranks.append(rank)
+    return orders, ranks
+
+
+def _levels(complexes: CellComplexes, values: list[Array], k: int, below: Array) -> Array:
+    """Return the levels of the cells of dimension `k` by those `below`; none where values are their own."""
+    faces = complexes.faces(k)
+    members, offsets = (host_array(_NAME, each) for each in (faces.members, faces.offsets))
+    return levels_of_faces(values[k], values[k - 1], below, members, offsets)
 
 
 def _gathered(

@@ -21,23 +21,70 @@ from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 from topodl.kernels.shared.radix import ordered_keys, radix_argsort
 from topodl.kernels.shared.union_find import elder_deaths
 
-__all__ = ["cells_in_order", "early_cell", "kill_classes", "kill_components", "warm_up"]
+__all__ = [
+    "cells_by_level",
+    "cells_in_order",
+    "early_cell",
+    "kill_classes",
+    "kill_components",
+    "levels_of_faces",
+    "warm_up",
+]
 
 
 @kernel
 def cells_in_order(bits: Any, offsets: Any) -> Any:
-    """Return the cells by (sample, value, index), and the place of each; `bits` are those of their values."""
-    order = radix_argsort(ordered_keys(bits))
+    """Return the cells by (sample, value, index), the place of each, and its level.
+
+    `bits` are those of the values. A level is the place of the first cell of the same sample and value.
+    """
+    keys = ordered_keys(bits)
+    order = radix_argsort(keys)
     n = order.size
     sample_of, free = np.empty(n, np.int64), offsets.copy()
     for sample in range(offsets.size - 1):
         for cell in range(offsets[sample], offsets[sample + 1]):
             sample_of[cell] = sample
-    in_order, rank = np.empty(n, np.int64), np.empty(n, np.int64)
+    in_order, rank, levels = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         cell = order[i]
         place = free[sample_of[cell]]
         free[sample_of[cell]] = place + 1
+        in_order[place], rank[cell], levels[cell] = cell, place, place
+        if place > offsets[sample_of[cell]] and keys[in_order[place - 1]] == keys[cell]:
+            levels[cell] = levels[in_order[place - 1]]
+    return in_order, rank, levels
+
+
+@kernel
+def levels_of_faces(values: Any, below: Any, levels: Any, faces: Any, offsets: Any) -> Any:
+    """Return the highest level of each cell's faces, or nothing if a cell has not the value of that one.
+
+    `below` are the values of the faces, `levels` theirs.
+    """
+    found = np.empty(values.size, np.int64)
+    for cell in range(values.size):
+        highest = faces[offsets[cell]]
+        for i in range(offsets[cell] + 1, offsets[cell + 1]):
+            highest = faces[i] if levels[faces[i]] > levels[highest] else highest
+        if values[cell] != below[highest]:
+            return found[:0]
+        found[cell] = levels[highest]
+    return found
+
+
+@kernel
+def cells_by_level(levels: Any, n_levels: int) -> Any:
+    """Return the cells by (level, index), and the place of each."""
+    free = zeros(n_levels + 1, np.int64)
+    for cell in range(levels.size):
+        free[levels[cell] + 1] += 1
+    for level in range(n_levels):
+        free[level + 1] += free[level]
+    in_order, rank = np.empty(levels.size, np.int64), np.empty(levels.size, np.int64)
+    for cell in range(levels.size):
+        place = free[levels[cell]]
+        free[levels[cell]] = place + 1
         in_order[place], rank[cell] = cell, place
     return in_order, rank
 
@@ -171,6 +218,7 @@ def warm_up() -> None:
     three, ends, offsets = np.arange(3), np.array([1, 0, 2, 0, 2, 1]), np.array([0, 2, 4, 6])
     for values in (np.ones(3, np.float32), np.ones(3)):
         early_cell(values, values, ends, offsets)
+        cells_by_level(levels_of_faces(values, values, three, ends, offsets), 3)
     kill_components(three, ends, three, three)
     kill_classes(
         three, np.zeros(3, np.bool_), np.zeros(3, np.int64), np.arange(4), np.arange(1), np.arange(1)

@@ -1,7 +1,7 @@
 """Tables of cells: who has whom as a face, read from either side, and where a cell stands.
 
 Lists of unequal length are `members` (M,) and `offsets` (n + 1,). Transposing costs O(M + n), looking up
-O(log n).
+O(log n), an extreme O(M).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from topodl.kernels.shared.arrays import zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
-__all__ = ["find_rows", "ring_signs", "transpose", "warm_up"]
+__all__ = ["extreme_members", "find_rows", "ring_signs", "transpose", "warm_up"]
 
 
 @kernel
@@ -35,6 +35,20 @@ def transpose(members: Any, offsets: Any, n: int) -> Any:
             lists[at], places[at] = row, place
             free[members[place]] = at + 1
     return starts, lists, places
+
+
+@kernel
+def extreme_members(values: Any, members: Any, offsets: Any, largest: bool) -> Any:
+    """Return of each list, none empty, the first member of the largest or smallest value; NaN is both."""
+    found = np.empty(offsets.size - 1, np.int64)
+    for row in range(found.size):
+        best = members[offsets[row]]
+        for place in range(offsets[row] + 1, offsets[row + 1]):
+            value, most = values[members[place]], values[best]
+            if (value > most if largest else value < most) or (value != value and most == most):
+                best = members[place]
+        found[row] = best
+    return found
 
 
 @borrowing_subroutine
@@ -78,4 +92,6 @@ def warm_up() -> None:
     edges = np.array([[0, 1], [0, 2], [1, 2]])
     transpose(edges.ravel(), np.array([0, 2, 4, 6]), 3)
     find_rows(edges, edges)
+    for values in (np.ones(3, np.float32), np.ones(3)):
+        extreme_members(values, edges.ravel(), np.array([0, 2, 4, 6]), True)
     ring_signs(np.arange(3), np.array([0, 3]))
