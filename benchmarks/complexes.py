@@ -168,7 +168,7 @@ def report(title: str, candidates: dict[str, Candidate], rounds: int = 5) -> Non
     """Print the milliseconds of each candidate, and how many times as long as the first it takes."""
     found = least(candidates, rounds, seconds=30)
     own, *others = found.items()
-    ratios = ", ".join(f"{name} {ms / own[1]:.0f}×" for name, ms in others)
+    ratios = ", ".join(f"{name} {ms / own[1]:.{1 if ms < 10 * own[1] else 0}f}×" for name, ms in others)
     print(f"| {title} | {own[1]:.2f} ms | {ratios} |")
 
 
