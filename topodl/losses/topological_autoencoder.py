@@ -263,8 +263,9 @@ def _check_options(dims: int, normalisation: str, metric: str, scaling: str) -> 
 
 
 def _check_input(x: Any, metric: str) -> torch.Tensor:
-    x = _as_finite("x", x)
+    x = _as_batch("x", x)
     if metric == "precomputed":
+        reject_non_finite(_NAME, "x", x)
         if x.ndim != 2 or x.shape[0] != x.shape[1]:
             raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", "distances of shape (B, B)")
         x = as_distances(_NAME, "x", x[None])[0]
@@ -273,20 +274,14 @@ def _check_input(x: Any, metric: str) -> torch.Tensor:
     return x
 
 
-def _as_points(argument: str, value: Any) -> torch.Tensor:
-    return _as_finite(argument, value).flatten(1)
-
-
-def _as_finite(argument: str, value: Any) -> torch.Tensor:
+def _as_batch(argument: str, value: Any) -> torch.Tensor:
     """Return `value` (B, …) in single or double precision, or say what is wrong with it."""
     x = check_tensor(_NAME, argument, value)
     if x.ndim < 2 or 0 in x.shape:
         raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", "a batch (B, …), not empty")
     if x.is_complex():
         raise TypeError(f"{_NAME}: {argument} has dtype {x.dtype}; expected real values")
-    x = at_least_single(x) if x.is_floating_point() else x.float()
-    reject_non_finite(_NAME, argument, x)
-    return x
+    return at_least_single(x) if x.is_floating_point() else x.float()
 
 
 def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> InputPairing:
@@ -297,7 +292,7 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
     with full_precision(x):
         distances = points
         if metric == "euclidean":
-            distances = _distances(points.detach(), _unit_of_points(points))
+            distances = _distances(points.detach(), _unit_of_points("x", points))
     edges, cycles = _pairing(distances, dims)
     wants_gradient = has_gradient(points) and torch.is_grad_enabled()
     if normalisation == "max":
@@ -306,7 +301,7 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
             raise fail(_NAME, "x", f"has distances that overflow {x.dtype}", "values of moderate size")
         if wants_gradient and metric == "euclidean":
             widest = torch.stack(torch.unravel_index(distances.argmax(), distances.shape))[:, None]
-            scale = _lengths(points, widest, _unit_of_points(points))[0]
+            scale = _lengths(points, widest, _unit_of_points("x", points))[0]
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     else:
         scale = distances.new_tensor(2.0 * points.shape[1] ** 0.5 if normalisation == "image" else 1.0)
@@ -318,12 +313,12 @@ def _compare(
     pairing: InputPairing, z: torch.Tensor, latent_norm: float | torch.Tensor, dims: int, scaling: str
 ) -> torch.Tensor:
     """Return the loss: both signatures at the edges of both pairings."""
-    z = _as_points("z", z)
+    z = _as_batch("z", z).flatten(1)
     if len(pairing.distances) != len(z):
         expected = f"one latent code for each of the {len(pairing.distances)} inputs"
         raise fail(_NAME, "z", f"has shape {tuple(z.shape)}", expected)
     with full_precision(z):
-        unit = _unit_of_points(z)
+        unit = _unit_of_points("z", z)
         with torch.no_grad():
             latent_edges, latent_cycles = _pairing_of_points(z.detach(), unit, dims)
         edges = torch.cat((pairing.edges, latent_edges), 1)
@@ -333,7 +328,7 @@ def _compare(
         if pairing.points is None:
             known = pairing.distances[edges[0], edges[1]]
         else:
-            known = _lengths(pairing.points, edges, _unit_of_points(pairing.points))
+            known = _lengths(pairing.points, edges, _unit_of_points("x", pairing.points))
         if isinstance(latent_norm, torch.Tensor):
             latent_norm = plain_tensor(latent_norm).to(z.dtype)
         difference = (known / pairing.scale).to(z.dtype) - _lengths(z, edges, unit) / latent_norm
@@ -359,19 +354,18 @@ def _distances(points: torch.Tensor, unit: torch.Tensor | None) -> torch.Tensor:
     return _distances_in_unit(points / unit).mul_(unit)
 
 
-def _unit_of_points(points: torch.Tensor) -> torch.Tensor | None:
+def _unit_of_points(argument: str, points: torch.Tensor) -> torch.Tensor | None:
     """Return a power of two of the order of the extent of `points` (B, d), in which squares stay in range.
 
     None is a unit that would change nothing, as for points of ordinary extent, which are told on the host.
+    Points that are not finite have none: an error says so.
     """
     points = points.detach()
     if on_host(points):  # in half of the time
         low, high = torch.aminmax(points - points[:1])
-        extent = torch.maximum(-low, high)
-        if 1 / _ORDINARY < extent < _ORDINARY:
+        if 1 / _ORDINARY < max(-low.item(), high.item()) < _ORDINARY:
             return None
-        if math.isfinite(extent):
-            return unit_of(extent)
+    reject_non_finite(_NAME, argument, points)
     return unit_of((points / 2 - points[:1] / 2).abs().amax())  # the difference itself may overflow
 
 
