@@ -205,13 +205,19 @@ class Silhouette(CurveLayer):
     def _curve(self, d: Diagrams, grid: torch.Tensor) -> torch.Tensor:
         check_number("Silhouette", "power", self.power, low=0.0)
         check_number("Silhouette", "scale", self.scale)
-        lengths = d.persistence()
-        unit = segment_scale(lengths, d.samples, d.n_samples, d.sample_offsets)
-        relative = lengths / unit.index_select(0, d.samples)
-        weights = power(relative, self.power) if self.power else torch.ones_like(lengths)
+        weights = self._weights(d)
         total = segment_sum(weights, d.samples, d.n_samples)
         shares = weights / torch.where(total > 0, total, 1.0).index_select(0, d.samples)
         return self.scale * _sum_of_tents(*oriented(d), shares, d.samples, d.n_samples, grid)
+
+    def _weights(self, d: Diagrams) -> torch.Tensor:
+        """Return (P,) lengths to the power, of which only their ratios within a diagram count."""
+        lengths = in_double(d.persistence())  # of which sums neither vanish nor overflow
+        if self.power == 1:
+            return lengths
+        unit = segment_scale(lengths, d.samples, d.n_samples, d.sample_offsets)
+        relative = lengths / unit.index_select(0, d.samples)
+        return power(relative, self.power) if self.power else torch.ones_like(lengths)
 
 
 def _sum_of_tents(
