@@ -12,6 +12,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Diagrams": "topodl.diagrams",
     "InputError": "topodl.errors",
+    "MapperGraph": "topodl.mapper.graph",
     "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
     "StitchingLayer": "topodl.representations.stitching",
@@ -40,6 +41,7 @@ _SUBMODULES = {
     "integrations",
     "layers",
     "losses",
+    "mapper",
     "metrics",
     "plotting",
     "representations",
@@ -48,6 +50,7 @@ _SUBMODULES = {
 __all__ = [
     "Diagrams",
     "InputError",
+    "MapperGraph",
     "MemoryLimitError",
     "MissingDependencyError",
     "StitchingLayer",
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
     from topodl.hooks import TopologicalFeatures, attach
     from topodl.kernels.shared.pool import get_num_threads, set_num_threads
+    from topodl.mapper.graph import MapperGraph
     from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence

@@ -1,0 +1,1 @@
+"""Mapper: cover elements of points, clusters of preimages, links between nodes, layouts of graphs."""
