@@ -12,6 +12,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Diagrams": "topodl.diagrams",
     "InputError": "topodl.errors",
+    "Mapper": "topodl.mapper.estimator",
     "MapperGraph": "topodl.mapper.graph",
     "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
@@ -25,6 +26,7 @@ _HOMES = {
     "get_num_threads": "topodl.kernels.shared.pool",
     "extended_parts": "topodl.persistence.graph",
     "graph_persistence": "topodl.persistence.graph",
+    "mapper_graph": "topodl.mapper.estimator",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels.shared.pool",
@@ -50,6 +52,7 @@ _SUBMODULES = {
 __all__ = [
     "Diagrams",
     "InputError",
+    "Mapper",
     "MapperGraph",
     "MemoryLimitError",
     "MissingDependencyError",
@@ -63,6 +66,7 @@ __all__ = [
     "extended_parts",
     "get_num_threads",
     "graph_persistence",
+    "mapper_graph",
     "rips_persistence",
     "rtd",
     "set_num_threads",
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
     from topodl.hooks import TopologicalFeatures, attach
     from topodl.kernels.shared.pool import get_num_threads, set_num_threads
+    from topodl.mapper.estimator import Mapper, mapper_graph
     from topodl.mapper.graph import MapperGraph
     from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.complexes import complex_persistence
