@@ -1,9 +1,10 @@
 """The messages about input."""
 
+import numpy as np
 import pytest
 import torch
 
-from topodl._checks import check_tensor, reject_nan, reject_non_finite
+from topodl._checks import as_tensor, check_tensor, reject_nan, reject_non_finite
 from topodl.errors import InputError, MissingDependencyError
 
 
@@ -15,6 +16,17 @@ def test_nan_is_named_with_sample_and_position():
     assert str(error.value) == (
         "cubical_persistence: x[3] has NaN at (12, 7); expected finite values of shape (B, H, W)"
     )
+
+
+def test_arrays_that_pytorch_refuses_are_copied():
+    values = np.arange(6.0).reshape(2, 3)
+    assert as_tensor(values[:, ::-1]).tolist() == [[2, 1, 0], [5, 4, 3]]
+    fixed = values.copy()
+    fixed.flags.writeable = False
+    as_tensor(fixed)[0, 0] = 7.0
+    assert fixed[0, 0] == 0.0
+    as_tensor(values)[0, 0] = 7.0
+    assert values[0, 0] == 7.0  # others are not
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from topodl._host import whole_values
@@ -88,7 +89,11 @@ def plain_tensor(value: Any) -> Any:
 
 def as_tensor(value: Any) -> torch.Tensor:
     """Return a tensor as a plain one, and anything else as one on the CPU, whatever default device is set."""
-    return plain_tensor(value) if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
+    if isinstance(value, torch.Tensor):
+        return plain_tensor(value)
+    if isinstance(value, np.ndarray) and (not value.flags.writeable or min(value.strides, default=0) < 0):
+        value = value.copy()  # PyTorch takes neither as they are
+    return torch.as_tensor(value, device="cpu")
 
 
 def reject_tracing(function: str) -> None:
