@@ -1,4 +1,4 @@
-"""Running models that others wrote: submodules by name, tensors in outputs, evaluation mode for a time."""
+"""Running models that others wrote: submodules by name, tensors in and out, evaluation mode for a time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from topodl._checks import fail
 from topodl.diagrams import Diagrams
 
-__all__ = ["evaluation_mode", "first_tensor", "submodule_of"]
+__all__ = ["as_input", "evaluation_mode", "first_tensor", "place_of", "submodule_of"]
 
 
 def submodule_of(function: str, model: nn.Module, name: str, argument: str = "name") -> nn.Module:
@@ -39,6 +40,19 @@ def first_tensor(name: str, output: Any) -> Any:
     raise fail(
         "attach", f"the output of {name!r}", f"is a {type(output).__name__}", "a tensor, or a transform"
     )
+
+
+def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype | None]:
+    """Return where a model runs, and the dtype of its weights."""
+    first = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
+    return (torch.device("cpu"), None) if first is None else (first.device, first.dtype)
+
+
+def as_input(values: Any, device: torch.device, dtype: torch.dtype | None) -> torch.Tensor:
+    """Return samples as a model takes them: numbers of its precision, integers as they are."""
+    if not isinstance(values, torch.Tensor):
+        values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    return values.to(device, dtype if values.is_floating_point() else None)
 
 
 @contextlib.contextmanager

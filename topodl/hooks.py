@@ -16,7 +16,7 @@ from tqdm import tqdm
 from topodl._checks import check_number, fail
 from topodl._columns import cells_of
 from topodl._precision import to_numpy
-from topodl._submodules import evaluation_mode, first_tensor, submodule_of
+from topodl._submodules import as_input, evaluation_mode, first_tensor, place_of, submodule_of
 from topodl.diagrams import Diagrams
 from topodl.errors import InputError
 
@@ -307,7 +307,8 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
         check_number("TopologicalFeatures", "batch_size", self.batch_size, low=1, integer=True)
         if not self.layers:
             raise fail("TopologicalFeatures", "layers", "is empty", "a layer for at least one submodule")
-        device, dtype = self._place()
+        device, dtype = place_of(self.model)
+        device = device if self.device is None else torch.device(self.device)
         n_samples = _length(X)
         if n_samples == 0:
             raise fail("TopologicalFeatures", "X", "has no samples", "at least one")
@@ -335,16 +336,9 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
 
     def _run(self, batch: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         if isinstance(batch, Mapping):
-            self.model(**{key: _as_tensor(value, device, dtype) for key, value in batch.items()})
+            self.model(**{key: as_input(value, device, dtype) for key, value in batch.items()})
         else:
-            self.model(_as_tensor(batch, device, dtype))
-
-    def _place(self) -> tuple[torch.device, torch.dtype | None]:
-        """Return where the model runs, and the dtype of its weights."""
-        first = next((weight for weight in self.model.parameters() if weight.is_floating_point()), None)
-        own = torch.device("cpu") if first is None else first.device
-        device = own if self.device is None else torch.device(self.device)
-        return device, None if first is None else first.dtype
+            self.model(as_input(batch, device, dtype))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one name for each column of `transform`.
@@ -383,13 +377,6 @@ def _fit_in_turn(layer: Any, x: Any) -> Any:
     if hasattr(layer, "fit"):
         layer.fit(x)
     return layer(x)
-
-
-def _as_tensor(values: Any, device: torch.device, dtype: torch.dtype | None) -> torch.Tensor:
-    """Return samples as the model takes them: numbers of its precision, integers as they are."""
-    if not isinstance(values, torch.Tensor):
-        values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
-    return values.to(device, dtype if values.is_floating_point() else None)
 
 
 def _opened(X: Any) -> Any:
