@@ -16,6 +16,7 @@ _HOMES = {
     "MapperGraph": "topodl.mapper.graph",
     "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
+    "PredictionMapper": "topodl.mapper.predictions",
     "StitchingLayer": "topodl.representations.stitching",
     "TopologicalFeatures": "topodl.hooks",
     "attach": "topodl.hooks",
@@ -56,6 +57,7 @@ __all__ = [
     "MapperGraph",
     "MemoryLimitError",
     "MissingDependencyError",
+    "PredictionMapper",
     "StitchingLayer",
     "TopologicalFeatures",
     "alpha_persistence",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from topodl.kernels.shared.pool import get_num_threads, set_num_threads
     from topodl.mapper.estimator import Mapper, mapper_graph
     from topodl.mapper.graph import MapperGraph
+    from topodl.mapper.predictions import PredictionMapper
     from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence

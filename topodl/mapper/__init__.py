@@ -21,6 +21,7 @@ _HOMES = {
     "RelativeGap": "topodl.mapper.clustering",
     "SingleLinkage": "topodl.mapper.clustering",
     "mapper_graph": "topodl.mapper.estimator",
+    "PredictionMapper": "topodl.mapper.predictions",
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "RelativeGap",
     "SingleLinkage",
     "mapper_graph",
+    "PredictionMapper",
 ]
 
 if TYPE_CHECKING:
@@ -46,5 +48,6 @@ if TYPE_CHECKING:
     from topodl.mapper.graph import MapperGraph
     from topodl.mapper.landmark_covers import BallCover, KNNCover, PrecomputedCover
     from topodl.mapper.lenses import Eccentricity, NeighbourDensity
+    from topodl.mapper.predictions import PredictionMapper
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
