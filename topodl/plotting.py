@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from topodl._axes import axes_of
 from topodl._checks import check_tensor, fail
 from topodl._docs import shares_documentation
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
-from topodl.errors import MissingDependencyError
 
 __all__ = [
     "plot_barcode",
@@ -54,7 +54,7 @@ def plot_diagram(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     >>> from topodl.plotting import plot_diagram
     >>> ax = plot_diagram(Diagrams.from_padded(torch.rand(1, 9, 2).cumsum(-1)))
     """
-    ax = _axes("plot_diagram", ax)
+    ax = axes_of("topodl.plotting.plot_diagram", ax)
     one = _sample("plot_diagram", d, sample)
     low, high = _range(one)
     margin = 0.05 * (high - low)
@@ -83,7 +83,7 @@ def plot_barcode(d: Diagrams, sample: int = 0, ax: Any = None) -> Any:
     >>> from topodl.plotting import plot_barcode
     >>> ax = plot_barcode(topodl.cubical_persistence(torch.rand(1, 9, 9)))
     """
-    ax = _axes("plot_barcode", ax)
+    ax = axes_of("topodl.plotting.plot_barcode", ax)
     one = _sample("plot_barcode", d, sample)
     low, high = _range(one)
     margin = 0.1 * (high - low)
@@ -131,7 +131,7 @@ def plot_betti_curve(
     """
     from topodl.layers import BettiCurve
 
-    ax = _axes("plot_betti_curve", ax)
+    ax = axes_of("topodl.plotting.plot_betti_curve", ax)
     one = _sample("plot_betti_curve", d, sample)
     ends = _range(one) if value_range is None else value_range
     curves = BettiCurve(resolution, ends)(one)[0]
@@ -180,7 +180,7 @@ def plot_euler_transform(
     if transform.ndim != 3:
         came = f"has shape {tuple(transform.shape)}"
         raise fail("plot_euler_transform", "transform", came, "(B, directions, thresholds)")
-    ax = _axes("plot_euler_transform", ax)
+    ax = axes_of("topodl.plotting.plot_euler_transform", ax)
     n_directions, n_thresholds = transform.shape[1:]
     low, high = (-0.5, n_thresholds - 0.5) if radius is None else (-radius, radius)
     picture = ax.imshow(
@@ -229,7 +229,7 @@ def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: 
     one = _sample("plot_critical_pixels", d, sample)
     if one.birth_cells is None or one.death_cells is None:
         raise fail("plot_critical_pixels", "d", "has no cells", "diagrams of cubical_persistence")
-    ax = _axes("plot_critical_pixels", ax)
+    ax = axes_of("topodl.plotting.plot_critical_pixels", ax)
     ax.imshow(to_numpy(image), cmap="gray")
     for i, k in enumerate(one.homology_dims):
         part = one.dim(k)
@@ -240,17 +240,6 @@ def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: 
             ax.scatter(columns, rows, s=24, marker=marker, label=f"$H_{k}$ {name}", **face)
     ax.legend()
     return ax
-
-
-def _axes(function: str, ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        purpose = f"topodl.plotting.{function}"
-        raise MissingDependencyError("matplotlib", extra="plot", purpose=purpose) from None
-    return plt.subplots()[1]
 
 
 def _sample(function: str, d: Diagrams, sample: int) -> Diagrams:
