@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests.evaluation.fake_run import make_run, save_mask, write_measurements
+from tests.html_page import Page
 from topodl.cli import main
 from topodl.errors import InputError
 from topodl.evaluation import build_report
@@ -20,38 +20,6 @@ from topodl.evaluation.loading import Curve, load_studies
 from topodl.evaluation.overlays import choose_examples, load_examples
 from topodl.evaluation.run_folder import RunFolder, read_rows, write_rows
 from topodl.metrics import TopologyError
-
-VOID = {"meta", "img", "br", "path", "circle", "use", "hr", "link", "input", "rect"}
-
-
-class Page(HTMLParser):
-    """Collects tags, ids and text, and checks that tags are closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
