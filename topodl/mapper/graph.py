@@ -34,6 +34,7 @@ from topodl.mapper._graph_input import (
 from topodl.mapper._layout import graph_positions
 from topodl.mapper._nerve import nerve_edges, nerve_simplices
 from topodl.mapper._statistics import STATISTICS, Segments
+from topodl.mapper.plot import plot_graph
 
 __all__ = ["MapperGraph"]
 
@@ -467,6 +468,8 @@ class MapperGraph:
         """
         edges, component = host_array(_NAME, self.edge_index), host_array(_NAME, self.component)
         return torch.from_numpy(graph_positions(edges, component)).to(self.device)
+
+    plot = plot_graph
 
     def to(self, device: Any) -> MapperGraph:
         """Return the graph on `device`; as `torch.Tensor.to`."""
