@@ -35,6 +35,7 @@ from topodl.mapper._layout import graph_positions
 from topodl.mapper._nerve import nerve_edges, nerve_simplices
 from topodl.mapper._statistics import STATISTICS, Segments
 from topodl.mapper.plot import plot_graph
+from topodl.mapper.view import graph_picture, write_view
 
 __all__ = ["MapperGraph"]
 
@@ -470,6 +471,8 @@ class MapperGraph:
         return torch.from_numpy(graph_positions(edges, component)).to(self.device)
 
     plot = plot_graph
+    view = write_view
+    _repr_html_ = graph_picture
 
     def to(self, device: Any) -> MapperGraph:
         """Return the graph on `device`; as `torch.Tensor.to`."""
