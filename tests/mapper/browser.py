@@ -149,7 +149,7 @@ class Browser:
             method, said = message.get("method"), message.get("params", {})
             if method == "Runtime.exceptionThrown":
                 faults.append(said["exceptionDetails"])
-            elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+            elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
                 faults.append(said["entry"]["text"])
             elif method == "Network.requestWillBeSent":
                 url = said["request"]["url"]
