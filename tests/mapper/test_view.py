@@ -17,7 +17,14 @@ from tests.html_page import Page
 from topodl import InputError
 from topodl.mapper import MapperGraph
 from topodl.mapper._drawn_graph import draw_graph
-from topodl.mapper._shown_columns import color_limits, node_classes, node_means, ramp_color, read_columns
+from topodl.mapper._shown_columns import (
+    color_limits,
+    column_limits,
+    node_classes,
+    node_means,
+    ramp_color,
+    read_columns,
+)
 
 NODES = [[0, 1], [1, 2, 3], [3, 4, 6], [7]]
 N = 9  # sample 5 and 8 are in no node
@@ -282,6 +289,15 @@ def test_classes_are_counted():
 )
 def test_a_scale_leaves_out_what_lies_far_away(values, limits, beyond):
     assert color_limits(values) == (limits, beyond)
+
+
+def test_nodes_of_one_sample_do_not_stretch_the_scale_of_large_nodes():
+    nodes = [range(50), range(50, 100), [100], [101]]
+    drawn = draw_graph("f", MapperGraph.from_nodes(nodes, 102))
+    (column,) = columns_of([*[1.0] * 50, *[2.0] * 50, -70.0, 80.0], 102)
+    (low, high), beyond = column_limits(column, drawn)
+    assert_allclose([low, high], [1.0, 2.0])
+    assert beyond == (True, True)
 
 
 # Drawings

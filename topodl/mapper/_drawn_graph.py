@@ -17,7 +17,8 @@ __all__ = ["DrawableGraph", "DrawnGraph", "as_array", "draw_graph"]
 
 _WIDTH = 1000.0  # units of the drawing's longer side
 _LARGEST, _SMALLEST = 45.0, 5.0  # limits of the largest node's radius, in those units
-_SMALLEST_SHARE = 0.25  # of the largest radius: smaller nodes could not be told from points
+_SMALLEST_SHARE = 0.12  # of the largest radius: smaller nodes could not be told from points
+_SHARE_OF_EDGE = 0.45  # of an edge that the largest node may cover: two of them then leave each other free
 
 
 class DrawableGraph(Protocol):
@@ -88,7 +89,7 @@ def draw_graph(function: str, graph: DrawableGraph, positions: Any = None) -> Dr
         radii = np.zeros(0)
     else:
         places = _scaled(places)
-        radii = _radii(places, sizes)
+        radii = _radii(places, sizes, pairs[once])
         places = places - (places - radii[:, None]).min(0)
         width, height = (places + radii[:, None]).max(0).tolist()
     return DrawnGraph(
@@ -118,9 +119,16 @@ def _scaled(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([(places[:, 0] - low[0]) / unit, (high[1] - places[:, 1]) / unit], axis=1) * _WIDTH
 
 
-def _radii(places: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return radii whose squares grow with the sizes, and whose largest fits the distances of the nodes."""
-    nearest = cKDTree(places).query(places, k=2)[0][:, 1] if len(places) > 1 else np.array([_LARGEST])
-    largest = float(np.clip(0.75 * np.median(nearest), _SMALLEST, _LARGEST))
+def _radii(
+    places: NDArray[np.float64], sizes: NDArray[np.int64], edges: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return radii whose squares grow with the sizes, and whose largest fits the lengths of the edges."""
+    if len(edges):
+        lengths = np.linalg.norm(places[edges[:, 0]] - places[edges[:, 1]], axis=1)
+    elif len(places) > 1:
+        lengths = cKDTree(places).query(places, k=2)[0][:, 1]
+    else:
+        lengths = np.array([_WIDTH])
+    largest = float(np.clip(_SHARE_OF_EDGE * np.median(lengths), _SMALLEST, _LARGEST))
     shares = np.sqrt(sizes / max(int(sizes.max()), 1))
     return largest * np.maximum(shares, _SMALLEST_SHARE)

@@ -21,6 +21,7 @@ __all__ = [
     "SIZE",
     "Column",
     "color_limits",
+    "column_limits",
     "node_classes",
     "node_means",
     "ramp_color",
@@ -157,6 +158,12 @@ def node_classes(column: Column, drawn: DrawnGraph) -> NDArray[np.int64]:
     codes = np.where(np.isnan(per_member), n_classes, per_member).astype(np.int64)
     flat = np.bincount(node * (n_classes + 1) + codes, minlength=n_nodes * (n_classes + 1))
     return flat.reshape(n_nodes, n_classes + 1)
+
+
+def column_limits(column: Column, drawn: DrawnGraph) -> tuple[tuple[float, float], tuple[bool, bool]]:
+    """Return the `color_limits` of a column of numbers; a mean over many samples counts as often."""
+    means, _, _ = node_means(column, drawn)
+    return color_limits(means if column.of_nodes else np.repeat(means, drawn.sizes))
 
 
 def color_limits(values: Iterable[float]) -> tuple[tuple[float, float], tuple[bool, bool]]:

@@ -13,7 +13,7 @@ from topodl.mapper._shown_columns import (
     MISSING,
     RAMP,
     Column,
-    color_limits,
+    column_limits,
     node_classes,
     node_means,
     ramp_color,
@@ -55,7 +55,7 @@ def _edges(drawn: DrawnGraph) -> str:
 
 def _number_nodes(drawn: DrawnGraph, column: Column) -> list[str]:
     means, _, _ = node_means(column, drawn)
-    (low, high), _ = color_limits(means)
+    (low, high), _ = column_limits(column, drawn)
     parts = []
     for (x, y), radius, mean in zip(drawn.places.tolist(), drawn.radii.tolist(), means.tolist(), strict=True):
         color = None if math.isnan(mean) else ramp_color((mean - low) / (high - low or 1.0))
@@ -103,7 +103,7 @@ def _legend(drawn: DrawnGraph, column: Column) -> str:
             for each, color in zip(column.classes, column.colors, strict=True)
         )
         return f'{name}<ul class="classes">{entries}</ul>'
-    (low, high), (below, above) = color_limits(node_means(column, drawn)[0])
+    (low, high), (below, above) = column_limits(column, drawn)
     what = name if column.of_nodes else f"mean {name} of each node's members"
     ends = f"<span>{'≤ ' * below}{low:.4g}</span><span>{'≥ ' * above}{high:.4g}</span>"
     scale = f'<div class="scale" style="background: linear-gradient(to right, {", ".join(RAMP)})"></div>'

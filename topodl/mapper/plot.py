@@ -13,7 +13,7 @@ from topodl.mapper._shown_columns import (
     MISSING,
     RAMP,
     Column,
-    color_limits,
+    column_limits,
     node_classes,
     node_means,
     read_columns,
@@ -92,7 +92,7 @@ def _draw_edges(ax: Any, drawn: DrawnGraph) -> None:
 
     for chosen, style in ((drawn.weights != 0, "-"), (drawn.weights == 0, "--")):
         lines = drawn.places[drawn.edges[chosen]]
-        ax.add_collection(LineCollection(lines, colors=_EDGE, linewidths=1, linestyles=style, zorder=1))
+        ax.add_collection(LineCollection(lines, colors=_EDGE, linewidths=0.8, linestyles=style, zorder=1))
 
 
 def _draw_numbers(ax: Any, drawn: DrawnGraph, column: Column) -> None:
@@ -101,7 +101,7 @@ def _draw_numbers(ax: Any, drawn: DrawnGraph, column: Column) -> None:
     from matplotlib.patches import Circle
 
     means, _, _ = node_means(column, drawn)
-    (low, high), (below, above) = color_limits(means)
+    (low, high), (below, above) = column_limits(column, drawn)
     colors = LinearSegmentedColormap.from_list("values", RAMP).with_extremes(bad=MISSING)
     discs = PatchCollection(
         [Circle(place, radius) for place, radius in zip(drawn.places, drawn.radii, strict=True)],

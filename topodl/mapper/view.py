@@ -28,8 +28,7 @@ from topodl.mapper._shown_columns import (
     RAMP,
     SIZE,
     Column,
-    color_limits,
-    node_means,
+    column_limits,
     read_columns,
     rgb,
     shown_text,
@@ -237,7 +236,7 @@ def _column_payload(column: Column, drawn: DrawnGraph, samples: NDArray[np.int64
     if column.classes is not None:
         codes = np.where(np.isnan(values), -1, values).astype(int).tolist()
         return shared | {"classes": column.classes, "colors": column.colors, "values": codes}
-    limits, beyond = color_limits(node_means(column, drawn)[0])
+    limits, beyond = column_limits(column, drawn)
     numbers = [_number(value) for value in values.tolist()]
     return shared | {"classes": None, "limits": limits, "beyond": beyond, "values": numbers}
 

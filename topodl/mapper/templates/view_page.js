@@ -45,7 +45,7 @@ function numberLegend(column) {
 
 // --- what is said of a node, a sample, a selection
 
-function factsOf(column, found) {
+function factsOf(column, found, most = 8) {
   const lacking = found.missing ? ` (${found.missing} without)` : "";
   if (!found.known) return ["no value"];
   if (!column.classes) {
@@ -60,8 +60,8 @@ function factsOf(column, found) {
     part.style.flexGrow = count;
     bar.append(part);
   }
-  const named = found.counts.slice(0, 8).map(([code, count]) => `${column.classes[code]}: ${count}`);
-  const rest = found.counts.slice(8).reduce((sum, [, count]) => sum + count, 0);
+  const named = found.counts.slice(0, most).map(([code, count]) => `${column.classes[code]}: ${count}`);
+  const rest = found.counts.slice(most).reduce((sum, [, count]) => sum + count, 0);
   return [bar, named.join(", ") + (rest ? `, others: ${rest}` : "") + lacking];
 }
 
@@ -133,7 +133,7 @@ function showDetails() {
 
 function plainFact(column, node) {
   const found = nodeStatistics(column, node);
-  const texts = factsOf(column, found).map((part) => (typeof part === "string" ? part : ""));
+  const texts = factsOf(column, found, 3).map((part) => (typeof part === "string" ? part : ""));
   return `${column.name} ${texts.join("")}`;
 }
 

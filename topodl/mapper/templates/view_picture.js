@@ -3,6 +3,7 @@
 const canvas = byId("picture");
 const brush = canvas.getContext("2d");
 const sight = { scale: 1, x: 0, y: 0 }; // pixel = unit * scale + offset
+const largestFirst = data.radii.map((_, node) => node).sort((a, b) => data.radii[b] - data.radii[a]);
 let lassoLine = null; // pixels of the lasso that is being drawn
 let frame = 0;
 
@@ -62,13 +63,14 @@ function draw() {
   brush.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   drawEdges();
   const marked = new Set([...state.selected, state.focused, state.pointed, ...state.expanded]);
-  for (let node = 0; node < nodeCount; node++) if (isShown(node) && !marked.has(node)) drawNode(node);
+  for (const node of largestFirst) if (isShown(node) && !marked.has(node)) drawNode(node);
   for (const node of marked) if (node >= 0 && isShown(node)) drawNode(node);
   for (const node of state.expanded) if (isShown(node)) drawMembers(node);
   if (lassoLine) drawLasso();
 }
 
-const edgeWidth = (weight) => Math.min(1 + Math.log2(1 + weight) * 0.35, 4);
+// Thin where the picture is small, that hubs with many edges are not one spot.
+const edgeWidth = (weight) => (0.5 + Math.min(Math.log2(1 + weight) * 0.4, 3)) * Math.min(Math.max(Math.sqrt(sight.scale), 0.5), 2);
 
 // Lines of equal look are one path: thousands of edges then take milliseconds.
 function drawEdges() {
@@ -77,7 +79,7 @@ function drawEdges() {
     const target = data.targets[k];
     if (!isShown(source) || !isShown(target)) return;
     const touched = [source, target].includes(state.pointed >= 0 ? state.pointed : state.focused);
-    const look = `${touched ? "accent" : "edge"} ${data.weights[k] ? Math.round(edgeWidth(data.weights[k]) * 2) / 2 : 0}`;
+    const look = `${touched ? "accent" : "edge"} ${data.weights[k] ? Math.round(edgeWidth(data.weights[k]) * 4) / 4 : 0}`;
     if (!looks.has(look)) looks.set(look, new Path2D());
     looks.get(look).moveTo(...centerOf(source));
     looks.get(look).lineTo(...centerOf(target));
@@ -85,11 +87,13 @@ function drawEdges() {
   for (const [look, path] of [...looks].sort()) {
     const [color, width] = look.split(" ");
     brush.strokeStyle = theme(color);
+    brush.globalAlpha = color === "edge" ? 0.75 : 1;
     brush.lineWidth = Number(width) || 1;
     brush.setLineDash(Number(width) ? [] : [5, 4]); // an edge without a shared sample
     brush.stroke(path);
   }
   brush.setLineDash([]);
+  brush.globalAlpha = 1;
 }
 
 function disc(x, y, radius) {
