@@ -132,6 +132,22 @@ def test_many_filtrations_are_each_filtration_alone(graph, extended):
         assert bars_of(together[f]) == bars_of(graph_persistence(x[:, f], index_of(edges), extended=extended))
 
 
+@given(graphs(), st.integers(0, 10**6))
+def test_many_values_of_copied_edges_are_each_filtration_alone(graph, seed):
+    values, edges = graph
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.tensor(values, dtype=torch.float64)[:, None].repeat(1, 3)
+    ends = index_of(edges + edges[::-1])
+    later = torch.randint(0, 3, (ends.shape[1], 3), generator=generator)
+    heights = x[ends].amax(0) + later
+    together = graph_persistence(x, ends, heights)
+    for f in range(3):
+        least = {}
+        for (u, v), height in zip(ends.T.tolist(), heights[:, f].tolist(), strict=True):
+            least[min(u, v), max(u, v)] = min(height, least.get((min(u, v), max(u, v)), math.inf))
+        assert bars_of(together[f]) == ordinary_bars(values, simple(edges), least)
+
+
 def test_edge_values_count_and_of_copies_the_smallest():
     values = torch.zeros(3)
     edges = torch.tensor([[0, 1, 1, 2, 2], [1, 0, 2, 0, 2]])

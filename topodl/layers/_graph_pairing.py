@@ -16,6 +16,7 @@ from topodl._segments import segment_mean, segment_scale
 from topodl.kernels.graphs.triangles import fill_cycles
 from topodl.kernels.shared.adjacency import adjacency
 from topodl.kernels.shared.pool import map_batch
+from topodl.kernels.shared.radix import radix_argsort
 from topodl.kernels.shared.union_find import elder_deaths
 
 __all__ = ["VertexEdgePairs", "pair_filtrations", "share_ties"]
@@ -131,7 +132,9 @@ def _levels(values: torch.Tensor, graph: Array) -> Array:
 
 def _sorted_groups(keys: tuple[Array, ...]) -> tuple[Array, Array]:
     """Return the order by `keys`, the last first, and the number of each element's group of equal keys."""
-    order = np.lexsort(keys)
+    order = radix_argsort(keys[0]).astype(np.int64)
+    for key in keys[1:]:
+        order = order[radix_argsort(key[order])]
     new = np.zeros(len(order), np.int64)
     for key in keys:
         new[1:] |= key[order[1:]] != key[order[:-1]]

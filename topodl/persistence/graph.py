@@ -18,6 +18,7 @@ from topodl._segments import segment_amin
 from topodl.diagrams import Diagrams
 from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
 from topodl.kernels.shared.pool import map_batch
+from topodl.kernels.shared.radix import ordered_keys, radix_argsort
 from topodl.persistence._batch import assemble, pairing_op, to_host
 
 __all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]
@@ -271,12 +272,12 @@ def _graph_bars(
     pairs = to_host(edge_index).numpy().astype(np.int64)
     weights = None if edges is None else to_host(edges).numpy()
     _check_contents(values, pairs, weights, graph_of, n_graphs)
-    n_columns = values.shape[1]
+    edges_once = _simple_edges(len(values), pairs)
+    columns = np.ascontiguousarray(values.T)
+    heights = None if weights is None else np.ascontiguousarray(weights.T)
     tables = map_batch(
-        lambda f: _pair_filtration(
-            np.ascontiguousarray(values[:, f]), pairs, None if weights is None else weights[:, f], extended
-        ),
-        range(n_columns),
+        lambda f: _pair_filtration(columns[f], edges_once, None if heights is None else heights[f], extended),
+        range(len(columns)),
     )
     bars, sources = _merge(tables, graph_of, values.shape, None if weights is None else weights.shape[0])
     return torch.from_numpy(bars).to(vertices.device), torch.from_numpy(sources).to(vertices.device)
@@ -319,15 +320,34 @@ def _check_contents(
         raise fail(_NAME, "edge_values", came, f"no edge to enter before its end points: {remedy}")
 
 
-def _pair_filtration(values: _Array, pairs: _Array, weights: _Array | None, extended: bool) -> _Array:
-    """Return the bars of one filtration as rows: dimension, birth cell, death cell, birth and death source.
+class _SimpleEdges(NamedTuple):
+    """The edges of all filtrations without loops, sorted by their ends: copies of one edge are a run."""
+
+    ends: _Array  # (m, 2), u < v, each once
+    copies: _Array  # (M,) their columns in `edge_index`, those of one edge ascending
+    starts: _Array  # (m,) where the copies of each edge begin
+
+
+def _simple_edges(n: int, pairs: _Array) -> _SimpleEdges:
+    low, high = pairs.min(0), pairs.max(0)
+    copies = np.flatnonzero(low != high)
+    keys = low[copies] * n + high[copies]
+    order = np.argsort(keys, kind="stable")
+    copies, keys = copies[order], keys[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    first = copies[starts]
+    return _SimpleEdges(np.stack((low[first], high[first]), 1), copies, starts)
+
+
+def _pair_filtration(values: _Array, simple: _SimpleEdges, weights: _Array | None, extended: bool) -> _Array:
+    """Return the bars of one filtration (7, n): dimension, birth cell, death cell, birth and death source.
 
     Sources are vertices, N + edge number, or -1 for inf.
     """
-    by_value = np.argsort(values, kind="stable")
+    by_value = _stable_order(values)
     rank = np.empty_like(by_value)
     rank[by_value] = np.arange(len(values))
-    edges, up_source = _edges_in_order(values, rank, pairs, weights)
+    edges, up_source = _edges_in_order(values, rank, simple, weights)
     dying, parent = elder_deaths(len(values), rank[edges])
     up_value = values[up_source] if weights is None else weights[up_source - len(values)]
     joins, closes = np.flatnonzero(dying >= 0), np.flatnonzero(dying < 0)
@@ -345,30 +365,38 @@ def _pair_filtration(values: _Array, pairs: _Array, weights: _Array | None, exte
             _rows(0, _vertex(lowest), None, lowest, None),
             _rows(1, edges[closes], None, up_source[closes], None),
         ]
-    return np.concatenate(rows)
+    return np.concatenate(rows, axis=1)
+
+
+def _stable_order(values: _Array) -> _Array:
+    return radix_argsort(ordered_keys(values.view(f"i{values.itemsize}"))).astype(np.int64)
 
 
 def _edges_in_order(
-    values: _Array, rank: _Array, pairs: _Array, weights: _Array | None
+    values: _Array, rank: _Array, simple: _SimpleEdges, weights: _Array | None
 ) -> tuple[_Array, _Array]:
-    """Return the edges (m, 2), u < v, without loops and copies, in order, and the sources of their values."""
-    low, high = pairs.min(0), pairs.max(0)
-    kept = np.flatnonzero(low != high)
-    if weights is None:
-        order = kept[np.lexsort((high[kept], low[kept]))]
-    else:
-        order = kept[np.lexsort((kept, weights[kept], high[kept], low[kept]))]
-    low, high = low[order], high[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    low, high, order = low[first], high[first], order[first]
+    """Return the edges (m, 2), u < v, in order, and the sources of their values."""
+    low, high = simple.ends.T
     if weights is None:
         source = np.where(rank[low] > rank[high], low, high)
-        by_value = np.argsort(values[source], kind="stable")
+        by_value = _stable_order(values[source])
     else:
-        source = len(values) + order
-        by_value = np.argsort(weights[order], kind="stable")
-    return np.stack((low, high), 1)[by_value], source[by_value]
+        least = _least_copies(simple, weights)
+        source = len(values) + least
+        by_value = _stable_order(weights[least])
+    return simple.ends[by_value], source[by_value]
+
+
+def _least_copies(simple: _SimpleEdges, weights: _Array) -> _Array:
+    """Return of each edge the copy of smallest value, the first of these."""
+    m = len(simple.starts)
+    if m == len(simple.copies):
+        return simple.copies
+    heights = weights[simple.copies]
+    edge = np.repeat(np.arange(m), np.diff(simple.starts, append=len(heights)))
+    least = np.flatnonzero(heights == np.minimum.reduceat(heights, simple.starts)[edge])
+    _, first = np.unique(edge[least], return_index=True)
+    return simple.copies[least[first]]
 
 
 def _extended_rows(
@@ -412,11 +440,13 @@ def _rows(
     death_sources: _Array | None,
     kept: _Array | None = None,
 ) -> _Array:
-    rows = np.full((len(births), 7), -1, np.int64)
-    rows[:, 0], rows[:, 1:3], rows[:, 5] = dim, births, birth_sources
+    chosen = slice(None) if kept is None else np.flatnonzero(kept)
+    birth_sources = birth_sources[chosen]
+    rows = np.full((7, len(birth_sources)), -1, np.int64)
+    rows[0], rows[1:3], rows[5] = dim, births[chosen].T, birth_sources
     if deaths is not None and death_sources is not None:
-        rows[:, 3:5], rows[:, 6] = deaths, death_sources
-    return rows if kept is None else rows[kept]
+        rows[3:5], rows[6] = deaths[chosen].T, death_sources[chosen]
+    return rows
 
 
 def _merge(
@@ -424,14 +454,13 @@ def _merge(
 ) -> tuple[_Array, _Array]:
     """Return the rows of all filtrations sorted by (sample, dimension), and their sources in flat values."""
     n, n_columns = shape
-    rows = np.concatenate(tables)
-    column = np.repeat(np.arange(n_columns), [len(table) for table in tables])
-    sample = graph_of[rows[:, 1]] * n_columns + column
-    order = np.argsort(2 * sample + rows[:, 0], kind="stable")
-    rows, column, sample = rows[order], column[order], sample[order]
-    sources = (
-        rows[:, 5:].T * n_columns + column
-    )  # row-major (N, F), then (E, F): N + e is row e of the second
-    sources[rows[:, 5:].T < 0] = (n + (n_edges or 0)) * n_columns
-    bars = np.concatenate((sample[None], rows[:, :5].T))
-    return np.ascontiguousarray(bars), np.ascontiguousarray(sources)
+    rows = np.concatenate(tables, axis=1)
+    column = np.repeat(np.arange(n_columns), [table.shape[1] for table in tables])
+    sample = graph_of[rows[1]] * n_columns + column
+    keys = 2 * sample + rows[0]
+    if (keys[1:] < keys[:-1]).any():  # with one graph, columns come in order
+        order = radix_argsort(keys)
+        rows, column, sample = rows.take(order, axis=1), column[order], sample[order]
+    sources = rows[5:] * n_columns + column  # row-major (N, F), then (E, F): N + e is row e of the second
+    sources[rows[5:] < 0] = (n + (n_edges or 0)) * n_columns
+    return np.concatenate((sample[None], rows[:5])), sources
