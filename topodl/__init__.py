@@ -41,6 +41,7 @@ _SUBMODULES = {
     "distances",
     "errors",
     "evaluation",
+    "filtrations",
     "integrations",
     "layers",
     "losses",

@@ -14,10 +14,10 @@ import torch
 
 from topodl._checks import fail
 from topodl._host import host_array, is_traced
-from topodl._precision import at_least_single
+from topodl._precision import at_least_single, unit_of
 from topodl.kernels.points.rips_edges import inspect_matrix
 
-__all__ = ["as_distances", "point_distances", "settled", "warn_of_distances"]
+__all__ = ["as_distances", "edge_lengths", "point_distances", "settled", "warn_of_distances"]
 
 _EXPECTED = "symmetric distances of at least 0, up to rounding"
 
@@ -37,6 +37,17 @@ def point_distances(points: torch.Tensor) -> torch.Tensor:
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def edge_lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """Return lengths of `edges` (2, m) in float64, rounded to the points' dtype; 0 has gradient 0."""
+    ends = points.index_select(0, edges.reshape(-1)).double()
+    tails, heads = ends.view(2, edges.shape[1], points.shape[1])
+    if points.dtype != torch.float64:  # squares of whose differences fit
+        return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
+    differences = tails - heads
+    units = unit_of(differences.detach().abs().amax(1))
+    return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
+
+
 def warn_of_distances(function: str, argument: str, points: torch.Tensor, stacklevel: int = 2) -> None:
     """Warn if `points` (N, d) have the form of a matrix of distances, which points hardly ever have."""
     n = points.shape[-1]
@@ -53,10 +64,10 @@ def warn_of_distances(function: str, argument: str, points: torch.Tensor, stackl
         )
 
 
-def as_distances(function: str, argument: str, matrices: torch.Tensor) -> torch.Tensor:
+def as_distances(function: str, argument: str, matrices: torch.Tensor, first: int = 0) -> torch.Tensor:
     """Return `matrices` (B, N, N), exactly symmetric, non-negative and 0 on the diagonal; gradients pass.
 
-    What is exact already is returned as it is; else the upper triangle holds.
+    What is exact already is returned as it is; else the upper triangle holds. Errors count them from `first`.
     """
     host = host_array(function, at_least_single(matrices))
     exact = True
@@ -64,7 +75,7 @@ def as_distances(function: str, argument: str, matrices: torch.Tensor) -> torch.
         i, _, symmetric = inspect_matrix(matrix)
         diagonal = matrix.diagonal()
         if i >= 0 or not symmetric or diagonal.any():
-            name = f"{argument}[{k}]"
+            name = f"{argument}[{first + k}]"
             _reject_diagonal(function, name, diagonal, settled(function, name, matrix, matrices.dtype))
             exact = False
     if exact:

@@ -197,7 +197,7 @@ def test_gradients_reach_all_parameters_and_are_right(Layer):
 
 def test_togl_has_the_bars_of_its_filtrations():
     import topodl
-    from topodl.layers._graph_input import simple_edges
+    from topodl._graph_input import simple_edges
     from topodl.layers._graph_pairing import pair_filtrations
 
     x, edges, batch = random_batch(10)
@@ -219,7 +219,7 @@ def test_togl_has_the_bars_of_its_filtrations():
 def test_cycles_are_filled_as_in_the_clique_complex(equal):
     import gudhi
 
-    from topodl.layers._graph_input import simple_edges
+    from topodl._graph_input import simple_edges
     from topodl.layers._graph_pairing import pair_filtrations
 
     x, edges, batch = random_batch(11, equal=equal)

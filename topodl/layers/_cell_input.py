@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from topodl._checks import check_tensor, fail
+from topodl._graph_input import check_features
 from topodl._host import reject_mapped
 from topodl.complexes.cell_complexes import CellComplexes
-from topodl.layers._graph_input import check_features
 
 __all__ = ["check_cells", "check_complexes"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number
+from topodl._graph_input import check_graphs, simple_edges
 from topodl._segments import segment_mean, segment_sum
-from topodl.layers._graph_input import check_graphs, simple_edges
 from topodl.layers._graph_pairing import VertexEdgePairs, share_ties
 
 __all__ = ["FilteredGraphs", "GraphLayer", "killed_at", "normalise"]

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from topodl._checks import check_number, check_tensor, fail
+from topodl._graph_input import check_features, simple_edges
 from topodl._host import reject_mapped
 from topodl._segments import Bags, bag_sum, take_segments
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.layers._cell_input import check_complexes
-from topodl.layers._graph_input import check_features, simple_edges
 from topodl.layers._graph_layer import normalise
 
 __all__ = ["CycleCliqueEncoding", "cycle_cliques"]

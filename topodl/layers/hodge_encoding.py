@@ -15,6 +15,7 @@ from topodl._checks import as_dims, check_choice, check_number, fail
 from topodl._precision import in_double
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.errors import MemoryLimitError
+from topodl.filtrations.heat import heat_diagonals
 from topodl.layers._cell_input import check_complexes
 
 __all__ = ["HodgeEncoding"]
@@ -151,16 +152,13 @@ class HodgeEncoding(nn.Module):
     def _diagonals(self, laplacians: torch.Tensor) -> torch.Tensor:
         """Return the diagonals (g, n, width) of functions of the Laplacians (g, n, n)."""
         if self.kind == "heat":
-            eigenvalues, vectors = torch.linalg.eigh(laplacians)
-            times = torch.tensor(self.times, dtype=eigenvalues.dtype, device=eigenvalues.device)
-            functions = torch.exp(-eigenvalues.clamp(min=0.0)[:, :, None] * times)
-        else:
-            weights = laplacians.diagonal(dim1=1, dim2=2)
-            scales = torch.where(weights > 0, weights, 1.0).rsqrt()
-            eigenvalues, vectors = torch.linalg.eigh(scales[:, :, None] * laplacians * scales[:, None, :])
-            powers = torch.arange(1, self.size + 1, device=eigenvalues.device)
-            functions = (1 - eigenvalues)[:, :, None] ** powers
-        return vectors.square() @ functions
+            times = torch.tensor(self.times, dtype=laplacians.dtype, device=laplacians.device)
+            return heat_diagonals(laplacians, times)
+        weights = laplacians.diagonal(dim1=1, dim2=2)
+        scales = torch.where(weights > 0, weights, 1.0).rsqrt()
+        eigenvalues, vectors = torch.linalg.eigh(scales[:, :, None] * laplacians * scales[:, None, :])
+        powers = torch.arange(1, self.size + 1, device=eigenvalues.device)
+        return vectors.square() @ (1 - eigenvalues)[:, :, None] ** powers
 
 
 def _dense_blocks(complexes: CellComplexes, k: int) -> tuple[torch.Tensor, torch.Tensor]:

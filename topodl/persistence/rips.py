@@ -14,9 +14,8 @@ import torch
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._clouds import as_clouds, checked_clouds
-from topodl._distance_matrices import settled, warn_of_distances
+from topodl._distance_matrices import edge_lengths, settled, warn_of_distances
 from topodl._host import is_traced, on_host
-from topodl._precision import unit_of
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
@@ -161,21 +160,10 @@ def _persistence_on_host(
 def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return births and deaths: entries of matrices (ΣN²,), or lengths of the edges of points (ΣN, d)."""
     # Rounding may leave a distance a little below 0.
-    lengths = flat.index_select(0, edges[0]).clamp(min=0.0) if flat.ndim == 1 else _lengths(flat, edges)
+    lengths = flat.index_select(0, edges[0]).clamp(min=0.0) if flat.ndim == 1 else edge_lengths(flat, edges)
     values = torch.cat((lengths.new_tensor([0.0, math.inf]), lengths))
     births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
     return births, deaths
-
-
-def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Return lengths of `edges` (2, m) in float64, rounded to the points' dtype; 0 has gradient 0."""
-    ends = points.index_select(0, edges.reshape(-1)).double()
-    tails, heads = ends.view(2, edges.shape[1], points.shape[1])
-    if points.dtype != torch.float64:  # squares of whose differences fit
-        return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
-    differences = tails - heads
-    units = unit_of(differences.detach().abs().amax(1))
-    return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
 
 
 class _EndsOnHost(torch.autograd.Function):

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number
+from topodl._graph_input import check_graphs, simple_edges
 from topodl._segments import Bags, bag_sum
-from topodl.layers._graph_input import check_graphs, simple_edges
 from topodl.layers._graph_layer import normalise
 from topodl.layers.rephine import RePHINE
 from topodl.layers.togl import TOGL

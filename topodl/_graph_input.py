@@ -2,14 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from topodl._checks import check_number, check_tensor, fail
 from topodl._host import reject_mapped
 
-__all__ = ["check_features", "check_graphs", "simple_edges"]
+__all__ = ["SimpleGraphs", "check_features", "check_graphs", "read_graphs", "simple_edges"]
+
+
+class SimpleGraphs(NamedTuple):
+    """Graphs without features: each edge once, and how the columns of `edge_index` stand for them."""
+
+    edges: torch.Tensor
+    """(2, E), u < v, sorted."""
+    edge_of_column: torch.Tensor
+    """(M,) the edge that each column stands for, -1 for loops."""
+    first_column: torch.Tensor
+    """(E,) the first column that stands for each edge."""
+    graph: torch.Tensor
+    """(N,) the graph of each vertex."""
+    n_graphs: int
+
+    @property
+    def n_vertices(self) -> int:
+        """Number of vertices of all graphs, N."""
+        return len(self.graph)
+
+
+def read_graphs(name: str, edge_index: Any, batch: Any, n_vertices: int | None) -> SimpleGraphs:
+    """Return the simple graphs of `edge_index`, or say what is unusable.
+
+    There are as many vertices as `batch` or `n_vertices` says, or as the largest number in `edge_index`.
+    """
+    edge_index = _check_integers(name, "edge_index", edge_index)
+    largest = int(edge_index.max()) if edge_index.numel() else -1
+    if batch is not None:
+        batch = _check_integers(name, "batch", batch)
+        n = batch.numel()
+        if n_vertices not in (None, n):
+            raise fail(name, "n_vertices", f"is {n_vertices!r}", f"{n}, the length of batch")
+    elif n_vertices is None:
+        n = largest + 1
+    else:
+        check_number(name, "n_vertices", n_vertices, low=0, integer=True)
+        n = int(n_vertices)
+    _check_edges(name, edge_index, n)
+    if batch is None:
+        batch = torch.zeros(n, dtype=torch.int64, device=edge_index.device)
+    _check_batch(name, batch, edge_index, n)
+    edges = simple_edges(edge_index, n)
+    low, high = edge_index.long().aminmax(dim=0)
+    at = torch.searchsorted(edges[0] * n + edges[1], low * n + high).masked_fill(low == high, -1)
+    columns = (at >= 0).nonzero()[:, 0]
+    first = at.new_zeros(edges.shape[1])
+    first = first.scatter_reduce(0, at[columns], columns, "amin", include_self=False)
+    return SimpleGraphs(edges, at, first, batch.long(), int(batch.max()) + 1 if n else 0)
 
 
 def check_graphs(
