@@ -6,6 +6,7 @@ Sums of half precision run in float32 and are rounded once: beyond 256, bfloat16
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "bag_sum",
     "contiguous_sum",
     "offsets_of",
+    "padded_groups",
     "places_among",
     "position_in_segment",
     "segment_amax",
@@ -54,6 +56,20 @@ def offsets_of(keys: torch.Tensor, n: int) -> torch.Tensor:
 def position_in_segment(keys: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     """Return how many elements of the same segment stand before each element."""
     return torch.arange(keys.shape[0], device=keys.device) - offsets[keys]
+
+
+def padded_groups(offsets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield segments of about the same length, their elements (S, W), padded, and which of these are real.
+
+    A segment is padded to less than twice its length, whatever other segments there are.
+    """
+    lengths = offsets.diff()
+    levels = torch.where(lengths > 0, torch.log2(lengths.clamp(min=1).double()).floor().long(), -1)
+    for level in sorted({*levels.tolist()} - {-1}):
+        which = (levels == level).nonzero()[:, 0]
+        place = torch.arange(int(lengths[which].max()), device=offsets.device)
+        real = place < lengths[which, None]
+        yield which, torch.where(real, offsets[which, None] + place, offsets[which, None]), real
 
 
 def take_segments(offsets: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,6 @@ Exact matchings by SciPy's assignment solver on the bars alone, without copies o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import as_dims, check_choice, check_number, fail
-from topodl._diagram_checks import reject_overflow
 from topodl._host import host_array, on_host
+from topodl._jagged_checks import reject_overflow
 from topodl._power import power
 from topodl._precision import HALF_TYPES, full_precision
-from topodl._segments import offsets_of, segment_scale, segment_sum
+from topodl._segments import offsets_of, padded_groups, segment_scale, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.shared.pool import map_batch
 
@@ -201,7 +200,7 @@ def sliced_wasserstein_distance(
     segments, order = torch.cat([d1.segments, d2.segments]).sort(stable=True)
     offsets = offsets_of(segments, d1.n_segments)
     gaps = [
-        (which, _sorted_gap(lines1, lines2, order[at], real)) for which, at, real in _padded_groups(offsets)
+        (which, _sorted_gap(lines1, lines2, order[at], real)) for which, at, real in padded_groups(offsets)
     ]
     nothing = sum(ends[:0].sum() for d in (d1, d2) for ends in (d.births, d.deaths))  # 0, and their graph
     total = d1.births.new_zeros(d1.n_segments) + nothing
@@ -209,20 +208,6 @@ def sliced_wasserstein_distance(
         total = total.index_copy(0, which, gap)
     reject_overflow(name, d1, total)
     return total.view_as(d1.counts).to(dtype)
-
-
-def _padded_groups(offsets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield segments of about the same length, their elements (S, W), padded, and which of these are real.
-
-    A segment is padded to less than twice its length, whatever other segments there are.
-    """
-    lengths = offsets.diff()
-    levels = torch.where(lengths > 0, torch.log2(lengths.clamp(min=1).double()).floor().long(), -1)
-    for level in sorted({*levels.tolist()} - {-1}):
-        which = (levels == level).nonzero()[:, 0]
-        place = torch.arange(int(lengths[which].max()), device=offsets.device)
-        real = place < lengths[which, None]
-        yield which, torch.where(real, offsets[which, None] + place, offsets[which, None]), real
 
 
 def _sorted_gap(

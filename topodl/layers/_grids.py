@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
-from topodl._diagram_checks import reject_overflow
 from topodl._host import whole_values
+from topodl._jagged_checks import reject_overflow
 from topodl._power import power
 from topodl._precision import in_double
 from topodl._segments import places_among

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 
 from topodl._checks import as_dims, check_choice, check_number, check_tensor, fail
-from topodl._diagram_checks import reject_overflow
 from topodl._docs import shares_documentation
+from topodl._jagged_checks import reject_overflow
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._segments import position_in_segment, segment_sum
 from topodl.diagrams import Diagrams

@@ -159,7 +159,7 @@ def assemble(
     """
     if in_order:
         integers = functools.partial(_unpacked, bars)
-        return Diagrams._from(births, deaths, n_samples, tuple(homology_dims), integers)
+        return Diagrams._from((births, deaths), n_samples, tuple(homology_dims), integers)
     return Diagrams(
         births,
         deaths,
