@@ -13,13 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import as_real, check_number, check_tensor, fail, reject_nan
+from topodl._checks import fail, reject_nan
 from topodl._segments import segment_amin
 from topodl.diagrams import Diagrams
 from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import ordered_keys, radix_argsort
 from topodl.persistence._batch import assemble, pairing_op, to_host
+from topodl.persistence._graph_input import (
+    SimpleEdges,
+    check_graphs,
+    check_indices,
+    count_graphs,
+    read_columns,
+    simple_edges,
+)
 
 __all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]
 
@@ -117,16 +125,14 @@ def graph_persistence(
         vertex_values = _first_edge_values(edge_index, edge_values, batch)
         d = graph_persistence(vertex_values, edge_index, edge_values, batch, extended, n_graphs)
         return d.select(d.births < math.inf)
-    vertices = _as_columns("vertex_values", vertex_values, None)
+    vertices = read_columns(_NAME, "vertex_values", vertex_values, None)
     edges = None
     if edge_values is not None:  # of the vertices' precision, in which values are compared
-        edges = _as_columns("edge_values", edge_values, vertices.shape[1]).to(vertices.dtype)
-    _check_indices(vertices, edge_index, edges, batch)
+        edges = read_columns(_NAME, "edge_values", edge_values, vertices.shape[1]).to(vertices.dtype)
+    check_indices(_NAME, vertices, edge_index, edges, batch)
     if extended and edges is not None:
         raise fail(_NAME, "edge_values", "are given", "None with extended=True, which descends by vertices")
-    if n_graphs is None:
-        n_graphs = 1 if batch is None else int(batch.max()) + 1 if len(batch) else 0
-    check_number(_NAME, "n_graphs", n_graphs, low=0, integer=True)
+    n_graphs = count_graphs(_NAME, batch, n_graphs)
     tensors = (vertices.detach(), edge_index, None if edges is None else edges.detach(), batch)
     bars, sources = _graph_bars(*tensors, extended, n_graphs)
     values = [vertices.reshape(-1), vertices.new_tensor([math.inf])]
@@ -191,8 +197,8 @@ def _first_edge_values(edge_index: Any, edge_values: Any, batch: torch.Tensor | 
     """Return for each vertex (N,) or (N, F) the value of its first edge, +inf where there is none."""
     if edge_values is None:
         raise fail(_NAME, "vertex_values", "is None and edge_values too", "values of vertices or of edges")
-    edges = _as_columns("edge_values", edge_values, None)
-    _check_indices(edges, edge_index, edges, None)
+    edges = read_columns(_NAME, "edge_values", edge_values, None)
+    check_indices(_NAME, edges, edge_index, edges, None)
     reject_nan(_NAME, "edge_values", edges, "numbers")
     n = 0 if edge_index.numel() == 0 else int(edge_index.max()) + 1
     n = n if batch is None else len(batch)
@@ -209,35 +215,6 @@ def _first_edge_values(edge_index: Any, edge_values: Any, batch: torch.Tensor | 
     first = segment_amin(numbers, ends, n, empty=len(edges))
     values = torch.cat((edges, edges.new_full((1, edges.shape[1]), math.inf))).gather(0, first)
     return values[:, 0] if edge_values.ndim == 1 else values
-
-
-def _as_columns(argument: str, value: Any, n_columns: int | None) -> torch.Tensor:
-    x = as_real(_NAME, argument, value)
-    if x.ndim not in (1, 2) or 0 in x.shape[1:] or n_columns not in (None, x.shape[1] if x.ndim == 2 else 1):
-        rows = "N" if argument == "vertex_values" else "E"
-        raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", f"shape ({rows},) or ({rows}, F), F > 0")
-    return x[:, None] if x.ndim == 1 else x
-
-
-def _check_indices(
-    vertices: torch.Tensor, edge_index: Any, edges: torch.Tensor | None, batch: torch.Tensor | None
-) -> None:
-    for argument, index in (("edge_index", edge_index), ("batch", batch)):
-        if index is None and argument == "batch":
-            continue
-        dtype = check_tensor(_NAME, argument, index).dtype
-        if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
-            raise TypeError(f"{_NAME}: {argument} has dtype {dtype}; expected integers")
-    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
-        raise fail(_NAME, "edge_index", f"has shape {tuple(edge_index.shape)}", "shape (2, E)")
-    if edges is not None and edges.shape[0] != edge_index.shape[1]:
-        came = f"has {edges.shape[0]} rows"
-        raise fail(
-            _NAME, "edge_values", came, f"one for each of the {edge_index.shape[1]} edges of edge_index"
-        )
-    if batch is not None and batch.shape != vertices.shape[:1]:
-        came = f"has shape {tuple(batch.shape)}"
-        raise fail(_NAME, "batch", came, f"one graph for each of the {vertices.shape[0]} vertices")
 
 
 def _fake_graph_bars(
@@ -271,8 +248,8 @@ def _graph_bars(
     graph_of = np.zeros(len(values), np.int64) if batch is None else to_host(batch).numpy().astype(np.int64)
     pairs = to_host(edge_index).numpy().astype(np.int64)
     weights = None if edges is None else to_host(edges).numpy()
-    _check_contents(values, pairs, weights, graph_of, n_graphs)
-    edges_once = _simple_edges(len(values), pairs)
+    check_graphs(_NAME, values, pairs, weights, graph_of, n_graphs)
+    edges_once = simple_edges(len(values), pairs)
     columns = np.ascontiguousarray(values.T)
     heights = None if weights is None else np.ascontiguousarray(weights.T)
     tables = map_batch(
@@ -283,63 +260,7 @@ def _graph_bars(
     return torch.from_numpy(bars).to(vertices.device), torch.from_numpy(sources).to(vertices.device)
 
 
-def _check_contents(
-    values: _Array, pairs: _Array, weights: _Array | None, graph_of: _Array, n_graphs: int
-) -> None:
-    """Raise the error that names the first graph, vertex or edge that is not as it must be."""
-    if graph_of.size and not 0 <= graph_of.min() <= graph_of.max() < n_graphs:
-        came = f"has {graph_of.min()} … {graph_of.max()}"
-        raise fail(_NAME, "batch", came, f"graphs of at least 0 and below n_graphs = {n_graphs}")
-    if np.isnan(values).any():
-        vertex, column = np.argwhere(np.isnan(values))[0]
-        came = f"has NaN at vertex {vertex} of graph {graph_of[vertex]}, filtration {column}"
-        raise fail(_NAME, "vertex_values", came, "numbers")
-    if pairs.size == 0:
-        return
-    if not 0 <= pairs.min() <= pairs.max() < len(values):
-        came = f"has {pairs.min()} … {pairs.max()}"
-        raise fail(_NAME, "edge_index", came, f"vertices from 0 to {len(values) - 1}")
-    across = np.flatnonzero(graph_of[pairs[0]] != graph_of[pairs[1]])
-    if across.size:
-        u, v = pairs[:, across[0]]
-        came = f"has an edge ({u}, {v}) from graph {graph_of[u]} to graph {graph_of[v]}"
-        raise fail(_NAME, "edge_index", came, "edges within graphs")
-    if weights is None:
-        return
-    if np.isnan(weights).any():
-        edge, column = np.argwhere(np.isnan(weights))[0]
-        came = f"has NaN at edge {edge} of graph {graph_of[pairs[0, edge]]}, filtration {column}"
-        raise fail(_NAME, "edge_values", came, "numbers")
-    early = np.argwhere(
-        (weights < np.maximum(values[pairs[0]], values[pairs[1]])) & (pairs[0] != pairs[1])[:, None]
-    )
-    if early.size:
-        edge, column = early[0]
-        came = f"has {weights[edge, column]} at edge {edge}, less than an end point's value"
-        remedy = "torch.maximum(edge_values, vertex_values[edge_index].amax(0))"
-        raise fail(_NAME, "edge_values", came, f"no edge to enter before its end points: {remedy}")
-
-
-class _SimpleEdges(NamedTuple):
-    """The edges of all filtrations without loops, sorted by their ends: copies of one edge are a run."""
-
-    ends: _Array  # (m, 2), u < v, each once
-    copies: _Array  # (M,) their columns in `edge_index`, those of one edge ascending
-    starts: _Array  # (m,) where the copies of each edge begin
-
-
-def _simple_edges(n: int, pairs: _Array) -> _SimpleEdges:
-    low, high = pairs.min(0), pairs.max(0)
-    copies = np.flatnonzero(low != high)
-    keys = low[copies] * n + high[copies]
-    order = np.argsort(keys, kind="stable")
-    copies, keys = copies[order], keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    first = copies[starts]
-    return _SimpleEdges(np.stack((low[first], high[first]), 1), copies, starts)
-
-
-def _pair_filtration(values: _Array, simple: _SimpleEdges, weights: _Array | None, extended: bool) -> _Array:
+def _pair_filtration(values: _Array, simple: SimpleEdges, weights: _Array | None, extended: bool) -> _Array:
     """Return the bars of one filtration (7, n): dimension, birth cell, death cell, birth and death source.
 
     Sources are vertices, N + edge number, or -1 for inf.
@@ -373,7 +294,7 @@ def _stable_order(values: _Array) -> _Array:
 
 
 def _edges_in_order(
-    values: _Array, rank: _Array, simple: _SimpleEdges, weights: _Array | None
+    values: _Array, rank: _Array, simple: SimpleEdges, weights: _Array | None
 ) -> tuple[_Array, _Array]:
     """Return the edges (m, 2), u < v, in order, and the sources of their values."""
     low, high = simple.ends.T
@@ -387,7 +308,7 @@ def _edges_in_order(
     return simple.ends[by_value], source[by_value]
 
 
-def _least_copies(simple: _SimpleEdges, weights: _Array) -> _Array:
+def _least_copies(simple: SimpleEdges, weights: _Array) -> _Array:
     """Return of each edge the copy of smallest value, the first of these."""
     m = len(simple.starts)
     if m == len(simple.copies):
