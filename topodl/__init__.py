@@ -17,6 +17,7 @@ _HOMES = {
     "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
     "PredictionMapper": "topodl.mapper.predictions",
+    "SignedMeasures": "topodl.signed_measures",
     "StitchingLayer": "topodl.representations.stitching",
     "TopologicalFeatures": "topodl.hooks",
     "attach": "topodl.hooks",
@@ -28,6 +29,7 @@ _HOMES = {
     "extended_parts": "topodl.persistence.graph",
     "graph_persistence": "topodl.persistence.graph",
     "mapper_graph": "topodl.mapper.estimator",
+    "graph_signed_measure": "topodl.persistence.graph_measures",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels.shared.pool",
@@ -49,6 +51,7 @@ _SUBMODULES = {
     "metrics",
     "plotting",
     "representations",
+    "signed_measures",
 }
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "MemoryLimitError",
     "MissingDependencyError",
     "PredictionMapper",
+    "SignedMeasures",
     "StitchingLayer",
     "TopologicalFeatures",
     "alpha_persistence",
@@ -70,6 +74,7 @@ __all__ = [
     "get_num_threads",
     "graph_persistence",
     "mapper_graph",
+    "graph_signed_measure",
     "rips_persistence",
     "rtd",
     "set_num_threads",
@@ -88,10 +93,12 @@ if TYPE_CHECKING:
     from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence
     from topodl.persistence.graph import extended_parts, graph_persistence
+    from topodl.persistence.graph_measures import graph_signed_measure
     from topodl.persistence.rips import rips_persistence
     from topodl.persistence.rtd import rtd
     from topodl.representations.classifier_topology import decision_region_betti
     from topodl.representations.stitching import StitchingLayer, stitch
+    from topodl.signed_measures import SignedMeasures
 
 __getattr__, _names = lazy_names(__name__, _HOMES, _SUBMODULES)
 
