@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from topodl.kernels.shared.radix import radix_argsort
 from topodl.persistence._batch import to_device
 from topodl.signed_measures import SignedMeasures
 
@@ -20,8 +21,8 @@ _HEAD = 3  # rows of a table before those of the cells: sample, dimension, weigh
 
 
 def reached(values: Array) -> Array:
-    """Return which rows of `values` (n, 2) are ever reached: +inf is never."""
-    present: Array = np.logical_and(values[:, 0] < np.inf, values[:, 1] < np.inf)
+    """Return which of the values (2, n) of both parameters are ever reached: +inf is never."""
+    present: Array = np.logical_and(values[0] < np.inf, values[1] < np.inf)
     return present
 
 
@@ -33,11 +34,11 @@ def ordered_table(
     Parameters
     ----------
     samples, dims, weights : ndarray of shape (P,)
-    cells : ndarray of shape (P, 2)
-        Numbers of the two cells of each point, rows of `tables`.
+    cells : ndarray of shape (2, P)
+        Numbers of the two cells of each point, columns of `tables`.
     sources : ndarray of shape (2, P)
         Where the coordinates of each point stand.
-    tables : sequence of ndarray of shape (C, k)
+    tables : sequence of ndarray of shape (k, C)
         What the two cells are called, of each parameter.
 
     Returns
@@ -46,15 +47,16 @@ def ordered_table(
         Samples, dimensions, weights, and the cells of both parameters, by (sample, dimension, cells).
     sources : ndarray of shape (2 P,)
     """
-    order = _order(samples, dims, cells)
-    width = tables[0].shape[1]
-    table = np.empty((_HEAD + 2 * width, len(order)), np.int64)
+    order, width = _order(samples, dims, cells), len(tables[0])
+    table, places = np.empty((_HEAD + 2 * width, len(order)), np.int64), np.empty((len(order), 2), np.int64)
     for row, values in enumerate((samples, dims, weights)):
-        np.take(values, order, out=table[row])
+        table[row] = values[order]
     for i, names in enumerate(tables):
-        start = _HEAD + i * width
-        table[start : start + width] = names[cells[order, i]].T
-    return table, np.ascontiguousarray(sources[:, order].T).reshape(-1)
+        places[:, i] = sources[i][order]
+        chosen = cells[i][order]
+        for j in range(width):
+            table[_HEAD + i * width + j] = names[j][chosen]
+    return table, places.reshape(-1)
 
 
 def _order(samples: Array, dims: Array, cells: Array) -> Array:
@@ -63,9 +65,11 @@ def _order(samples: Array, dims: Array, cells: Array) -> Array:
     n_cells, first = int(cells.max()) + 1, int(dims.min())
     n_dims = int(dims.max()) + 1 - first
     if (int(samples.max()) + 1) * n_dims * n_cells**2 >= 2**63:  # no integer holds them all
-        return np.lexsort((cells[:, 1], cells[:, 0], dims, samples))
-    keys = ((samples * n_dims + (dims - first)) * n_cells + cells[:, 0]) * n_cells + cells[:, 1]
-    return np.argsort(keys, kind="stable")
+        return np.lexsort((cells[1], cells[0], dims, samples))
+    order: Array = radix_argsort(
+        ((samples * n_dims + (dims - first)) * n_cells + cells[0]) * n_cells + cells[1]
+    )
+    return order
 
 
 def fake_measures(like: torch.Tensor, cell_size: int) -> tuple[torch.Tensor, torch.Tensor]:

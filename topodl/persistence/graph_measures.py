@@ -15,6 +15,7 @@ import torch
 
 from topodl._checks import fail
 from topodl.kernels.graphs.graph import cycle_deaths
+from topodl.kernels.shared.radix import argsort_floats
 from topodl.persistence._batch import homology_dims_of, pairing_op, to_host
 from topodl.persistence._graph_input import (
     SimpleEdges,
@@ -170,8 +171,8 @@ class FilteredGraphs(NamedTuple):
     """Vertices and simple edges of all graphs in NumPy arrays: cell v is a vertex, cell N + e an edge."""
 
     ends: _Array  # (m, 2), u < v
-    values: _Array  # (N + m, 2)
-    sources: _Array  # (N + m, 2), the row of the tensors of values that each value is read from
+    values: _Array  # (2, N + m), of each parameter
+    sources: _Array  # (2, N + m), the row of the tensors of values that each value is read from
     graph_of: _Array  # (N,)
 
     @classmethod
@@ -184,27 +185,32 @@ class FilteredGraphs(NamedTuple):
         pairs = to_host(edge_index).numpy().astype(np.int64)
         weights = None if edges is None else to_host(edges).numpy()
         check_graphs(name, values, pairs, weights, graph_of, n_graphs)
-        simple = simple_edges(n, pairs)
+        simple, own = simple_edges(n, pairs), np.arange(n)
         low, high = simple.ends.T
+        values = np.ascontiguousarray(values.T)
         if weights is None:
-            sources = np.where(values[low] > values[high], low[:, None], high[:, None])
-            heights = np.maximum(values[low], values[high])
+            sources = np.stack([np.where(each[low] > each[high], low, high) for each in values])
+            heights = np.take_along_axis(values, sources, 1)
         else:
             least = _least_copies(name, simple, weights)
-            sources, heights = np.stack((n + least, n + least), 1), weights[least]
-        own = np.repeat(np.arange(n)[:, None], 2, 1)
-        return cls(simple.ends, np.concatenate((values, heights)), np.concatenate((own, sources)), graph_of)
+            sources, heights = np.stack((n + least, n + least)), weights[least].T
+        return cls(
+            simple.ends,
+            np.concatenate((values, heights), axis=1),
+            np.concatenate((np.stack((own, own)), sources), axis=1),
+            graph_of,
+        )
 
     @property
     def present_vertices(self) -> _Array:
         """The vertices that are ever reached."""
-        return np.flatnonzero(reached(self.values[: len(self.graph_of)]))
+        return np.flatnonzero(reached(self.values[:, : len(self.graph_of)]))
 
     @property
     def present_edges(self) -> _Array:
         """The edges that are ever reached, as cells."""
         n = len(self.graph_of)
-        return n + np.flatnonzero(reached(self.values[n:]))
+        return n + np.flatnonzero(reached(self.values[:, n:]))
 
     def signed_table(self, of_dim: dict[int, list[tuple[int, _Array, _Array]]]) -> tuple[_Array, _Array]:
         """Return the ordered table of points, given weights and both cells of those of each dimension."""
@@ -214,10 +220,10 @@ class FilteredGraphs(NamedTuple):
         sizes = [len(first) for _, _, first, _ in parts]
         dims = np.repeat(np.array([k for k, *_ in parts], np.int64), sizes)
         weights = np.repeat(np.array([weight for _, weight, _, _ in parts], np.int64), sizes)
-        cells = np.stack([np.concatenate([empty, *(part[i] for part in parts)]) for i in (2, 3)], 1)
-        names = np.concatenate((np.stack((np.arange(n), np.full(n, -1)), 1), self.ends))
-        samples = self.graph_of[names[cells[:, 0], 0]]
-        sources = np.stack([2 * self.sources[cells[:, i], i] + i for i in (0, 1)])
+        cells = np.stack([np.concatenate([empty, *(part[i] for part in parts)]) for i in (2, 3)])
+        names = np.concatenate((np.stack((np.arange(n), np.full(n, -1))), self.ends.T), axis=1)
+        samples = self.graph_of[names[0][cells[0]]]
+        sources = np.stack([2 * self.sources[i][cells[i]] + i for i in (0, 1)])
         return ordered_table(samples, dims, weights, cells, sources, (names, names))
 
 
@@ -228,11 +234,11 @@ def spanning_exchanges(graphs: FilteredGraphs) -> tuple[_Array, _Array]:
     spanning forest of least second values, at every level of the first.
     """
     n, edges = len(graphs.graph_of), graphs.present_edges
-    first, second = graphs.values[edges].T
-    order = np.lexsort((second, first))
-    by_second = np.argsort(second[order], kind="stable")
+    first, second = graphs.values[0][edges], graphs.values[1][edges]
+    order = argsort_floats(second)
+    order = order[argsort_floats(first[order])]
     priority = np.empty(len(order), np.int64)
-    priority[by_second] = np.arange(len(order))[::-1]
+    priority[argsort_floats(second[order])] = np.arange(len(order))[::-1]
     enters = edges[order]
     leaves = cycle_deaths(n, np.ascontiguousarray(graphs.ends[enters - n]), priority)
     return enters, np.where(leaves >= 0, enters[leaves], -1)

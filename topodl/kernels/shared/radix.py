@@ -12,7 +12,7 @@ import numpy as np
 from topodl.kernels.shared.arrays import zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 
-__all__ = ["ordered_key", "ordered_keys", "ordered_keys_at", "radix_argsort"]
+__all__ = ["argsort_floats", "ordered_key", "ordered_keys", "ordered_keys_at", "radix_argsort"]
 
 
 @borrowing_subroutine
@@ -40,6 +40,12 @@ def ordered_keys_at(bits: Any, places: Any) -> Any:
     for i in range(places.size):
         keys[i] = ordered_key(bits, places[i])
     return keys
+
+
+def argsort_floats(values: Any) -> Any:
+    """Return the positions that sort `values` (n,), which have no NaN, in the order (value, position)."""
+    values = np.ascontiguousarray(values)
+    return radix_argsort(ordered_keys(values.view(f"i{values.itemsize}"))).astype(np.int64)
 
 
 @kernel
