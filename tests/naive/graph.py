@@ -42,3 +42,27 @@ def extended_bars(values, edges):
         else:
             kinds["extended_plus" if len(cell) == 1 else "extended_minus"].append((value, death))
     return {name: sorted(bars) for name, bars in kinds.items()}
+
+
+def cycle_deaths(edges, priority):
+    """For each edge the one of lowest priority on the cycle that it closes in a forest, -1 if there is none."""
+    forest, ended = set(), []
+    for e, (u, v) in enumerate(edges):
+        path = _path({k: edges[k] for k in forest}, u, v)
+        leaves = -1 if path is None else min([*path, e], key=lambda k: priority[k])
+        forest = (forest | {e}) - {leaves}
+        ended.append(leaves)
+    return ended
+
+
+def _path(forest, u, v):
+    """Return the edges between two vertices of a forest, None where nothing joins them."""
+    if u == v:
+        return []
+    for k, (a, b) in forest.items():
+        for near, far in ((a, b), (b, a)):
+            if near == u:
+                rest = _path({other: ends for other, ends in forest.items() if other != k}, far, v)
+                if rest is not None:
+                    return [k, *rest]
+    return None

@@ -1,7 +1,6 @@
-"""Persistence of graphs: union-find over edges in order, and the deaths of cycles in extended persistence.
+"""Persistence of graphs: union-find over edges in order, and spanning forests that edges enter and leave.
 
-Disjoint graphs are one graph, so a batch is one call. Cost O(E α(N)); extended: O(E) times the depth of a
-forest.
+Disjoint graphs are one graph, so a batch is one call. Cost O(E α(N)); of forests O(E log N) in expectation.
 """
 
 from __future__ import annotations
@@ -10,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.arrays import full
+from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.shared.union_find import elder_deaths
 
 __all__ = ["cycle_deaths", "elder_deaths", "warm_up"]
+
+_PRIME = 2147483647  # products of two remainders fit into 64 bits
 
 
 @kernel
@@ -24,62 +26,50 @@ def cycle_deaths(n_nodes: int, edges: Any, priority: Any) -> Any:
     that an edge closes, the one of lowest priority leaves, and this is the edge that completes the cycle last
     when edges enter by falling priority. Cycles of a graph are sets of edges, so both orders see the same
     cycles.
+
+    Not the forest itself is kept, but who represents whom. By the edges of priority above p alone, a node is
+    joined to others, and the one of highest rank represents them: the first, going up from the node, whose
+    own edge has no priority above p. Ranks are scattered, so that nobody is far from the top, even on a path.
     """
-    parent, link = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
-    mark, ended = np.empty(n_nodes, np.int64), np.empty(len(edges), np.int64)
-    for v in range(n_nodes):
-        parent[v] = link[v] = mark[v] = -1
-    for e in range(len(edges)):
-        u, v = edges[e, 0], edges[e, 1]
-        below = _lowest_on_path(parent, link, mark, priority, u, v, e)
-        ended[e] = -1
-        if below >= 0:
-            lowest = link[below]
-            if priority[lowest] > priority[e]:
-                ended[e] = e
-                continue
-            ended[e] = lowest
-            parent[below] = link[below] = -1
-            w = u  # whichever end hangs below the removed edge becomes the root of its part
-            while parent[w] >= 0:
-                w = parent[w]
-            if w != below:
+    parent, link, rank = full(n_nodes, -1, np.int64), full(n_nodes, -1, np.int64), _scattered(n_nodes)
+    ended = np.empty(len(edges), np.int64)
+    for entering in range(len(edges)):
+        u, v, edge = edges[entering, 0], edges[entering, 1], entering
+        while edge >= 0:
+            u = _representative(parent, link, priority, u, priority[edge])
+            v = _representative(parent, link, priority, v, priority[edge])
+            if u == v:
+                break
+            if rank[u] > rank[v] or (rank[u] == rank[v] and u > v):
                 u, v = v, u
-        _make_root(parent, link, u)
-        parent[u], link[u] = v, e
+            # What joined u to those above it joins them to v now, later than the edge does.
+            above, displaced = parent[u], link[u]
+            parent[u], link[u] = v, edge
+            u, edge = above, displaced
+        ended[entering] = edge
     return ended
 
 
 @borrowing_subroutine
-def _lowest_on_path(parent: Any, link: Any, mark: Any, priority: Any, u: Any, v: Any, stamp: int) -> Any:
-    """Return the node below the edge of lowest priority on the path from u to v, -1 if there is no path."""
-    node = u
-    while node >= 0:
-        mark[node] = stamp
-        node = parent[node]
-    meet = v
-    while meet >= 0 and mark[meet] != stamp:
-        meet = parent[meet]
-    if meet < 0:
-        return -1
-    lowest = -1
-    for side in range(2):
-        node = u if side == 0 else v
-        while node != meet:
-            if lowest < 0 or priority[link[node]] < priority[link[lowest]]:
-                lowest = node
-            node = parent[node]
-    return lowest
+def _representative(parent: Any, link: Any, priority: Any, node: Any, limit: Any) -> Any:
+    """Return who represents `node` by the edges of priority above the `limit`, and shorten the way there."""
+    while parent[node] >= 0 and priority[link[node]] > limit:
+        above = parent[node]
+        while parent[above] >= 0 and priority[link[above]] > priority[link[node]]:
+            above = parent[above]
+        parent[node] = above
+        node = above
+    return node
 
 
-@borrowing_subroutine
-def _make_root(parent: Any, link: Any, node: Any) -> None:
-    above, edge = -1, -1
-    while node >= 0:
-        next_node, next_edge = parent[node], link[node]
-        parent[node], link[node] = above, edge
-        above, edge = node, next_edge
-        node = next_node
+@subroutine
+def _scattered(n: Any) -> Any:
+    """Return integers in an order that has nothing to do with that of the nodes, and is always the same."""
+    rank = np.empty(n, np.int64)
+    for node in range(n):
+        mixed = (node * 48271 + 11) % _PRIME
+        rank[node] = (mixed * mixed + node) % _PRIME
+    return rank
 
 
 def warm_up() -> None:
