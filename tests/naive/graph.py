@@ -45,7 +45,7 @@ def extended_bars(values, edges):
 
 
 def cycle_deaths(edges, priority):
-    """For each edge the one of lowest priority on the cycle that it closes in a forest, -1 if there is none."""
+    """For each edge the one of lowest priority on the cycle that it closes in a forest, or -1."""
     forest, ended = set(), []
     for e, (u, v) in enumerate(edges):
         path = _path({k: edges[k] for k in forest}, u, v)

@@ -18,7 +18,7 @@ from topodl._segments import segment_amin
 from topodl.diagrams import Diagrams
 from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
 from topodl.kernels.shared.pool import map_batch
-from topodl.kernels.shared.radix import ordered_keys, radix_argsort
+from topodl.kernels.shared.radix import argsort_floats, radix_argsort
 from topodl.persistence._batch import assemble, pairing_op, to_host
 from topodl.persistence._graph_input import (
     SimpleEdges,
@@ -265,7 +265,7 @@ def _pair_filtration(values: _Array, simple: SimpleEdges, weights: _Array | None
 
     Sources are vertices, N + edge number, or -1 for inf.
     """
-    by_value = _stable_order(values)
+    by_value = argsort_floats(values)
     rank = np.empty_like(by_value)
     rank[by_value] = np.arange(len(values))
     edges, up_source = _edges_in_order(values, rank, simple, weights)
@@ -289,10 +289,6 @@ def _pair_filtration(values: _Array, simple: SimpleEdges, weights: _Array | None
     return np.concatenate(rows, axis=1)
 
 
-def _stable_order(values: _Array) -> _Array:
-    return radix_argsort(ordered_keys(values.view(f"i{values.itemsize}"))).astype(np.int64)
-
-
 def _edges_in_order(
     values: _Array, rank: _Array, simple: SimpleEdges, weights: _Array | None
 ) -> tuple[_Array, _Array]:
@@ -300,11 +296,11 @@ def _edges_in_order(
     low, high = simple.ends.T
     if weights is None:
         source = np.where(rank[low] > rank[high], low, high)
-        by_value = _stable_order(values[source])
+        by_value = argsort_floats(values[source])
     else:
         least = _least_copies(simple, weights)
         source = len(values) + least
-        by_value = _stable_order(weights[least])
+        by_value = argsort_floats(weights[least])
     return simple.ends[by_value], source[by_value]
 
 
