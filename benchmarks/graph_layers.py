@@ -19,9 +19,9 @@ import torch
 from timing import Candidate, least, one_thread
 
 import topodl
+from topodl._graph_input import simple_edges
 from topodl._segments import Bags
 from topodl.layers import TOGL, RePHINE
-from topodl._graph_input import simple_edges
 from topodl.representations import GIN
 
 WIDTH, HIDDEN = 16, 32

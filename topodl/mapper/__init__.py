@@ -18,10 +18,10 @@ _HOMES = {
     "MapperGraph": "topodl.mapper.graph",
     "NeighbourDensity": "topodl.mapper.lenses",
     "PrecomputedCover": "topodl.mapper.landmark_covers",
+    "PredictionMapper": "topodl.mapper.predictions",
     "RelativeGap": "topodl.mapper.clustering",
     "SingleLinkage": "topodl.mapper.clustering",
     "mapper_graph": "topodl.mapper.estimator",
-    "PredictionMapper": "topodl.mapper.predictions",
 }
 
 __all__ = [
@@ -35,10 +35,10 @@ __all__ = [
     "MapperGraph",
     "NeighbourDensity",
     "PrecomputedCover",
+    "PredictionMapper",
     "RelativeGap",
     "SingleLinkage",
     "mapper_graph",
-    "PredictionMapper",
 ]
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Covers: overlapping sets of samples by their lens values, and in which of them new samples lie.
 
-G. Singh, F. Mémoli, G. Carlsson, "Topological methods for the analysis of high dimensional data sets and 3D
+G. Singh, F. Mémoli, G. Carlsson, "Topological methods for the analysis of high dimensional data sets and
 object recognition", SPBG 2007.
 """
 
@@ -51,6 +51,20 @@ class Cover(BaseEstimator):
 
     A subclass writes `_fit`, which returns the elements of the values it learns from and their index, and
     `_locate`, which does so for other values with the same numbers of elements.
+
+    References
+    ----------
+    G. Singh, F. Mémoli, G. Carlsson, "Topological methods for the analysis of high dimensional data sets and
+    3D object recognition", Eurographics Symposium on Point-Based Graphics 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from topodl.mapper import Cover, IntervalCover
+    >>> cover = IntervalCover(n_intervals=2)
+    >>> isinstance(cover, Cover)
+    True
+    >>> preimages = cover.fit(np.array([[0.0], [0.5], [1.0]]))  # the middle lies in both
     """
 
     index_: Array
