@@ -148,7 +148,8 @@ class KNNCover(_LandmarkCover):
             distances = row[near]
         else:
             distances, near = self._tree.query(self._values[sample], k=range(1, n + 1))
-        self._distances.append(float(distances[-1]))
+        # the root of a sum of squares may be rounded to below it
+        self._distances.append(float(np.nextafter(distances[-1], np.inf)))
         # of several equal samples the tree may find others
         return near if sample in near else np.append(near[:-1], sample)
 
