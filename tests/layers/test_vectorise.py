@@ -113,23 +113,29 @@ def test_smooth_betti_curve_becomes_the_exact_one():
     torch.testing.assert_close(smooth, exact, atol=1e-6, rtol=0)
 
 
-def test_statistics_by_numpy():
+@pytest.mark.parametrize("interpolation", ["linear", "midpoint"])
+def test_statistics_by_numpy(interpolation):
     d = make_diagrams(5, [[9, 0], [1, 4]], essential=0.0)
-    layer = PersistenceStatistics().fit(d)
+    layer = PersistenceStatistics(interpolation=interpolation).fit(d)
     table = layer(d)
     names = [n.split("_", 2)[2] for n in layer.get_feature_names_out()[:46]]
     births, deaths = (x.numpy() for x in (d[0].dim(0).births, d[0].dim(0).deaths))
     columns = {"birth": births, "death": deaths, "midpoint": (births + deaths) / 2, "length": deaths - births}
     functions = {
         "mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "sum": np.sum, "median": np.median,
-        "iqr": lambda v: np.subtract(*np.quantile(v, [0.75, 0.25])),
-        **{f"q{q}": (lambda v, q=q: np.quantile(v, q / 100)) for q in (10, 25, 75, 90)},
+        "iqr": lambda v: np.subtract(*np.quantile(v, [0.75, 0.25], method=interpolation)),
+        **{f"q{q}": (lambda v, q=q: np.quantile(v, q / 100, method=interpolation)) for q in (10, 25, 75, 90)},
     }  # fmt: skip
     for quantity, values in columns.items():
         for name, function in functions.items():
             np.testing.assert_allclose(table[0, 0, names.index(f"{quantity}_{name}")], function(values))
     assert table[:, :, names.index("count")].tolist() == [[9.0, 0.0], [1.0, 4.0]]
     assert (table[0, 1] == 0).all()
+
+
+def test_an_unknown_interpolation_is_named():
+    with pytest.raises(InputError, match="interpolation is 'lower'; expected one of 'linear', 'midpoint'"):
+        PersistenceStatistics(interpolation="lower").fit(make_diagrams(5, [[9, 0]]))
 
 
 SMOOTH = [

@@ -102,6 +102,11 @@ class PersistenceStatistics(CurveLayer):
     deviation (of the population), least and largest value, sum, median, the quantiles 0.1, 0.25, 0.75 and
     0.9, and the interquartile range. A diagram without bars has only zeros.
 
+    Parameters
+    ----------
+    interpolation : {"linear", "midpoint"}
+        What a quantile is between two values: as far from the one to the other as it lies, or their mean.
+
     References
     ----------
     D. Ali et al. A survey of vectorization methods in topological data analysis. IEEE TPAMI 45, 2023.
@@ -126,6 +131,7 @@ class PersistenceStatistics(CurveLayer):
         self,
         dims: Any = None,
         essential: EssentialPolicy = "drop",
+        interpolation: str = "linear",
         *,
         chunk_size: int = 128,
         n_jobs: int | None = None,
@@ -134,9 +140,15 @@ class PersistenceStatistics(CurveLayer):
         super().__init__()
         self.dims = dims
         self.essential = essential
+        self.interpolation = interpolation
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _check_settings(self) -> None:
+        choices = ("linear", "midpoint")
+        check_choice("PersistenceStatistics", "interpolation", self.interpolation, choices)
+        super()._check_settings()
 
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
         values = torch.stack([d.births, d.deaths, (d.births + d.deaths) / 2, d.persistence()], 1)
@@ -150,7 +162,8 @@ class PersistenceStatistics(CurveLayer):
         std = power(segment_sum(squares, d.samples, d.n_samples) / at_least_one, 0.5) * unit
         low = segment_amin(values, d.samples, d.n_samples)
         high = segment_amax(values, d.samples, d.n_samples)
-        q10, q25, median, q75, q90 = _quantiles(values, d, (0.1, 0.25, 0.5, 0.75, 0.9))
+        levels, to_middle = (0.1, 0.25, 0.5, 0.75, 0.9), self.interpolation == "midpoint"
+        q10, q25, median, q75, q90 = _quantiles(values, d, levels, to_middle)
         columns = [mean, std, low, q10, q25, median, q75, q90, high, q75 - q25, total]
         statistics = torch.stack(columns, 2).flatten(1)
         entropy = _entropy(d, normalize=False)
@@ -184,8 +197,10 @@ def _shares(d: Diagrams) -> torch.Tensor:
     return lengths / total.index_select(0, d.samples)
 
 
-def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> list[torch.Tensor]:
-    """Return for each level the (B, 4) quantiles of the four columns, with linear interpolation."""
+def _quantiles(
+    values: torch.Tensor, d: Diagrams, levels: tuple[float, ...], to_middle: bool
+) -> list[torch.Tensor]:
+    """Return for each level the (B, 4) quantiles of the four columns, between two values or in their middle."""
     order = values.detach().T.contiguous().sort(dim=1).indices
     regroup = d.samples[order].sort(dim=1, stable=True).indices
     ordered = values.gather(0, order.gather(1, regroup).T)
@@ -198,5 +213,6 @@ def _quantiles(values: torch.Tensor, d: Diagrams, levels: tuple[float, ...]) -> 
         below = place.floor().long()
         above = torch.minimum(below + 1, (count - 1).clamp(min=0))
         share = (place - below).to(values.dtype)[:, None]
+        share = torch.where(share > 0, 0.5, share) if to_middle else share
         quantiles.append(torch.lerp(ordered[start + below], ordered[start + above], share))
     return quantiles
