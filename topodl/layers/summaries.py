@@ -200,7 +200,7 @@ def _shares(d: Diagrams) -> torch.Tensor:
 def _quantiles(
     values: torch.Tensor, d: Diagrams, levels: tuple[float, ...], to_middle: bool
 ) -> list[torch.Tensor]:
-    """Return for each level the (B, 4) quantiles of the four columns, between two values or in their middle."""
+    """Return for each level the (B, 4) quantiles of the columns, between two values or in their middle."""
     order = values.detach().T.contiguous().sort(dim=1).indices
     regroup = d.samples[order].sort(dim=1, stable=True).indices
     ordered = values.gather(0, order.gather(1, regroup).T)

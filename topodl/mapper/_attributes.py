@@ -37,22 +37,18 @@ def fitted_attributes(attributes: Any, clouds: tuple[torch.Tensor, ...]) -> list
         if _learns(step):
             with torch.no_grad():
                 learnt_from = _applied(steps, tuple(cloud.detach() for cloud in clouds))
-            step = clone(step).fit(learnt_from)
+            step = clone(step).fit(_as_table(learnt_from, step))
         elif not callable(step) and not hasattr(step, "transform"):
-            came, expected = (
-                f"have {step!r}",
-                "a layer, a pipeline of layers, or a function of a list of clouds",
-            )
-            raise fail(_NAME, "attributes", came, expected)
+            expected = "a layer, a pipeline of layers, or a function of a list of clouds"
+            raise fail(_NAME, "attributes", f"have {step!r}", expected)
         steps.append(step)
     return steps
 
 
 def _learns(step: Any) -> bool:
     """Return whether a step has to be fitted, and is not; weights are for training."""
-    if not hasattr(step, "fit") or (
-        isinstance(step, torch.nn.Module) and any(True for _ in step.parameters())
-    ):
+    has_weights = isinstance(step, torch.nn.Module) and any(True for _ in step.parameters())
+    if has_weights or not hasattr(step, "fit"):
         return False
     try:
         check_is_fitted(step)
@@ -78,8 +74,11 @@ def _applied(steps: list[Any], clouds: tuple[torch.Tensor, ...]) -> Any:
     weights = [w for step in steps if isinstance(step, torch.nn.Module) for w in step.parameters()]
     value: Any = [cloud.to(weights[0].dtype) for cloud in clouds] if weights else list(clouds)
     for step in steps:
-        if callable(step):
-            value = step(value)
-        else:
-            value = step.transform(to_numpy(value) if isinstance(value, torch.Tensor) else value)
+        value = step(value) if callable(step) else step.transform(_as_table(value, step))
     return value
+
+
+def _as_table(value: Any, step: Any) -> Any:
+    """Return features as an array (V, F) for a transformer that is no module, anything else as it is."""
+    is_table = isinstance(value, torch.Tensor) and not isinstance(step, torch.nn.Module)
+    return to_numpy(value.flatten(1)) if is_table else value

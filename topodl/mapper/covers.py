@@ -134,7 +134,7 @@ class IntervalCover(Cover):
     >>> from topodl.mapper import IntervalCover
     >>> lens = np.linspace(0, 1, 11)[:, None]
     >>> for ends in ("margin", "tight"):
-    ...     cover = IntervalCover(n_intervals=2, overlap=0.25, ends=ends)
+    ...     cover = IntervalCover(n_intervals=2, overlap=0.3, ends=ends)
     ...     print([sorted(each.tolist()) for each in cover.fit(lens).sets()])
     [[0, 1, 2, 3, 4, 5, 6], [4, 5, 6, 7, 8, 9, 10]]
     [[0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 10]]

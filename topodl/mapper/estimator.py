@@ -20,13 +20,14 @@ from tqdm import tqdm
 from topodl._checks import as_real, check_choice, fail
 from topodl._docs import shares_documentation
 from topodl._host import host_array
+from topodl._precision import at_least_single
 from topodl.mapper._attributes import fitted_attributes, node_features
 from topodl.mapper._build import Settings, build_graph
 from topodl.mapper._near import Array, Samples
 from topodl.mapper.clustering import read_clusterer
 from topodl.mapper.covers import Cover, IntervalCover
 from topodl.mapper.graph import MapperGraph
-from topodl.mapper.lenses import as_lens_values, read_lens
+from topodl.mapper.lenses import as_lens_values, read_lens, reject_unusable_values
 
 __all__ = ["Mapper", "mapper_graph"]
 
@@ -47,7 +48,7 @@ class Mapper(TransformerMixin, BaseEstimator):
         fitted once, so that a random one gives the same values everywhere.
     n_components : int
         Principal components of ``lens="pca"``.
-    cover : {"uniform", "balanced", "bins"} or Cover
+    cover : {"uniform", "balanced", "bins"} or cover
         The kind of `IntervalCover`, with `n_intervals` and `overlap`, or a cover of any kind, for which these
         two do not count.
     n_intervals : int or sequence of q int
@@ -86,7 +87,7 @@ class Mapper(TransformerMixin, BaseEstimator):
         The graph.
     lens_ : ndarray of shape (n, q)
         Lens values of the samples.
-    cover_ : Cover
+    cover_ : IntervalCover, BallCover, …
         The cover, fitted.
     labels_ : ndarray of shape (n,)
         The component of the graph that each sample lies in, the first of several; −1 where it is in none.
@@ -108,7 +109,7 @@ class Mapper(TransformerMixin, BaseEstimator):
     >>> mapper.graph_.betti()
     (1, 1)
     >>> mapper.transform(np.array([[1.1, 0.0]])).nonzero()[1].tolist()
-    [4]
+    [3]
     """
 
     graph_: MapperGraph
@@ -176,7 +177,8 @@ class Mapper(TransformerMixin, BaseEstimator):
         if self.attributes is not None:
             samples = Samples(table, self._precomputed)
             clouds = tuple(torch.from_numpy(samples.cloud(node.numpy())) for node in self.graph_)
-            self.graph_ = self._attributed(clouds)
+            with torch.no_grad():
+                self.graph_ = self._attributed(clouds)
         return self
 
     def _fit(self, table: Array, lens: Any) -> None:
@@ -210,22 +212,18 @@ class Mapper(TransformerMixin, BaseEstimator):
     def _lens_is_distances(self) -> bool:
         return self._precomputed and self.lens_transformer_ is not None and self.lens is None
 
-    def _checked(self, X: Any, reset: bool) -> Array:
-        """Return the samples as an array of float64, or the error that names the first that is not finite."""
+    def _checked(self, X: Any, reset: bool, function: str = _NAME, argument: str = "X") -> Array:
+        """Return the samples as an array of float64, or the error that names the first that is unusable."""
         check_choice(_NAME, "metric", self.metric, ("euclidean", "precomputed"))
         if isinstance(X, torch.Tensor):
-            X = host_array(_NAME, as_real(_NAME, "X", X))
+            X = host_array(function, at_least_single(as_real(function, argument, X)))
         table: Array = validate_data(
             self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite=False
         )
-        wrong = np.argwhere(~np.isfinite(table))
-        if len(wrong):
-            row, column = wrong[0]
-            came = f"has {table[row, column]} at row {row}, column {column}".replace("nan", "NaN")
-            raise fail(_NAME, "X", came, "finite values")
+        reject_unusable_values(function, argument, table)
         if reset and self._precomputed and not _is_matrix_of_distances(table):
             came = f"has shape {table.shape}" if len(table) != table.shape[1] else "is not symmetric"
-            raise fail(_NAME, "X", came, "symmetric distances (n, n) of at least 0")
+            raise fail(function, argument, came, "symmetric distances (n, n) of at least 0")
         return table
 
     def _new_cover(self) -> Cover:
@@ -411,7 +409,7 @@ def mapper_graph(
         random_state=random_state,
         n_jobs=n_jobs,
     )
-    mapper._fit(mapper._checked(points, reset=True), values)
+    mapper._fit(mapper._checked(points, True, name, "x"), values)
     graph = mapper.graph_ = mapper.graph_.to(points.device)
     if attributes is None:
         return graph

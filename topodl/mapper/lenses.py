@@ -23,9 +23,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from topodl._checks import check_choice, check_number, fail
 from topodl._precision import to_numpy
 
-__all__ = ["Eccentricity", "NeighbourDensity", "as_lens_values", "read_lens"]
+__all__ = ["Eccentricity", "NeighbourDensity", "as_lens_values", "read_lens", "reject_unusable_values"]
 
 Array = npt.NDArray[Any]
+_LARGEST = 1e150
 _BLOCK = 2**22  # distances at a time
 
 
@@ -121,7 +122,7 @@ class Eccentricity(_DistanceLens):
     --------
     >>> import numpy as np
     >>> from topodl.mapper import Eccentricity
-    >>> Eccentricity(exponent=1).fit_transform(np.array([[0.0], [1.0], [2.0], [3.0]])).ravel().tolist()
+    >>> Eccentricity(exponent=1).fit_transform(np.array([[0.0], [1.0], [2.0], [3.0]])).round(2).ravel().tolist()
     [1.5, 1.0, 1.0, 1.5]
     """
 
@@ -264,16 +265,20 @@ def read_lens(lens: Any, n_components: int, precomputed: bool, random_state: Any
 
 def as_lens_values(function: str, values: Any, n: int) -> Array:
     """Return lens values as an array (n, q) of float64, or the error that names the first that is wrong."""
-    table = to_numpy(values) if isinstance(values, torch.Tensor) else np.asarray(values)
-    if table.ndim == 1:
-        table = table[:, None]
+    found = to_numpy(values) if isinstance(values, torch.Tensor) else np.asarray(values)
+    table = found[:, None] if found.ndim == 1 else found
     if table.ndim != 2 or len(table) != n or table.shape[1] == 0 or table.dtype.kind not in "biuf":
-        came = f"has shape {table.shape} and dtype {table.dtype}"
+        came = f"has shape {found.shape} and dtype {found.dtype}"
         raise fail(function, "lens", came, f"numbers of shape ({n},) or ({n}, q), one row for each sample")
     table = np.ascontiguousarray(table, np.float64)
-    wrong = np.argwhere(~np.isfinite(table))
+    reject_unusable_values(function, "lens", table)
+    return table
+
+
+def reject_unusable_values(function: str, argument: str, table: Array) -> None:
+    """Raise the error that names the first value (n, d) that is not finite, or whose square would not be."""
+    wrong = np.argwhere(~(np.abs(table) <= _LARGEST))
     if len(wrong):
         row, column = wrong[0]
         came = f"has {table[row, column]} at row {row}, column {column}".replace("nan", "NaN")
-        raise fail(function, "lens", came, "finite values")
-    return table
+        raise fail(function, argument, came, f"finite values of at most {_LARGEST:g}")
