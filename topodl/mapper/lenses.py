@@ -122,8 +122,8 @@ class Eccentricity(_DistanceLens):
     --------
     >>> import numpy as np
     >>> from topodl.mapper import Eccentricity
-    >>> Eccentricity(exponent=1).fit_transform(np.array([[0.0], [1.0], [2.0], [3.0]])).round(2).ravel().tolist()
-    [1.5, 1.0, 1.0, 1.5]
+    >>> Eccentricity(exponent=1).fit_transform(np.array([[0.0], [1.0], [2.0]])).round(2).ravel().tolist()
+    [1.0, 0.67, 1.0]
     """
 
     def __init__(self, exponent: float = 2.0, metric: str = "euclidean") -> None:
