@@ -16,11 +16,13 @@ from sklearn.neighbors import NearestNeighbors
 
 from topodl._checks import as_real, as_tensor, fail, reject_non_finite
 from topodl._precision import to_numpy
+from topodl.mapper._nearest import nearest_by_direction
 
 __all__ = ["graph_of_edges", "graph_of_neighbours", "read_graph"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _NAME = "PredictionMapper"
+_MANY_DIMS = 16  # from which on trees of boxes do not pay
 
 
 def read_graph(X: Any, n: int) -> sparse.csr_array | None:
@@ -92,7 +94,15 @@ def graph_of_neighbours(
     if metric == "cosine":
         lengths = np.linalg.norm(points, axis=1, keepdims=True)
         points, metric = points / np.where(lengths > 0, lengths, 1.0), "euclidean"
+        if points.shape[1] >= _MANY_DIMS and (lengths > 0).all():
+            return _joined(nearest_by_direction(points, k))
     nearest = NearestNeighbors(n_neighbors=k, metric=metric).fit(points).kneighbors(return_distance=False)
+    return _joined(nearest)
+
+
+def _joined(nearest: Array) -> sparse.csr_array:
+    """Return the graph in which each sample is joined to its `nearest` (n, k)."""
+    n, k = nearest.shape
     return graph_of_edges(np.stack([np.repeat(np.arange(n), k), nearest.ravel()]), n)
 
 
