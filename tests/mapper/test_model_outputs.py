@@ -225,3 +225,11 @@ def test_what_cannot_be_explained_is_named(model, batches, layer, message):
 def test_a_model_is_a_module():
     with pytest.raises(TypeError, match="model is a function"):
         PredictionMapper().explain(lambda x: x, [torch.rand(3, 2)], layer="")
+
+
+def test_a_fit_forgets_the_embeddings_of_a_model():
+    x, y = data()
+    mapper = PredictionMapper(**SETTINGS).explain(network(), [(x, y)], layer="act")
+    assert mapper.embeddings_.shape == (N, 6)
+    mapper.fit(x, mapper.predictions_)
+    assert not hasattr(mapper, "embeddings_")

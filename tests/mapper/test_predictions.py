@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -544,3 +545,73 @@ def test_without_merging_small_nodes_are_not_shown():
 def test_names_are_at_the_root():
     assert topodl.PredictionMapper is PredictionMapper
     assert adjacency_of(2, np.array([[0], [1]])).nnz == 2
+
+
+# The page
+
+
+def payload_of(path):
+    page = path.read_text(encoding="utf-8")
+    return page, json.loads(
+        re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.S)[1]
+    )
+
+
+def test_a_report_shows_what_is_known(tmp_path):
+    mapper = fitted(120, 3, 0)
+    names = ["ant", "</script><b>", "cat"]
+    path = mapper.report(tmp_path / "map.html", class_names=names, columns={"place": np.arange(120.0)})
+    page, payload = payload_of(path)
+    assert "http" not in page.replace("http://www.w3.org/", "").replace("http-equiv", "")
+    columns = {column["name"]: column for column in payload["columns"]}
+    assert list(columns)[:7] == [
+        "predicted class",
+        "estimated error",
+        "1 − largest probability",
+        "true error",
+        "true class",
+        "label",
+        "corrected class",
+    ]
+    assert "place" in columns
+    samples = payload["samples"]
+    assert samples == mapper.graph_.select(slice(None)).tolist()
+    predicted = columns["predicted class"]
+    assert [names.index(predicted["classes"][v]) for v in predicted["values"]] == (
+        mapper.predictions_.argmax(1)[samples].tolist()
+    )
+    np.testing.assert_allclose(
+        columns["estimated error"]["values"], mapper.error_estimate_[samples], atol=1e-6
+    )
+    wrong = mapper.predictions_.argmax(1) != mapper.sample_labels_
+    assert columns["true error"]["values"] == wrong[samples].tolist()
+    assert f"predicted {names[mapper.predictions_[samples[0]].argmax()]}" in payload["tooltips"][0]
+    assert "40 known labels vote over edges within nodes" in page
+
+
+def test_a_report_without_labels_says_nothing_of_them(tmp_path):
+    points, predictions, _ = sample_predictions(80, 12, 0)
+    mapper = PredictionMapper(**SMALL).fit(points, predictions)
+    _, payload = payload_of(mapper.report(tmp_path / "map.html", title="Twelve", n_nearest=2))
+    names = [column["name"] for column in payload["columns"]]
+    assert "true error" not in names
+    assert payload["columns"][0]["classes"] == sorted(payload["columns"][0]["classes"])
+    assert set(payload["columns"][0]["classes"]) <= {f"{k:02d}" for k in range(12)}
+
+
+def test_an_empty_map_can_be_written(tmp_path):
+    mapper = PredictionMapper(**SMALL).fit(sparse.csr_array((5, 5)), np.full((5, 2), 0.5))
+    assert len(mapper.graph_) == 0
+    assert mapper.report(tmp_path / "map.html").exists()
+
+
+@pytest.mark.parametrize("names", ["abc", ["a", "b"], ["a", "b", "a"]])
+def test_names_are_one_a_class(tmp_path, names):
+    mapper = fitted(60, 3, 0)
+    if names != "abc":
+        with pytest.raises(InputError, match="class_names has"):
+            mapper.report(tmp_path / "map.html", class_names=names)
+    else:
+        with pytest.raises(InputError, match="3 names, one a class"):
+            mapper.report(tmp_path / "map.html", class_names=names)
+    assert not (tmp_path / "map.html").exists()

@@ -25,6 +25,7 @@ from topodl.mapper._prediction_lens import averaging, distinct_columns, smoothed
 from topodl.mapper._prediction_net import NetSettings, PredictionNet, build_net, projected_edges
 from topodl.mapper._prediction_votes import corrected, error_estimate, label_votes, voters
 from topodl.mapper.graph import MapperGraph
+from topodl.mapper.prediction_report import write_report
 
 __all__ = ["PredictionMapper"]
 
@@ -223,6 +224,7 @@ class PredictionMapper(BaseEstimator):
         TypeError
             If labels are no integers.
         """
+        self.__dict__.pop("embeddings_", None)  # of another model
         settings = self._settings()
         read = read_predictions(predictions)
         n, n_classes = read.probabilities.shape
@@ -288,9 +290,10 @@ class PredictionMapper(BaseEstimator):
             if value is not None:
                 reject_shuffling(loader, argument)
         outputs = record_outputs(model, loader, layer, transform, self.verbose)
-        self.embeddings_ = outputs.embeddings
         labels = outputs.labels if labels is None else labels
-        return self.fit(outputs.embeddings, outputs.probabilities, labels, known, extra_lens)
+        self.fit(outputs.embeddings, outputs.probabilities, labels, known, extra_lens)
+        self.embeddings_ = outputs.embeddings
+        return self
 
     def corrected_predictions(self) -> Array:
         """Return the classes (n,) after doubtful predictions went to the class with most votes.
@@ -323,6 +326,8 @@ class PredictionMapper(BaseEstimator):
         check_is_fitted(self)
         check_number(f"{_NAME}.neighbours", "sample", sample, low=0, high=len(self.known_) - 1, integer=True)
         return voters(self._vote_graph(), int(sample), self.known_, self.error_steps)
+
+    report = write_report
 
     # Parts of `fit`
 
