@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.neighbors import kneighbors_graph as nearest_neighbours
 from torch import nn
 
 from .evaluation.fake_run import make_run
@@ -49,6 +50,18 @@ def losses():
 def metrics():
     batch = {"image": torch.rand(2, 3, 64, 64), "label": torch.randint(2, (2, 64, 64))}
     return {"model": nn.Conv2d(3, 2, 1), "loader": [batch, batch]}
+
+
+def prediction_mapper():
+    clouds = torch.randn(3, 4) * 2
+    labels = torch.arange(600) % 3
+    x = clouds[labels] + torch.randn(600, 4)
+    model = nn.Sequential()
+    model.add_module("encoder", nn.Linear(4, 4))
+    model.add_module("head", nn.Linear(4, 3))
+    fitted = {"embeddings": x, "probabilities": model(x).detach().softmax(1), "labels": labels}
+    adjacency = nearest_neighbours(x.numpy(), 5)
+    return {"model": model, "loader": [(x, labels)], "known": range(100), "adjacency": adjacency, **fitted}
 
 
 def report():
