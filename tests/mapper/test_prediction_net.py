@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from tests.mapper.graphs import adjacency_of, as_lists, neighbours_of, random_graph
 from tests.naive import prediction_net as naive
-from topodl.mapper._prediction_net import NetSettings, build_net, edge_lengths, projected_edges, split_samples
+from topodl.mapper._prediction_net import (
+    NetSettings,
+    _usable_edges,
+    build_net,
+    edge_lengths,
+    projected_edges,
+    split_samples,
+)
 
 SETTINGS = NetSettings(
     max_size=4,
@@ -91,6 +98,16 @@ def test_constant_lens_ends_at_once():
     members, offsets = split_samples(adjacency_of(n, ring), np.zeros((n, 2)), SETTINGS)
     assert members.tolist() == list(range(n))
     assert offsets.tolist() == [0, n]
+
+
+def test_lengths_that_differ_by_rounding_are_equal():
+    # From sample 0 two edges lead away; the second is shorter by a few units of rounding.
+    adjacency = adjacency_of(3, np.array([[0, 0], [1, 2]]))
+    lens = np.array([[0.0], [0.5], [0.5 - 1e-15]])
+    own = np.zeros(1, dtype=np.int64)
+    assert _usable_edges(adjacency, lens, 1.0).exits(own, own, own).tolist() == [[0, 1]]
+    lens[2] = 0.5 - 1e-9
+    assert _usable_edges(adjacency, lens, 1.0).exits(own, own, own).tolist() == [[0, 2]]
 
 
 def test_lengths_are_the_largest_difference_of_a_column():

@@ -21,6 +21,7 @@ __all__ = ["NetSettings", "PredictionNet", "build_net", "edge_lengths", "project
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _ITEM = 8  # bytes of an integer
+_DIGITS = 12  # to which lengths count: those of edges between equal predictions are rounding
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def edge_lengths(adjacency: sparse.csr_array, lens: Array) -> Array:
 def split_samples(adjacency: sparse.csr_array, lens: Array, settings: NetSettings) -> tuple[Array, Array]:
     """Return the sets that samples fall into, as (members, offsets): distinct, in lexicographic order."""
     starts, neighbours = _walks(adjacency)
-    overlap = np.asarray(settings.overlap, dtype=np.float64)
+    lens, overlap = np.ascontiguousarray(lens), np.asarray(settings.overlap, dtype=np.float64)
     members, offsets = _grouped(connected_components(adjacency, directed=False)[1])
     whole = np.zeros(offsets.size - 1, dtype=bool)
     final: set[bytes] = set()
@@ -174,7 +175,7 @@ def _usable_edges(adjacency: sparse.csr_array, lens: Array, max_distance: float)
     usable = lengths < max_distance
     before = np.concatenate([[0], np.cumsum(usable)])
     starts, neighbours = _walks(adjacency)
-    return _UsableEdges(before[starts], neighbours[usable], lengths[usable])
+    return _UsableEdges(before[starts], neighbours[usable], lengths[usable].round(_DIGITS))
 
 
 def _smallest_nodes(node: Array, sample: Array, n_samples: int) -> Array:
