@@ -84,7 +84,7 @@ function fillOf(node) {
   return slices.map(([code, count]) => [colorOf(state.column, code), count / all]);
 }
 
-// Bring what hangs on filters and the column up to date.
+// Bring what hangs on filters and the column up to date, but not on the least size.
 function refreshModel() {
   for (let sample = 0; sample < sampleCount; sample++) {
     state.passes[sample] = 1;
@@ -96,7 +96,6 @@ function refreshModel() {
     state.sizes[node] = membersOf(node).reduce((sum, sample) => sum + state.passes[sample], 0);
   }
   state.fills = Array.from(data.x, (_, node) => fillOf(node));
-  for (const node of state.selected) if (!isShown(node)) state.selected.delete(node);
 }
 
 function samplesOfSelection() {

@@ -180,6 +180,11 @@ function showCounts() {
 function refresh() {
   refreshModel();
   showLegend();
+  showShownNodes();
+}
+
+function showShownNodes() {
+  for (const node of state.selected) if (!isShown(node)) state.selected.delete(node);
   showCounts();
   showDetails();
   showSelection();
@@ -394,7 +399,7 @@ byId("least").max = leastSizes.length - 1;
 byId("least").addEventListener("input", (event) => {
   state.leastSize = leastSizes[event.target.value];
   event.target.setAttribute("aria-valuetext", counted(state.leastSize, "member"));
-  refresh();
+  showShownNodes();
 });
 
 byId("copy").addEventListener("click", async (event) => {

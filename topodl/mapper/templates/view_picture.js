@@ -105,6 +105,13 @@ function drawNode(node) {
   const [x, y] = centerOf(node);
   const radius = radiusOf(node);
   if (x < -radius || y < -radius || x > canvas.clientWidth + radius || y > canvas.clientHeight + radius) return;
+  const ring = state.selected.has(node) ? "accent" : node === state.focused || node === state.pointed ? "ink" : "rim";
+  if (radius < 3.5 && ring === "rim") { // slices of a few pixels could not be told apart
+    brush.fillStyle = state.fills[node].reduce((most, slice) => (slice[1] > most[1] ? slice : most))[0];
+    disc(x, y, radius);
+    brush.fill();
+    return;
+  }
   let turn = -Math.PI / 2;
   for (const [color, share] of state.fills[node]) {
     brush.beginPath();
@@ -114,7 +121,6 @@ function drawNode(node) {
     brush.fill();
   }
   disc(x, y, radius);
-  const ring = state.selected.has(node) ? "accent" : node === state.focused || node === state.pointed ? "ink" : "rim";
   brush.strokeStyle = theme(ring);
   brush.lineWidth = ring === "rim" ? 1 : 3;
   brush.stroke();
