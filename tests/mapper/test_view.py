@@ -7,11 +7,14 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from PIL import Image
 
 from tests.html_page import Page
 from topodl import InputError
@@ -148,6 +151,16 @@ def test_the_nearest_to_the_centre_are_shown(graph, tmp_path):
     assert_stands_alone(html)
 
 
+def test_images_may_be_a_list_of_tensors_or_pictures(graph, tmp_path):
+    levels = np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2)
+    lists = [torch.from_numpy(levels).unbind(), [Image.fromarray(each) for each in levels]]
+    pages = [
+        graph.view(tmp_path / f"{k}.html", images=each) for k, each in enumerate([levels, *map(list, lists)])
+    ]
+    first, *others = [page.read_bytes() for page in pages]
+    assert all(other == first for other in others)
+
+
 def test_an_empty_graph_and_one_node_have_a_page(tmp_path):
     for nodes in ([], [[0]]):
         graph = MapperGraph.from_nodes(nodes, 3)
@@ -184,6 +197,10 @@ def test_notebooks_show_the_picture(graph):
         ({"color": {"height": [1.0]}}, r"color\['height'\] has shape \(1,\); expected shape \(9,\)"),
         ({"color": {"height": [*HEIGHT[:8], math.inf]}}, r"color\['height'\]\[8\] is infinite"),
         ({"color": {"height": [1j] * N}}, r"color\['height'\] has dtype complex128"),
+        (
+            {"color": {"a": np.array([*KIND[:8], np.zeros(2)], dtype=object)}},
+            r"color\['a'\]\[8\] is a ndarray",
+        ),
         ({"color": {"name": [f"{k}" for k in range(9)], "number of members": HEIGHT}}, "second column"),
         ({"color": {"a": KIND}, "node_color": {"a": [1.0] * 4}}, "second column 'a'"),
         ({"node_color": {"height": HEIGHT}}, r"expected shape \(4,\), one value a node"),
@@ -238,11 +255,15 @@ def test_many_integers_are_measured_and_many_texts_refused():
 
 
 def test_data_frames_and_single_columns_are_read():
-    import pandas as pd
-
     frame = pd.DataFrame({"a": [1.5, None], "b": pd.Categorical(["x", "y"])})
     assert [(c.name, c.classes) for c in columns_of(frame, 2)] == [("a", None), ("b", ("x", "y"))]
     assert [c.name for c in columns_of(frame["a"], 2)] == ["a"]
+    (nullable,) = columns_of(pd.Series([7, None], dtype="Int64"), 2)
+    assert_allclose(nullable.values, [7, math.nan])
+    (words,) = columns_of({"c": pd.Series(["b", None], dtype="string")}, 2)
+    assert words.classes == ("b",)
+    polars = pl.DataFrame({"a": [1.5, None], "b": ["x", "y"]})
+    assert [(c.name, c.classes) for c in columns_of(polars, 2)] == [("a", None), ("b", ("x", "y"))]
     assert [c.name for c in columns_of([1.0, 2.0], 2)] == ["color"]
     assert columns_of(None) == []
 

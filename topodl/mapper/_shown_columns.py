@@ -73,8 +73,11 @@ def read_columns(function: str, argument: str, given: Any, n: int, *, of_nodes: 
     """
     if given is None:
         return []
-    if not isinstance(given, Mapping) and not (hasattr(given, "items") and getattr(given, "ndim", 1) == 2):
-        given = {getattr(given, "name", None) or argument: given}
+    if hasattr(given, "columns") and hasattr(given, "to_numpy"):  # a data frame of pandas or polars
+        given = {name: given[name] for name in given.columns}
+    elif not isinstance(given, Mapping):
+        of_series = getattr(given, "name", None) if hasattr(given, "to_numpy") else None
+        given = {of_series or argument: given}
     columns = []
     for name, values in given.items():
         where = f"{argument}[{name!r}]"
@@ -87,8 +90,13 @@ def _read(function: str, where: str, name: str, given: Any, n: int, of_nodes: bo
     if values.shape != (n,):
         unit = "node" if of_nodes else "sample"
         raise fail(function, where, f"has shape {values.shape}", f"shape ({n},), one value a {unit}")
+    if values.dtype == object:
+        wrong = next((k for k, cell in enumerate(values) if np.ndim(cell)), None)
+        if wrong is not None:
+            came = f"is a {type(values[wrong]).__name__}"
+            raise fail(function, f"{where}[{wrong}]", came, "a number, a truth value or text")
     if values.dtype == object and all(map(_is_number_or_missing, values)):
-        values = np.array([np.nan if value is None else float(value) for value in values])
+        values = np.array([np.nan if _is_missing(value) else float(value) for value in values])
     kind = values.dtype.kind
     if kind in "iu" and len(np.unique(values)) > _FEW:
         kind = "f"
@@ -103,12 +111,14 @@ def _read(function: str, where: str, name: str, given: Any, n: int, of_nodes: bo
 
 
 def _is_number_or_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_))
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    return is_number or _is_missing(value)
 
 
 def _is_missing(value: Any) -> bool:
-    """Say whether a cell is None or one of the values that differ from themselves, as NaN."""
-    return value is None or bool(value != value) if not isinstance(value, str) else False
+    """Return whether a cell is None, differs from itself, as NaN, or cannot say so, as the NA of pandas."""
+    differs = value != value
+    return value is None or not isinstance(differs, bool | np.bool_) or bool(differs)
 
 
 def _read_classes(function: str, where: str, name: str, values: NDArray[Any], of_nodes: bool) -> Column:

@@ -46,6 +46,8 @@ def nearest_members(points: Array, drawn: DrawnGraph, count: int) -> list[list[i
 
 def pixels_of(images: Any) -> Array:
     """Return images of one shape as points (N, pixels), by which the nearest to a centre are found."""
+    if isinstance(images, Sequence):
+        return np.stack([as_array(image).ravel() for image in images])
     values = as_array(images)
     return values.reshape(len(values), -1)
 

@@ -424,8 +424,8 @@ byId("save").addEventListener("click", () => {
 byId("find-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = byId("find").value.trim();
-  const sample = data.samples.findIndex((_, k) => nameOf(k) === name);
-  const nodes = data.x.map((_, node) => node).filter((node) => isShown(node) && shownMembers(node).includes(sample));
+  const hasIt = (node) => shownMembers(node).some((sample) => nameOf(sample) === name);
+  const nodes = data.x.map((_, node) => node).filter((node) => isShown(node) && hasIt(node));
   byId("found").textContent = nodes.length
     ? `in ${nodes.length === 1 ? "node" : "nodes"} ${nodes.join(", ")}`
     : `no shown node has a sample named “${name}”`;
