@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is i
 NODES = [[0, 1], [1, 2, 3], [3, 4, 6], [7]]
 PLACES = [[0, 0], [1, 0], [2, 0], [1, 2]]
 HEIGHT = [0.0, 1.0, 3.0, np.nan, 5.0, 6.0, 7.25, np.nan]
+TINY = [1.5e-7, 2.5e-7, 3.21e-5, 4.0, -6e9, 0.0, 1.0, 1234567.0]
 KIND = ["ant", "ant", "bee", "ant", "bee", "cat", "</script><b>", "ant"]
 IDS = [f"row {k}" for k in range(7)] + ['say "a, b"']
 SHIFT, CONTROL = 8, 2
@@ -32,7 +33,7 @@ def path(tmp_path_factory):
     graph = MapperGraph.from_nodes(NODES, 8)
     return graph.view(
         tmp_path_factory.mktemp("view") / "mapper.html",
-        color={"kind": KIND, "height": HEIGHT},
+        color={"kind": KIND, "height": HEIGHT, "tiny": TINY},
         node_color={"error": [0.5, 0.25, 0.125, 0.0]},
         ids=IDS,
         tooltips=[f"it is {kind}" for kind in KIND],
@@ -92,11 +93,11 @@ def test_the_pointer_shows_what_the_table_says(page):
         "[...document.querySelectorAll('#node-table tbody tr')]"
         ".map(row => [...row.cells].map(cell => cell.textContent))"
     )
-    for node, members, edges, kind, height, error, _ in rows:
+    for node, members, edges, kind, height, tiny, error, _ in rows:
         point_at(page, int(node))
         facts = page.evaluate("[...document.querySelectorAll('#details dd')].map(each => each.textContent)")
         assert text(page, "#details-title") == f"Node {node}"
-        assert facts == [members, edges, error, kind, height]
+        assert facts == [members, edges, error, kind, height, tiny]
         assert f"node {node}, {members} member" in text(page, "#label")
     page.mouse("Moved", 1200, 790)
     page.settle()
@@ -124,7 +125,7 @@ def test_another_column_has_other_colours_and_its_legend(page):
     assert "no value" in text(page, "#legend")
     assert color_at(page, x, y)[:3] == [68, 1, 84]
     assert color_at(page, *pixel_of(page, 2))[:3] == [253, 231, 37]
-    choose(page, "color", "2")
+    choose(page, "color", "3")
     assert "error of the node" in text(page, "#legend")
     assert color_at(page, x, y)[:3] == [253, 231, 37]
 
@@ -178,13 +179,13 @@ def test_the_selection_is_saved_as_csv(page, tmp_path):
             break
         time.sleep(0.1)
     assert file.read_text(encoding="utf-8-sig").splitlines() == [
-        "sample,nodes,kind,height",
-        "row 1,1,ant,1",
-        "row 2,1,bee,3",
-        "row 3,1 2,ant,",
-        "row 4,2,bee,5",
-        "row 6,2,</script><b>,7.25",
-        '"say ""a, b""",3,ant,',
+        "sample,nodes,kind,height,tiny",
+        "row 1,1,ant,1,2.5e-7",
+        "row 2,1,bee,3,0.0000321",
+        "row 3,1 2,ant,,4",
+        "row 4,2,bee,5,-6000000000",
+        "row 6,2,</script><b>,7.25,1",
+        '"say ""a, b""",3,ant,,1234567',
     ]
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "ramp_color",
     "read_columns",
     "rgb",
+    "short_number",
     "shown_text",
     "size_column",
 ]
@@ -135,6 +136,21 @@ def _read_classes(function: str, where: str, name: str, values: NDArray[Any], of
 def shown_text(value: Any) -> str:
     """Return what a page shows of a value: control characters and halves of pairs have no place in one."""
     return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(value))
+
+
+def short_number(value: float) -> str:
+    """Return a number to four digits, with an exponent where it would be long.
+
+    Examples
+    --------
+    >>> [short_number(value) for value in (0.5, 123456.0, 0.00012345, 5.6131e-7, -2e9, 3.0)]
+    ['0.5', '123500', '0.0001234', '5.613e-7', '-2e9', '3']
+    """
+    mantissa, exponent = f"{value:.3e}".split("e")
+    rounded = float(f"{mantissa}e{exponent}")
+    if rounded == 0.0 or 1e-4 <= abs(rounded) < 1e6:
+        return np.format_float_positional(rounded, trim="-")
+    return f"{np.format_float_positional(float(mantissa), trim='-')}e{int(exponent)}"
 
 
 def node_means(column: Column, drawn: DrawnGraph) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:

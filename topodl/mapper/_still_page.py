@@ -17,6 +17,7 @@ from topodl.mapper._shown_columns import (
     node_classes,
     node_means,
     ramp_color,
+    short_number,
 )
 
 __all__ = ["node_table", "still_figure", "still_picture"]
@@ -105,7 +106,7 @@ def _legend(drawn: DrawnGraph, column: Column) -> str:
         return f'{name}<ul class="classes">{entries}</ul>'
     (low, high), (below, above) = column_limits(column, drawn)
     what = name if column.of_nodes else f"mean {name} of each node's members"
-    ends = f"<span>{'≤ ' * below}{low:.4g}</span><span>{'≥ ' * above}{high:.4g}</span>"
+    ends = f"<span>{'≤ ' * below}{short_number(low)}</span><span>{'≥ ' * above}{short_number(high)}</span>"
     scale = f'<div class="scale" style="background: linear-gradient(to right, {", ".join(RAMP)})"></div>'
     return f'{what}{scale}<div class="ends">{ends}</div>'
 
@@ -142,8 +143,8 @@ def _described(column: Column, drawn: DrawnGraph) -> list[str]:
     return [
         "no value"
         if math.isnan(mean)
-        else f"{mean:.4g}"
-        + (f" ± {deviation:.4g}" + f" ({lacking} without)" * bool(lacking)) * (not column.of_nodes)
+        else f"{short_number(mean)}"
+        + (f" ± {short_number(deviation)}" + f" ({lacking} without)" * bool(lacking)) * (not column.of_nodes)
         for mean, deviation, lacking in zip(means, deviations, missing, strict=True)
     ]
 

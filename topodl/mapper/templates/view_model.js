@@ -26,8 +26,13 @@ const isShown = (node) => state.sizes[node] >= state.leastSize;
 const nameOf = (sample) => (data.ids ? data.ids[sample] : String(data.samples[sample]));
 const isMissing = (column, value) => (column.classes ? value < 0 : value === null);
 
-// A number to four digits, without zeros at its end.
-const shortNumber = (value) => String(Number(value.toPrecision(4)));
+// A number to four digits, with an exponent where it would be long.
+function shortNumber(value) {
+  const rounded = Number(value.toPrecision(4));
+  if (rounded === 0 || (Math.abs(rounded) >= 1e-4 && Math.abs(rounded) < 1e6)) return String(rounded);
+  const [mantissa, exponent] = rounded.toExponential(3).split("e");
+  return `${Number(mantissa)}e${Number(exponent)}`;
+}
 const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 // Count, mean and deviation of numbers, or how many of each class; what is missing is counted apart.
