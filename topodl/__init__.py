@@ -25,11 +25,13 @@ _HOMES = {
     "complex_persistence": "topodl.persistence.complexes",
     "cubical_persistence": "topodl.persistence.cubical",
     "decision_region_betti": "topodl.representations.classifier_topology",
+    "euler_signed_measure": "topodl.persistence.euler_measures",
     "get_num_threads": "topodl.kernels.shared.pool",
     "extended_parts": "topodl.persistence.graph",
     "graph_persistence": "topodl.persistence.graph",
     "mapper_graph": "topodl.mapper.estimator",
     "graph_signed_measure": "topodl.persistence.graph_measures",
+    "image_signed_measure": "topodl.persistence.image_measures",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels.shared.pool",
@@ -70,11 +72,13 @@ __all__ = [
     "complex_persistence",
     "cubical_persistence",
     "decision_region_betti",
+    "euler_signed_measure",
     "extended_parts",
     "get_num_threads",
     "graph_persistence",
     "graph_signed_measure",
     "mapper_graph",
+    "image_signed_measure",
     "rips_persistence",
     "rtd",
     "set_num_threads",
@@ -92,8 +96,10 @@ if TYPE_CHECKING:
     from topodl.persistence.alpha import alpha_persistence
     from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence
+    from topodl.persistence.euler_measures import euler_signed_measure
     from topodl.persistence.graph import extended_parts, graph_persistence
     from topodl.persistence.graph_measures import graph_signed_measure
+    from topodl.persistence.image_measures import image_signed_measure
     from topodl.persistence.rips import rips_persistence
     from topodl.persistence.rtd import rtd
     from topodl.representations.classifier_topology import decision_region_betti

@@ -346,10 +346,13 @@ class SignedMeasures(JaggedBatch):
         weights = m.weights.masked_fill(nowhere, 0).to(m.dtype)
         bumps = [_bumps(points[:, i], grid, sigma[i]) for i, grid in enumerate(grids)]
         images = points[:0].sum() + points.new_zeros((m.n_segments, len(grids[0]), len(grids[1])))
-        with full_precision(points):
-            for which, at, real in padded_groups(m.offsets):
-                left = (bumps[0] * weights[:, None])[at] * real[..., None]
-                images = images.index_copy(0, which, left.mT @ bumps[1][at])
+        left = bumps[0] * weights[:, None]
+        if torch.compiler.is_compiling():  # groups follow from the values
+            images = images.index_add(0, m.segments, left[:, :, None] * bumps[1][:, None, :])
+        else:
+            with full_precision(points):
+                for which, at, real in padded_groups(m.offsets):
+                    images = images.index_copy(0, which, (left[at] * real[..., None]).mT @ bumps[1][at])
         images = images.view(m.n_samples, len(m.homology_dims), *images.shape[1:]).to(self.dtype)
         reject_overflow(name, self, images, "the batch")
         return images

@@ -4,6 +4,7 @@ import itertools
 import math
 
 import numpy as np
+from scipy.ndimage import label
 
 
 def rank(rows):
@@ -74,3 +75,18 @@ def convolved(points, weights, grid0, grid1, sigma0, sigma1):
             square = ((s - x) / sigma0) ** 2 + ((t - y) / sigma1) ** 2
             table[i, j] += weight * math.exp(-square / 2) / (2 * np.pi * sigma0 * sigma1)
     return table
+
+
+def image_betti_numbers(mask, by_cells):
+    """Return the numbers of components and holes of a mask, by flooding it and its complement."""
+    four, eight = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]), np.ones((3, 3))
+    inside, outside = (eight, four) if by_cells else (four, eight)
+    return label(mask, inside)[1], label(~np.pad(mask, 1), outside)[1] - 1
+
+
+def image_surfaces(image, grid0, grid1, by_cells):
+    """Return the Hilbert functions of components and holes of an image (2, H, W) on a grid."""
+    tables = np.zeros((2, len(grid0), len(grid1)), np.int64)
+    for (i, s), (j, t) in itertools.product(enumerate(grid0), enumerate(grid1)):
+        tables[:, i, j] = image_betti_numbers((image[0] <= s) & (image[1] <= t), by_cells)
+    return tables

@@ -14,9 +14,10 @@ from topodl.kernels.shared.radix import radix_argsort
 from topodl.persistence._batch import to_device
 from topodl.signed_measures import SignedMeasures
 
-__all__ = ["assemble_measures", "fake_measures", "on_device", "ordered_table", "reached"]
+__all__ = ["EULER", "assemble_measures", "fake_measures", "on_device", "ordered_table", "reached"]
 
 Array = npt.NDArray[Any]
+EULER = -1  # the dimension that stands for the Euler characteristic
 _HEAD = 3  # rows of a table before those of the cells: sample, dimension, weight
 
 
