@@ -26,6 +26,7 @@ _HOMES = {
     "cubical_persistence": "topodl.persistence.cubical",
     "decision_region_betti": "topodl.representations.classifier_topology",
     "euler_signed_measure": "topodl.persistence.euler_measures",
+    "fibered_persistence": "topodl.persistence.fibered",
     "get_num_threads": "topodl.kernels.shared.pool",
     "extended_parts": "topodl.persistence.graph",
     "graph_persistence": "topodl.persistence.graph",
@@ -74,6 +75,7 @@ __all__ = [
     "decision_region_betti",
     "euler_signed_measure",
     "extended_parts",
+    "fibered_persistence",
     "get_num_threads",
     "graph_persistence",
     "graph_signed_measure",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence
     from topodl.persistence.euler_measures import euler_signed_measure
+    from topodl.persistence.fibered import fibered_persistence
     from topodl.persistence.graph import extended_parts, graph_persistence
     from topodl.persistence.graph_measures import graph_signed_measure
     from topodl.persistence.image_measures import image_signed_measure

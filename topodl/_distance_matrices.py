@@ -17,7 +17,14 @@ from topodl._host import host_array, is_traced
 from topodl._precision import at_least_single, unit_of
 from topodl.kernels.points.rips_edges import inspect_matrix
 
-__all__ = ["as_distances", "edge_lengths", "point_distances", "settled", "warn_of_distances"]
+__all__ = [
+    "as_distances",
+    "distances_between",
+    "edge_lengths",
+    "point_distances",
+    "settled",
+    "warn_of_distances",
+]
 
 _EXPECTED = "symmetric distances of at least 0, up to rounding"
 
@@ -46,6 +53,19 @@ def edge_lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     differences = tails - heads
     units = unit_of(differences.detach().abs().amax(1))
     return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
+
+
+def distances_between(clouds: torch.Tensor) -> torch.Tensor:
+    """Return `edge_lengths` of all pairs of points of clouds (b, n, d), in matrices (b, n, n)."""
+    b, n, d = clouds.shape
+    i, j = torch.triu_indices(n, n, 1, device=clouds.device)
+    starts = n * torch.arange(b, device=clouds.device)[:, None]
+    edges = torch.stack(((starts + i).reshape(-1), (starts + j).reshape(-1)))
+    lengths = edge_lengths(clouds.reshape(-1, d), edges).view(b, -1)
+    upper = clouds.new_zeros(b, n, n).index_put(
+        (torch.arange(b, device=clouds.device)[:, None], i[None], j[None]), lengths
+    )
+    return upper + upper.mT
 
 
 def warn_of_distances(function: str, argument: str, points: torch.Tensor, stacklevel: int = 2) -> None:

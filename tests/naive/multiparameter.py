@@ -6,6 +6,8 @@ import math
 import numpy as np
 from scipy.ndimage import label
 
+from tests.naive.rips import reduce_boundaries
+
 
 def rank(rows):
     """Return the rank over Z/2 of rows that are integers of bits."""
@@ -90,3 +92,45 @@ def image_surfaces(image, grid0, grid1, by_cells):
     for (i, s), (j, t) in itertools.product(enumerate(grid0), enumerate(grid1)):
         tables[:, i, j] = image_betti_numbers((image[0] <= s) & (image[1] <= t), by_cells)
     return tables
+
+
+def bars_on_line(cells, base, direction, top):
+    """Return the bars (dimension, birth, death) up to dimension `top` of simplices along a line."""
+    entry = {
+        s: max((value[c] - base[c]) / direction[c] for c in (0, 1))
+        for s, value in cells.items()
+        if max(value) < math.inf
+    }
+    simplices = sorted(entry, key=lambda s: (entry[s], len(s), s))
+    columns, pivots = reduce_boundaries(simplices)
+    bars = []
+    for k, simplex in enumerate(simplices):
+        if not columns[k] and len(simplex) <= top + 1:
+            birth = entry[simplex]
+            death = entry[simplices[pivots[k]]] if k in pivots else math.inf
+            if birth < death:
+                bars.append((len(simplex) - 1, birth, death))
+    return sorted(bars)
+
+
+def king_graph_cliques(height, width):
+    """Return the simplices of the nerve of closed pixels: cliques of the king's graph."""
+    cliques = set()
+    for i, j in itertools.product(range(height), range(width)):
+        block = [(i + a) * width + j + b for a in (0, 1) for b in (0, 1) if i + a < height and j + b < width]
+        for size in range(1, len(block) + 1):
+            cliques |= set(itertools.combinations(block, size))
+    return sorted(cliques)
+
+
+def flag_filtration(distances, function):
+    """Return the values of all simplices up to triangles: longest edge, largest function value."""
+    n = len(function)
+    return {
+        s: (
+            max((distances[e] for e in itertools.combinations(s, 2)), default=0.0),
+            max(function[v] for v in s),
+        )
+        for size in (1, 2, 3)
+        for s in itertools.combinations(range(n), size)
+    }

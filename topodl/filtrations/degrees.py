@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number, fail
-from topodl._distance_matrices import edge_lengths
+from topodl._distance_matrices import distances_between
 from topodl._precision import at_least_single
 from topodl._segments import segment_sum
 from topodl.filtrations._clouds import Clouds, Metric, map_clouds
@@ -131,24 +131,11 @@ def degree_rips_values(
 
     def of_batch(clouds: torch.Tensor) -> torch.Tensor:
         entries = at_least_single(clouds)
-        distances = entries if metric == "precomputed" else _matrices(entries)
+        distances = entries if metric == "precomputed" else distances_between(entries)
         return torch.stack([_mutual_reachability(distances, int(k)) for k in counts], 1)
 
     values: torch.Tensor | list[torch.Tensor] = map_clouds(name, of_batch, x, metric, None)
     return values
-
-
-def _matrices(clouds: torch.Tensor) -> torch.Tensor:
-    """Return the distances (b, n, n); gradients of any order reach the points, 0 at a distance of 0."""
-    b, n, d = clouds.shape
-    i, j = torch.triu_indices(n, n, 1, device=clouds.device)
-    starts = n * torch.arange(b, device=clouds.device)[:, None]
-    edges = torch.stack(((starts + i).reshape(-1), (starts + j).reshape(-1)))
-    lengths = edge_lengths(clouds.reshape(-1, d), edges).view(b, -1)
-    upper = clouds.new_zeros(b, n, n).index_put(
-        (torch.arange(b, device=clouds.device)[:, None], i[None], j[None]), lengths
-    )
-    return upper + upper.mT
 
 
 def _mutual_reachability(distances: torch.Tensor, k: int) -> torch.Tensor:
