@@ -90,7 +90,8 @@ def assemble_measures(
 def _unpacked(table: torch.Tensor, name: str) -> torch.Tensor:
     """Return one of the tensors of integers of `SignedMeasures`."""
     if name == "cells":
-        return table[_HEAD:].view(2, -1, table.shape[1]).permute(2, 0, 1)
+        width = (table.shape[0] - _HEAD) // 2
+        return table[_HEAD:].view(2, width, table.shape[1]).permute(2, 0, 1)
     return table[("samples", "dims", "weights").index(name)]
 
 
