@@ -33,6 +33,7 @@ _HOMES = {
     "mapper_graph": "topodl.mapper.estimator",
     "graph_signed_measure": "topodl.persistence.graph_measures",
     "image_signed_measure": "topodl.persistence.image_measures",
+    "level_persistence": "topodl.persistence.levels",
     "rips_persistence": "topodl.persistence.rips",
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels.shared.pool",
@@ -81,6 +82,7 @@ __all__ = [
     "graph_signed_measure",
     "mapper_graph",
     "image_signed_measure",
+    "level_persistence",
     "rips_persistence",
     "rtd",
     "set_num_threads",
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from topodl.persistence.graph import extended_parts, graph_persistence
     from topodl.persistence.graph_measures import graph_signed_measure
     from topodl.persistence.image_measures import image_signed_measure
+    from topodl.persistence.levels import level_persistence
     from topodl.persistence.rips import rips_persistence
     from topodl.persistence.rtd import rtd
     from topodl.representations.classifier_topology import decision_region_betti

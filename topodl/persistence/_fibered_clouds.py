@@ -22,7 +22,7 @@ from topodl.persistence._lines import checked_lines
 from topodl.persistence.graph import graph_persistence
 from topodl.persistence.rips import rips_persistence
 
-__all__ = ["fibered_clouds"]
+__all__ = ["fibered_clouds", "read_function"]
 
 _NAME = "fibered_persistence"
 _POINTS = "finite points of shape (B, N, d), or a list of (N_i, d)"
@@ -116,25 +116,25 @@ def _read_clouds(x: Any, function: Any, precomputed: bool, longest: float) -> tu
             checked_clouds(_NAME, host_array(_NAME, values), sizes, points.dtype, _POINTS)
         flat = values.reshape(-1, values.shape[-1])
     counts = torch.tensor(list(sizes), dtype=torch.int64, device=flat.device)
-    heights = _read_function(function, sizes, isinstance(x, torch.Tensor)).to(flat.device, flat.dtype)
+    heights = read_function(_NAME, function, sizes, isinstance(x, torch.Tensor)).to(flat.device, flat.dtype)
     return _Clouds(flat, heights, counts, counts.cumsum(0) - counts, longest), points.dtype
 
 
-def _read_function(function: Any, sizes: Sequence[int], as_tensor: bool) -> torch.Tensor:
+def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: bool) -> torch.Tensor:
     """Return the function values (ΣN,) of all clouds."""
-    parts = [as_real(_NAME, "function", function)] if as_tensor else list(function)
+    parts = [as_real(name, "function", function)] if as_tensor else list(function)
     if as_tensor and parts[0].shape != (len(sizes), sizes[0] if len(sizes) else parts[0].shape[-1]):
-        raise fail(_NAME, "function", f"has shape {tuple(parts[0].shape)}", "one value a point, shape (B, N)")
+        raise fail(name, "function", f"has shape {tuple(parts[0].shape)}", "one value a point, shape (B, N)")
     if not as_tensor:
-        parts = [as_real(_NAME, f"function[{i}]", part) for i, part in enumerate(parts)]
+        parts = [as_real(name, f"function[{i}]", part) for i, part in enumerate(parts)]
         if [part.shape for part in parts] != [(n,) for n in sizes]:
             came = f"has shapes {[tuple(part.shape) for part in parts]}"
-            raise fail(_NAME, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
+            raise fail(name, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
     for i, part in enumerate(parts[0] if as_tensor else parts):
         values = whole_values(part)
         if bool(torch.isnan(values).any() | (values == -math.inf).any()):
             came = "has NaN" if bool(torch.isnan(values).any()) else "has -inf"
-            raise fail(_NAME, f"function[{i}]", came, "numbers above -inf")
+            raise fail(name, f"function[{i}]", came, "numbers above -inf")
     return torch.cat([part.reshape(-1) for part in parts]) if parts else torch.empty(0, device="cpu")
 
 

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import as_real, check_tensor, fail, reject_nan
+from topodl._checks import check_tensor, fail, reject_nan
 from topodl._precision import at_least_single
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
 from topodl.persistence._batch import homology_dims_of
 from topodl.persistence._fibered_clouds import fibered_clouds
+from topodl.persistence._filtrations import check_kind, checked_images, checked_table, with_dims
 from topodl.persistence._lines import checked_lines, pushed
 from topodl.persistence.complexes import complex_persistence
 from topodl.persistence.cubical import cubical_persistence
@@ -110,7 +111,7 @@ def fibered_persistence(
     >>> d[1].births, d[1].deaths  # (0, 1) is reached at λ = 2, (3, 2) at λ = 4
     (tensor([2., 1.]), tensor([4., inf]))
     """
-    _check_kind(x, edge_index, edge_values, batch, n_graphs, function)
+    check_kind(_NAME, x, edge_index, edge_values, batch, n_graphs, function)
     if isinstance(x, CellComplexes):
         return _of_complexes(x, lines, dims)
     if edge_index is not None:
@@ -120,26 +121,8 @@ def fibered_persistence(
     return _of_images(x, lines, dims, construction)
 
 
-def _check_kind(x: Any, edge_index: Any, edge_values: Any, batch: Any, n_graphs: Any, function: Any) -> None:
-    """Raise unless the arguments are those of one kind of filtration."""
-    if edge_index is not None and function is not None:
-        raise fail(_NAME, "function", "is given with edge_index", "clouds or graphs, not both")
-    if isinstance(x, CellComplexes) and (edge_index is not None or function is not None):
-        raise fail(_NAME, "x", "are complexes", "them alone, which have their cells and values")
-    if edge_index is None and any(argument is not None for argument in (edge_values, batch, n_graphs)):
-        raise fail(
-            _NAME, "edge_index", "is None", "the edges of graphs beside edge_values, batch and n_graphs"
-        )
-
-
 def _of_images(x: Any, lines: Any, dims: Any, construction: Literal["vertex", "cell"]) -> Diagrams:
-    x = as_real(_NAME, "x", x)
-    if x.ndim not in (4, 5) or 0 in x.shape[1:]:
-        expected = (
-            "images (B, P, H, W) or volumes (B, P, D, H, W); graphs with edge_index, clouds with function"
-        )
-        raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", expected)
-    reject_nan(_NAME, "x", x, "numbers")
+    x = checked_images(_NAME, x)
     values = at_least_single(x)
     levels = pushed(values, checked_lines(_NAME, lines, x.shape[1], values))
     d = cubical_persistence(levels, dims, construction=construction, channels=True)
@@ -149,15 +132,12 @@ def _of_images(x: Any, lines: Any, dims: Any, construction: Literal["vertex", "c
 def _of_graphs(x: Any, lines: Any, dims: Any, graphs: tuple[Any, ...]) -> Diagrams:
     edge_index, edge_values, batch, n_graphs = graphs
     homology_dims = homology_dims_of(_NAME, (0, 1) if dims is None else dims)
-    vertices = _table("x", x)
+    vertices = checked_table(_NAME, "x", x)
     values = at_least_single(vertices)
     on_lines = checked_lines(_NAME, lines, values.shape[1], values)
     edges = None
     if edge_values is not None:
-        edges = _table("edge_values", edge_values).to(values.dtype)
-        if edges.shape[1] != values.shape[1]:
-            came = f"has shape {tuple(edges.shape)}"
-            raise fail(_NAME, "edge_values", came, f"{values.shape[1]} values an edge, as vertices have")
+        edges = checked_table(_NAME, "edge_values", edge_values, values.shape[1]).to(values.dtype)
         edges = pushed(edges, on_lines)
     d = graph_persistence(
         pushed(values, on_lines),
@@ -166,24 +146,7 @@ def _of_graphs(x: Any, lines: Any, dims: Any, graphs: tuple[Any, ...]) -> Diagra
         batch,
         n_graphs=n_graphs,
     )
-    return _with_dims(d.select(d.births < math.inf), homology_dims).to(vertices.dtype)
-
-
-def _table(argument: str, x: Any) -> torch.Tensor:
-    table = as_real(_NAME, argument, x)
-    if table.ndim != 2 or table.shape[1] == 0:
-        rows = "N" if argument == "x" else "E"
-        raise fail(_NAME, argument, f"has shape {tuple(table.shape)}", f"P parameters, shape ({rows}, P)")
-    reject_nan(_NAME, argument, table, "numbers")
-    return table
-
-
-def _with_dims(d: Diagrams, homology_dims: Sequence[int]) -> Diagrams:
-    """Return the bars of some dimensions; of those that were not computed, since they are empty, none."""
-    if tuple(homology_dims) == d.homology_dims:
-        return d
-    wanted = torch.tensor(homology_dims, device=d.device)
-    return d.select(torch.isin(d.dims, wanted))._with(homology_dims=tuple(homology_dims))
+    return with_dims(d.select(d.births < math.inf), homology_dims).to(vertices.dtype)
 
 
 def _of_complexes(x: CellComplexes, lines: Any, dims: Any) -> Diagrams:
