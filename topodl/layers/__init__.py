@@ -15,19 +15,23 @@ _HOMES = {
     "CycleCliqueEncoding": "topodl.layers.cycle_clique_encoding",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
+    "FiberedPersistence": "topodl.layers.slices",
     "GraphPersistence": "topodl.layers.persistence",
     "HodgeEncoding": "topodl.layers.hodge_encoding",
+    "LevelPersistence": "topodl.layers.slices",
+    "MultiparameterLandscape": "topodl.layers.multiparameter_landscape",
     "PersLay": "topodl.layers.perslay",
     "PersistenceEntropy": "topodl.layers.summaries",
     "PersistenceImage": "topodl.layers.images",
     "PersistenceLandscape": "topodl.layers.curves",
     "PersistenceStatistics": "topodl.layers.summaries",
     "PersistentMessagePassing": "topodl.layers.persistent_message_passing",
-    "RipsPersistence": "topodl.layers.persistence",
     "RePHINE": "topodl.layers.rephine",
+    "RipsPersistence": "topodl.layers.persistence",
     "Silhouette": "topodl.layers.curves",
     "SimplicialWalkConv": "topodl.layers.simplicial_walk_conv",
     "SimplicialWalks": "topodl.layers.random_walks",
+    "SliceFeatures": "topodl.layers.slice_features",
     "TOGL": "topodl.layers.togl",
     "cycle_cliques": "topodl.layers.cycle_clique_encoding",
     "simplicial_walks": "topodl.layers.random_walks",
@@ -42,8 +46,11 @@ __all__ = [
     "CycleCliqueEncoding",
     "EulerCharacteristicTransform",
     "EulerCurve",
+    "FiberedPersistence",
     "GraphPersistence",
     "HodgeEncoding",
+    "LevelPersistence",
+    "MultiparameterLandscape",
     "PersLay",
     "PersistenceEntropy",
     "PersistenceImage",
@@ -55,6 +62,7 @@ __all__ = [
     "Silhouette",
     "SimplicialWalkConv",
     "SimplicialWalks",
+    "SliceFeatures",
     "cycle_cliques",
     "simplicial_walks",
 ]
@@ -67,6 +75,7 @@ if TYPE_CHECKING:
     from topodl.layers.euler_curve import EulerCurve
     from topodl.layers.hodge_encoding import HodgeEncoding
     from topodl.layers.images import PersistenceImage
+    from topodl.layers.multiparameter_landscape import MultiparameterLandscape
     from topodl.layers.persistence import (
         AlphaPersistence,
         CubicalPersistence,
@@ -78,6 +87,8 @@ if TYPE_CHECKING:
     from topodl.layers.random_walks import SimplicialWalks, simplicial_walks
     from topodl.layers.rephine import RePHINE
     from topodl.layers.simplicial_walk_conv import SimplicialWalkConv
+    from topodl.layers.slice_features import SliceFeatures
+    from topodl.layers.slices import FiberedPersistence, LevelPersistence
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
     from topodl.layers.togl import TOGL
 
