@@ -21,6 +21,7 @@ ORDER = (
     "kernels",
     "diagrams",
     "signed_measures",
+    "interval_modules",
     "complexes",
     "filtrations",
     "persistence",

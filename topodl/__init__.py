@@ -14,6 +14,7 @@ _HOMES = {
     "InputError": "topodl.errors",
     "Mapper": "topodl.mapper.estimator",
     "MapperGraph": "topodl.mapper.graph",
+    "IntervalModules": "topodl.interval_modules",
     "MemoryLimitError": "topodl.errors",
     "MissingDependencyError": "topodl.errors",
     "PredictionMapper": "topodl.mapper.predictions",
@@ -63,6 +64,7 @@ __all__ = [
     "InputError",
     "Mapper",
     "MapperGraph",
+    "IntervalModules",
     "MemoryLimitError",
     "MissingDependencyError",
     "PredictionMapper",
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from topodl.diagrams import Diagrams
     from topodl.errors import InputError, MemoryLimitError, MissingDependencyError
     from topodl.hooks import TopologicalFeatures, attach
+    from topodl.interval_modules import IntervalModules
     from topodl.kernels.shared.pool import get_num_threads, set_num_threads
     from topodl.mapper.estimator import Mapper, mapper_graph
     from topodl.mapper.graph import MapperGraph

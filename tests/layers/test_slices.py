@@ -228,7 +228,7 @@ BOX = {"value_ranges": (0, 1)}
         (lambda: FiberedPersistence(**BOX)([]), "x is an empty list"),
         (
             lambda: FiberedPersistence(**BOX)([GRAPHS[0], (*GRAPHS[1], GRAPHS[1][0])]),
-            r"items of \[2, 4\] parts",
+            r"items of \[2, 3\] parts",
         ),
         (lambda: LevelPersistence(levels=0).fit(IMAGE), "levels is 0"),
         (lambda: LevelPersistence(levels=[math.nan])(IMAGE), "none NaN"),
