@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import topodl
 from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
+from topodl.layers import BettiCurve
 
 
 def rows(d, i):
@@ -117,7 +118,7 @@ def test_cat_refuses_other_dimensions_and_nothing():
 @given(diagrams())
 def test_padding_shows_every_bar_once(d):
     for k in d.homology_dims:
-        bars, mask = d.padded(k, fill=-7.0)
+        bars, _, mask = d.padded(k, fill=-7.0)
         assert bars.shape == (len(d), int(d.dim(k).counts.max()) if len(d) else 0, 2)
         assert (bars[~mask] == -7.0).all()
         torch.testing.assert_close(bars[mask], torch.stack([d.dim(k).births, d.dim(k).deaths], -1))
@@ -233,6 +234,78 @@ def test_essential_policies():
     torch.testing.assert_close(d.with_essential("clamp", 2.0).deaths, torch.tensor([2.0, 0.7, 0.9]))
     with pytest.raises(InputError, match="policy is 'other'"):
         d.with_essential("other")
+
+
+def test_clamped_bars_are_known_to_have_been_essential():
+    d = example()
+    clamped = d.with_essential("clamp")
+    assert clamped.essential().n_bars == 0
+    assert clamped.was_essential.tolist() == d.was_essential.tolist() == [True, False, False]
+    chosen = clamped.with_essential("clamp", 9.0).to(torch.float64)[[2, 0]]
+    assert chosen.was_essential.tolist() == [False, True, False]
+    joined = Diagrams.cat([clamped, d, d.finite()])
+    assert joined.was_essential.tolist() == [True, False, False] * 2 + [False] * 2
+    assert pickle.loads(pickle.dumps(clamped)).was_essential.tolist() == [True, False, False]
+    assert not topodl.rips_persistence(torch.rand(1, 5, 2)).finite().was_essential.any()
+
+
+@given(diagrams(), st.floats(-2, 2))
+def test_betti_numbers_are_those_of_the_curve(d, t):
+    numbers = d.betti(t)
+    assert numbers.dtype == torch.int64
+    assert numbers.shape == (len(d), 2)
+    curve = BettiCurve(1, (t, t))(d)
+    torch.testing.assert_close(numbers.double(), curve[..., 0])
+
+
+def test_betti_numbers_count_births_and_not_deaths():
+    zeros = torch.zeros(2, dtype=torch.int64)
+    up = Diagrams(
+        torch.tensor([0.0, 1.0]), torch.tensor([2.0, 1.0]), zeros, zeros, n_samples=1, homology_dims=[0]
+    )
+    assert [up.betti(t).item() for t in (-0.1, 0.0, 1.0, 2.0)] == [0, 1, 1, 0]
+    down = up._with(births=-up.births, deaths=-up.deaths)
+    assert [down.betti(-t).item() for t in (-0.1, 0.0, 1.0, 2.0)] == [0, 1, 1, 0]
+    with pytest.raises(InputError, match=r"Diagrams\.betti: t is nan; expected a number"):
+        up.betti(math.nan)
+
+
+@given(diagrams(), st.integers(1, 8))
+def test_longest_bars_are_those_of_a_sort(d, k):
+    table = d.longest(k)
+    assert table.shape == (len(d), 2, k)
+    for i in range(len(d)):
+        for dim in d.homology_dims:
+            lengths = sorted(d[i].dim(dim).finite().persistence().tolist(), reverse=True)[:k]
+            assert table[i, dim].tolist() == lengths + [0.0] * (k - len(lengths))
+    torch.testing.assert_close(d.longest(k, dim=1), table[:, 1])
+    infinite = d.longest(k, dim=0, essential="keep").isinf().sum(1)
+    torch.testing.assert_close(infinite, d.dim(0).essential().counts[:, 0].clamp(max=k))
+
+
+def test_longest_bars_have_a_gradient_and_limits():
+    d = make_diagrams(3, [[4, 1], [0, 2]], essential=0.0)
+    ends = [d.births.clone().requires_grad_(), d.deaths.clone().requires_grad_()]
+    assert torch.autograd.gradcheck(lambda b, e: d._with(births=b, deaths=e).longest(2), ends)
+    with pytest.raises(InputError, match="k is 0; expected an integer of at least 1"):
+        d.longest(0)
+    with pytest.raises(InputError, match="k is 5; expected one of the computed"):
+        d.longest(1, dim=5)
+
+
+@given(diagrams())
+def test_padding_shows_several_dimensions(d):
+    bars, dims, mask = d.padded()
+    assert mask.sum() == d.n_bars
+    torch.testing.assert_close(dims[mask], d.dims)
+    assert (dims[~mask] == -1).all()
+    torch.testing.assert_close(bars[mask], torch.stack([d.births, d.deaths], -1))
+    for mine, whole in zip(d.padded([1]), d.padded(1), strict=True):
+        torch.testing.assert_close(mine, whole)
+    with pytest.raises(
+        InputError, match=r"Diagrams\.padded: dims ask for 2; expected dimensions of the diagrams"
+    ):
+        d.padded((0, 2))
 
 
 def test_clamped_ends_do_not_depend_on_neighbours_or_sign():

@@ -305,7 +305,7 @@ class JaggedBatch:
         }
         for name in first._INTEGERS:
             parts = [getattr(d, name) for d in batches]
-            joined[name] = _cat_cells(parts, batches) if "cells" in name else torch.cat(parts)
+            joined[name] = _joined(name, parts, batches)
         joined["samples"] = torch.cat([d.samples + start for d, start in zip(batches, starts, strict=False)])
         return first._with(**joined, n_samples=starts[-1])
 
@@ -322,7 +322,7 @@ class JaggedBars(JaggedBatch):
     """Bars of a batch, one after the other, sorted by (sample, dimension); `Diagrams` says what is what."""
 
     _VALUES = ("births", "deaths")
-    _INTEGERS = ("dims", "samples", "birth_cells", "death_cells")
+    _INTEGERS = ("dims", "samples", "birth_cells", "death_cells", "_ended")
     _TAILS = MappingProxyType({"birth_cells": (None,), "death_cells": (None,)})
     births: torch.Tensor
     deaths: torch.Tensor
@@ -341,7 +341,7 @@ class JaggedBars(JaggedBatch):
     ) -> None:
         tensors = {"births": births, "deaths": deaths, "dims": dims, "samples": samples}
         cells = {"birth_cells": _as_columns(birth_cells), "death_cells": _as_columns(death_cells)}
-        super().__init__({**tensors, **cells}, n_samples, homology_dims)
+        super().__init__({**tensors, **cells, "_ended": None}, n_samples, homology_dims)
 
     @property
     def birth_cells(self) -> torch.Tensor | None:
@@ -354,6 +354,18 @@ class JaggedBars(JaggedBatch):
         """(P, k) cells whose values the deaths are, −1 where there is none, or None."""
         cells: torch.Tensor | None = self._integers["death_cells"]
         return cells
+
+    @property
+    def _ended(self) -> torch.Tensor | None:
+        """(P,) booleans of the essential bars that a policy has let die, or None without such a policy."""
+        ended: torch.Tensor | None = self._integers["_ended"]
+        return ended
+
+    @property
+    def was_essential(self) -> torch.Tensor:
+        """(P,) booleans of the essential bars, those included that `with_essential` has let die."""
+        never = torch.isinf(self.deaths.detach())
+        return never if self._ended is None else never | self._ended
 
     @property
     def n_bars(self) -> int:
@@ -387,6 +399,16 @@ def _selected(value: Any, index: slice | torch.Tensor) -> Any:
 def _as_columns(cells: torch.Tensor | None) -> torch.Tensor | None:
     cells = plain_tensor(cells)
     return cells[:, None] if isinstance(cells, torch.Tensor) and cells.ndim == 1 else cells
+
+
+def _joined(name: str, parts: list[torch.Tensor | None], batches: Sequence[JaggedBatch]) -> Any:
+    """Return the tensors of one name of several batches, one after the other; some may lack it."""
+    if "cells" in name:
+        return _cat_cells(parts, batches)
+    if all(part is None for part in parts):
+        return None
+    pairs = zip(parts, batches, strict=True)
+    return torch.cat([torch.zeros_like(d.dims, dtype=torch.bool) if p is None else p for p, d in pairs])
 
 
 def _cat_cells(cells: list[torch.Tensor | None], batches: Sequence[JaggedBatch]) -> torch.Tensor | None:

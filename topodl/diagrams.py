@@ -14,11 +14,19 @@ import torch
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from topodl import _interchange
-from topodl._checks import check_number, fail
+from topodl._checks import as_dims, check_number, fail
 from topodl._host import on_host
 from topodl._jagged import JaggedBars
 from topodl._power import power
-from topodl._segments import position_in_segment, segment_amax, segment_amin, segment_sum, true_range
+from topodl._segments import (
+    position_in_segment,
+    segment_amax,
+    segment_amin,
+    segment_sum,
+    stable_order,
+    true_positions,
+    true_range,
+)
 
 __all__ = ["Diagrams", "EssentialPolicy"]
 
@@ -201,42 +209,146 @@ class Diagrams(JaggedBars):
             raise fail("Diagrams.with_essential", "policy", f"is {policy!r}", '"drop", "keep" or "clamp"')
         kept = self._where(torch.isfinite(self.births))
         never = torch.isinf(kept.deaths)
+        ended = kept.was_essential
         if value is not None:
-            return kept._with(deaths=kept.deaths.masked_fill(never, value))
+            return kept._with(deaths=kept.deaths.masked_fill(never, value), _ended=ended)
         births, deaths = kept.births.detach(), kept.deaths.detach()
         high = torch.maximum(births, deaths.masked_fill(never, -math.inf))
         low = torch.minimum(births, deaths.masked_fill(never, math.inf))
         top = segment_amax(high, kept.samples, self.n_samples)[kept.samples]
         bottom = segment_amin(low, kept.samples, self.n_samples)[kept.samples]
         ends = torch.where(deaths > 0, top, bottom)
-        return kept._with(deaths=torch.where(never, ends, kept.deaths))
+        return kept._with(deaths=torch.where(never, ends, kept.deaths), _ended=ended)
 
-    # Forms of other libraries
+    # What bars say of one level, and the longest of them
 
-    def padded(self, dim: int, fill: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the bars of one dimension as a padded tensor.
+    def betti(self, t: float = 0.0) -> torch.Tensor:
+        """Return the Betti numbers at the value `t`: bars with birth ≤ t < death, or death < t ≤ birth.
 
         Parameters
         ----------
-        dim : int
-            Homology dimension.
+        t : float
+            Value up to which, or in a superlevel diagram down to which, cells are there.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, len(homology_dims)), int64
+
+        Raises
+        ------
+        InputError
+            If `t` is no finite number.
+
+        See Also
+        --------
+        topodl.layers.BettiCurve : the same at many values.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import topodl
+        >>> squared_radius = torch.tensor([[[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 2.0]]])
+        >>> ring = topodl.cubical_persistence((squared_radius - 1).abs() - 0.5)
+        >>> ring.betti(0.0), ring.betti(2.0)
+        (tensor([[1, 1]]), tensor([[1, 0]]))
+        """
+        check_number("Diagrams.betti", "t", t)
+        births, deaths = self.births.detach(), self.deaths.detach()
+        alive = ((births <= t) & (t < deaths)) | ((deaths < t) & (t <= births))
+        numbers = segment_sum(alive.long(), self.segments, self.n_segments)
+        return numbers.view(self.n_samples, len(self.homology_dims))
+
+    def longest(self, k: int, dim: int | None = None, essential: EssentialPolicy = "drop") -> torch.Tensor:
+        """Return the lengths of the `k` longest bars of each sample, the longest first, with gradient.
+
+        Parameters
+        ----------
+        k : int
+            Number of bars.
+        dim : int, optional
+            Homology dimension. None: each of them.
+        essential : {"drop", "keep", "clamp"}
+            What becomes of bars with an infinite end (see `with_essential`); kept, they stand first, as inf.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, k), or (n_samples, len(homology_dims), k) without `dim`
+            0 where there are fewer bars.
+
+        Raises
+        ------
+        InputError
+            If `k` is no integer of at least 1, or the diagrams lack the dimension.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl import Diagrams
+        >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 2.0], [1.0, 4.0], [0.0, torch.inf]]]))
+        >>> d.longest(3, dim=0)
+        tensor([[3., 2., 0.]])
+        """
+        check_number("Diagrams.longest", "k", k, low=1, integer=True)
+        bars = (self if dim is None else self.dim(dim)).with_essential(essential)
+        lengths, segments = bars.persistence(), bars.segments
+        order = torch.sort(lengths.detach(), descending=True, stable=True).indices
+        order = order[stable_order(segments[order], bars.n_segments)]
+        place = position_in_segment(segments, bars.offsets)
+        kept = true_positions(place < k)  # places in order are those of the sorted bars, too
+        table = lengths.new_zeros(bars.n_segments, k)
+        table = table.index_put((segments[kept], place[kept]), lengths[order[kept]])
+        return table.view(self.n_samples, *([] if dim is not None else [len(self.homology_dims)]), k)
+
+    # Forms of other libraries
+
+    def padded(
+        self, dims: int | Iterable[int] | None = None, fill: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the bars of some dimensions as a padded tensor.
+
+        Parameters
+        ----------
+        dims : int or iterable of int, optional
+            Homology dimensions. None: all of the diagrams.
         fill : float
             Value of the padding.
 
         Returns
         -------
         bars : Tensor of shape (B, M, 2)
-            Births and deaths; M is the largest number of bars of a sample.
+            Births and deaths, by dimension; M is the largest number of bars of a sample.
+        dims : Tensor of shape (B, M), int64
+            Dimension of each bar, −1 in the padding.
         mask : Tensor of shape (B, M), bool
             True where there is a bar.
+
+        Raises
+        ------
+        InputError
+            If the diagrams lack a dimension.
         """
-        d = self.dim(dim)
+        d = self if dims is None else self._of_dims("Diagrams.padded", as_dims(dims))
         lengths = d.sample_offsets.diff()
         width = int(lengths.max()) if d.n_samples else 0
         at = (d.samples, position_in_segment(d.samples, d.sample_offsets))
         bars = d.births.new_full((d.n_samples, width, 2), fill)
         bars = bars.index_put(at, torch.stack([d.births, d.deaths], -1))
-        return bars, torch.arange(width, device=d.device) < lengths[:, None]
+        of_bars = d.dims.new_full((d.n_samples, width), -1).index_put(at, d.dims)
+        return bars, of_bars, torch.arange(width, device=d.device) < lengths[:, None]
+
+    def _of_dims(self, function: str, dims: tuple[int, ...]) -> Diagrams:
+        """Return the bars of several dimensions."""
+        missing = [k for k in dims if k not in self.homology_dims]
+        if missing:
+            expected = f"dimensions of the diagrams, {self.homology_dims}"
+            raise fail(function, "dims", f"ask for {missing[0]}", expected)
+        wanted = tuple(sorted(set(dims)))
+        if wanted == self.homology_dims:
+            return self
+        kept = torch.zeros_like(self.dims, dtype=torch.bool)
+        for k in wanted:
+            kept |= self.dims == k
+        return self._take(kept, homology_dims=wanted)
 
     @classmethod
     def from_padded(cls, bars: torch.Tensor, mask: torch.Tensor | None = None, dim: int = 0) -> Diagrams:

@@ -130,7 +130,7 @@ def test_padding_and_order_change_nothing(layer):
     parts = [getattr(d, name)[shuffled] for name in ("births", "deaths", "dims", "samples")]
     mixed = Diagrams(*parts, n_samples=2, homology_dims=(0, 1))
     torch.testing.assert_close(layer(mixed), layer(d))
-    bars, mask = d.padded(0, fill=3.0)
+    bars, _, mask = d.padded(0, fill=3.0)
     wider = (
         torch.cat([bars, torch.full((2, 4, 2), 9.0)], 1),
         torch.cat([mask, torch.zeros(2, 4, dtype=bool)], 1),
@@ -434,7 +434,7 @@ def test_padding_leaves_the_gradient_of_parameters_alone():
     d = make_diagrams(0, [[5, 3], [2, 2]], essential=0.0, dtype=torch.float32)
     grads = []
     for wide in (0, 7):
-        bars, mask = d.padded(0)
+        bars, _, mask = d.padded(0)
         bars = torch.cat([bars, torch.full((2, wide, 2), 9.0)], 1)
         mask = torch.cat([mask, torch.zeros(2, wide, dtype=torch.bool)], 1)
         layer = PersLay(n_features=3, dims=0)

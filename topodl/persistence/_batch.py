@@ -172,8 +172,10 @@ def assemble(
     )
 
 
-def _unpacked(bars: torch.Tensor, name: str) -> torch.Tensor:
-    """Return one of the tensors of `Diagrams` that packed `bars` hold."""
+def _unpacked(bars: torch.Tensor, name: str) -> Any:
+    """Return one of the tensors of `Diagrams` that packed `bars` hold, or None for what they do not."""
+    if name == "_ended":
+        return None
     first_death = bars.shape[0] // 2 + 1
     cells = {"birth_cells": slice(2, first_death), "death_cells": slice(first_death, None)}
     return bars[cells[name]].T if name in cells else bars[0 if name == "samples" else 1]
