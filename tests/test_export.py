@@ -21,6 +21,7 @@ OF_DIAGRAMS = {
     "PersistenceEntropy": layers.PersistenceEntropy(),
     "PersistenceStatistics": layers.PersistenceStatistics(),
     "PersLay": layers.PersLay(n_features=4, dims=0),
+    "DiagramEncoder without blocks": layers.DiagramEncoder(4, 2, n_blocks=0, pool="sum", dims=0),
     "PersLay, top_k": layers.PersLay(n_features=4, dims=0, operation="top_k"),
 }
 OF_TENSORS = {

@@ -160,6 +160,7 @@ OF_LAYERS = {
     "PersistenceStatistics": of_diagrams(layers.PersistenceStatistics()),
     "Silhouette": of_diagrams(layers.Silhouette(**GRID)),
     "PersLay": of_diagrams(layers.PersLay(n_features=4, dims=0)),
+    "DiagramEncoder": of_diagrams(layers.DiagramEncoder(8, 2, dims=0)),
     "EulerCurve": lambda wrap: layers.EulerCurve(6, (0, 1), width=0.1)(wrap(IMAGES)),
     "EulerCharacteristicTransform": lambda wrap: layers.EulerCharacteristicTransform(4, 5)(
         wrap(CLOUDS), wrap(EDGES), mask=wrap(torch.ones(2, 9, dtype=torch.bool)), weights=wrap(drawn(2, 9))

@@ -88,6 +88,7 @@ CASES = {
     "PersistenceStatistics": of_bars(layers.PersistenceStatistics()),
     "PersLay": of_bars(layers.PersLay(**PERSLAY).double()),
     "PersLay top_k": of_bars(layers.PersLay("triangle", operation="top_k", **PERSLAY).double()),
+    "DiagramEncoder": of_bars(layers.DiagramEncoder(4, 2, dims=0).double()),
     "EulerCurve of diagrams": of_bars(layers.EulerCurve(6, (0, 2), width=0.1)),
     "EulerCurve": (IMAGES, layers.EulerCurve(6, (0, 1), width=0.1)),
     "EulerCurve of volumes": (

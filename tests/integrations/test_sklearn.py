@@ -14,6 +14,7 @@ from topodl import Diagrams
 from topodl.layers import (
     BettiCurve,
     CubicalPersistence,
+    DiagramEncoder,
     EulerCharacteristicTransform,
     EulerCurve,
     PersistenceEntropy,
@@ -39,6 +40,7 @@ FITTED = [
     (PersistenceEntropy(), DIAGRAMS),
     (PersistenceStatistics(), DIAGRAMS),
     (PersLay(n_features=3, random_state=0), DIAGRAMS),
+    (DiagramEncoder(4, 2), DIAGRAMS),
 ]
 
 

@@ -30,6 +30,7 @@ from topodl.layers import (
     AlphaPersistence,
     BettiCurve,
     CubicalPersistence,
+    DiagramEncoder,
     EulerCharacteristicTransform,
     EulerCurve,
     GraphPersistence,
@@ -54,6 +55,8 @@ VECTORISERS = [
     PersistenceStatistics(),
     PersLay(n_features=4),
     PersLay("triangle", n_features=4, operation="top_k"),
+    DiagramEncoder(width=4, n_heads=2, n_blocks=1, n_outputs=2),
+    DiagramEncoder(width=4, n_heads=1, n_blocks=0, pool="sum"),
     EulerCurve(resolution=5),
 ]
 ARRAYS = [
@@ -168,7 +171,7 @@ def test_clone_copies_settings_and_state_dict_what_was_learnt(layer):
 
 
 @pytest.mark.parametrize(
-    "layer", [v for v in VECTORISERS if v.__class__ not in (PersLay, PersistenceStatistics)]
+    "layer", [v for v in VECTORISERS if v.__class__ not in (DiagramEncoder, PersLay, PersistenceStatistics)]
 )
 def test_unfitted_layers_say_what_is_missing(layer):
     layer = clone(layer)

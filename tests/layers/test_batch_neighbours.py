@@ -15,6 +15,10 @@ CASES = {
     "AlphaPersistence": [layers.AlphaPersistence()],
     "BettiCurve": [layers.BettiCurve(**CURVES), layers.BettiCurve(width=0.1, **CURVES)],
     "CubicalPersistence": [layers.CubicalPersistence(), layers.CubicalPersistence(superlevel=True)],
+    "DiagramEncoder": [
+        layers.DiagramEncoder(width=8, n_heads=2, n_outputs=2),
+        layers.DiagramEncoder(width=8, n_heads=2, n_blocks=0, pool="mean"),
+    ],
     "EulerCharacteristicTransform": [
         layers.EulerCharacteristicTransform(n_directions=3, n_thresholds=5, mode=mode, radius=2.0)
         for mode in ("soft", "hard")

@@ -13,6 +13,7 @@ _HOMES = {
     "CellMessagePassing": "topodl.layers.cell_message_passing",
     "CubicalPersistence": "topodl.layers.persistence",
     "CycleCliqueEncoding": "topodl.layers.cycle_clique_encoding",
+    "DiagramEncoder": "topodl.layers.diagram_encoder",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
     "FiberedPersistence": "topodl.layers.slices",
@@ -44,6 +45,7 @@ __all__ = [
     "CellMessagePassing",
     "CubicalPersistence",
     "CycleCliqueEncoding",
+    "DiagramEncoder",
     "EulerCharacteristicTransform",
     "EulerCurve",
     "FiberedPersistence",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from topodl.layers.cell_message_passing import CellMessagePassing
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
     from topodl.layers.cycle_clique_encoding import CycleCliqueEncoding, cycle_cliques
+    from topodl.layers.diagram_encoder import DiagramEncoder
     from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.euler_curve import EulerCurve
     from topodl.layers.hodge_encoding import HodgeEncoding
