@@ -81,6 +81,9 @@ class DiagramEncoder(DiagramLayer):
     True
     """
 
+    embed_weight: nn.Parameter
+    queries: nn.Parameter
+
     def __init__(
         self,
         width: int = 64,
@@ -112,8 +115,8 @@ class DiagramEncoder(DiagramLayer):
 
     def _check_settings(self) -> None:
         name = "DiagramEncoder"
-        for argument, low in {"width": 1, "n_heads": 1, "n_blocks": 0, "n_outputs": 1}.items():
-            check_number(name, argument, getattr(self, argument), low=low, integer=True)
+        for argument, least in {"width": 1, "n_heads": 1, "n_blocks": 0, "n_outputs": 1}.items():
+            check_number(name, argument, getattr(self, argument), low=least, integer=True)
         if self.width % self.n_heads:
             raise fail(name, "width", f"is {self.width}", f"a multiple of n_heads = {self.n_heads}")
         check_choice(name, "pool", self.pool, ("attention", "mean", "sum"))
@@ -277,10 +280,10 @@ class DiagramEncoder(DiagramLayer):
         return self._linear("out", pooled).flatten(1)
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self._parameters[f"{name}_weight"], self._parameters[f"{name}_bias"])
+        return F.linear(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"))
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        scale, bias = (self._parameters[f"{name}_{part}"] for part in ("scale", "bias"))
+        scale, bias = (getattr(self, f"{name}_{part}") for part in ("scale", "bias"))
         return F.layer_norm(x, (self.width,), scale, bias)
 
     def _feature_names(self) -> list[str]:
