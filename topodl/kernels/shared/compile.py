@@ -6,7 +6,6 @@ enter Numba's default threading layer abort the process) nor ``fastmath`` (order
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import hashlib
@@ -23,6 +22,8 @@ import numba
 from numba import types
 from numba.core import event
 from numba.extending import models, register_model, typeof_impl
+
+from topodl.kernels.shared.code_cache import CodeCache
 
 __all__ = ["borrowing_subroutine", "digest_of", "inlined_subroutine", "kernel", "subroutine"]
 
@@ -123,27 +124,30 @@ def inlined_subroutine(function: _Function) -> _Function:
 
 
 def _compiled(function: _Function, **options: bool) -> _Function:
-    compiled: _Function
-    if os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0":
+    compiled: Any = numba.njit(nogil=True, **options)(function)
+    if (
+        os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0" and compiled is not function
+    ):  # a compiler switched off
         try:
-            compiled = numba.njit(cache=True, nogil=True, **options)(function)
-            _stamp_cache(compiled, function.__module__)
-            return compiled
+            compiled._cache = CodeCache(function, _stamp_of(function.__module__))
         except RuntimeError as error:  # neither the package's folder nor the user's can be written to
             if "no locator" not in str(error):
                 raise
             _say_uncached()
-    compiled = numba.njit(nogil=True, **options)(function)
-    return compiled
+    typed: _Function = compiled
+    return typed
 
 
-def _stamp_cache(compiled: Any, module: str) -> None:
-    """Let the cache of a kernel hold as long as its source and those of all kernels that it is made of.
+def _stamp_of(module: str) -> str | None:
+    """Return what lets the cache hold as long as the source of a kernel and of all that it is made of.
 
     Numba looks at the time of one file alone: a kernel would go on with the old code of those that it calls.
+    None for a package without files.
     """
-    with contextlib.suppress(OSError, AttributeError):  # a package without files, a compiler switched off
-        compiled._cache._cache_file._source_stamp = digest_of(module)
+    try:
+        return digest_of(module)
+    except OSError:
+        return None
 
 
 @functools.cache
