@@ -209,7 +209,10 @@ def test_files_that_the_page_names_are_there():
     ("old", "new"),
     [
         ("`layers.PersistenceLandscape`", "`layers.PersistenceLandscapes`"),
-        ("`vectors/landscape`", "`vectors/landscape`, `masks/warping`"),
+        (
+            "| `layers.PersistenceLandscape` | `vectors/landscape` |",
+            "| `layers.PersistenceLandscape` | `vectors/landscape`, `masks/warping` |",
+        ),
         ("| `layers.PersistenceLandscape` | `vectors/landscape` |\n", ""),
     ],
 )

@@ -33,8 +33,7 @@ def to_gudhi(complexes: JaggedCells) -> list[Any]:
         raise fail(name, "the complexes", came, "one, as in with_values(values[:, f])")
     if complexes.has_values:  # a tree would lower the values of faces
         rising = [host_array(name, complexes.values(k).double()) for k in range(complexes.dim + 1)]
-        for k in range(len(rising)):
-            reject_early_cells(name, complexes, rising, k)
+        reject_early_cells(name, complexes, rising)
     trees = []
     for each in complexes:
         tree = SimplexTree()

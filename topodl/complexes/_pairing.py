@@ -12,7 +12,7 @@ from topodl.complexes._input import Array, names_of_cells
 from topodl.complexes._jagged_cells import JaggedCells
 from topodl.kernels.complexes.cohomology import early_cell, kill_classes, kill_components
 
-__all__ = ["pair_cells", "reject_early_cells"]
+__all__ = ["pair_cells", "reject_early_cells", "reject_early_cells_of"]
 
 _NAME = "CellComplexes"
 
@@ -57,8 +57,14 @@ def pair_cells(
     return pairs
 
 
-def reject_early_cells(function: str, complexes: JaggedCells, values: Sequence[Array], k: int) -> None:
-    """Raise the error that names the first cell of dimension `k` without a number, or before its faces."""
+def reject_early_cells(function: str, complexes: JaggedCells, values: Sequence[Array]) -> None:
+    """Raise the error that names the first cell without a number, or that enters before a face of its own."""
+    for k in range(len(values)):
+        reject_early_cells_of(function, complexes, values, k)
+
+
+def reject_early_cells_of(function: str, complexes: JaggedCells, values: Sequence[Array], k: int) -> None:
+    """Raise that error for the cells of dimension `k`."""
     if k == 0:
         where = np.flatnonzero(np.isnan(values[0]))
         if len(where):

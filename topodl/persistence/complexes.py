@@ -16,7 +16,7 @@ from topodl._checks import check_number, fail
 from topodl._host import host_array
 from topodl._precision import at_least_single
 from topodl.complexes._input import Array
-from topodl.complexes._pairing import pair_cells, reject_early_cells
+from topodl.complexes._pairing import pair_cells, reject_early_cells_of
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
 from topodl.kernels.complexes.cohomology import cells_by_level, cells_in_order, levels_of_faces
@@ -142,7 +142,7 @@ def _as_they_enter(complexes: CellComplexes, values: list[Array]) -> tuple[list[
             order, rank = cells_by_level(found, n_levels)
             levels = found
         else:
-            reject_early_cells(_NAME, complexes, values, k)
+            reject_early_cells_of(_NAME, complexes, values, k)
             samples = host_array(_NAME, complexes.offsets(k))
             order, rank, levels = cells_in_order(x.view(f"i{x.itemsize}"), samples)
             n_levels = len(x)
