@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number
+from topodl._segments import stable_order
+from topodl.kernels.mapper.incidences import number_clusters
 from topodl.mapper._near import Array, Samples
 from topodl.mapper.clustering import PreimageClusterer
 from topodl.mapper.covers import Cover, IntervalCover, Preimages
@@ -45,7 +47,7 @@ def build_graph(
     labels = clusterer.cluster(samples, preimages)
     node_of, n_nodes = _numbered(preimages, labels, settings)
     kept = np.flatnonzero(node_of >= 0)
-    order = kept[np.argsort(node_of[kept], kind="stable")]
+    order = kept[stable_order(torch.from_numpy(node_of[kept]), n_nodes).numpy()]
     sizes = np.bincount(node_of[kept], minlength=n_nodes)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     elements = preimages.elements[order[starts[:-1]]]
@@ -75,17 +77,10 @@ def _numbered(preimages: Preimages, labels: Array, settings: Settings) -> tuple[
     if settings.noise != "drop":  # labels of their own: one for each, or one for all of an element
         single = settings.noise == "singletons"
         labels[noise] = labels.max(initial=-1) + 1 + (np.arange(len(noise)) if single else 0)
-    kept = np.flatnonzero(labels >= 0)
-    keys = np.stack([preimages.elements[kept], labels[kept]])
-    _, first, inverse = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    large = np.bincount(inverse, minlength=len(first)) >= settings.min_size
-    rank = np.full(len(first), -1)
-    by_first = np.argsort(first)  # positions rise by element, then by sample
-    rank[by_first[large[by_first]]] = np.arange(large.sum())
-    node_of = np.full(len(labels), -1)
-    node_of[kept] = rank[inverse]
-    return node_of, int(large.sum())
+    clusters, n_clusters = number_clusters(preimages.starts, labels, int(labels.max(initial=-1)) + 1)
+    large = np.bincount(clusters[clusters >= 0], minlength=n_clusters) >= settings.min_size
+    rank = np.append(np.where(large, np.cumsum(large) - 1, -1), -1)  # the last is that of no cluster
+    return rank[clusters], int(large.sum())
 
 
 def _neighbouring_bins(

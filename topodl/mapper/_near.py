@@ -38,7 +38,7 @@ class Samples(NamedTuple):
         if self.are_distances:
             return np.argwhere(np.triu(self.table <= distance, 1))
         if self.table.shape[1] <= _MOST_DIMS:
-            return cKDTree(self.table).query_pairs(distance, output_type="ndarray")
+            return _tree(self.table).query_pairs(distance, output_type="ndarray")
         near = radius_neighbors_graph(self.table, distance, mode="connectivity").tocoo()
         above = near.row < near.col
         return np.stack([near.row[above], near.col[above]], 1).astype(np.int64)
@@ -51,10 +51,10 @@ class Samples(NamedTuple):
             return False
         if len(self.table) < _COUNTED_FROM:
             return True
-        # a sample of points is enough to tell sparse from dense
-        some = self.table[:: max(1, len(self.table) // 500)]
-        found = cKDTree(some).count_neighbors(cKDTree(self.table), distance)
-        return bool(found * len(self.table) / len(some) < 2 * _MOST_PAIRS)
+        # a few samples are enough to tell sparse from dense
+        some = self.table[:: max(1, len(self.table) // 100)]
+        found = _tree(self.table).query_ball_point(some, distance, return_length=True).mean()
+        return bool(found * len(self.table) < 2 * _MOST_PAIRS)
 
     def spanning_tree(self, which: Array) -> tuple[Array, Array]:
         """Return the edges (m − 1, 2) of the least spanning tree of some samples, and their lengths."""
@@ -63,6 +63,11 @@ class Samples(NamedTuple):
             spanning_tree_of_matrix(cloud) if self.are_distances else spanning_tree_of_points(cloud)
         )
         return tree
+
+
+def _tree(points: Array) -> cKDTree:
+    """Return a tree that is quick to build, and as quick to search where points are spread out."""
+    return cKDTree(points, compact_nodes=False, balanced_tree=False)
 
 
 class Trees(NamedTuple):

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from topodl._segments import stable_order
 from topodl.errors import MemoryLimitError
 from topodl.kernels.mapper.links import common_members, node_subsets, shared_pairs
 
@@ -20,7 +22,7 @@ _MOST_SUBSETS = 2 * 10**8
 def nodes_of_samples(node_ptr: Array, members: Array, n_samples: int) -> tuple[Array, Array]:
     """Return where the list of each sample begins (N + 1,), and the nodes that hold it, rising."""
     sizes = np.bincount(members, minlength=n_samples)
-    order = np.argsort(members, kind="stable")
+    order = stable_order(torch.from_numpy(members), n_samples).numpy()
     owners = np.repeat(np.arange(len(node_ptr) - 1), np.diff(node_ptr))
     return np.concatenate([[0], np.cumsum(sizes)]), owners[order]
 

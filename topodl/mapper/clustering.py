@@ -11,11 +11,13 @@ import numbers
 from typing import Any
 
 import numpy as np
+import torch
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import DBSCAN
 
 from topodl._checks import check_number, fail
+from topodl._segments import stable_order
 from topodl.kernels.mapper.gaps import histogram_cuts, relative_cuts
 from topodl.kernels.mapper.incidences import density_clusters
 from topodl.mapper._near import Array, Samples, Trees, spanning_trees, united
@@ -213,7 +215,7 @@ class _Density(PreimageClusterer):
 
 def _density_labels(pairs: Array, preimages: Preimages, n_samples: int, min_samples: int) -> Array:
     """Return the clusters (M,) of near pairs (P, 2) within each element."""
-    order = np.argsort(preimages.samples, kind="stable")  # sample by sample, elements rise
+    order = stable_order(torch.from_numpy(preimages.samples), n_samples).numpy()  # elements rise in each
     starts = np.concatenate([[0], np.cumsum(np.bincount(preimages.samples, minlength=n_samples))])
     labels = np.empty(len(order), np.int64)
     labels[order] = density_clusters(pairs, starts, preimages.elements[order], int(min_samples))

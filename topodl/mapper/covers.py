@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.base import BaseEstimator
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._segments import stable_order
 from topodl.kernels.mapper.incidences import cells_of_ranges
 from topodl.mapper._intervals import Axis, Split, for_each_axis, margin_limits, tight_limits
 
@@ -87,9 +89,19 @@ class Cover(BaseEstimator):
 
 def _by_element(samples: Array, elements: Array, index: Array) -> Preimages:
     """Return the samples of each element, where those of equal elements come in rising order."""
-    order = np.argsort(elements, kind="stable")
+    order = stable_order(torch.from_numpy(elements), len(index)).numpy()
     sizes = np.bincount(elements, minlength=len(index))
     return Preimages(np.concatenate([[0], np.cumsum(sizes)]), samples[order], index)
+
+
+def _distinct(cells: Array, n_cells: int) -> tuple[Array, Array]:
+    """Return which of all cells there are, rising, and the place of each of the `cells` (M,) among them."""
+    if n_cells > 4 * len(cells):
+        known, places = np.unique(cells, return_inverse=True)
+        return known, places
+    is_there = np.zeros(n_cells, bool)
+    is_there[cells] = True
+    return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[cells]
 
 
 class IntervalCover(Cover):
@@ -168,8 +180,7 @@ class IntervalCover(Cover):
             raise fail("IntervalCover", "n_intervals", came, "fewer than 2**62 elements in all")
         starts, cells = self._cells(lens)
         samples = np.repeat(np.arange(len(lens)), np.diff(starts))
-        self._known = np.unique(cells)
-        number = np.searchsorted(self._known, cells)
+        self._known, number = _distinct(cells, math.prod(self._shape))
         whole = _by_element(samples, number, self._known)
         self._leaves = self._numbered(lens, whole, overlaps)
         return self._split(lens, whole)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
-from topodl.kernels.mapper.incidences import cells_of_ranges, density_clusters
+from topodl.kernels.mapper.incidences import cells_of_ranges, density_clusters, number_clusters
 
 
 @given(
@@ -44,3 +44,16 @@ def test_clusters_are_those_of_dbscan_in_each_element(n, n_elements, min_samples
         assert ((clusters[own] < 0) == (labels < 0)).all()
         pairs_of = {(a, b) for a, b in zip(clusters[own].tolist(), labels.tolist(), strict=True)}
         assert len(pairs_of) == len({a for a, _ in pairs_of}) == len({b for _, b in pairs_of})
+
+
+@given(st.lists(st.lists(st.integers(-1, 3), max_size=6), max_size=4))
+def test_clusters_are_numbered_in_the_order_in_which_they_begin(elements):
+    starts = np.cumsum([0, *map(len, elements)])
+    labels = np.array([label for own in elements for label in own], np.int64)
+    numbers, expected = {}, []
+    for k, own in enumerate(elements):
+        for label in own:
+            expected.append(-1 if label < 0 else numbers.setdefault((k, label), len(numbers)))
+    clusters, n_clusters = number_clusters(starts, labels, 4)
+    assert clusters.tolist() == expected
+    assert n_clusters == len(numbers)

@@ -13,7 +13,7 @@ from topodl.kernels.shared.arrays import zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 from topodl.kernels.shared.union_find import find_root
 
-__all__ = ["cells_of_ranges", "density_clusters", "warm_up"]
+__all__ = ["cells_of_ranges", "density_clusters", "number_clusters", "warm_up"]
 
 
 @kernel
@@ -120,8 +120,32 @@ def _join_borders(
             i, j = _next_common(elements, i + 1, end_i, j + 1, end_j)
 
 
+@kernel
+def number_clusters(starts: Any, labels: Any, n_labels: int) -> Any:
+    """Return the cluster (M,) of each incidence, and their number; -1 where the label is.
+
+    Incidences of element k lie between `starts`, and equal labels are one cluster there; clusters are
+    numbered in the order in which they begin.
+    """
+    clusters, n_clusters = np.empty(len(labels), np.int64), 0
+    number, element = np.empty(n_labels, np.int64), np.empty(n_labels, np.int64)
+    for label in range(n_labels):
+        element[label] = -1
+    for k in range(len(starts) - 1):
+        for i in range(starts[k], starts[k + 1]):
+            label = labels[i]
+            if label < 0:
+                clusters[i] = -1
+                continue
+            if element[label] != k:
+                element[label], number[label] = k, n_clusters
+                n_clusters += 1
+            clusters[i] = number[label]
+    return clusters, n_clusters
+
+
 def warm_up() -> None:
     """Compile every kernel of this module."""
     ones = np.ones((2, 1), np.int64)
     starts, cells = cells_of_ranges(ones, ones, np.array([1]))
-    density_clusters(np.array([[0, 1]]), starts, cells, 2)
+    number_clusters(starts, density_clusters(np.array([[0, 1]]), starts, cells, 2), 2)
