@@ -73,12 +73,12 @@ def spread(places: Any, pivots: Any, steps: Any, starts: Any, neighbours: Any) -
     order = np.empty(total, np.int64)
     for k in range(total):
         order[k] = k
-    state, rate = np.uint64(1), 1.0 * longest * longest
+    state, rate = 1, 1.0 * longest * longest
     decay = (_LAST_RATE / rate) ** (1 / (_ROUNDS - 1))
     for _ in range(_ROUNDS):
         for k in range(total - 1, 0, -1):  # a new order in each round
-            state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-            other = np.int64((state >> np.uint64(33)) % np.uint64(k + 1))
+            state = (state * 1103515245 + 12345) % 2**31
+            other = (state >> 7) % (k + 1)  # the lower bits repeat soon
             order[k], order[other] = order[other], order[k]
         for k in order:
             if k < n_far:
