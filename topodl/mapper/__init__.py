@@ -9,6 +9,7 @@ from topodl._lazy import lazy_names
 # public name -> module that defines it
 _HOMES = {
     "BallCover": "topodl.mapper.landmark_covers",
+    "Cover": "topodl.mapper.covers",
     "Eccentricity": "topodl.mapper.lenses",
     "HistogramGap": "topodl.mapper.clustering",
     "IntervalCover": "topodl.mapper.covers",
@@ -25,6 +26,7 @@ _HOMES = {
 
 __all__ = [
     "BallCover",
+    "Cover",
     "Eccentricity",
     "HistogramGap",
     "IntervalCover",
@@ -41,7 +43,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from topodl.mapper.clustering import HistogramGap, RelativeGap, SingleLinkage
-    from topodl.mapper.covers import IntervalCover
+    from topodl.mapper.covers import Cover, IntervalCover
     from topodl.mapper.estimator import Mapper, mapper_graph
     from topodl.mapper.graph import MapperGraph
     from topodl.mapper.landmark_covers import BallCover, KNNCover, PrecomputedCover
