@@ -12,7 +12,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def find_browser():
-    """Return the program that `TOPODL_CHROMIUM` names, or one on the path; None where there is none."""
+    """Return the program that `TOPODL_CHROMIUM` names, or one on the path; None where none can be driven."""
+    if os.name != "posix":  # pipes are handed over by their numbers
+        return None
     named = os.environ.get("TOPODL_CHROMIUM")
     return (
         named if named and os.access(named, os.X_OK) else next(filter(None, map(shutil.which, NAMES)), None)
