@@ -18,8 +18,8 @@ function fitSight() {
   const shown = data.x.map((_, node) => node).filter(isShown);
   if (!shown.length || !width) return;
   const ends = (places) => [
-    Math.min(...shown.map((node) => places[node] - data.radii[node])),
-    Math.max(...shown.map((node) => places[node] + data.radii[node])),
+    shown.reduce((least, node) => Math.min(least, places[node] - data.radii[node]), Infinity),
+    shown.reduce((most, node) => Math.max(most, places[node] + data.radii[node]), -Infinity),
   ];
   const [left, right] = ends(data.x);
   const [top, bottom] = ends(data.y);
