@@ -31,7 +31,7 @@ print("components and cycles:", graph_of_torus.betti())
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), width_ratios=(1, 1.3))
 axes[0].scatter(torus[:, 0], torus[:, 1], c=torus[:, 0], s=4)
 axes[0].set(aspect="equal", xlabel="first coordinate, the lens", ylabel="second coordinate")
-graph_of_torus.plot(axes[1], color={"first coordinate": torus[:, 0]})
+axes[1] = graph_of_torus.plot(axes[1], color={"first coordinate": torus[:, 0]})
 
 # %%
 # How fine the cover is decides what is seen: few intervals close the hole, and many see holes

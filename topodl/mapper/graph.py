@@ -261,7 +261,7 @@ class MapperGraph:
 
         Parameters
         ----------
-        nodes : int, slice, sequence of int, or mask (V,)
+        nodes : int, slice, sequence of int, or booleans (V,)
             The nodes.
 
         Returns
@@ -408,7 +408,7 @@ class MapperGraph:
 
         Parameters
         ----------
-        nodes : int, slice, sequence of int, or mask (V,), optional
+        nodes : int, slice, sequence of int, or booleans (V,), optional
             The nodes that stay. None: all.
         min_size : int
             Samples that a node has at least.
