@@ -208,7 +208,7 @@ class PredictionMapper(BaseEstimator):
             Probabilities of the classes.
         labels : integers of shape (n,), optional
             The class of each sample, −1 where it has none.
-        known : mask of shape (n,) or integers of shape (k,), optional
+        known : booleans of shape (n,) or integers of shape (k,), optional
             The samples whose labels vote, as those that the model was trained on. None: all that have one.
         extra_lens : array or Tensor of shape (n, L), optional
             More columns to split by, beside the probabilities.
