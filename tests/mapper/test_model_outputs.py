@@ -143,6 +143,26 @@ def test_single_scores_are_those_of_the_second_class():
         np.testing.assert_allclose(mapper.predictions_, np.stack([1 - right, right], 1), atol=1e-6)
 
 
+def test_probabilities_are_taken_as_they_are_on_demand():
+    x, _ = data()
+    model = network()
+    ends_in_softmax = nn.Sequential(model, nn.Softmax(1))
+    expected = PredictionMapper(**SETTINGS).explain(model, [x], layer="act").predictions_
+    mapper = PredictionMapper(**SETTINGS).explain(ends_in_softmax, [x], layer="0.act", activation=None)
+    np.testing.assert_allclose(mapper.predictions_, expected, atol=1e-6)
+    with pytest.raises(InputError, match="model gives probabilities; expected scores before the softmax"):
+        PredictionMapper(**SETTINGS).explain(ends_in_softmax, [x], layer="0.act")
+    with pytest.raises(InputError, match="expected a probability"):
+        PredictionMapper(**SETTINGS).explain(model, [x], layer="act", activation=None)
+    with pytest.raises(InputError, match="activation is 'sigmoid'"):
+        PredictionMapper(**SETTINGS).explain(model, [x], layer="act", activation="sigmoid")
+    single = nn.Sequential(network(1), nn.Sigmoid(), nn.Flatten(0))
+    mapper = PredictionMapper(**SETTINGS).explain(single, [x], layer="0.act", activation=None)
+    with torch.no_grad():
+        right = single.eval()(x).numpy()
+    np.testing.assert_allclose(mapper.predictions_, np.stack([1 - right, right], 1), atol=1e-6)
+
+
 def test_maps_are_flattened_or_pooled():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 3))
@@ -211,6 +231,18 @@ class Gives(nn.Module):
     ("model", "batches", "layer", "message"),
     [
         (network(), [], "act", "loader gives no batch"),
+        (
+            network(),
+            [(torch.rand(5, FEATURES), torch.ones(5).long()), torch.rand(5, FEATURES)],
+            "act",
+            "loader gives no labels with 1 of 2 batches",
+        ),
+        (
+            Gives(lambda x: x.mean(2) * 9),
+            [torch.rand(5, 3, 4), torch.rand(5, 3, 7)],
+            "body",
+            "has 12 to 21 values",
+        ),
         (network(), [torch.rand(5, FEATURES)], "act2", "name is 'act2'; expected a submodule"),
         (Gives(lambda x: x[:, None]), [torch.rand(5, 3)], "body", r"model gives shape \(5, 1, 3\)"),
         (Gives(lambda x: x / 0), [torch.rand(5, 3) + 1], "body", r"output\[0\] has an infinite value"),

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import RandomSampler
 from tqdm import tqdm
 
-from topodl._checks import fail, reject_non_finite
+from topodl._checks import check_choice, fail, reject_non_finite
 from topodl._precision import at_least_single, to_numpy
 from topodl._submodules import as_input, evaluation_mode, first_tensor, place_of
 from topodl.hooks import attach
@@ -21,6 +21,7 @@ __all__ = ["ModelOutputs", "record_outputs", "reject_shuffling"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _NAME = "PredictionMapper.explain"
+_SUMS_TO_ONE = 1e-3
 _LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 
 
@@ -45,25 +46,32 @@ def record_outputs(
     model: nn.Module,
     loader: Iterable[Any],
     layer: str,
+    *,
+    activation: str | None,
     transform: Callable[[Any], Any] | None,
     verbose: bool,
 ) -> ModelOutputs:
     """Run a model over a loader; modes of its parts and gradients stay what they are."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"{_NAME}: model is a {type(model).__name__}; expected a torch.nn.Module")
-    embeddings, probabilities, labels = [], [], []
+    check_choice(_NAME, "activation", activation, ("softmax", None))
+    embeddings, scores, labels = [], [], []
     with attach(model, layer, lambda x: x, transform) as attached, evaluation_mode(model), torch.no_grad():
         for output, given in tqdm(_outputs(model, loader), desc="samples", unit="batch", disable=not verbose):
-            rows = _probabilities(output)
+            rows = _scores(output)
             embeddings.append(_embedding(layer, attached.value, len(rows)))
             attached.clear()
-            probabilities.append(rows)
+            scores.append(rows)
             labels.append(given)
-    if not probabilities:
+    if not scores:
         raise fail(_NAME, "loader", "gives no batch", "at least one sample")
-    has_labels = all(given is not None for given in labels)
-    found = np.concatenate([_labels(given) for given in labels]) if has_labels else None
-    return ModelOutputs(np.concatenate(embeddings), np.concatenate(probabilities), found)
+    sizes = sorted({rows.shape[1] for rows in embeddings})
+    if len(sizes) > 1:
+        came = f"has {sizes[0]} to {sizes[-1]} values a sample"
+        raise fail(_NAME, f"the output of layer {layer!r}", came, "as many for each, or a transform")
+    return ModelOutputs(
+        np.concatenate(embeddings), _probabilities(torch.cat(scores), activation), _joined_labels(labels)
+    )
 
 
 def _outputs(model: nn.Module, loader: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -95,22 +103,36 @@ def _moved(value: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
     return value.to(device) if hasattr(value, "to") else value
 
 
-def _labels(given: Any) -> Array:
-    return to_numpy(torch.as_tensor(given, device="cpu")).reshape(-1)
+def _joined_labels(labels: list[Any]) -> Array | None:
+    """Return the labels of all batches, None where they have none."""
+    without = sum(given is None for given in labels)
+    if without == len(labels):
+        return None
+    if without:
+        raise fail(_NAME, "loader", f"gives no labels with {without} of {len(labels)} batches", "all or none")
+    return np.concatenate([to_numpy(torch.as_tensor(given, device="cpu")).reshape(-1) for given in labels])
 
 
-def _probabilities(output: Any) -> Array:
-    """Return the softmax of scores (B, C), or both probabilities of single ones (B,), in double precision."""
-    logits = getattr(output, "logits", None)
-    if logits is None:
-        logits = first_tensor("model", output)
-    if logits.ndim not in (1, 2) or 0 in logits.shape[1:]:
+def _scores(output: Any) -> torch.Tensor:
+    """Return the scores (B, C) of a batch, or single ones (B, 1), in double precision."""
+    scores = getattr(output, "logits", None)
+    if scores is None:
+        scores = first_tensor("", output)
+    if scores.ndim not in (1, 2) or 0 in scores.shape[1:]:
         expected = "one score a class, (B, C), or one score, (B,)"
-        raise fail(_NAME, "model", f"gives shape {tuple(logits.shape)}", expected)
-    reject_non_finite(_NAME, "the model's output", at_least_single(logits))
-    scores = logits.detach().cpu().double()
-    if scores.ndim == 1 or scores.shape[1] == 1:
-        scores = torch.stack([torch.zeros_like(scores.reshape(-1)), scores.reshape(-1)], 1)
+        raise fail(_NAME, "model", f"gives shape {tuple(scores.shape)}", expected)
+    reject_non_finite(_NAME, "the model's output", at_least_single(scores))
+    return scores.detach().cpu().double().reshape(len(scores), -1)
+
+
+def _probabilities(scores: torch.Tensor, activation: str | None) -> Array:
+    """Return the probabilities of the classes, (n, C), both of them where there is one score, (n, 1)."""
+    if activation is None:
+        return torch.cat([1.0 - scores, scores], 1).numpy() if scores.shape[1] == 1 else scores.numpy()
+    if scores.shape[1] == 1:
+        return torch.cat([torch.zeros_like(scores), scores], 1).softmax(1).numpy()
+    if bool((scores >= 0).all()) and bool(((scores.sum(1) - 1.0).abs() < _SUMS_TO_ONE).all()):
+        raise fail(_NAME, "model", "gives probabilities", "scores before the softmax, or activation=None")
     return scores.softmax(1).numpy()
 
 

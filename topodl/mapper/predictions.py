@@ -253,6 +253,7 @@ class PredictionMapper(BaseEstimator):
         labels: Any = None,
         known: Any = None,
         extra_lens: Any = None,
+        activation: Literal["softmax"] | None = "softmax",
         transform: Callable[[Any], Any] | None = None,
     ) -> Self:
         """Run a model over a loader, and map its predictions on the embeddings of one of its layers.
@@ -260,9 +261,9 @@ class PredictionMapper(BaseEstimator):
         Parameters
         ----------
         model : Module
-            Any classifier whose output is one score a class, (B, C), or one score, (B,) or (B, 1), of which
-            softmax or the sigmoid make probabilities. It runs in evaluation mode, without gradient, where it
-            is, and is left as it was.
+            Any classifier whose output, or its `logits`, or else its first tensor, is one score a class,
+            (B, C), or one score, (B,) or (B, 1). It runs in evaluation mode, without gradient, where it is,
+            and is left as it was.
         loader : iterable of batches
             Batches x, (x, y) or (x,), or dicts of the model's arguments and, under "labels", "label",
             "targets", "target" or "y", the labels. Samples keep its order.
@@ -272,6 +273,8 @@ class PredictionMapper(BaseEstimator):
             In place of those that the loader gives.
         known, extra_lens
             As in `fit`.
+        activation : {"softmax", None}
+            What makes probabilities of scores, and the sigmoid of single ones. None: they are probabilities.
         transform : callable, optional
             Makes the embedding (B, …) of the submodule's output, as a mean over positions. None: its first
             tensor.
@@ -289,7 +292,9 @@ class PredictionMapper(BaseEstimator):
         for argument, value in (("labels", labels), ("known", known), ("extra_lens", extra_lens)):
             if value is not None:
                 reject_shuffling(loader, argument)
-        outputs = record_outputs(model, loader, layer, transform, self.verbose)
+        outputs = record_outputs(
+            model, loader, layer, activation=activation, transform=transform, verbose=self.verbose
+        )
         labels = outputs.labels if labels is None else labels
         self.fit(outputs.embeddings, outputs.probabilities, labels, known, extra_lens)
         self.embeddings_ = outputs.embeddings
