@@ -113,6 +113,21 @@ def test_dtypes_are_kept(dtype):
         assert values.dtype == dtype
 
 
+def test_no_clouds_are_a_value():
+    none = torch.zeros(0, 3, 2)
+    assert codensity(none, k=2).shape == codensity(none, bandwidth=1.0).shape == (0, 3)
+    assert degree_rips_values(none, (1, 2)).shape == (0, 2, 3, 3)
+    assert codensity([], k=1) == []
+
+
+@pytest.mark.parametrize("d", [2, 9])
+def test_points_of_many_coordinates_and_coinciding_ones_have_their_neighbours(d):
+    x = cloud(12, d)
+    x[3:8] = x[0]
+    for k in (1, 3, 7):
+        np.testing.assert_allclose(codensity(x[None], k=k)[0], mean_distance(x.numpy(), k), atol=1e-12)
+
+
 def test_batches_of_many_large_clouds_go_in_steps(monkeypatch):
     monkeypatch.setattr("topodl.filtrations._clouds._MOST_ENTRIES", 70)
     x = torch.stack([cloud(5, seed=s) for s in range(4)])

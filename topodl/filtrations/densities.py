@@ -1,6 +1,6 @@
 """Codensities of point clouds: small where points are dense, so that sublevel sets grow from there.
 
-Cost: O(n²) for each cloud.
+Cost: O(n k log n) for k neighbours in few dimensions, else O(n²).
 """
 
 from __future__ import annotations
@@ -8,17 +8,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from topodl._checks import as_real, check_number, fail
 from topodl._distance_matrices import point_distances
+from topodl._host import on_host
 from topodl._power import power
 from topodl._precision import at_least_single
 from topodl.filtrations._clouds import Clouds, Metric, map_clouds
+from topodl.kernels.shared.pool import map_batch
 
 __all__ = ["codensity"]
 
 _NAME = "codensity"
+_MOST_COORDINATES = 8  # of points that a search tree is faster for than looking at all distances
 
 
 def codensity(
@@ -136,6 +141,9 @@ def _kernel_codensity(bandwidth: Any, metric: Metric) -> Any:
 
 def _nearest(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
     """Return the distances (b, n, count) to the nearest other points."""
+    if metric == "euclidean" and len(clouds) and on_host(clouds) and clouds.shape[2] <= _MOST_COORDINATES:
+        tables = map_batch(lambda points: _nearest_in_tree(points, count), list(clouds.detach().numpy()))
+        return _distances_to(clouds, torch.from_numpy(np.stack(tables)))
     with torch.no_grad():
         distances = clouds.detach() if metric == "precomputed" else point_distances(clouds.detach())
         distances = distances.clone()
@@ -143,5 +151,17 @@ def _nearest(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
         nearest = distances.topk(count, largest=False, sorted=False).indices
     if metric == "precomputed":
         return clouds.gather(2, nearest)
+    return _distances_to(clouds, nearest)
+
+
+def _nearest_in_tree(points: Any, count: int) -> Any:
+    """Return the nearest other points (n, count) by a search tree."""
+    _, found = cKDTree(points).query(points, count + 1)
+    own = found.reshape(len(points), -1) == np.arange(len(points))[:, None]
+    own[~own.any(1), -1] = True  # among too many coinciding points to find itself
+    return found.reshape(own.shape)[~own].reshape(len(points), count)
+
+
+def _distances_to(clouds: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
     samples = torch.arange(len(clouds), device=clouds.device)[:, None, None]
     return torch.linalg.vector_norm(clouds[:, :, None] - clouds[samples, nearest], dim=-1)

@@ -1,0 +1,212 @@
+"""What two parameters tell classifiers: graphs, orbits and a spectrum, beside one parameter and the majority.
+
+python benchmarks/multiparameter_accuracy.py --data FOLDER [FOLDER …] [--only NAME …] [--orbits N]
+
+Each FOLDER has data sets in folders of their names: MUTAG, PROTEINS, IMDB-BINARY as TU Dortmund has them,
+COX2 and DHFR so or as PersLay has them (an adjacency matrix in a .mat file for each graph), and Coffee as UCR
+has it (Coffee_TRAIN.txt, Coffee_TEST.txt). ORBIT5K is drawn, N orbits of each of five classes.
+
+Graphs are filtered by heat kernel signatures (t = 10) and 1 / degree, clouds of points by alpha radii and
+codensity. Values on a grid go to a random forest of 100 trees; grids are quantiles of the training data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.io import loadmat
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from topodl import SignedMeasures, euler_signed_measure, graph_signed_measure
+from topodl.complexes import CellComplexes, alpha_complexes
+from topodl.datasets import load_graphs
+from topodl.filtrations import codensity, degree_values, heat_kernel_signature
+from topodl.layers import FiberedPersistence, PersistenceImage, SliceFeatures
+
+Array = np.ndarray[Any, np.dtype[Any]]
+GRAPHS = ("MUTAG", "COX2", "DHFR", "PROTEINS", "IMDB-BINARY")
+CLASSES = (2.5, 3.5, 4.0, 4.1, 4.3)  # of orbits
+FOLDS, TREES, ORBIT_POINTS = 10, 100, 1000
+
+
+class Graphs(NamedTuple):
+    """Graphs as one disjoint union."""
+
+    edge_index: torch.Tensor
+    batch: torch.Tensor
+    y: Array
+
+
+def read_graphs(folder: Path) -> Graphs:
+    """Return the graphs of a folder, TU Dortmund's text files or PersLay's matrices."""
+    matrices = sorted(folder.glob("*.mat"), key=lambda path: int(part_of(path, "gid")))
+    if not matrices:
+        graphs = load_graphs(folder)
+        return Graphs(torch.from_numpy(graphs.edge_index), torch.from_numpy(graphs.batch), graphs.y)
+    edges, sizes, start = [], [], 0
+    for path in matrices:
+        adjacency = loadmat(path)["A"]
+        edges.append(np.argwhere(adjacency).T + start)
+        sizes.append(len(adjacency))
+        start += len(adjacency)
+    batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    y = np.array([int(part_of(path, "lb")) for path in matrices])
+    return Graphs(torch.from_numpy(np.concatenate(edges, 1)), batch, y)
+
+
+def part_of(path: Path, key: str) -> str:
+    """Return what stands behind a key in a file name such as nodes_32_edges_68_gid_354_lb_1_…."""
+    parts = path.stem.split("_")
+    return parts[parts.index(key) + 1]
+
+
+class Features(NamedTuple):
+    """Measures of all samples, and how many grid values of each parameter they are counted at."""
+
+    measures: list[SignedMeasures]
+    resolution: tuple[int, int]
+
+    def table(self, values: list[torch.Tensor], which: Array) -> Array:
+        """Return a row for each of some samples; the grids are quantiles of values of each parameter."""
+        grids = [
+            torch.from_numpy(np.quantile(part.numpy(), np.arange(1, n + 1) / n))
+            for part, n in zip(values, self.resolution, strict=True)
+        ]
+        rows = [m[torch.from_numpy(which)].surface(*grids).flatten(1) for m in self.measures]
+        return torch.cat(rows, 1).numpy()
+
+
+def features_of(graphs: Graphs) -> tuple[dict[str, Features], torch.Tensor]:
+    """Return what is compared, and the values (N, 2) of the vertices."""
+    heat = heat_kernel_signature(graphs.edge_index, 10.0, batch=graphs.batch).double()
+    degrees = degree_values(graphs.edge_index, batch=graphs.batch).double()
+    values = torch.stack((heat, 1 / degrees.clamp(min=1)), 1)
+    both = {"batch": graphs.batch, "n_graphs": len(graphs.y)}
+    homology = graph_signed_measure(values, graphs.edge_index, **both)
+    euler = euler_signed_measure(values, graphs.edge_index, **both)
+    return {
+        "heat alone, H0 + H1": Features([homology], (20, 1)),
+        "Euler": Features([euler], (20, 20)),
+        "H0": Features([homology.dim(0)], (20, 20)),
+        "H0 + H1": Features([homology], (20, 20)),
+    }, values
+
+
+def score_graphs(folder: Path) -> Iterator[tuple[str, str]]:
+    graphs = read_graphs(folder)
+    yield "majority", f"{100 * np.bincount(graphs.y.astype(int)).max() / len(graphs.y):.1f}"
+    features, values = features_of(graphs)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    for name, each in features.items():
+        scores = []
+        for train, test in folds.split(graphs.y, graphs.y):
+            seen = values[torch.isin(graphs.batch, torch.from_numpy(train))]
+            columns = [seen[:, 0], seen[:, 1]]
+            forest = RandomForestClassifier(TREES, random_state=0)
+            forest.fit(each.table(columns, train), graphs.y[train])
+            scores.append(100 * forest.score(each.table(columns, test), graphs.y[test]))
+        yield name, f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
+
+
+def draw_orbits(n: int) -> tuple[torch.Tensor, Array]:
+    """Return n orbits of the linked twist map for each class, (5 n, 1000, 2)."""
+    random = np.random.default_rng(0)
+    r = np.repeat(CLASSES, n)
+    points = np.empty((len(r), ORBIT_POINTS, 2))
+    x, y = random.random((2, len(r)))
+    for i in range(ORBIT_POINTS):
+        x = (x + r * y * (1 - y)) % 1
+        y = (y + r * x * (1 - x)) % 1
+        points[:, i] = np.stack((x, y), 1)
+    return torch.from_numpy(points), np.repeat(np.arange(len(CLASSES)), n)
+
+
+def filtered_clouds(points: torch.Tensor, mass: float) -> CellComplexes:
+    """Return alpha complexes whose cells have their radius and the largest codensity of their vertices."""
+    complexes = alpha_complexes(points)
+    density = complexes.with_values(codensity(points, mass=mass).flatten())
+    dims = range(complexes.dim + 1)
+    return complexes.with_values([torch.stack((complexes.values(k), density.values(k)), 1) for k in dims])
+
+
+def score_orbits(n: int) -> Iterator[tuple[str, str]]:
+    points, y = draw_orbits(n)
+    yield "majority", f"{100 / len(CLASSES):.1f}"
+    parts, values = [], []
+    for chunk in points.split(50):
+        complexes = filtered_clouds(chunk, mass=0.02)
+        parts.append(euler_signed_measure(complexes))
+        values.append(complexes.values(1)[::20])
+    features = SignedMeasures.cat(parts)
+    train, test = train_test_split(np.arange(len(y)), test_size=0.3, stratify=y, random_state=0)
+    columns = [torch.cat(values)[:, i] for i in (0, 1)]
+    kinds: dict[str, Callable[[], Any]] = {
+        "forest": lambda: RandomForestClassifier(TREES, random_state=0, n_jobs=2),
+        "boosted trees": lambda: HistGradientBoostingClassifier(random_state=0),
+    }
+    for name, resolution in (("alpha alone, Euler", (30, 1)), ("Euler", (30, 30))):
+        each = Features([features], resolution)
+        tables = [each.table(columns, which) for which in (train, test)]
+        for kind, classifier in kinds.items():
+            score = classifier().fit(tables[0], y[train]).score(tables[1], y[test])
+            yield f"{name}, {kind}", f"{100 * score:.1f}"
+
+
+def embedded(signals: Array) -> torch.Tensor:
+    """Return delay embeddings (B, L - 2, 3) of signals (B, L)."""
+    return torch.from_numpy(np.stack([signals[:, :-2], signals[:, 1:-1], signals[:, 2:]], 2))
+
+
+def score_coffee(folder: Path) -> Iterator[tuple[str, str]]:
+    tables = [np.loadtxt(folder / f"Coffee_{part}.txt") for part in ("TRAIN", "TEST")]
+    y, y_test = (table[:, 0] for table in tables)
+    yield "majority", f"{np.bincount(y_test.astype(int)).max()} of {len(y_test)}"
+    train, test = (filtered_clouds(embedded(table[:, 1:]), mass=0.1) for table in tables)
+
+    def scored(seen: Array, unseen: Array) -> str:
+        forest = RandomForestClassifier(TREES, random_state=0).fit(seen, y)
+        return f"{round(forest.score(unseen, y_test) * len(y_test))} of {len(y_test)}"
+
+    columns = [torch.cat([train.values(k)[:, i] for k in (0, 1, 2)]) for i in (0, 1)]
+    for name, resolution in (("alpha alone, Euler", (20, 1)), ("Euler", (20, 20))):
+        parts = [Features([euler_signed_measure(part)], resolution) for part in (train, test)]
+        seen, unseen = (part.table(columns, np.arange(len(y))) for part in parts)
+        yield name, scored(seen, unseen)
+    for n_lines in (1, 16):
+        slices = FiberedPersistence(n_lines=n_lines, dims=(0, 1)).fit(train)
+        images = SliceFeatures(PersistenceImage(resolution=10), n_lines)
+        seen = images.fit_transform(slices.transform(train))
+        yield f"H0 + H1 on {n_lines} lines", scored(seen, images.transform(slices.transform(test)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", type=Path, nargs="+", default=[])
+    parser.add_argument("--only", nargs="+", default=[*GRAPHS, "Coffee", "ORBIT5K"])
+    parser.add_argument("--orbits", type=int, default=1000, help="of each of five classes")
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        folder = next((root / name for root in arguments.data if (root / name).is_dir()), None)
+        if folder is None and name != "ORBIT5K":
+            print(f"{name}: not run, there is no such folder")
+            continue
+        if name == "ORBIT5K":
+            scores = score_orbits(arguments.orbits)
+        else:
+            scores = score_coffee(folder) if name == "Coffee" else score_graphs(folder)  # type: ignore[arg-type]
+        start = time.perf_counter()
+        for what, score in scores:
+            print(
+                f"{name:12s} {what:28s} {score:>12s}   after {time.perf_counter() - start:.0f} s", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
