@@ -22,10 +22,12 @@ _HOMES = {
     "StitchingLayer": "topodl.representations.stitching",
     "TopologicalFeatures": "topodl.hooks",
     "alpha_persistence": "topodl.persistence.alpha",
+    "alpha_signed_measure": "topodl.persistence.alpha_measures",
     "attach": "topodl.hooks",
     "complex_persistence": "topodl.persistence.complexes",
     "cubical_persistence": "topodl.persistence.cubical",
     "decision_region_betti": "topodl.representations.classifier_topology",
+    "degree_rips_signed_measure": "topodl.persistence.degree_rips_measures",
     "euler_signed_measure": "topodl.persistence.euler_measures",
     "extended_parts": "topodl.persistence.graph",
     "fibered_persistence": "topodl.persistence.fibered",
@@ -36,6 +38,7 @@ _HOMES = {
     "level_persistence": "topodl.persistence.levels",
     "mapper_graph": "topodl.mapper.estimator",
     "rips_persistence": "topodl.persistence.rips",
+    "rips_signed_measure": "topodl.persistence.rips_measures",
     "rtd": "topodl.persistence.rtd",
     "set_num_threads": "topodl.kernels.shared.pool",
     "stitch": "topodl.representations.stitching",
@@ -72,10 +75,12 @@ __all__ = [
     "StitchingLayer",
     "TopologicalFeatures",
     "alpha_persistence",
+    "alpha_signed_measure",
     "attach",
     "complex_persistence",
     "cubical_persistence",
     "decision_region_betti",
+    "degree_rips_signed_measure",
     "euler_signed_measure",
     "extended_parts",
     "fibered_persistence",
@@ -86,6 +91,7 @@ __all__ = [
     "level_persistence",
     "mapper_graph",
     "rips_persistence",
+    "rips_signed_measure",
     "rtd",
     "set_num_threads",
     "stitch",
@@ -101,8 +107,10 @@ if TYPE_CHECKING:
     from topodl.mapper.graph import MapperGraph
     from topodl.mapper.predictions import PredictionMapper
     from topodl.persistence.alpha import alpha_persistence
+    from topodl.persistence.alpha_measures import alpha_signed_measure
     from topodl.persistence.complexes import complex_persistence
     from topodl.persistence.cubical import cubical_persistence
+    from topodl.persistence.degree_rips_measures import degree_rips_signed_measure
     from topodl.persistence.euler_measures import euler_signed_measure
     from topodl.persistence.fibered import fibered_persistence
     from topodl.persistence.graph import extended_parts, graph_persistence
@@ -110,6 +118,7 @@ if TYPE_CHECKING:
     from topodl.persistence.image_measures import image_signed_measure
     from topodl.persistence.levels import level_persistence
     from topodl.persistence.rips import rips_persistence
+    from topodl.persistence.rips_measures import rips_signed_measure
     from topodl.persistence.rtd import rtd
     from topodl.representations.classifier_topology import decision_region_betti
     from topodl.representations.stitching import StitchingLayer, stitch

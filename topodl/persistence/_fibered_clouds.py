@@ -7,64 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from topodl._checks import as_real, check_choice, check_number, fail
-from topodl._clouds import as_clouds, checked_clouds
-from topodl._distance_matrices import as_distances, distances_between, edge_lengths
-from topodl._host import host_array, reject_mapped, whole_values
-from topodl._precision import at_least_single
+from topodl._checks import check_choice, check_number
 from topodl.diagrams import Diagrams
 from topodl.persistence._batch import homology_dims_of
+from topodl.persistence._function_clouds import FunctionClouds, read_function_clouds
 from topodl.persistence._lines import checked_lines
 from topodl.persistence.graph import graph_persistence
 from topodl.persistence.rips import rips_persistence
 
-__all__ = ["fibered_clouds", "read_function"]
+__all__ = ["fibered_clouds"]
 
 _NAME = "fibered_persistence"
-_POINTS = "finite points of shape (B, N, d), or a list of (N_i, d)"
-_MATRICES = "symmetric distances >= 0 of shape (B, N, N), or a list of (N_i, N_i)"
 _MOST_ENTRIES = 2**23  # of the matrices that are paired together
-
-
-class _Clouds(NamedTuple):
-    """Clouds one after the other, with their function; distances, where these came, as flat entries."""
-
-    points: torch.Tensor  # (ΣN, d), or (ΣN²,) distances
-    function: torch.Tensor  # (ΣN,)
-    sizes: torch.Tensor  # (B,)
-    starts: torch.Tensor  # (B,), of the points
-    longest: float
-
-    @property
-    def precomputed(self) -> bool:
-        return self.points.ndim == 1
-
-    def first_entries(self) -> torch.Tensor:
-        """Return where the matrix of each cloud begins, (B,)."""
-        squares = self.sizes.square()
-        return squares.cumsum(0) - squares
-
-    def matrix(self, b: int) -> torch.Tensor:
-        """Return the distances (n, n) of a cloud."""
-        n = int(self.sizes[b])
-        if self.precomputed:
-            first = int(self.first_entries()[b])
-            distances = self.points[first : first + n * n].view(n, n)
-        else:
-            first = int(self.starts[b])
-            distances = distances_between(self.points[None, first : first + n])[0]
-        return distances.masked_fill(distances > self.longest, math.inf)
-
-    def lengths(self, clouds: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """Return (m,) the lengths of edges (m, 2), numbered in their cloud, of the `clouds` (m,)."""
-        if self.precomputed:
-            at = self.first_entries()[clouds] + cells[:, 0] * self.sizes[clouds] + cells[:, 1]
-            return self.points.index_select(0, at)
-        return edge_lengths(self.points, (cells + self.starts[clouds][:, None]).T)
 
 
 def fibered_clouds(
@@ -75,7 +33,7 @@ def fibered_clouds(
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, (0, 1) if dims is None else dims)
-    clouds, dtype = _read_clouds(x, function, metric == "precomputed", float(max_edge_length))
+    clouds, dtype = read_function_clouds(_NAME, x, function, metric == "precomputed", float(max_edge_length))
     on_lines = checked_lines(_NAME, lines, 2, clouds.function)
     n_lines = len(on_lines[0])
     detached = clouds._replace(points=clouds.points.detach(), function=clouds.function.detach())
@@ -99,47 +57,8 @@ def fibered_clouds(
     return d.select(d.births < d.deaths).to(dtype)
 
 
-def _read_clouds(x: Any, function: Any, precomputed: bool, longest: float) -> tuple[_Clouds, torch.dtype]:
-    points, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed)
-    reject_mapped(_NAME, "x", points)
-    values = at_least_single(points)
-    if precomputed:
-        starts = [0]
-        for n in sizes:
-            starts.append(starts[-1] + n * n)
-        flat = values.reshape(-1)
-        matrices = [flat[a : a + n * n].view(1, n, n) for a, n in zip(starts, sizes, strict=False)]
-        exact = [as_distances(_NAME, "x", matrix, i).reshape(-1) for i, matrix in enumerate(matrices)]
-        flat = torch.cat([flat[:0], *exact])
-    else:
-        if len(sizes):
-            checked_clouds(_NAME, host_array(_NAME, values), sizes, points.dtype, _POINTS)
-        flat = values.reshape(-1, values.shape[-1])
-    counts = torch.tensor(list(sizes), dtype=torch.int64, device=flat.device)
-    heights = read_function(_NAME, function, sizes, isinstance(x, torch.Tensor)).to(flat.device, flat.dtype)
-    return _Clouds(flat, heights, counts, counts.cumsum(0) - counts, longest), points.dtype
-
-
-def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: bool) -> torch.Tensor:
-    """Return the function values (ΣN,) of all clouds."""
-    parts = [as_real(name, "function", function)] if as_tensor else list(function)
-    if as_tensor and parts[0].shape != (len(sizes), sizes[0] if len(sizes) else parts[0].shape[-1]):
-        raise fail(name, "function", f"has shape {tuple(parts[0].shape)}", "one value a point, shape (B, N)")
-    if not as_tensor:
-        parts = [as_real(name, f"function[{i}]", part) for i, part in enumerate(parts)]
-        if [part.shape for part in parts] != [(n,) for n in sizes]:
-            came = f"has shapes {[tuple(part.shape) for part in parts]}"
-            raise fail(name, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
-    for i, part in enumerate(parts[0] if as_tensor else parts):
-        values = whole_values(part)
-        if bool(torch.isnan(values).any() | (values == -math.inf).any()):
-            came = "has NaN" if bool(torch.isnan(values).any()) else "has -inf"
-            raise fail(name, f"function[{i}]", came, "numbers above -inf")
-    return torch.cat([part.reshape(-1) for part in parts]) if parts else torch.empty(0, device="cpu")
-
-
 def _paired(
-    clouds: _Clouds, lines: tuple[torch.Tensor, torch.Tensor], homology_dims: Sequence[int]
+    clouds: FunctionClouds, lines: tuple[torch.Tensor, torch.Tensor], homology_dims: Sequence[int]
 ) -> Iterator[torch.Tensor]:
     """Yield rows of integers (n, 6): sample, dimension, birth and death cell, of several clouds at a time."""
     n_lines, group, n_entries = len(lines[0]), [], 0
@@ -154,7 +73,10 @@ def _paired(
 
 
 def _paired_together(
-    clouds: _Clouds, group: list[int], lines: tuple[torch.Tensor, torch.Tensor], homology_dims: Sequence[int]
+    clouds: FunctionClouds,
+    group: list[int],
+    lines: tuple[torch.Tensor, torch.Tensor],
+    homology_dims: Sequence[int],
 ) -> Iterator[torch.Tensor]:
     base, direction = lines
     matrices, heights = [], []
@@ -213,7 +135,10 @@ def _components(
 
 
 def _values_at(
-    clouds: _Clouds, lines: tuple[torch.Tensor, torch.Tensor], samples: torch.Tensor, cells: torch.Tensor
+    clouds: FunctionClouds,
+    lines: tuple[torch.Tensor, torch.Tensor],
+    samples: torch.Tensor,
+    cells: torch.Tensor,
 ) -> torch.Tensor:
     """Return (m,) where on their lines cells (m, 2) enter: edges (i, j), points (i, −1), +inf for none."""
     base, direction = lines

@@ -17,8 +17,8 @@ from topodl._host import whole_values
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
 from topodl.persistence._batch import homology_dims_of
-from topodl.persistence._fibered_clouds import read_function
 from topodl.persistence._filtrations import check_kind, checked_images, checked_table, with_dims
+from topodl.persistence._function_clouds import read_function
 from topodl.persistence.complexes import complex_persistence
 from topodl.persistence.cubical import cubical_persistence
 from topodl.persistence.fibered import fibered_persistence

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.complexes._growing import enlarged
 from topodl.kernels.shared.arrays import full, zeros
 from topodl.kernels.shared.bits import lowest_bit
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.growing import enlarged
 from topodl.kernels.shared.radix import ordered_keys, radix_argsort
 from topodl.kernels.shared.union_find import elder_deaths
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.complexes._growing import enlarged
 from topodl.kernels.shared.arrays import full, zeros
 from topodl.kernels.shared.compile import kernel
+from topodl.kernels.shared.growing import enlarged
 
 __all__ = ["sum_of_products", "warm_up"]
 

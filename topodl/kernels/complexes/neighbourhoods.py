@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.complexes._growing import enlarged
 from topodl.kernels.complexes.tables import transpose
 from topodl.kernels.shared.arrays import full, zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.growing import enlarged
 
 __all__ = ["common_neighbours", "count_larger_sets", "larger_sets", "vertices_within", "warm_up"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.complexes._growing import enlarged
 from topodl.kernels.shared.adjacency import adjacency
 from topodl.kernels.shared.arrays import full, zeros
 from topodl.kernels.shared.bits import add, lowest_bit
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
+from topodl.kernels.shared.growing import enlarged
 from topodl.kernels.shared.radix import radix_argsort
 
 __all__ = [

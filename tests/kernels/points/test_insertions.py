@@ -1,0 +1,52 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topodl.kernels.points.insertions import tree_changes
+
+
+def tree_lengths(distances, members):
+    """Return the lengths of a minimum spanning tree of some points, by Kruskal's algorithm."""
+    root, lengths = {v: v for v in members}, []
+    for length, a, b in sorted((distances[a, b], a, b) for a, b in itertools.combinations(members, 2)):
+        a, b = root[a], root[b]
+        if a != b:
+            root = {v: a if r == b else r for v, r in root.items()}
+            lengths.append(length)
+    return lengths
+
+
+@given(st.integers(1, 10), st.integers(1, 3), st.integers(0, 10**6), st.booleans())
+def test_the_tree_is_minimal_whenever_a_point_has_come(n, d, seed, ties):
+    random = np.random.default_rng(seed)
+    points = random.integers(0, 3, (n, d)).astype(float) if ties else random.random((n, d))
+    distances = np.sqrt(((points[:, None] - points) ** 2).sum(2))
+    order = random.permutation(n)[: max(1, n - 1)]
+    for given_points, precomputed in ((points, False), (distances, True)):
+        changes, tree = tree_changes(given_points, order, precomputed), []
+        assert set(changes[:, 3].tolist()) <= set(order.tolist())
+        for size, new in enumerate(order.tolist(), 1):
+            for i, j, sign, _ in changes[changes[:, 3] == new].tolist():
+                assert i < j
+                tree.append((i, j)) if sign == 1 else tree.remove((i, j))
+            found = sorted(distances[i, j] for i, j in tree)
+            assert found == pytest.approx(tree_lengths(distances, order[:size].tolist()))
+
+
+def test_three_points_by_hand():
+    line = np.array([[0.0], [2.0], [1.0]])
+    changes = tree_changes(line, np.arange(3), False).tolist()
+    assert changes[0] == [0, 1, 1, 1]
+    assert sorted(changes[1:]) == [[0, 1, -1, 2], [0, 2, 1, 2], [1, 2, 1, 2]]
+    assert tree_changes(line, np.array([2]), False).tolist() == []
+    assert tree_changes(line, np.array([], np.int64), False).tolist() == []
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_units_change_nothing(unit):
+    points = np.random.default_rng(0).random((30, 3))
+    order = np.arange(30)
+    assert np.array_equal(tree_changes(points * unit, order, False), tree_changes(points, order, False))

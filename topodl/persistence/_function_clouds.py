@@ -1,0 +1,132 @@
+"""Clouds with a value at each point, as filtrations by both distance and that function take them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from topodl._checks import as_real, fail
+from topodl._clouds import as_clouds, checked_clouds
+from topodl._distance_matrices import as_distances, distances_between, edge_lengths
+from topodl._host import host_array, reject_mapped, whole_values
+from topodl._precision import at_least_single
+
+__all__ = ["FunctionClouds", "read_function", "read_function_clouds"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_POINTS = "finite points of shape (B, N, d), or a list of (N_i, d)"
+_MATRICES = "symmetric distances >= 0 of shape (B, N, N), or a list of (N_i, N_i)"
+
+
+class FunctionClouds(NamedTuple):
+    """Clouds one after the other, with their function; distances, where these came, as flat entries."""
+
+    points: torch.Tensor  # (ΣN, d), or (ΣN²,) distances
+    function: torch.Tensor  # (ΣN,)
+    sizes: torch.Tensor  # (B,)
+    starts: torch.Tensor  # (B,), of the points
+    longest: float
+
+    @property
+    def precomputed(self) -> bool:
+        return self.points.ndim == 1
+
+    def first_entries(self) -> torch.Tensor:
+        """Return where the matrix of each cloud begins, (B,)."""
+        squares = self.sizes.square()
+        return squares.cumsum(0) - squares
+
+    def matrix(self, b: int) -> torch.Tensor:
+        """Return the distances (n, n) of a cloud."""
+        n = int(self.sizes[b])
+        if self.precomputed:
+            first = int(self.first_entries()[b])
+            distances = self.points[first : first + n * n].view(n, n)
+        else:
+            first = int(self.starts[b])
+            distances = distances_between(self.points[None, first : first + n])[0]
+        return distances.masked_fill(distances > self.longest, math.inf)
+
+    def on_host(self, name: str) -> Iterator[tuple[Array, Array]]:
+        """Yield the points (n, d), or distances (n, n), and the function (n,) of each cloud."""
+        points, function = host_array(name, self.points), host_array(name, self.function)
+        first, entry = 0, 0
+        for n in self.sizes.tolist():
+            own = (
+                points[entry : entry + n * n].reshape(n, n) if self.precomputed else points[first : first + n]
+            )
+            yield own, function[first : first + n]
+            first, entry = first + n, entry + n * n
+
+    def values_of(self, samples: Array, cells: Array) -> torch.Tensor:
+        """Return (P,) the lengths of edges, and 0 of vertices (i, −1), as `lengths` does."""
+        at = np.flatnonzero(cells[:, 1] >= 0)
+        of, ends, sizes = samples[at], cells[at].T, self.sizes.cpu().numpy()
+        if self.precomputed:
+            entries = ((sizes**2).cumsum() - sizes**2)[of] + ends[0] * sizes[of] + ends[1]
+            lengths = self.points.index_select(0, torch.from_numpy(entries).to(self.points.device))
+        else:
+            edges = ends + (sizes.cumsum() - sizes)[of]
+            lengths = edge_lengths(self.points, torch.from_numpy(edges).to(self.points.device))
+        places = torch.from_numpy(at).to(self.points.device)
+        return lengths.new_zeros(len(cells)).index_copy(0, places, lengths)
+
+    def lengths(self, clouds: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """Return (m,) the lengths of edges (m, 2), numbered in their cloud, of the `clouds` (m,)."""
+        if self.precomputed:
+            at = self.first_entries()[clouds] + cells[:, 0] * self.sizes[clouds] + cells[:, 1]
+            return self.points.index_select(0, at)
+        return edge_lengths(self.points, (cells + self.starts[clouds][:, None]).T)
+
+
+def read_function_clouds(
+    name: str, x: Any, function: Any, precomputed: bool, longest: float = math.inf
+) -> tuple[FunctionClouds, torch.dtype]:
+    """Return clouds and their function in at least single precision, and the dtype that they came in.
+
+    Without a function all values are 0.
+    """
+    points, sizes = as_clouds(name, x, _MATRICES if precomputed else _POINTS, precomputed)
+    reject_mapped(name, "x", points)
+    values = at_least_single(points)
+    if precomputed:
+        starts = [0]
+        for n in sizes:
+            starts.append(starts[-1] + n * n)
+        flat = values.reshape(-1)
+        matrices = [flat[a : a + n * n].view(1, n, n) for a, n in zip(starts, sizes, strict=False)]
+        exact = [as_distances(name, "x", matrix, i).reshape(-1) for i, matrix in enumerate(matrices)]
+        flat = torch.cat([flat[:0], *exact])
+    else:
+        if len(sizes):
+            checked_clouds(name, host_array(name, values), sizes, points.dtype, _POINTS)
+        flat = values.reshape(-1, values.shape[-1])
+    counts = torch.tensor(list(sizes), dtype=torch.int64, device=flat.device)
+    if function is None:
+        heights = flat.new_zeros(sum(sizes))
+    else:
+        heights = read_function(name, function, sizes, isinstance(x, torch.Tensor))
+        heights = heights.to(flat.device, flat.dtype)
+    return FunctionClouds(flat, heights, counts, counts.cumsum(0) - counts, longest), points.dtype
+
+
+def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: bool) -> torch.Tensor:
+    """Return the function values (ΣN,) of all clouds."""
+    parts = [as_real(name, "function", function)] if as_tensor else list(function)
+    if as_tensor and parts[0].shape != (len(sizes), sizes[0] if len(sizes) else parts[0].shape[-1]):
+        raise fail(name, "function", f"has shape {tuple(parts[0].shape)}", "one value a point, shape (B, N)")
+    if not as_tensor:
+        parts = [as_real(name, f"function[{i}]", part) for i, part in enumerate(parts)]
+        if [part.shape for part in parts] != [(n,) for n in sizes]:
+            came = f"has shapes {[tuple(part.shape) for part in parts]}"
+            raise fail(name, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
+    for i, part in enumerate(parts[0] if as_tensor else parts):
+        values = whole_values(part)
+        if bool(torch.isnan(values).any() | (values == -math.inf).any()):
+            came = "has NaN" if bool(torch.isnan(values).any()) else "has -inf"
+            raise fail(name, f"function[{i}]", came, "numbers above -inf")
+    return torch.cat([part.reshape(-1) for part in parts]) if parts else torch.empty(0, device="cpu")
