@@ -16,8 +16,10 @@ _HOMES = {
     "DiagramEncoder": "topodl.layers.diagram_encoder",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
+    "EulerSurface": "topodl.layers.surfaces",
     "FiberedPersistence": "topodl.layers.slices",
     "GraphPersistence": "topodl.layers.persistence",
+    "HilbertSurface": "topodl.layers.surfaces",
     "HodgeEncoding": "topodl.layers.hodge_encoding",
     "LevelPersistence": "topodl.layers.slices",
     "MultiparameterLandscape": "topodl.layers.multiparameter_landscape",
@@ -29,6 +31,7 @@ _HOMES = {
     "PersistentMessagePassing": "topodl.layers.persistent_message_passing",
     "RePHINE": "topodl.layers.rephine",
     "RipsPersistence": "topodl.layers.persistence",
+    "SignedMeasureImage": "topodl.layers.signed_measure_image",
     "Silhouette": "topodl.layers.curves",
     "SimplicialWalkConv": "topodl.layers.simplicial_walk_conv",
     "SimplicialWalks": "topodl.layers.random_walks",
@@ -48,8 +51,10 @@ __all__ = [
     "DiagramEncoder",
     "EulerCharacteristicTransform",
     "EulerCurve",
+    "EulerSurface",
     "FiberedPersistence",
     "GraphPersistence",
+    "HilbertSurface",
     "HodgeEncoding",
     "LevelPersistence",
     "MultiparameterLandscape",
@@ -61,6 +66,7 @@ __all__ = [
     "PersistentMessagePassing",
     "RePHINE",
     "RipsPersistence",
+    "SignedMeasureImage",
     "Silhouette",
     "SimplicialWalkConv",
     "SimplicialWalks",
@@ -89,10 +95,12 @@ if TYPE_CHECKING:
     from topodl.layers.perslay import PersLay
     from topodl.layers.random_walks import SimplicialWalks, simplicial_walks
     from topodl.layers.rephine import RePHINE
+    from topodl.layers.signed_measure_image import SignedMeasureImage
     from topodl.layers.simplicial_walk_conv import SimplicialWalkConv
     from topodl.layers.slice_features import SliceFeatures
     from topodl.layers.slices import FiberedPersistence, LevelPersistence
     from topodl.layers.summaries import PersistenceEntropy, PersistenceStatistics
+    from topodl.layers.surfaces import EulerSurface, HilbertSurface
     from topodl.layers.togl import TOGL
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

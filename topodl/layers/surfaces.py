@@ -1,0 +1,177 @@
+"""Surfaces of filtrations by two parameters: Euler characteristics and Betti numbers on a grid.
+
+Hard ones are exact counts; those of a width are ramps in place of steps, and have gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from topodl._checks import as_real, fail, reject_nan
+from topodl._docs import shares_documentation
+from topodl._host import host_array, is_traced
+from topodl._precision import at_least_single
+from topodl.kernels.images.euler_surface import count_cells
+from topodl.kernels.shared.pool import map_batch
+from topodl.layers._measures import HomologyLayer, MeasureLayer
+from topodl.layers._two_parameters import Filtrations
+from topodl.persistence.euler_measures import euler_signed_measure
+from topodl.persistence.graph_measures import graph_signed_measure
+from topodl.persistence.image_measures import image_signed_measure
+
+__all__ = ["EulerSurface", "HilbertSurface"]
+
+
+@shares_documentation(euler_signed_measure, sections=["References"])
+class EulerSurface(MeasureLayer):
+    """Euler characteristic of the cells with values ≤ (s, t), on a grid of s and t: (B, 1, R0, R1).
+
+    It needs no pairing, and costs the cells plus the grid. As a transformer: images (B, 2, H, W), a list of
+    them or of graphs (vertex_values, edge_index) or (…, edge_values), or `CellComplexes` with two values a
+    cell.
+
+    Parameters
+    ----------
+    width : float, optional
+        None counts exactly: piecewise constant, so no gradient. A number replaces each step by a ramp of that
+        many bins of the grid, centred at the step, which is differentiable.
+    construction : {"vertex", "cell"}
+        Of images; see `topodl.image_signed_measure`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.layers import EulerSurface
+    >>> ring = torch.tensor([[0.0, 0.0, 0.0], [1.0, 9.0, 0.0], [0.0, 0.0, 0.0]])
+    >>> x = torch.stack([ring, torch.zeros(3, 3)])[None]  # closes at 1 in the first channel
+    >>> EulerSurface(resolution=(3, 2), value_ranges=[(0, 2), (0, 1)])(x)
+    tensor([[[[1., 1.],
+              [0., 0.],
+              [0., 0.]]]])
+    """
+
+    dims = -1
+    metric = "euclidean"
+
+    def __init__(
+        self,
+        resolution: Any = (32, 32),
+        value_ranges: Any = None,
+        width: float | None = None,
+        construction: Literal["vertex", "cell"] = "vertex",
+        superlevel: Any = (False, False),
+        spacing: Literal["even", "quantiles"] = "even",
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.value_ranges = value_ranges
+        self.width = width
+        self.construction = construction
+        self.superlevel = superlevel
+        self.spacing = spacing
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _features(self, batch: Filtrations, grids: Sequence[torch.Tensor]) -> torch.Tensor:
+        if batch.kind == "clouds":
+            expected = (
+                "images, graphs, or CellComplexes, as topodl.complexes.rips_complexes makes them of clouds"
+            )
+            raise fail("EulerSurface", "x", "are clouds", expected)
+        if batch.kind == "images" and self.width is None and not is_traced(batch.x):
+            counts = _counts(batch.x, grids, self.construction)
+            if counts is not None:
+                return counts
+        x, edge_index, edge_values, of, n_graphs, _ = batch
+        m = euler_signed_measure(x, edge_index, edge_values, of, n_graphs, self.construction)
+        return m.surface(grids[0], grids[1], self.width)
+
+    def _rows(self) -> list[str]:
+        return ["euler"]
+
+
+def _counts(x: Any, grids: Sequence[torch.Tensor], construction: str) -> torch.Tensor | None:
+    """Return the surfaces of images of two channels, None where these are something else."""
+    x = as_real("EulerSurface", "x", x)
+    if x.ndim != 4 or x.shape[1] != 2 or 0 in x.shape or construction not in ("vertex", "cell"):
+        return None  # which `euler_signed_measure` has the words for
+    reject_nan("EulerSurface", "x", x, "numbers")
+    images = host_array("EulerSurface", at_least_single(x))
+    grid0, grid1 = (grid.cpu().numpy().astype(images.dtype) for grid in grids)
+    out = np.empty((len(images), 1, len(grid0), len(grid1)), np.int64)
+    map_batch(
+        lambda i: count_cells(images[i], grid0, grid1, construction == "cell", out[i, 0]), range(len(images))
+    )
+    surfaces = torch.from_numpy(out).to(x.device, x.dtype)
+    if x.dtype == torch.float16 and not bool(torch.isfinite(surfaces).all()):
+        raise fail("EulerSurface", "x", "has surfaces too large for torch.float16", "float32")
+    return surfaces
+
+
+@shares_documentation(graph_signed_measure, image_signed_measure, sections=["References"])
+class HilbertSurface(HomologyLayer):
+    """Betti numbers of the sets with values ≤ (s, t), on a grid of s and t: (B, K, R0, R1).
+
+    They are sampled from exact measures: no value is rounded to the grid. As a transformer: images
+    (B, 2, H, W), a list of them, of graphs (vertex_values, edge_index) or (…, edge_values), or of clouds
+    (points, function), for function-Rips filtrations.
+
+    Parameters
+    ----------
+    width : float, optional
+        None counts exactly: piecewise constant, so no gradient. A number replaces each step by a ramp of that
+        many bins of the grid, centred at the step, which is differentiable.
+    construction : {"vertex", "cell"}
+        Of images; see `topodl.image_signed_measure`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.layers import HilbertSurface
+    >>> edge, values = torch.tensor([[0], [1]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> HilbertSurface(resolution=2, dims=0, value_ranges=(0, 1))(values, edge)
+    tensor([[[[0., 1.],
+              [1., 1.]]]])
+    """
+
+    def __init__(
+        self,
+        dims: Any = (0, 1),
+        resolution: Any = (32, 32),
+        value_ranges: Any = None,
+        width: float | None = None,
+        construction: Literal["vertex", "cell"] = "vertex",
+        superlevel: Any = (False, False),
+        spacing: Literal["even", "quantiles"] = "even",
+        metric: Literal["euclidean", "precomputed"] = "euclidean",
+        levels: Any = None,
+        *,
+        chunk_size: int = 128,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dims = dims
+        self.resolution = resolution
+        self.value_ranges = value_ranges
+        self.width = width
+        self.construction = construction
+        self.superlevel = superlevel
+        self.spacing = spacing
+        self.metric = metric
+        self.levels = levels
+        self.chunk_size = chunk_size
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _features(self, batch: Filtrations, grids: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self._measures(batch).surface(grids[0], grids[1], self.width)
