@@ -7,7 +7,8 @@ COX2 and DHFR so or as PersLay has them (an adjacency matrix in a .mat file for 
 has it (Coffee_TRAIN.txt, Coffee_TEST.txt). ORBIT5K is drawn, N orbits of each of five classes.
 
 Graphs are filtered by heat kernel signatures (t = 10) and 1 / degree, clouds of points by alpha radii and
-codensity. Values on a grid go to a random forest of 100 trees; grids are quantiles of the training data.
+codensity, spectra by their values and the places of these. Values on a grid, or persistence images, go to a
+random forest of 100 trees; grids are quantiles of the training data.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ from topodl import SignedMeasures, euler_signed_measure, graph_signed_measure
 from topodl.complexes import CellComplexes, alpha_complexes
 from topodl.datasets import load_graphs
 from topodl.filtrations import codensity, degree_values, heat_kernel_signature
-from topodl.layers import FiberedPersistence, PersistenceImage, SliceFeatures
+from topodl.layers import (
+    CubicalPersistence,
+    FiberedPersistence,
+    LevelPersistence,
+    PersistenceImage,
+    SliceFeatures,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 GRAPHS = ("MUTAG", "COX2", "DHFR", "PROTEINS", "IMDB-BINARY")
@@ -164,26 +171,39 @@ def embedded(signals: Array) -> torch.Tensor:
     return torch.from_numpy(np.stack([signals[:, :-2], signals[:, 1:-1], signals[:, 2:]], 2))
 
 
+def placed(signals: Array) -> torch.Tensor:
+    """Return signals (B, L) as images of one row, with the place in the signal as second channel."""
+    heights = torch.from_numpy(signals)
+    places = torch.linspace(0, 1, heights.shape[1], dtype=heights.dtype).expand_as(heights)
+    return torch.stack((heights, places), 1)[:, :, None]
+
+
 def score_coffee(folder: Path) -> Iterator[tuple[str, str]]:
     tables = [np.loadtxt(folder / f"Coffee_{part}.txt") for part in ("TRAIN", "TEST")]
     y, y_test = (table[:, 0] for table in tables)
     yield "majority", f"{np.bincount(y_test.astype(int)).max()} of {len(y_test)}"
-    train, test = (filtered_clouds(embedded(table[:, 1:]), mass=0.1) for table in tables)
 
     def scored(seen: Array, unseen: Array) -> str:
         forest = RandomForestClassifier(TREES, random_state=0).fit(seen, y)
         return f"{round(forest.score(unseen, y_test) * len(y_test))} of {len(y_test)}"
 
-    columns = [torch.cat([train.values(k)[:, i] for k in (0, 1, 2)]) for i in (0, 1)]
-    for name, resolution in (("alpha alone, Euler", (20, 1)), ("Euler", (20, 20))):
-        parts = [Features([euler_signed_measure(part)], resolution) for part in (train, test)]
+    train, test = (placed(table[:, 1:]).numpy() for table in tables)
+    alone, image = CubicalPersistence(dims=0), PersistenceImage(resolution=10)
+    seen = image.fit_transform(alone.transform(train[:, 0]))
+    yield "values alone, H0", scored(seen, image.transform(alone.transform(test[:, 0])))
+    for name, slices in (
+        ("and places, H0 on 16 lines", FiberedPersistence(n_lines=16, dims=0)),
+        ("and places, H0 at 16 levels", LevelPersistence(levels=16, parameter=1, dims=0)),
+    ):
+        images = SliceFeatures(PersistenceImage(resolution=10), 16)
+        seen = images.fit_transform(slices.fit(train).transform(train))
+        yield name, scored(seen, images.transform(slices.transform(test)))
+    clouds = [filtered_clouds(embedded(table[:, 1:]), mass=0.1) for table in tables]
+    columns = [torch.cat([clouds[0].values(k)[:, i] for k in (0, 1, 2)]) for i in (0, 1)]
+    for name, resolution in (("alpha of delays alone, Euler", (20, 1)), ("and codensity, Euler", (20, 20))):
+        parts = [Features([euler_signed_measure(part)], resolution) for part in clouds]
         seen, unseen = (part.table(columns, np.arange(len(y))) for part in parts)
         yield name, scored(seen, unseen)
-    for n_lines in (1, 16):
-        slices = FiberedPersistence(n_lines=n_lines, dims=(0, 1)).fit(train)
-        images = SliceFeatures(PersistenceImage(resolution=10), n_lines)
-        seen = images.fit_transform(slices.transform(train))
-        yield f"H0 + H1 on {n_lines} lines", scored(seen, images.transform(slices.transform(test)))
 
 
 def main() -> None:
