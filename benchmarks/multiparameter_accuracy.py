@@ -25,13 +25,15 @@ from scipy.io import loadmat
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from topodl import SignedMeasures, euler_signed_measure, graph_signed_measure
+from topodl import SignedMeasures, euler_signed_measure
 from topodl.complexes import CellComplexes, alpha_complexes
 from topodl.datasets import load_graphs
 from topodl.filtrations import codensity, degree_values, heat_kernel_signature
 from topodl.layers import (
     CubicalPersistence,
+    EulerSurface,
     FiberedPersistence,
+    HilbertSurface,
     LevelPersistence,
     PersistenceImage,
     SliceFeatures,
@@ -74,51 +76,36 @@ def part_of(path: Path, key: str) -> str:
     return parts[parts.index(key) + 1]
 
 
-class Features(NamedTuple):
-    """Measures of all samples, and how many grid values of each parameter they are counted at."""
-
-    measures: list[SignedMeasures]
-    resolution: tuple[int, int]
-
-    def table(self, values: list[torch.Tensor], which: Array) -> Array:
-        """Return a row for each of some samples; the grids are quantiles of values of each parameter."""
-        grids = [
-            torch.from_numpy(np.quantile(part.numpy(), np.arange(1, n + 1) / n))
-            for part, n in zip(values, self.resolution, strict=True)
-        ]
-        rows = [m[torch.from_numpy(which)].surface(*grids).flatten(1) for m in self.measures]
-        return torch.cat(rows, 1).numpy()
-
-
-def features_of(graphs: Graphs) -> tuple[dict[str, Features], torch.Tensor]:
-    """Return what is compared, and the values (N, 2) of the vertices."""
+def filtered_graphs(graphs: Graphs, parameters: int) -> list[tuple[Array, Array]]:
+    """Return (values, edges) of each graph: heat, and 1 / degree or, with one parameter, nothing."""
     heat = heat_kernel_signature(graphs.edge_index, 10.0, batch=graphs.batch).double()
     degrees = degree_values(graphs.edge_index, batch=graphs.batch).double()
-    values = torch.stack((heat, 1 / degrees.clamp(min=1)), 1)
-    both = {"batch": graphs.batch, "n_graphs": len(graphs.y)}
-    homology = graph_signed_measure(values, graphs.edge_index, **both)
-    euler = euler_signed_measure(values, graphs.edge_index, **both)
-    return {
-        "heat alone, H0 + H1": Features([homology], (20, 1)),
-        "Euler": Features([euler], (20, 20)),
-        "H0": Features([homology.dim(0)], (20, 20)),
-        "H0 + H1": Features([homology], (20, 20)),
-    }, values
+    second = 1 / degrees.clamp(min=1) if parameters == 2 else torch.zeros_like(heat)
+    values = torch.stack((heat, second), 1).numpy()
+    batch, edges = graphs.batch.numpy(), graphs.edge_index.numpy()
+    starts = np.searchsorted(batch, np.arange(len(graphs.y) + 1))
+    parts = [edges[:, batch[edges[0]] == g] - starts[g] for g in range(len(graphs.y))]
+    return [(values[starts[g] : starts[g + 1]], part) for g, part in enumerate(parts)]
 
 
 def score_graphs(folder: Path) -> Iterator[tuple[str, str]]:
     graphs = read_graphs(folder)
-    yield "majority", f"{100 * np.bincount(graphs.y.astype(int)).max() / len(graphs.y):.1f}"
-    features, values = features_of(graphs)
+    y = graphs.y.astype(int)
+    yield "majority", f"{100 * np.bincount(y).max() / len(y):.1f}"
+    quantiles: dict[str, Any] = {"spacing": "quantiles", "chunk_size": 10_000}
+    both, heat = filtered_graphs(graphs, 2), filtered_graphs(graphs, 1)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for name, each in features.items():
+    for name, samples, layer in (
+        ("heat alone, H0 + H1", heat, HilbertSurface(resolution=(20, 1), **quantiles)),
+        ("Euler", both, EulerSurface(resolution=20, **quantiles)),
+        ("H0", both, HilbertSurface(dims=0, resolution=20, **quantiles)),
+        ("H0 + H1", both, HilbertSurface(resolution=20, **quantiles)),
+    ):
         scores = []
-        for train, test in folds.split(graphs.y, graphs.y):
-            seen = values[torch.isin(graphs.batch, torch.from_numpy(train))]
-            columns = [seen[:, 0], seen[:, 1]]
-            forest = RandomForestClassifier(TREES, random_state=0)
-            forest.fit(each.table(columns, train), graphs.y[train])
-            scores.append(100 * forest.score(each.table(columns, test), graphs.y[test]))
+        for train, test in folds.split(y, y):
+            seen, unseen = ([samples[i] for i in which] for which in (train, test))
+            forest = RandomForestClassifier(TREES, random_state=0).fit(layer.fit_transform(seen), y[train])
+            scores.append(100 * forest.score(layer.transform(unseen), y[test]))
         yield name, f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
 
 
@@ -143,26 +130,32 @@ def filtered_clouds(points: torch.Tensor, mass: float) -> CellComplexes:
     return complexes.with_values([torch.stack((complexes.values(k), density.values(k)), 1) for k in dims])
 
 
+def quantiles_of(values: torch.Tensor, resolution: tuple[int, int]) -> list[torch.Tensor]:
+    """Return grid values of both parameters, quantiles of values (n, 2) up to the largest."""
+    columns = zip(values.T.numpy(), resolution, strict=True)
+    return [torch.from_numpy(np.quantile(part, np.arange(1, n + 1) / n)) for part, n in columns]
+
+
 def score_orbits(n: int) -> Iterator[tuple[str, str]]:
     points, y = draw_orbits(n)
     yield "majority", f"{100 / len(CLASSES):.1f}"
-    parts, values = [], []
-    for chunk in points.split(50):
-        complexes = filtered_clouds(chunk, mass=0.02)
-        parts.append(euler_signed_measure(complexes))
-        values.append(complexes.values(1)[::20])
-    features = SignedMeasures.cat(parts)
     train, test = train_test_split(np.arange(len(y)), test_size=0.3, stratify=y, random_state=0)
-    columns = [torch.cat(values)[:, i] for i in (0, 1)]
+    parts, values = [], []
+    for chunk in torch.arange(len(y)).split(50):
+        complexes = filtered_clouds(points[chunk], mass=0.02)
+        parts.append(euler_signed_measure(complexes))
+        seen = torch.isin(chunk[complexes.samples(1)], torch.from_numpy(train))
+        values.append(complexes.values(1)[seen][::20])
+    features = SignedMeasures.cat(parts)
     kinds: dict[str, Callable[[], Any]] = {
         "forest": lambda: RandomForestClassifier(TREES, random_state=0, n_jobs=2),
         "boosted trees": lambda: HistGradientBoostingClassifier(random_state=0),
     }
     for name, resolution in (("alpha alone, Euler", (30, 1)), ("Euler", (30, 30))):
-        each = Features([features], resolution)
-        tables = [each.table(columns, which) for which in (train, test)]
+        grids = quantiles_of(torch.cat(values), resolution)
+        table = features.surface(*grids).flatten(1).numpy()
         for kind, classifier in kinds.items():
-            score = classifier().fit(tables[0], y[train]).score(tables[1], y[test])
+            score = classifier().fit(table[train], y[train]).score(table[test], y[test])
             yield f"{name}, {kind}", f"{100 * score:.1f}"
 
 
@@ -199,10 +192,10 @@ def score_coffee(folder: Path) -> Iterator[tuple[str, str]]:
         seen = images.fit_transform(slices.fit(train).transform(train))
         yield name, scored(seen, images.transform(slices.transform(test)))
     clouds = [filtered_clouds(embedded(table[:, 1:]), mass=0.1) for table in tables]
-    columns = [torch.cat([clouds[0].values(k)[:, i] for k in (0, 1, 2)]) for i in (0, 1)]
+    values = torch.cat([clouds[0].values(k) for k in (0, 1, 2)])
     for name, resolution in (("alpha of delays alone, Euler", (20, 1)), ("and codensity, Euler", (20, 20))):
-        parts = [Features([euler_signed_measure(part)], resolution) for part in clouds]
-        seen, unseen = (part.table(columns, np.arange(len(y))) for part in parts)
+        grids = quantiles_of(values, resolution)
+        seen, unseen = (euler_signed_measure(part).surface(*grids).flatten(1).numpy() for part in clouds)
         yield name, scored(seen, unseen)
 
 
