@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.naive.distances import bottleneck_by_matchings
 from tests.strategies import make_diagrams
-from topodl import Diagrams, InputError
+from topodl import Diagrams, InputError, SignedMeasures
 from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
 
 NORMS = [(1, np.inf), (2, 2), (1, 2), (2, 1), (3, 1.5)]
@@ -226,3 +226,60 @@ def test_empty_diagrams_keep_the_graph(distance):
     value.sum().backward()
     assert value.item() == 0.0
     assert births.grad.tolist() == [0.0]
+
+
+def signed(points, weights, n_samples=1, samples=None):
+    n = len(weights)
+    samples = torch.zeros(n, dtype=torch.int64) if samples is None else samples
+    return SignedMeasures(
+        points, weights, torch.zeros(n, dtype=torch.int64), samples, n_samples=n_samples, homology_dims=[0]
+    )
+
+
+def test_golden_distances_of_signed_measures(shared):
+    with np.load(shared / "golden" / "multiparameter" / "measures_a.npz") as golden:
+        points, weights = torch.from_numpy(golden["points"]), torch.from_numpy(golden["weights"])
+        directions, expected = golden["directions"], torch.from_numpy(golden["sliced_wasserstein"])
+    angles = np.arctan2(directions[1], directions[0]) % np.pi
+    n, evenly = len(expected), np.arange(directions.shape[1]) * np.pi / directions.shape[1]
+    m = signed(
+        points.flatten(0, 1), weights.flatten(), n, torch.arange(n).repeat_interleave(weights.shape[1])
+    )
+    for i in range(n):
+        for j in range(n):
+            found = sliced_by_hand(points[i], weights[i], points[j], weights[j], angles)
+            assert found == pytest.approx(expected[i, j].item(), abs=1e-9)
+            ours = sliced_wasserstein_distance(m[i], m[j], n_directions=len(evenly)).item()
+            by_hand = sliced_by_hand(points[i], weights[i], points[j], weights[j], evenly)
+            assert ours == pytest.approx(by_hand, abs=1e-9)
+
+
+def sliced_by_hand(x, w, y, v, angles):
+    total = 0.0
+    for angle in angles:
+        line = np.array([np.cos(angle), np.sin(angle)])
+        sides = [[], []]
+        for points, weights, turn in ((x, w, 0), (y, v, 1)):
+            for point, weight in zip(points.numpy(), weights.tolist(), strict=True):
+                sides[turn if weight > 0 else 1 - turn] += [point @ line] * abs(weight)
+        total += sum(abs(a - b) for a, b in zip(*map(sorted, sides), strict=True))
+    return total / len(angles)
+
+
+def test_distances_of_signed_measures_have_gradients_and_need_equal_masses():
+    g = torch.Generator().manual_seed(0)
+    x, y = (torch.rand(5, 2, dtype=torch.float64, generator=g).requires_grad_() for _ in range(2))
+    w = torch.tensor([2, -1, 1, -1, 1])
+
+    torch.autograd.gradcheck(
+        lambda x, y: sliced_wasserstein_distance(signed(x, w), signed(y, w.flip(0)), 7), (x, y)
+    )
+    with pytest.raises(InputError, match="d2 has mass -2 in sample 0, dimension 0; expected 2, as d1"):
+        sliced_wasserstein_distance(signed(x, w), signed(y, -w))
+    clipped = [signed(x, w).clipped((2.0, 2.0)), signed(y, -w).clipped((2.0, 2.0))]
+    assert sliced_wasserstein_distance(*clipped).item() > 0
+    assert sliced_wasserstein_distance(clipped[0], clipped[0]).item() == 0
+    nothing = signed(x[:0], w[:0])
+    sliced_wasserstein_distance(nothing, nothing).sum().backward()
+    with pytest.raises(TypeError, match="d2 is a Diagrams; expected SignedMeasures"):
+        sliced_wasserstein_distance(signed(x, w), make_diagrams(0, [[1, 1]]))

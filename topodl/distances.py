@@ -1,4 +1,4 @@
-"""Distances between diagrams: Wasserstein, bottleneck and sliced Wasserstein, of whole batches.
+"""Distances between diagrams, and between signed measures: Wasserstein, bottleneck, sliced Wasserstein.
 
 Exact matchings by SciPy's assignment solver on the bars alone, without copies of the diagonal.
 """
@@ -6,7 +6,7 @@ Exact matchings by SciPy's assignment solver on the bars alone, without copies o
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from topodl._precision import HALF_TYPES, full_precision
 from topodl._segments import offsets_of, padded_groups, segment_scale, segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.shared.pool import map_batch
+from topodl.signed_measures import SignedMeasures
 
 __all__ = ["bottleneck_distance", "sliced_wasserstein_distance", "wasserstein_distance"]
 
@@ -30,6 +31,7 @@ _METRICS: dict[float, dict[str, Any]] = {
     math.inf: {"metric": "chebyshev"},
 }
 
+Batch = TypeVar("Batch", Diagrams, SignedMeasures)
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -143,18 +145,20 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
 
 
 def sliced_wasserstein_distance(
-    d1: Diagrams, d2: Diagrams, n_directions: int = 50, dims: Any = None
+    d1: Diagrams | SignedMeasures, d2: Diagrams | SignedMeasures, n_directions: int = 50, dims: Any = None
 ) -> torch.Tensor:
-    """Compute the sliced Wasserstein distance between the diagrams of two batches, sample by sample.
+    """Compute the sliced Wasserstein distance between two batches of diagrams or measures, sample by sample.
 
-    The mean over directions in a half circle of the distance of order 1 between the bars projected to a line,
-    each diagram joined by the other's bars projected to the diagonal. It is computed by sorting, on the
-    device of the diagrams. Essential bars have no place in it, and are dropped.
+    Of diagrams: the mean over directions in a half circle of the distance of order 1 between the bars
+    projected to a line, each diagram joined by the other's bars projected to the diagonal. Essential bars
+    have no place in it, and are dropped. Of signed measures: the same mean of the distance between the
+    positive part of one with the negative part of the other, and the reverse; their masses are equal, or
+    `SignedMeasures.clipped` makes them so. It is computed by sorting, on the device of the input.
 
     Parameters
     ----------
-    d1, d2 : Diagrams
-        Batches of B samples with the same homology dimensions.
+    d1, d2 : Diagrams or SignedMeasures
+        Batches of B samples of the same kind, with the same homology dimensions.
     n_directions : int
         Number of directions, evenly spaced angles.
     dims : int or sequence of int, optional
@@ -163,16 +167,19 @@ def sliced_wasserstein_distance(
     Returns
     -------
     Tensor of shape (B, K)
-        Distances in each dimension, differentiable in births and deaths of both.
+        Distances in each dimension, differentiable in births and deaths, or points, of both.
 
     Raises
     ------
     InputError
-        If the batches differ in their number of samples or in their dimensions.
+        If the batches differ in their number of samples or in their dimensions, or measures in their mass.
 
     References
     ----------
     M. Carrière, M. Cuturi, S. Oudot. Sliced Wasserstein kernel for persistence diagrams. ICML 2017.
+
+    D. Loiseaux, L. Scoccola, M. Carrière, M. B. Botnan, S. Oudot. Stable vectorization of multiparameter
+    persistent homology using signed barcodes as measures. NeurIPS 2023.
 
     Examples
     --------
@@ -185,29 +192,67 @@ def sliced_wasserstein_distance(
     """
     name = "sliced_wasserstein_distance"
     check_number(name, "n_directions", n_directions, low=1, integer=True)
-    d1, d2, dtype = _selected(name, d1, d2, dims)
+    kind = SignedMeasures if isinstance(d1, SignedMeasures) else Diagrams
+    d1, d2, dtype = _selected(name, d1, d2, dims, kind)
+    sides, segments = _signed_sides(name, d1, d2) if kind is SignedMeasures else _bar_sides(d1, d2)
+    total = _sliced(sides, segments, d1.n_segments, n_directions)
+    reject_overflow(name, d1, total)
+    return total.view_as(d1.counts).to(dtype)
+
+
+def _bar_sides(d1: Any, d2: Any) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return points (P, 2) of both sides, as many in each segment: one's own, the other's on the diagonal."""
     d1, d2 = d1.finite(), d2.finite()
-    # Both sides have as many bars in each segment: their own, and the other's on the diagonal.
     points1, points2 = (torch.stack([d.births, d.deaths], 1) for d in (d1, d2))
     flat1, flat2 = (p.mean(1, keepdim=True).expand_as(p) for p in (points1, points2))
+    sides = [torch.cat([points1, flat2]), torch.cat([flat1, points2])]
+    return sides, torch.cat([d1.segments, d2.segments])
+
+
+def _signed_sides(name: str, m1: Any, m2: Any) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return the points (P, 2) of both sides, as many in each segment, a point for each unit of weight."""
+    masses = [m.total_mass() for m in (m1, m2)]
+    unequal = (masses[0] != masses[1]).nonzero().tolist()
+    if unequal:
+        sample, place = unequal[0]
+        where = f"in sample {sample}, dimension {m1.homology_dims[place]}"
+        came = f"has mass {int(masses[1][sample, place])} {where}"
+        expected = f"{int(masses[0][sample, place])}, as d1; SignedMeasures.clipped makes masses 0"
+        raise fail(name, "d2", came, expected)
+    sides, segments = [], []
+    for sign in (1, -1):
+        points, keys = [], []
+        for m, turn in ((m1, sign), (m2, -sign)):
+            copies = (turn * m.weights).clamp(min=0)
+            points.append(m.points.repeat_interleave(copies, dim=0))
+            keys.append(m.segments.repeat_interleave(copies))
+        order = torch.argsort(torch.cat(keys), stable=True)
+        sides.append(torch.cat(points)[order])
+        segments.append(torch.cat(keys)[order])
+    return sides, segments[0]
+
+
+def _sliced(
+    sides: list[torch.Tensor], segments: torch.Tensor, n_segments: int, n_directions: int
+) -> torch.Tensor:
+    """Return the mean over directions of the distance of two sides (P, 2), of the same `segments` (P,)."""
+    like = sides[0]
     angles = torch.linspace(-math.pi / 2, math.pi / 2, n_directions + 1, dtype=torch.float64, device="cpu")[
         :-1
     ]
-    directions = torch.stack([angles.cos(), angles.sin()], 1).to(d1.device, d1.dtype)
-    with full_precision(points1):
-        lines1 = directions @ torch.cat([points1, flat2]).T
-        lines2 = directions @ torch.cat([flat1, points2]).T
-    segments, order = torch.cat([d1.segments, d2.segments]).sort(stable=True)
-    offsets = offsets_of(segments, d1.n_segments)
+    directions = torch.stack([angles.cos(), angles.sin()], 1).to(like.device, like.dtype)
+    with full_precision(like):
+        lines1, lines2 = (directions @ side.T for side in sides)
+    segments, order = segments.sort(stable=True)
+    offsets = offsets_of(segments, n_segments)
     gaps = [
         (which, _sorted_gap(lines1, lines2, order[at], real)) for which, at, real in padded_groups(offsets)
     ]
-    nothing = sum(ends[:0].sum() for d in (d1, d2) for ends in (d.births, d.deaths))  # 0, and their graph
-    total = d1.births.new_zeros(d1.n_segments) + nothing
+    # 0, and the graph of both
+    total = like.new_zeros(n_segments) + sum(side[:0].sum() for side in sides)
     for which, gap in gaps:
         total = total.index_copy(0, which, gap)
-    reject_overflow(name, d1, total)
-    return total.view_as(d1.counts).to(dtype)
+    return total
 
 
 def _sorted_gap(
@@ -229,11 +274,13 @@ def _argsort(values: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.argsort(values.numpy(), axis=-1))
 
 
-def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagrams, Diagrams, torch.dtype]:
-    """Return the diagrams of `dims`, of at least single precision, and the dtype of their distances."""
+def _selected(
+    name: str, d1: Any, d2: Any, dims: Any, kind: type[Any] = Diagrams
+) -> tuple[Any, Any, torch.dtype]:
+    """Return the rows of `dims`, of at least single precision, and the dtype of their distances."""
     for argument, d in (("d1", d1), ("d2", d2)):
-        if not isinstance(d, Diagrams):
-            raise TypeError(f"{name}: {argument} is a {type(d).__name__}; expected Diagrams")
+        if not isinstance(d, kind):
+            raise TypeError(f"{name}: {argument} is a {type(d).__name__}; expected {kind.__name__}")
     if len(d1) != len(d2):
         raise fail(name, "d2", f"has {len(d2)} samples", f"{len(d1)}, as d1")
     if d1.homology_dims != d2.homology_dims:
@@ -247,7 +294,7 @@ def _selected(name: str, d1: Diagrams, d2: Diagrams, dims: Any) -> tuple[Diagram
     return _with_dims(d1, wanted), _with_dims(d2, wanted), dtype
 
 
-def _with_dims(d: Diagrams, dims: tuple[int, ...]) -> Diagrams:
+def _with_dims(d: Batch, dims: tuple[int, ...]) -> Batch:
     if dims == d.homology_dims:
         return d
     kept = torch.isin(d.dims, torch.tensor(dims, device=d.device))
