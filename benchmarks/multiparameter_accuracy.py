@@ -142,7 +142,7 @@ def score_orbits(n: int) -> Iterator[tuple[str, str]]:
     train, test = train_test_split(np.arange(len(y)), test_size=0.3, stratify=y, random_state=0)
     parts, values = [], []
     for chunk in torch.arange(len(y)).split(50):
-        complexes = filtered_clouds(points[chunk], mass=0.02)
+        complexes = filtered_clouds(points[chunk], mass=0.1)
         parts.append(euler_signed_measure(complexes))
         seen = torch.isin(chunk[complexes.samples(1)], torch.from_numpy(train))
         values.append(complexes.values(1)[seen][::20])
