@@ -18,6 +18,7 @@ from topodl.layers import (
     PersistenceStatistics,
     RipsPersistence,
 )
+from topodl.losses import CKALoss
 
 
 class TotalPersistence(nn.Module):
@@ -337,3 +338,84 @@ def test_unusable_features_of_a_model_are_named():
         features.fit(X)
     with pytest.raises(InputError, match="layers is empty"):
         TopologicalFeatures(make_resnet(), {}).fit(X)
+
+
+def two_models():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), nn.Sequential(nn.Linear(4, 5), nn.Tanh())
+    return student, teacher, torch.rand(6, 8, 4, generator=generator)
+
+
+@pytest.mark.parametrize("teacher_first", [False, True])
+def test_a_target_is_what_another_model_gives(teacher_first):
+    student, teacher, x = two_models()
+    with attach(student, "0", CKALoss(tokens=True), target=(teacher, "1")) as alignment:
+        for model in (teacher, student) if teacher_first else (student, teacher):
+            model(x)
+        expected = CKALoss(tokens=True)(student[0](x), teacher(x))
+    torch.testing.assert_close(alignment.value, expected)
+    alignment.total().backward()
+    assert student[0].weight.grad is not None
+    assert teacher[0].weight.grad is None
+    assert not teacher[1]._forward_hooks
+    assert not student[0]._forward_hooks
+
+
+def test_alignment_with_a_target_is_trained():
+    student, teacher, x = two_models()
+    optimiser = torch.optim.Adam(student.parameters(), lr=0.02)
+    with attach(student, "0", CKALoss(tokens=True), target=(teacher, "0")) as alignment:
+        values = []
+        for _ in range(30):
+            student(x), teacher(x)
+            loss = alignment.total()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            values.append(loss.item())
+    assert values[-1] < values[0] / 2
+
+
+def test_a_model_that_runs_twice_without_its_target_is_an_error():
+    student, teacher, x = two_models()
+    with attach(student, "0", CKALoss(tokens=True), target=(teacher, "0")) as alignment:
+        student(x)
+        with pytest.raises(
+            InputError, match="'0' has no value; expected a forward pass of the model and one of"
+        ):
+            _ = alignment.value
+        with pytest.raises(
+            InputError, match="the model of '0' has run twice; expected passes of the model and of"
+        ):
+            student(x)
+        alignment.clear()
+        teacher(x)
+        with pytest.raises(InputError, match="the target of '0' has run twice"):
+            teacher(x)
+        student(x)
+        assert len(alignment.values) == 1
+
+
+def test_a_target_may_be_what_a_function_returns():
+    model, _, x = two_models()
+    labels = torch.rand(6, 8, 3, requires_grad=True)
+    with attach(model, "0", nn.MSELoss(), target=lambda: labels) as penalty:
+        out = model[0](x)
+    torch.testing.assert_close(penalty.value, nn.functional.mse_loss(out, labels))
+    penalty.value.backward()
+    assert labels.grad is None
+
+
+def test_the_number_of_arguments_is_looked_at_when_attaching():
+    model, teacher, _ = two_models()
+    with pytest.raises(InputError, match=r"CKALoss needs x, y; expected target=\(model, name\)"):
+        attach(model, "0", CKALoss(tokens=True))
+    with pytest.raises(InputError, match="target is given, but ReLU takes one argument"):
+        attach(model, "0", nn.ReLU(), target=(teacher, "0"))
+    with pytest.raises(InputError, match="needs a, b, c; expected a function of the output alone"):
+        attach(model, "0", lambda a, b, c: a, target=(teacher, "0"))
+    with pytest.raises(TypeError, match=r"target is a str; expected \(model, name\)"):
+        attach(model, "0", CKALoss(), target="0")
+    with pytest.raises(InputError, match="no submodule"):
+        attach(model, "0", CKALoss(), target=(teacher, "missing"))
+    assert not model[0]._forward_hooks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -22,6 +23,8 @@ from topodl.errors import InputError
 
 __all__ = ["Attachment", "TopologicalFeatures", "attach"]
 
+# A submodule of another model, or what gives the second argument of a loss.
+Target = tuple[nn.Module, str] | Callable[[], Any]
 
 _lock = threading.Lock()
 _attached: set[int] = set()
@@ -78,28 +81,59 @@ class Attachment:
         name: str,
         layer_or_loss: Callable[..., Any],
         transform: Callable[..., Any] | None,
+        target: Target | None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"attach: model is a {type(model).__name__}; expected a torch.nn.Module")
         if not callable(layer_or_loss):
             came = f"is a {type(layer_or_loss).__name__}"
             raise TypeError(f"attach: layer_or_loss {came}; expected a layer, a penalty or another callable")
+        _check_arguments(layer_or_loss, target)
         self.name = name
         self._compute = layer_or_loss
         self._transform = transform
+        self._target = target
         self._lock = threading.Lock()
         self.values: list[Any] = []
+        self._waiting: dict[str, Any] = {}  # of two models, the output of the one that has run first
         submodule = submodule_of("attach", model, name)
+        teacher = submodule_of("attach", *target) if isinstance(target, tuple) else None
         _watch_hooks(self)
         self._handle: Any = submodule.register_forward_hook(self._hook)
+        self._teacher_handle = None if teacher is None else teacher.register_forward_hook(self._teacher_hook)
 
     def _hook(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._handle is None:  # in a copy that was made of the model meanwhile, the hook stays behind
             return
         x = first_tensor(self.name, output) if self._transform is None else self._transform(output)
-        if isinstance(x, torch.Tensor) and x.is_nested:  # an encoder without its padded tokens
-            x = list(x.unbind())
-        value = self._compute(x)
+        if isinstance(self._target, tuple):
+            self._meet("model", x)
+        else:
+            self._record(*([x] if self._target is None else [x, _detached(self._target())]))
+
+    def _teacher_hook(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._handle is not None and isinstance(self._target, tuple):
+            self._meet("target", _detached(first_tensor(self._target[1], output)))
+
+    def _meet(self, side: str, x: Any) -> None:
+        """Keep the output of one of two models until the other one has run."""
+        with self._lock:
+            other = self._waiting.pop("target" if side == "model" else "model", None)
+            again = side in self._waiting
+            if other is None:
+                self._waiting[side] = x
+        if again:
+            raise InputError(
+                f"attach: the {side} of {self.name!r} has run twice; expected passes of the model and of its "
+                "target in turn, in either order; clear() forgets the pass that is alone"
+            )
+        if other is not None:
+            self._record(*((x, other) if side == "model" else (other, x)))
+
+    def _record(self, *arguments: Any) -> None:
+        # Nested: an encoder without its padded tokens.
+        plain = (list(x.unbind()) if isinstance(x, torch.Tensor) and x.is_nested else x for x in arguments)
+        value = self._compute(*plain)
         with self._lock:
             self.values.append(value)
 
@@ -113,8 +147,9 @@ class Attachment:
             If the submodule has not run since the last `clear`.
         """
         if not self.values:
+            both = " and one of its target" if isinstance(self._target, tuple) else ""
             raise InputError(
-                f"attach: {self.name!r} has no value; expected a forward pass of the model before it"
+                f"attach: {self.name!r} has no value; expected a forward pass of the model{both} before it"
             )
         return self.values[-1]
 
@@ -130,12 +165,16 @@ class Attachment:
         """Forget the values, and with them their graphs."""
         with self._lock:
             self.values = []
+            self._waiting = {}
 
     def remove(self) -> None:
         """Remove the hook; the model is as it was. Values stay readable."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+            if self._teacher_handle is not None:
+                self._teacher_handle.remove()
+            self._waiting = {}
             _stop_watching(self)
 
     def __enter__(self) -> Self:
@@ -152,11 +191,37 @@ class Attachment:
         return f"Attachment({self.name!r}, {type(self._compute).__name__}, {len(self.values)} values)"
 
 
+def _check_arguments(layer_or_loss: Callable[..., Any], target: Any) -> None:
+    """Raise unless what is attached takes as many arguments as it will be given."""
+    if not (target is None or callable(target) or (isinstance(target, tuple) and len(target) == 2)):
+        came = f"is a {type(target).__name__}"
+        raise TypeError(f"attach: target {came}; expected (model, name), or a function without arguments")
+    called = layer_or_loss.forward if isinstance(layer_or_loss, nn.Module) else layer_or_loss
+    try:
+        parameters = inspect.signature(called).parameters.values()
+    except (TypeError, ValueError):  # of builtins nothing is known
+        return
+    name = getattr(layer_or_loss, "__name__", type(layer_or_loss).__name__)
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in places if p.default is p.empty]
+    given = 1 if target is None else 2
+    if len(needed) > given:
+        fix = "a function of the output alone" if given > 1 else "target=(model, name), or target=a function"
+        raise InputError(f"attach: layer_or_loss {name} needs {', '.join(needed)}; expected {fix}")
+    if len(places) < given and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        raise InputError(f"attach: target is given, but {name} takes one argument; expected a loss of two")
+
+
+def _detached(x: Any) -> Any:
+    return x.detach() if isinstance(x, torch.Tensor | Diagrams) else x
+
+
 def attach(
     model: nn.Module,
     name: str,
     layer_or_loss: Callable[..., Any],
     transform: Callable[[Any], Any] | None = None,
+    target: Target | None = None,
 ) -> Attachment:
     """Compute features or a penalty from the output of a submodule at each forward pass of a model.
 
@@ -173,6 +238,10 @@ def attach(
         Makes of the submodule's output what `layer_or_loss` takes. None: the output itself, or its first
         tensor where it is a tuple or a mapping, as in Hugging Face models. Nested tensors, which PyTorch's
         encoder makes of padded ones in evaluation mode, come as lists of tensors.
+    target : (Module, str) or callable, optional
+        For a loss of two arguments, the second, without gradient: the output of a submodule of another model,
+        by its name, or what a function without arguments returns. The two models run in turn, in either
+        order; the value is there after the second.
 
     Returns
     -------
@@ -182,7 +251,8 @@ def attach(
     Raises
     ------
     InputError
-        If there is no submodule of that name; the message lists similar ones.
+        If there is no submodule of that name (the message lists similar ones), or what is attached takes
+        another number of arguments; in a forward pass, if one of two models runs twice without the other.
 
     Notes
     -----
@@ -199,8 +269,17 @@ def attach(
     >>> with topodl.attach(model, "1", lambda x: persistence(x).finite().persistence().sum()) as penalty:
     ...     loss = model(torch.rand(4, 1, 12, 12)).square().mean() + 0.1 * penalty.value
     >>> loss.backward()
+
+    The tokens of one model, aligned with those of another:
+
+    >>> from topodl.losses import CKALoss
+    >>> student, teacher = torch.nn.Linear(4, 3), torch.nn.Linear(4, 5)
+    >>> tokens = torch.rand(8, 16, 4)
+    >>> with topodl.attach(student, "", CKALoss(tokens=True), target=(teacher, "")) as alignment:
+    ...     outputs = student(tokens), teacher(tokens)
+    >>> alignment.total().backward()
     """
-    return Attachment(model, name, layer_or_loss, transform)
+    return Attachment(model, name, layer_or_loss, transform, target)
 
 
 class TopologicalFeatures(TransformerMixin, BaseEstimator):

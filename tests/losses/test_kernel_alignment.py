@@ -124,3 +124,63 @@ def test_unusable_input_is_named():
         cka(x, torch.full((5, 2), torch.nan))
     with pytest.raises(InputError, match=r"y\[0\] has an infinite value"):
         cka(x, torch.full((5, 2), torch.inf))
+
+
+def tokens(seed=0, n=9, d=4):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, n, d, generator=generator, dtype=torch.float64)
+
+
+MASK = torch.tensor([[1] * 9, [1, 0, 1, 1, 0, 1, 1, 0, 0], [0, 1, 1, 1, 1, 0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize("width", [2, 20])
+def test_tokens_are_aligned_sample_by_sample(kernel, unbiased, width):
+    x, y = tokens(), tokens(1, d=width)
+    options = {"kernel": kernel, "unbiased": unbiased}
+    whole = [cka(a, b, **options) for a, b in zip(x, y, strict=True)]
+    torch.testing.assert_close(cka(x, y, tokens=True, **options), torch.stack(whole).mean())
+    real = MASK.bool()
+    some = [cka(a[m], b[m], **options) for a, b, m in zip(x, y, real, strict=True)]
+    spoiled = [t.masked_fill(~real[..., None], torch.nan).requires_grad_() for t in (x, y)]
+    value = cka(*spoiled, tokens=True, mask=MASK, **options)
+    torch.testing.assert_close(value, torch.stack(some).mean())
+    value.backward()
+    for t in spoiled:
+        assert (t.grad[~real] == 0).all()
+        assert torch.isfinite(t.grad).all()
+        assert float(t.grad.abs().sum()) > 0
+    loss = CKALoss(tokens=True, **options)
+    torch.testing.assert_close(loss(x, y, MASK), 1 - value.detach())
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_gradients_of_tokens(kernel, unbiased):
+    x, y = tokens().requires_grad_(), tokens(1)
+    options = {"kernel": kernel, "unbiased": unbiased, "tokens": True, "mask": MASK}
+    if kernel == "rbf":  # the bandwidth takes no part
+        options["bandwidth"] = 1.0
+        (value,) = torch.autograd.grad(cka(x, y, **options), x)
+        assert torch.isfinite(value).all()
+    else:
+        assert torch.autograd.gradcheck(lambda t: cka(t, y, **options), x)
+
+
+def test_what_three_axes_stand_for_has_to_be_said():
+    x, y = tokens(), tokens(1)
+    with pytest.raises(InputError, match=r"cka: x has shape \(3, 9, 4\); expected tokens=True"):
+        cka(x, y)
+    torch.testing.assert_close(cka(x, y, tokens=False), cka(x.flatten(1), y.flatten(1)))
+    with pytest.raises(InputError, match="mask is given; expected it with tokens=True alone"):
+        cka(x, y, tokens=False, mask=MASK)
+    with pytest.raises(InputError, match=r"mask has shape \(3, 8\); expected \(3, 9\), as x"):
+        cka(x, y, tokens=True, mask=MASK[:, :8])
+    with pytest.raises(InputError, match=r"mask\[2\] has 1 tokens; expected at least 2"):
+        cka(x, y, tokens=True, mask=torch.tensor([[1] * 9, [1] * 9, [1] + [0] * 8]))
+    with pytest.raises(InputError, match=r"y has shape .*expected .*tokens of x"):
+        cka(x, y[:, :5], tokens=True)
+    with pytest.raises(InputError, match="finite"):
+        cka(x, torch.full_like(y, torch.nan), tokens=True)

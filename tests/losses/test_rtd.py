@@ -55,3 +55,24 @@ def test_unusable_options_are_named():
         RTDLoss(variant="median")
     with pytest.raises(InputError, match="RTDLoss: quantile is 2"):
         RTDLoss(quantile=2)
+
+
+def test_masked_tokens_do_not_count():
+    generator = torch.Generator().manual_seed(0)
+    x, z = torch.randn(2, 9, 3, generator=generator), torch.randn(2, 9, 2, generator=generator)
+    mask = torch.tensor([[1] * 9, [1, 0, 1, 1, 1, 0, 1, 1, 0]])
+    spoiled = x.masked_fill(mask[..., None] == 0, torch.nan).requires_grad_()
+    value = RTDLoss()(spoiled, z, mask)
+    kept = mask[1].bool()
+    torch.testing.assert_close(value, (RTDLoss()(x[0], z[0]) + RTDLoss()(x[1, kept], z[1, kept])) / 2)
+    value.backward()
+    assert torch.isfinite(spoiled.grad).all()
+    distances = [torch.cdist(t, t) for t in (x, z)]
+    distances = [(d + d.mT) / 2 for d in distances]
+    torch.testing.assert_close(
+        RTDLoss(metric="precomputed")(*distances, mask), value.detach(), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(InputError, match=r"mask\[1\] has no token; expected at least one"):
+        RTDLoss()(x, z, mask * torch.tensor([[1], [0]]))
+    with pytest.raises(InputError, match=r"x has shape \(9, 3\) beside a mask"):
+        RTDLoss()(x[0], z[0], mask)

@@ -27,6 +27,8 @@ def cka(
     kernel: Kernel = "linear",
     unbiased: bool = False,
     bandwidth: float = 1.0,
+    tokens: bool | None = None,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""Centred kernel alignment (CKA) of two representations of the same samples, with gradient.
 
@@ -35,7 +37,7 @@ def cka(
 
     Parameters
     ----------
-    x, y : Tensor of shape (n, …) and (n, …)
+    x, y : Tensor of shape (n, …) and (n, …), or (B, N, d) and (B, N, e) with ``tokens=True``
         Row i of both stands for the same sample; further axes are flattened.
     kernel : {"linear", "rbf"}, default="linear"
         "rbf" is exp(−d² / 2σ²), where σ² is the square of `bandwidth` times the median squared distance of
@@ -44,6 +46,12 @@ def cka(
         Use the unbiased estimate of HSIC (Song et al. 2012), which needs 4 samples and may be negative.
     bandwidth : float, default=1.0
         Of the RBF kernel.
+    tokens : bool, optional
+        True: the alignment of the tokens of each sample, (B, N, d), averaged over the B samples. False: that
+        of the samples, with their tokens flattened, which for few samples is near 1 whatever they are. It has
+        to be said for three axes.
+    mask : Tensor of shape (B, N), optional
+        With ``tokens=True``, nonzero where there is a token; others do not count, whatever they hold.
 
     Returns
     -------
@@ -53,7 +61,8 @@ def cka(
     Raises
     ------
     InputError
-        If the numbers of samples differ or are too small, or a value is NaN or infinite.
+        If the numbers of samples or tokens differ or are too small, a value is NaN or infinite, or it is not
+        said what (B, N, d) stands for.
 
     References
     ----------
@@ -70,14 +79,20 @@ def cka(
     >>> torch.allclose(cka(x, turned), torch.tensor(1.0))
     True
     """
-    first, second = (_in_own_unit(t)[0] for t in _features("cka", x, y, unbiased))
     check_choice("cka", "kernel", kernel, ("linear", "rbf"))
     check_number("cka", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
+    check_choice("cka", "tokens", tokens, (None, True, False))
+    if tokens:
+        *pair, real = _tokens(x, y, unbiased, mask)
+    else:
+        _reject_tokens(x, y, tokens, mask)
+        pair, real = [t[None] for t in _features("cka", x, y, unbiased)], None
+    first, second = (_in_own_unit(t)[0] for t in pair)
     with torch.autocast(first.device.type, enabled=False):
-        if kernel == "linear" and not unbiased and max(first.shape[1], second.shape[1]) < len(first):
-            return _ratio(*_feature_products(first, second))
-        k, m = (_kernel_matrix(t, kernel, bandwidth) for t in (first, second))
-        return _ratio(*_products(k, m, unbiased))
+        if kernel == "linear" and not unbiased and max(first.shape[2], second.shape[2]) < first.shape[1]:
+            return _ratio(*_feature_products(first, second)).mean()
+        k, m = (_kernel_matrix(t, kernel, bandwidth, real) for t in (first, second))
+        return _ratio(*_products(k, m, unbiased, real)).mean()
 
 
 @shares_documentation(cka, sections=["References"])
@@ -88,6 +103,8 @@ def cka_loss(
     kernel: Kernel = "linear",
     unbiased: bool = False,
     bandwidth: float = 1.0,
+    tokens: bool | None = None,
+    mask: torch.Tensor | None = None,
     non_finite: NonFinite = "nan",
 ) -> torch.Tensor:
     """Return 1 − `cka` (x, y, …): the loss that aligns one representation with another.
@@ -121,7 +138,9 @@ def cka_loss(
     check_choice("cka_loss", "non_finite", non_finite, NON_FINITE)
 
     def loss() -> torch.Tensor:
-        return 1.0 - cka(x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth)
+        return 1.0 - cka(
+            x, y, kernel=kernel, unbiased=unbiased, bandwidth=bandwidth, tokens=tokens, mask=mask
+        )
 
     return or_nan(loss, (x, y), non_finite)
 
@@ -150,6 +169,7 @@ class CKALoss(torch.nn.Module):
         kernel: Kernel = "linear",
         unbiased: bool = False,
         bandwidth: float = 1.0,
+        tokens: bool | None = None,
         non_finite: NonFinite = "nan",
     ) -> None:
         super().__init__()
@@ -158,15 +178,18 @@ class CKALoss(torch.nn.Module):
         check_choice("CKALoss", "kernel", kernel, ("linear", "rbf"))
         check_number("CKALoss", "bandwidth", bandwidth, low=torch.finfo(torch.float32).tiny)
         self.kernel: Kernel = kernel
-        self.unbiased, self.bandwidth = unbiased, bandwidth
+        check_choice("CKALoss", "tokens", tokens, (None, True, False))
+        self.unbiased, self.bandwidth, self.tokens = unbiased, bandwidth, tokens
 
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return 1 − CKA of two representations (n, …).
+    def forward(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return 1 − CKA of two representations (n, …), or of the tokens (B, N, …) of each sample.
 
         Parameters
         ----------
-        x, y : Tensor of shape (n, …)
+        x, y : Tensor of shape (n, …), or (B, N, …) with ``tokens=True``
             Representations of the same samples.
+        mask : Tensor of shape (B, N), optional
+            With ``tokens=True``, nonzero where there is a token.
 
         Returns
         -------
@@ -179,12 +202,14 @@ class CKALoss(torch.nn.Module):
             kernel=self.kernel,
             unbiased=self.unbiased,
             bandwidth=self.bandwidth,
+            tokens=self.tokens,
+            mask=mask,
             non_finite=self.non_finite,
         )
 
     def extra_repr(self) -> str:
         """Return the options."""
-        return f"kernel={self.kernel!r}, unbiased={self.unbiased}"
+        return f"kernel={self.kernel!r}, unbiased={self.unbiased}, tokens={self.tokens}"
 
 
 @shares_documentation(cka)
@@ -232,11 +257,12 @@ class MinibatchCKA:
         InputError
             If there are fewer than 4 samples, their numbers differ, or a value is NaN or infinite.
         """
-        (first, unit), (second, other) = map(_in_own_unit, _features("MinibatchCKA.update", x, y, True))
+        pair = (t[None] for t in _features("MinibatchCKA.update", x, y, True))
+        (first, unit), (second, other) = map(_in_own_unit, pair)
         k, m = (_kernel_matrix(t, self.kernel, self.bandwidth) for t in (first, second))
-        sums = torch.stack(_products(k, m, unbiased=True)).cpu().double()
+        sums = torch.cat(_products(k, m, unbiased=True)).cpu().double()
         if self.kernel == "linear":  # all minibatches count in one unit
-            sums = sums * torch.stack([(unit * other) ** 2, unit**4, other**4])
+            sums = sums * torch.cat([(unit * other) ** 2, unit**4, other**4])
         self._sums = sums if self._sums is None else self._sums + sums
 
     def compute(self) -> torch.Tensor:
@@ -270,54 +296,122 @@ def _features(name: str, x: Any, y: Any, unbiased: bool) -> tuple[torch.Tensor, 
     return first.to(dtype), second.to(dtype)
 
 
+def _reject_tokens(x: Any, y: Any, tokens: bool | None, mask: Any) -> None:
+    """Raise if it is not said what three axes stand for, or a mask comes without tokens."""
+    if mask is not None:
+        raise fail("cka", "mask", "is given", "it with tokens=True alone")
+    for argument, value in (("x", x), ("y", y)):
+        if tokens is None and isinstance(value, torch.Tensor) and value.ndim == 3:
+            came = f"has shape {tuple(value.shape)}"
+            expected = "tokens=True to align the tokens of each sample, or tokens=False to align the samples"
+            raise fail("cka", argument, came, expected)
+
+
+def _tokens(
+    x: Any, y: Any, unbiased: bool, mask: Any
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return the tokens (B, N, d) and (B, N, e) of samples, centred, and which are real; others are 0."""
+    pair = [check_tensor("cka", argument, value) for argument, value in (("x", x), ("y", y))]
+    for argument, t in zip("xy", pair, strict=True):
+        if t.ndim < 3 or 0 in t.shape or t.shape[:2] != pair[0].shape[:2]:
+            expected = "(B, N, …) with the samples and tokens of x" if argument == "y" else "(B, N, …)"
+            raise fail("cka", argument, f"has shape {tuple(t.shape)}", expected)
+    real, counts = _real_tokens(pair[0], unbiased, mask)
+    out = []
+    for argument, t in zip("xy", pair, strict=True):
+        t = at_least_single(t.flatten(2)) if t.is_floating_point() else t.flatten(2).float()
+        if real is not None:
+            t = torch.where(real[..., None], t, 0.0)
+        reject_non_finite("cka", argument, t)
+        t = t - t.sum(1, keepdim=True) / counts.to(t.dtype)
+        out.append(t if real is None else t.masked_fill(~real[..., None], 0.0))
+    dtype = torch.promote_types(out[0].dtype, out[1].dtype)
+    return out[0].to(dtype), out[1].to(dtype), real
+
+
+def _real_tokens(x: torch.Tensor, unbiased: bool, mask: Any) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Return which tokens of `x` (B, N, …) are real, None where all are, and their numbers (B, 1, 1)."""
+    least = 4 if unbiased else 2
+    if mask is None:
+        if x.shape[1] < least:
+            raise fail("cka", "x", f"has shape {tuple(x.shape)}", f"(B, N, …) with N of at least {least}")
+        return None, torch.tensor(x.shape[1], device=x.device)
+    real = check_tensor("cka", "mask", mask).to(x.device) != 0
+    if real.shape != x.shape[:2]:
+        raise fail("cka", "mask", f"has shape {tuple(real.shape)}", f"{tuple(x.shape[:2])}, as x")
+    counts = real.sum(1)
+    few = (counts < least).nonzero()
+    if len(few):
+        sample = int(few[0, 0])
+        raise fail("cka", f"mask[{sample}]", f"has {int(counts[sample])} tokens", f"at least {least}")
+    return real, counts[:, None, None]
+
+
 def _in_own_unit(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features in a unit of their size, whose squares neither overflow nor vanish, and the unit."""
-    unit = unit_of(features.abs().amax())
-    return features / unit, unit.cpu().double()
+    """Return features (B, n, d) in units of their size, whose squares are ordinary numbers, and these."""
+    unit = unit_of(features.abs().amax((1, 2), keepdim=True))
+    return features / unit, unit.flatten().cpu().double()
 
 
-def _kernel_matrix(features: torch.Tensor, kernel: str, bandwidth: float) -> torch.Tensor:
-    gram = features @ features.T
+def _kernel_matrix(
+    features: torch.Tensor, kernel: str, bandwidth: float, real: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the kernel's matrices (B, n, n)."""
+    gram = features @ features.mT
     if kernel == "linear":
         return gram
-    norms = gram.diagonal()
-    squares = (norms[:, None] + norms[None] - 2.0 * gram).clamp(min=0.0)
-    squares = squares.masked_fill(torch.eye(len(squares), dtype=torch.bool, device=squares.device), 0.0)
-    i, j = torch.triu_indices(len(squares), len(squares), 1, device=squares.device)
-    between = squares.detach()[i, j]
-    median = (between.median() - (-between).median()) / 2  # torch takes the lower one of two in the middle
-    typical = torch.where(median > 0, median, between.mean())
+    norms, n = gram.diagonal(dim1=1, dim2=2), gram.shape[1]
+    squares = (norms[:, :, None] + norms[:, None] - 2.0 * gram).clamp(min=0.0)
+    squares = squares.masked_fill(torch.eye(n, dtype=torch.bool, device=squares.device), 0.0)
+    i, j = torch.triu_indices(n, n, 1, device=squares.device)
+    between = squares.detach()[:, i, j]
+    if real is not None:
+        between = between.masked_fill(~(real[:, i] & real[:, j]), torch.nan)
+    # torch takes the lower one of two in the middle
+    median = (between.nanmedian(1).values - (-between).nanmedian(1).values) / 2
+    typical = torch.where(median > 0, median, between.nanmean(1))[:, None, None]
     # in a cloud that is one point all squares are 0
     scale = bandwidth**2 * torch.where(typical > 0, typical, torch.ones_like(typical))
     return torch.exp(-squares / (2.0 * scale))
 
 
-def _feature_products(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _feature_products(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return the biased HSIC of the linear kernel from products of features, cheaper where these are few."""
-    return (x.T @ y).square().sum(), (x.T @ x).square().sum(), (y.T @ y).square().sum()
+    return tuple((a.mT @ b).square().sum((1, 2)) for a, b in ((x, y), (x, x), (y, y)))
 
 
 def _products(
-    k: torch.Tensor, m: torch.Tensor, unbiased: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return HSIC(K, L), HSIC(K, K), HSIC(L, L), up to a common factor."""
+    k: torch.Tensor, m: torch.Tensor, unbiased: bool, real: torch.Tensor | None = None
+) -> tuple[torch.Tensor, ...]:
+    """Return HSIC(K, L), HSIC(K, K), HSIC(L, L) of matrices (B, n, n), (B,) up to a common factor."""
     prepare = _without_diagonal if unbiased else _double_centred
-    k, m = prepare(k), prepare(m)
-    return (k * m).sum(), (k * k).sum(), (m * m).sum()
+    k, m = prepare(k, real), prepare(m, real)
+    return tuple((a * b).sum((1, 2)) for a, b in ((k, m), (k, k), (m, m)))
 
 
-def _double_centred(k: torch.Tensor) -> torch.Tensor:
-    return k - k.mean(0, keepdim=True) - k.mean(1, keepdim=True) + k.mean()
+def _double_centred(k: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    k, n = _among(k, real), _number(k, real)
+    means = k.sum(1, keepdim=True) / n
+    return _among(k - means - means.mT + means.sum(2, keepdim=True) / n, real)
 
 
-def _without_diagonal(k: torch.Tensor) -> torch.Tensor:
+def _without_diagonal(k: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
     """Return the U-centred matrix: its products are the unbiased estimate times n (n − 3)."""
-    n = len(k)
-    diagonal = torch.eye(n, dtype=torch.bool, device=k.device)
-    k = k.masked_fill(diagonal, 0.0)
-    rows = k.sum(1) / (n - 2)
-    centred = k - rows[:, None] - rows[None] + k.sum() / ((n - 1) * (n - 2))
-    return centred.masked_fill(diagonal, 0.0)
+    diagonal, n = torch.eye(k.shape[1], dtype=torch.bool, device=k.device), _number(k, real)
+    k = _among(k, real).masked_fill(diagonal, 0.0)
+    rows = k.sum(1, keepdim=True) / (n - 2)
+    centred = k - rows - rows.mT + k.sum((1, 2), keepdim=True) / ((n - 1) * (n - 2))
+    return _among(centred, real).masked_fill(diagonal, 0.0)
+
+
+def _among(k: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """Return matrices with 0 where a row or a column is no real one."""
+    return k if real is None else k.masked_fill(~(real[:, :, None] & real[:, None]), 0.0)
+
+
+def _number(k: torch.Tensor, real: torch.Tensor | None) -> Any:
+    """Return the numbers of real rows, an integer or (B, 1, 1)."""
+    return k.shape[1] if real is None else real.sum(1)[:, None, None]
 
 
 def _ratio(cross: torch.Tensor, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -6,11 +6,12 @@ Cost: dimension 1 of the Rips filtration of 2 N points.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_number, check_tensor, fail
 from topodl._overflow import NON_FINITE, NonFinite
 from topodl.persistence.rtd import rtd
 
@@ -79,7 +80,7 @@ class RTDLoss(torch.nn.Module):
         self.symmetric, self.quantile = symmetric, quantile
         self.non_finite: NonFinite = non_finite
 
-    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, z: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return the divergence, the mean over a batch.
 
         Parameters
@@ -87,12 +88,18 @@ class RTDLoss(torch.nn.Module):
         x, z : Tensor of shape (N, …), or (B, N, d) and (B, N, e)
             Inputs and their latent codes, or distance matrices (N, N) or (B, N, N). Inputs (N, C, H, W) and
             other shapes with more than three axes are flattened to (N, C H W).
+        mask : Tensor of shape (B, N), optional
+            Beside the tokens (B, N, d) of samples: nonzero where there is one. Others do not count, whatever
+            they hold.
 
         Returns
         -------
         Tensor
             A scalar.
         """
+        if mask is not None:
+            pairs = _real_tokens(x, z, mask, self.metric == "precomputed")
+            return torch.stack([self(first[None], second[None]) for first, second in pairs]).mean()
         first, second = (t.flatten(1) if isinstance(t, torch.Tensor) and t.ndim > 3 else t for t in (x, z))
         return rtd(
             first,
@@ -108,3 +115,22 @@ class RTDLoss(torch.nn.Module):
     def extra_repr(self) -> str:
         """Return the options."""
         return f"variant={self.variant!r}, reduction={self.reduction!r}, quantile={self.quantile}"
+
+
+def _real_tokens(
+    x: torch.Tensor, z: torch.Tensor, mask: torch.Tensor, matrices: bool
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the real tokens of each sample, or the distances between them."""
+    name = "RTDLoss"
+    pair = [check_tensor(name, argument, value) for argument, value in (("x", x), ("z", z))]
+    real = check_tensor(name, "mask", mask) != 0
+    for argument, value in zip("xz", pair, strict=True):
+        if value.ndim != 3 or value.shape[:2] != real.shape or len(value) == 0:
+            came = f"has shape {tuple(value.shape)} beside a mask of shape {tuple(real.shape)}"
+            raise fail(name, argument, came, "(B, N, d) and (B, N), with B of at least 1")
+    empty = (~real.any(1)).nonzero()
+    if len(empty):
+        raise fail(name, f"mask[{int(empty[0, 0])}]", "has no token", "at least one")
+    for sample, kept in enumerate(real):
+        first, second = (value[sample][kept.to(value.device)] for value in pair)
+        yield (first[:, kept.to(x.device)], second[:, kept.to(z.device)]) if matrices else (first, second)
