@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import topodl
+from tests.strategies import diagrams
 from topodl import Diagrams
 from topodl.errors import InputError
 from topodl.hooks import attach
@@ -23,6 +26,7 @@ ALL = [
     TotalPersistenceLoss(0),
     FeatureCountLoss(1.0, 0),
     BettiTargetLoss({0: 2}),
+    BettiTargetLoss({0: 3}, length=0.4, level=1.0),
     DiagramTargetLoss(target()),
 ]
 
@@ -48,6 +52,52 @@ def test_images_by_hand():
     assert TotalPersistenceLoss()(image).item() == pytest.approx(1.75)
     ring = BettiTargetLoss({1: 1}, superlevel=True)
     assert ring(image).item() == pytest.approx((1 - 0.75) ** 2)
+
+
+def test_a_target_for_each_sample():
+    clouds = torch.rand(3, 6, 2, generator=torch.Generator().manual_seed(0))
+    for level in (None, 0.3):
+        options = {"length": 0.2, "level": level}
+        mixed = BettiTargetLoss({0: torch.tensor([1, 3, 9]), 1: 1}, **options)(clouds)
+        alone = [
+            BettiTargetLoss({0: number, 1: 1}, **options)(clouds[i : i + 1])
+            for i, number in enumerate((1, 3, 9))
+        ]
+        torch.testing.assert_close(mixed, torch.stack(alone).mean())
+    same = BettiTargetLoss({0: torch.tensor(2)})(clouds)
+    torch.testing.assert_close(same, BettiTargetLoss({0: 2})(clouds))
+    with pytest.raises(
+        InputError, match=r"betti\[0\] has 2 targets; expected one, or one for each of 3 samples"
+    ):
+        BettiTargetLoss({0: [1, 2]})(clouds)
+
+
+def test_bars_across_a_level_by_hand():
+    zeros = torch.zeros(4, dtype=torch.int64)
+    births, deaths = torch.tensor([-2.0, -0.5, -3.0, 0.2]), torch.tensor([torch.inf, 0.25, -1.0, 4.0])
+    d = Diagrams(births, deaths, zeros, zeros, n_samples=1, homology_dims=(0,))
+    # Across 0 they lie by 2, 0.25, -1 and -0.2; they should by 0.5, or by -0.5.
+    for number, expected in {
+        1: 0.75**2 + 0.3**2,
+        2: 0.25**2 + 0.3**2,
+        5: 0.25**2 + 0.7**2 + 1.5**2 + 0.25,
+    }.items():
+        loss = BettiTargetLoss({0: number}, length=0.5, level=0.0)
+        assert loss(d).item() == pytest.approx(expected)
+        turned = d._with(births=-births, deaths=-deaths)
+        assert loss(turned).item() == pytest.approx(expected)
+
+
+@given(diagrams(essential=0.3), st.floats(-1, 2), st.floats(0, 0.5))
+def test_the_loss_of_a_level_is_zero_where_its_betti_numbers_are_right(d, level, length):
+    right = {k: d.betti(level)[:, i] for i, k in enumerate(d.homology_dims)}
+    ends = torch.cat([d.births, d.deaths])
+    clear = bool(((ends - level).abs() > length).all())
+    loss = BettiTargetLoss(right, length=length, level=level)(d).item()
+    assert (loss == 0) or not clear
+    more = {k: numbers + 1 for k, numbers in right.items()}
+    if len(d) and length > 0:
+        assert BettiTargetLoss(more, length=length, level=level)(d).item() > 0
 
 
 @pytest.mark.parametrize("loss", ALL, ids=lambda loss: type(loss).__name__)

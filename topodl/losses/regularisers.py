@@ -7,15 +7,16 @@ Hofer et al., "Connectivity-Optimized Representation Learning", 2019; Gabrielsso
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from topodl._checks import as_dims, check_choice, check_number, check_tensor, fail
+from topodl._checks import as_dims, as_tensor, check_choice, check_number, check_tensor, fail
 from topodl._docs import shares_documentation
 from topodl._jagged_checks import reject_overflow
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
-from topodl._segments import position_in_segment, segment_sum
+from topodl._segments import offsets_of, position_in_segment, segment_sum
 from topodl.diagrams import Diagrams
 
 __all__ = ["BettiTargetLoss", "DiagramTargetLoss", "FeatureCountLoss", "TotalPersistenceLoss"]
@@ -212,17 +213,25 @@ class BettiTargetLoss(_Regulariser):
     In each dimension k, with the βₖ longest bars first: Σ_{i ≤ βₖ} max(0, length − ℓᵢ)² + Σ_{i > βₖ} ℓᵢ².
     Essential bars count among the βₖ and cost nothing.
 
+    With a `level` t it is the Betti numbers there that count, as those of a shape {f < t}. A bar lies across
+    the level by m = min(t − birth, death − t), below 0 where it does not (with signs turned in a superlevel
+    diagram), and with the largest m first: Σ_{i ≤ βₖ} max(0, length − mᵢ)² + Σ_{i > βₖ} max(0, length + mᵢ)².
+    It is 0 where `Diagrams.betti` (t) is right and no end of a bar is closer to t than `length`.
+
     Parameters
     ----------
-    betti : mapping of int to int
-        Homology dimension to the number that it should have.
+    betti : mapping of int to int, or to Tensor of shape (B,)
+        Homology dimension to the number that it should have, in all samples or in each.
     length : float, default=1.0
-        How long a bar must be to cost nothing; 1 for probabilities, whose bars cannot be longer.
+        How long a bar must be to cost nothing; 1 for probabilities, whose bars cannot be longer. With
+        `level`, how far its ends must lie from there.
+    level : float, optional
+        Value at which the Betti numbers count. None: the lengths of the bars do, wherever they lie.
 
     Raises
     ------
     InputError
-        If an option is unusable.
+        If an option is unusable; at the call, if there are targets for another number of samples.
 
     References
     ----------
@@ -236,40 +245,87 @@ class BettiTargetLoss(_Regulariser):
     >>> loss = BettiTargetLoss({0: 2}, length=2.0)
     >>> loss(torch.tensor([[0.0], [0.5], [2.0]]))  # bars of length ∞, 1.5 and 0.5: (2 − 1.5)² + 0.5²
     tensor(0.5000)
+
+    Two clouds, whose clusters at distance 1 should be one and three:
+
+    >>> loss = BettiTargetLoss({0: torch.tensor([1, 3])}, length=0.25, level=1.0)
+    >>> clouds = torch.tensor([[[0.0], [0.5], [1.0]], [[0.0], [0.5], [2.5]]])
+    >>> loss(clouds)  # of the second, a bar of length 0.5 ends too early by 0.75: 0.75² / 2
+    tensor(0.2812)
     """
 
     def __init__(
         self,
-        betti: Mapping[int, int],
+        betti: Mapping[int, int | torch.Tensor],
         *,
         length: float = 1.0,
+        level: float | None = None,
         filtration: Filtration = "auto",
         superlevel: bool = False,
         non_finite: NonFinite = "nan",
     ) -> None:
         super().__init__(filtration, sorted(betti), superlevel, non_finite)
-        for dim, number in betti.items():
-            check_number("BettiTargetLoss", f"betti[{dim}]", number, low=0, integer=True)
         check_number("BettiTargetLoss", "length", length, low=0.0)
-        self.betti, self.length = dict(betti), length
+        if level is not None:
+            check_number("BettiTargetLoss", "level", level)
+        self.betti = {dim: _betti_numbers(dim, numbers) for dim, numbers in betti.items()}
+        self.length, self.level = length, level
 
     def _penalty(self, diagrams: Diagrams) -> torch.Tensor:
-        total = diagrams.births.new_zeros(())
-        for dim, number in self.betti.items():
-            lengths, samples = _finite_lengths(diagrams, (dim,))
-            essential = diagrams.dim(dim).essential()
-            counts = torch.bincount(essential.samples, minlength=len(diagrams))
-            by_length = torch.argsort(lengths.detach(), descending=True, stable=True)
-            by_sample = by_length[torch.argsort(samples[by_length], stable=True)]
-            lengths, samples = lengths[by_sample], samples[by_sample]
-            starts = torch.searchsorted(samples, torch.arange(len(diagrams), device=samples.device))
-            wanted = position_in_segment(samples, starts) < number - counts[samples]
-            cost = torch.where(wanted, torch.relu(self.length - lengths), lengths).square()
-            # A bar that is wanted and is not there at all costs what one of length 0 does.
-            present = segment_sum(wanted.long(), samples, len(diagrams))
-            absent = (number - counts - present).clamp(min=0).sum()
-            total = total + cost.sum() + absent * self.length**2
+        total, n = diagrams.births.new_zeros(()), len(diagrams)
+        for dim, targets in self.betti.items():
+            if targets.ndim and len(targets) != n:
+                came = f"has {len(targets)} targets"
+                raise fail("BettiTargetLoss", f"betti[{dim}]", came, f"one, or one for each of {n} samples")
+            numbers, bars = targets.to(diagrams.device).expand(n), diagrams.dim(dim)
+            if self.level is None:
+                total = total + self._by_length(bars, numbers)
+            else:
+                total = total + self._by_level(bars, numbers, self.level)
         return total
+
+    def _by_length(self, bars: Diagrams, numbers: torch.Tensor) -> torch.Tensor:
+        lengths, samples = _finite_lengths(bars, self.dims)
+        numbers = (numbers - bars.essential().counts[:, 0]).clamp(min=0)
+        return self._cost(lengths, samples, numbers, lambda spare: spare)
+
+    def _by_level(self, bars: Diagrams, numbers: torch.Tensor, level: float) -> torch.Tensor:
+        up, down = bars.births.detach() <= bars.deaths.detach(), level - bars.births
+        across = torch.minimum(down, bars.deaths - level)
+        across = torch.where(up, across, torch.minimum(-down, level - bars.deaths))
+        return self._cost(across, bars.samples, numbers, lambda spare: torch.relu(self.length + spare))
+
+    def _cost(
+        self,
+        scores: torch.Tensor,
+        samples: torch.Tensor,
+        numbers: torch.Tensor,
+        of_spare: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Return what the bars cost: in each sample the first `numbers` (B,) by their scores are wanted."""
+        n = len(numbers)
+        order = torch.argsort(scores.detach(), descending=True, stable=True)
+        order = order[torch.argsort(samples[order], stable=True)]
+        scores, samples = scores[order], samples[order]
+        wanted = position_in_segment(samples, offsets_of(samples, n)) < numbers[samples]
+        cost = torch.where(wanted, torch.relu(self.length - scores), of_spare(scores)).square()
+        # A bar that is wanted and is not there at all costs what one of score 0 does.
+        absent = (numbers - segment_sum(wanted.long(), samples, n)).sum()
+        return cost.sum() + absent * self.length**2
+
+
+def _betti_numbers(dim: int, numbers: Any) -> torch.Tensor:
+    """Return the targets of a dimension, of shape () or (B,), int64."""
+    name = f"betti[{dim}]"
+    if not isinstance(numbers, torch.Tensor | list | tuple | np.ndarray):
+        check_number("BettiTargetLoss", name, numbers, low=0, integer=True)
+    targets = as_tensor(numbers).detach()
+    if targets.ndim > 1 or targets.is_floating_point() or targets.dtype == torch.bool:
+        came = f"has shape {tuple(targets.shape)} and dtype {targets.dtype}"
+        raise fail("BettiTargetLoss", name, came, "an integer, or integers of shape (B,)")
+    if targets.numel() and int(targets.min()) < 0:
+        raise fail("BettiTargetLoss", name, f"has {int(targets.min())}", "integers of at least 0")
+    return targets.long()
 
 
 @shares_documentation(TotalPersistenceLoss)
