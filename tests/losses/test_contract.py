@@ -69,6 +69,62 @@ def test_classes_sizes_and_shapes_of_the_target(name, channels):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_weights_of_pixels_are_those_of_the_cross_entropy(name):
+    logits, labels = sample(3, size_for(name))
+    loss, ones = make(name), torch.ones(labels.shape)
+    if name == "warping":
+        with pytest.raises(InputError, match="pixel_weights are given; expected none, as there is no cross"):
+            loss(logits, labels, pixel_weights=ones)
+        return
+    for mask in (None, torch.ones_like(labels)):
+        expected = value_and_gradient(loss, logits, labels, mask=mask)
+        found = value_and_gradient(loss, logits, labels, mask=mask, pixel_weights=ones[:, None])
+        assert torch.equal(found[0], expected[0])
+        torch.testing.assert_close(found[1], expected[1])
+    some = torch.rand(labels.shape, generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(loss(logits, labels, pixel_weights=some), expected[0])
+    torch.testing.assert_close(
+        loss(logits, labels, pixel_weights=4 * some), loss(logits, labels, pixel_weights=some)
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_cross_entropy_is_a_mean_by_weights(channels):
+    logits, labels = sample(channels)
+    weights = torch.rand(labels.shape, generator=torch.Generator().manual_seed(1)) * (labels > 0)
+    loss = topodl.losses.CEDiceLoss(dice_weight=0.0, reduction="none")
+    if channels == 1:
+        ce = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits[:, 0], labels.float(), reduction="none"
+        )
+    else:
+        ce = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    expected = (weights * ce).sum((1, 2)) / weights.sum((1, 2))
+    torch.testing.assert_close(loss(logits, labels, pixel_weights=weights), expected)
+    counted = (weights > 0).int()
+    torch.testing.assert_close(
+        loss(logits, labels, pixel_weights=counted), loss(logits, labels, mask=counted)
+    )
+    assert loss(logits, labels, pixel_weights=0 * weights).tolist() == [0.0, 0.0]
+
+
+def test_unusable_weights_and_masks_are_named():
+    logits, labels = sample()
+    weights = torch.rand(labels.shape) + 0.1
+    loss = topodl.losses.CEDiceLoss()
+    with pytest.raises(
+        InputError, match=r"mask has floats other than 0 and 1; .*weights of pixels are pixel_weights"
+    ):
+        loss(logits, labels, mask=weights)
+    torch.testing.assert_close(loss(logits, labels, mask=torch.ones(labels.shape)), loss(logits, labels))
+    for bad in (weights - 0.2, weights / 0, weights * torch.nan):
+        with pytest.raises(InputError, match="pixel_weights has negative, infinite or NaN entries"):
+            loss(logits, labels, pixel_weights=bad)
+    with pytest.raises(InputError, match="pixel_weights has shape"):
+        loss(logits, labels, pixel_weights=weights[:, :3])
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(1, 7), (16, 5), (64, 64)])
 def test_odd_and_flat_images(name, size):
     if name == "cavity":
@@ -587,3 +643,57 @@ def test_terms_that_are_switched_off_leave_a_graph_and_a_value_a_sample(name):
     assert each.tolist() == [0, 0]
     each.sum().backward()
     assert not logits.grad.any()
+
+
+def focal(logits, target, *, gamma):
+    labels = target.reshape(len(target), *logits.shape[2:])
+    ce = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    return ((1 - torch.exp(-ce)) ** gamma * ce).mean()
+
+
+def test_a_loss_of_ones_own_is_registered_and_trains():
+    class FocalLoss(topodl.losses.SegmentationLoss, name="focal_of_the_test", function=focal):
+        """What is not right yet."""
+
+    try:
+        loss = registry["focal_of_the_test"](gamma=2.0)
+        logits, labels = sample()
+        z = logits.clone().requires_grad_()
+        optimiser = torch.optim.Adam([z], lr=0.1)
+        values = []
+        for _ in range(20):
+            value = loss(z, labels[:, None])
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            values.append(value.item())
+        assert values[-1] < values[0] / 2
+        assert copy.deepcopy(loss)(logits, labels) == loss(logits, labels)
+        with pytest.raises(
+            TypeError, match="FocalLoss has no argument 'mask'; expected it in the loss's function"
+        ):
+            loss(logits, labels, mask=labels)
+        with pytest.raises(TypeError, match="FocalLoss needs the option 'gamma'"):
+            FocalLoss()
+        with pytest.raises(TypeError, match="FocalLoss has no option 'reduction'"):
+            FocalLoss(gamma=1.0, reduction="none")
+    finally:
+        registry.pop("focal_of_the_test")
+
+
+@pytest.mark.parametrize(
+    "function", [lambda logits: logits, lambda logits, target, gamma: logits, lambda *, a: a]
+)
+def test_a_function_that_no_loss_can_call_enters_no_registry(function):
+    with pytest.raises(TypeError, match=r"expected f\(logits, target, \*, options\)"):
+        type("Broken", (topodl.losses.SegmentationLoss,), {}, name="broken", function=function)
+    with pytest.raises(TypeError, match="does not take precomputed"):
+        type(
+            "Broken",
+            (topodl.losses.SegmentationLoss,),
+            {},
+            name="broken",
+            function=lambda logits, target: logits,
+            prepare=dict,
+        )
+    assert "broken" not in registry

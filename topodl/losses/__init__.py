@@ -6,6 +6,12 @@ from topodl.losses.cavity import CavityLoss, cavity_loss
 from topodl.losses.cbdice import CbDiceLoss, cbdice_loss
 from topodl.losses.ce_dice import CEDiceLoss, ce_dice_loss
 from topodl.losses.cldice import ClDiceLoss, cldice_loss
+from topodl.losses.critical_ce_dice import (
+    CriticalCEDiceLoss,
+    critical_ce_dice_loss,
+    critical_region_map,
+    critical_region_weights,
+)
 from topodl.losses.deep_supervision import DeepSupervisionLoss, topomortar_head_weights
 from topodl.losses.dmt import DMTLoss, dmt_loss
 from topodl.losses.kernel_alignment import CKALoss, MinibatchCKA, cka, cka_loss
@@ -36,6 +42,7 @@ __all__ = [
     "CavityLoss",
     "CbDiceLoss",
     "ClDiceLoss",
+    "CriticalCEDiceLoss",
     "DMTLoss",
     "DeepSupervisionLoss",
     "DiagramTargetLoss",
@@ -60,6 +67,9 @@ __all__ = [
     "cka",
     "cka_loss",
     "cldice_loss",
+    "critical_ce_dice_loss",
+    "critical_region_map",
+    "critical_region_weights",
     "dmt_loss",
     "mosin_loss",
     "region_wise_loss",

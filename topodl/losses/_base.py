@@ -7,7 +7,7 @@ the cache of what depends on the label alone, and the progress of the training.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ __all__ = ["SegmentationLoss", "registry"]
 registry: dict[str, type[SegmentationLoss]] = {}
 """Every loss by the name that ``topodl evaluate --losses`` knows it by."""
 
-_CALL_ARGUMENTS = ("logits", "target", "mask", "precomputed")
+_CALL_ARGUMENTS = ("logits", "target", "mask", "pixel_weights", "precomputed")
 _COMMON_DEFAULTS = {
     "activation": "auto",
     "class_weights": None,
@@ -43,10 +43,13 @@ class SegmentationLoss(torch.nn.Module):
     """Base of all segmentation losses: ``loss(logits, target)``.
 
     A subclass names its function and, if something depends on the label alone, the function that
-    prepares it for one label; it is then registered under `name`::
+    prepares it for one label; with a `name` it is registered, and offered by ``topodl evaluate``::
 
         class MyLoss(SegmentationLoss, name="my_loss", function=my_loss, prepare=my_label_part):
             '''What it punishes.'''
+
+    ``registry.pop("my_loss")`` takes it out again. The keyword arguments of the function are the options of
+    the loss, `mask` and `pixel_weights` arguments of the call; what it lacks is an error for who uses it.
 
     Parameters
     ----------
@@ -72,13 +75,15 @@ class SegmentationLoss(torch.nn.Module):
 
     >>> import torch
     >>> from topodl.losses import SegmentationLoss
-    >>> def error_area(logits, target, *, topology_weight=1.0, mask=None, **common):
-    ...     return topology_weight * (logits.sigmoid() - target).abs().mean()
-    >>> class ErrorAreaLoss(SegmentationLoss, function=error_area):
-    ...     '''Share of the pixels that are wrong.'''
-    >>> loss = ErrorAreaLoss(topology_weight=2.0)
-    >>> loss(torch.full((1, 1, 4, 4), -99.0), torch.ones(1, 1, 4, 4)).round(decimals=4)
-    tensor(2.)
+    >>> def focal(logits, target, *, gamma=2.0):
+    ...     labels = target.reshape(len(target), *logits.shape[2:])
+    ...     ce = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    ...     return ((1 - torch.exp(-ce)) ** gamma * ce).mean()
+    >>> class FocalLoss(SegmentationLoss, function=focal):
+    ...     '''Cross-entropy that leaves out what is right.'''
+    >>> loss = FocalLoss(gamma=1.0)
+    >>> loss(torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4, dtype=torch.long)).round(decimals=4)
+    tensor(0.3466)
     """
 
     function: ClassVar[Callable[..., torch.Tensor]]
@@ -101,6 +106,7 @@ class SegmentationLoss(torch.nn.Module):
         super().__init_subclass__(**kwargs)
         cls._is_ours = cls.__module__.startswith("topodl.losses.")
         if function is not None:
+            _check_function(cls.__name__, function, prepare is not None)
             cls.function = staticmethod(function)
             cls.__signature__ = _constructor_signature(function)  # type: ignore[attr-defined]
             shared = (CommonOptions.__doc__ or "", SegmentationLoss.__doc__ or "")
@@ -137,6 +143,7 @@ class SegmentationLoss(torch.nn.Module):
         target: torch.Tensor,
         *,
         mask: torch.Tensor | None = None,
+        pixel_weights: torch.Tensor | None = None,
         precomputed: TargetParts | Sequence[TargetParts] | None = None,
         topology: bool = True,
     ) -> torch.Tensor:
@@ -151,6 +158,8 @@ class SegmentationLoss(torch.nn.Module):
             activation="sigmoid", and shares of the classes for "softmax", see the guide.
         mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
+        pixel_weights : Tensor of shape (B, 1, *S) or (B, *S), optional
+            Weight of each pixel in the cross-entropy.
         precomputed : mapping of str to Tensor of shape (B, …), optional
             What `precompute` returned for this target, or a list of it for each region; else it is computed
             or taken from the cache.
@@ -162,22 +171,26 @@ class SegmentationLoss(torch.nn.Module):
         Tensor
             A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
         """
-        return self._evaluate_anywhere(logits, target, mask, precomputed, topology)
+        return self._evaluate_anywhere(logits, target, mask, pixel_weights, precomputed, topology)
 
     def _evaluate_anywhere(
         self,
         logits: torch.Tensor,
         target: torch.Tensor | None,
         mask: torch.Tensor | None,
+        pixel_weights: torch.Tensor | None,
         precomputed: TargetParts | Sequence[TargetParts] | None,
         topology: bool,
     ) -> torch.Tensor:
         """Return the loss, in a compiled graph by one operator."""
         if not torch.compiler.is_compiling() or not self._fits_a_graph(logits, target):
-            return self._evaluate(logits, target, mask, precomputed, topology)
+            others = {} if pixel_weights is None else {"pixel_weights": pixel_weights}
+            return self._evaluate(logits, target, mask, precomputed, topology, **others)
         logits, target = at_least_single(plain_tensor(logits)), plain_tensor(target)
         reduction = self.options["reduction"]
-        return evaluate_in_graph(self._number, logits, target, mask, precomputed, topology, reduction)
+        return evaluate_in_graph(
+            self._number, logits, target, mask, pixel_weights, precomputed, topology, reduction
+        )
 
     def _fits_a_graph(self, logits: Any, target: Any) -> bool:
         """Return whether nothing but the logits has a gradient: the operator of a graph has that alone."""
@@ -201,7 +214,13 @@ class SegmentationLoss(torch.nn.Module):
             options["topology_weight"] *= self.topology_scale if topology else 0.0
         if type(self).prepare is not None:
             options["precomputed"] = self._cache if precomputed is None else precomputed
-        return type(self).function(logits, target, mask=mask, **options)
+        if mask is not None:
+            options["mask"] = mask
+        refused = _refused(type(self).function, options)
+        if refused:
+            name = type(self).__name__
+            raise TypeError(f"{name} has no argument {refused[0]!r}; expected it in the loss's function")
+        return type(self).function(logits, target, **options)
 
     def precompute(
         self, target: torch.Tensor, *, mask: torch.Tensor | None = None
@@ -304,7 +323,29 @@ def _option_defaults(function: Callable[..., torch.Tensor]) -> dict[str, Any]:
     own = {
         p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _CALL_ARGUMENTS
     }
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return own  # a function that reads what it wants, as one of users may
     return own | _COMMON_DEFAULTS
+
+
+def _refused(function: Callable[..., torch.Tensor], names: Iterable[str]) -> list[str]:
+    """Return those of `names` that are no keyword arguments of a loss's function."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return []
+    return sorted(set(names) - {p.name for p in parameters})
+
+
+def _check_function(name: str, function: Callable[..., torch.Tensor], prepares: bool) -> None:
+    """Raise unless a loss can call its function: a class that fails at its first call enters no registry."""
+    parameters = list(inspect.signature(function).parameters.values())
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = sum(p.default is p.empty for p in places)
+    if needed > 2 or not (len(places) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)):
+        came = f"is {getattr(function, '__name__', 'a callable')}{inspect.signature(function)}"
+        raise TypeError(f"{name}: function {came}; expected f(logits, target, *, options)")
+    if prepares and _refused(function, ["precomputed"]):
+        raise TypeError(f"{name}: function does not take precomputed; expected it beside prepare")
 
 
 def _bind_options(
@@ -319,10 +360,11 @@ def _bind_options(
     missing = [k for k, v in bound.items() if v is inspect.Parameter.empty]
     if missing:
         raise TypeError(f"{name} needs the option {missing[0]!r}")
-    check_choice(name, "activation", bound["activation"], ("auto", "softmax", "sigmoid", "none"))
-    check_choice(name, "reduction", bound["reduction"], ("mean", "sum", "none"))
-    check_choice(name, "non_finite", bound["non_finite"], NON_FINITE)
-    check_number(name, "label_smoothing", bound["label_smoothing"], low=0.0, high=1.0)
+    if bound.keys() >= _COMMON_DEFAULTS.keys():
+        check_choice(name, "activation", bound["activation"], ("auto", "softmax", "sigmoid", "none"))
+        check_choice(name, "reduction", bound["reduction"], ("mean", "sum", "none"))
+        check_choice(name, "non_finite", bound["non_finite"], NON_FINITE)
+        check_number(name, "label_smoothing", bound["label_smoothing"], low=0.0, high=1.0)
     size = bound.get("spacing")
     if size is not None:
         check_spacing(name, size, 1 if isinstance(size, int | float) else len(size))

@@ -23,13 +23,19 @@ def ce_dice(
 
 def cross_entropy(batch: SegmentationBatch) -> torch.Tensor:
     """Return the mean over counted pixels of the weighted cross-entropy, one value a sample, (B,)."""
+    weights = batch.counted_weights()
     if batch.logits.shape[1] == 1:
-        sums = _binary_cross_entropy(batch).flatten(1).sum(1)
+        by_pixel = _binary_cross_entropy(batch)
+        sums = (by_pixel if weights is None else by_pixel * weights).flatten(1).sum(1)
     else:
         # an ignored pixel is 0 in every class
-        by_class = (batch.log_probabilities * batch.smoothed_one_hot()).flatten(2).sum(2)
+        by_pixel = batch.log_probabilities * batch.smoothed_one_hot()
+        by_class = (by_pixel if weights is None else by_pixel * weights[:, None]).flatten(2).sum(2)
         weighted = by_class if batch.class_weights is None else by_class * batch.class_weights
         sums = -weighted.sum(1)
+    if weights is not None:
+        total = weights.flatten(1).sum(1)
+        return sums / torch.where(total > 0, total, 1.0)
     if batch.valid is None:
         return sums / batch.labels[0].numel()
     return sums / batch.valid.flatten(1).sum(1).clamp_min(1)

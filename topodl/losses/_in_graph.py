@@ -34,6 +34,7 @@ def evaluate_in_graph(
     logits: torch.Tensor,
     target: torch.Tensor | None,
     mask: torch.Tensor | None,
+    pixel_weights: torch.Tensor | None,
     precomputed: Any,
     topology: bool,
     reduction: str,
@@ -47,7 +48,9 @@ def evaluate_in_graph(
     differentiable = logits.requires_grad and torch.is_grad_enabled()
     parts = [part for _, part in named]
     value: torch.Tensor
-    value, _ = _op(logits, target, mask, parts, names, number, topology, reduction, differentiable)
+    value, _ = _op(
+        logits, target, mask, pixel_weights, parts, names, number, topology, reduction, differentiable
+    )
     return value
 
 
@@ -68,6 +71,7 @@ def _op(
     logits: torch.Tensor,
     target: torch.Tensor | None,
     mask: torch.Tensor | None,
+    pixel_weights: torch.Tensor | None,
     parts: Sequence[torch.Tensor],
     names: str,
     number: int,
@@ -83,7 +87,8 @@ def _op(
     autograd = torch._C.DispatchKey.AutogradFunctionality
     # Operators run below autograd, which is asked for in here.
     with torch._C._SetExcludeDispatchKeyGuard(autograd, False), torch.set_grad_enabled(differentiable):
-        value = loss._evaluate(x, target, mask, _given_parts(parts, names), topology)
+        others = {} if pixel_weights is None else {"pixel_weights": pixel_weights}
+        value = loss._evaluate(x, target, mask, _given_parts(parts, names), topology, **others)
         gradient = logits.new_empty(0)
         if differentiable:
             gradient = torch.autograd.grad(value.sum(), x)[0].contiguous()
@@ -95,6 +100,7 @@ def _(
     logits: torch.Tensor,
     target: torch.Tensor | None,
     mask: torch.Tensor | None,
+    pixel_weights: torch.Tensor | None,
     parts: Sequence[torch.Tensor],
     names: str,
     number: int,
@@ -109,13 +115,13 @@ def _(
 def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
     ctx.save_for_backward(output[1])
     ctx.mark_non_differentiable(output[1])
-    ctx.n_parts = len(inputs[3])
+    ctx.n_parts = len(inputs[4])
 
 
 def _scaled_gradient(ctx: Any, by_value: torch.Tensor, _: Any) -> tuple[Any, ...]:
     (gradient,) = ctx.saved_tensors
     scale = by_value.view(-1, *[1] * (gradient.ndim - 1)) if by_value.ndim else by_value
-    return scale * gradient, None, None, [None] * ctx.n_parts, None, None, None, None, None
+    return scale * gradient, None, None, None, [None] * ctx.n_parts, None, None, None, None, None
 
 
 _op.register_autograd(_scaled_gradient, setup_context=_keep_gradient)

@@ -35,6 +35,7 @@ from topodl.losses._reading import (
     notice_double_activation,
     read_class_weights,
     read_labels,
+    read_pixel_weights,
     split_shares,
 )
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, take_part, target_parts
@@ -80,7 +81,10 @@ class CommonOptions(TypedDict, total=False):
     ignore_index : int, optional
         Label of pixels that count nowhere.
     mask : Tensor of shape (B, 1, *S) or (B, *S), optional
-        Nonzero where pixels count.
+        Nonzero where pixels count; booleans or integers, or 0 and 1 as floats.
+    pixel_weights : Tensor of shape (B, 1, *S) or (B, *S), optional
+        Weight of each pixel in the mean that is the cross-entropy, at least 0 and without gradient. An error
+        for a loss without cross-entropy.
     non_finite : {"nan", "raise"}, default="nan"
         What becomes of NaN and infinite logits: "nan" makes the loss and the gradient of the sample NaN, with
         a warning that names it, so that a scaler of gradients skips the step; "raise" is an error.
@@ -91,6 +95,7 @@ class CommonOptions(TypedDict, total=False):
     reduction: Reduction
     ignore_index: int | None
     mask: torch.Tensor | None
+    pixel_weights: torch.Tensor | None
     non_finite: NonFinite
     label_smoothing: float
 
@@ -163,6 +168,8 @@ class SegmentationBatch:
     shares: torch.Tensor | None = None  # of the classes in each pixel (B, C, *S), where labels are soft
     label_smoothing: float = 0.0
     smoothed: bool = False  # whether a cross-entropy asked for the smoothed labels
+    pixel_weights: torch.Tensor | None = None
+    weighted: bool = False  # whether a cross-entropy asked for them
 
     @classmethod
     def read(
@@ -177,6 +184,7 @@ class SegmentationBatch:
         reduction: Reduction = "mean",
         ignore_index: int | None = None,
         mask: torch.Tensor | None = None,
+        pixel_weights: torch.Tensor | None = None,
         non_finite: NonFinite = "nan",
         label_smoothing: float = 0.0,
         takes_soft: bool = False,
@@ -224,6 +232,7 @@ class SegmentationBatch:
             lowest < 0,
             shares,
             float(label_smoothing),
+            pixel_weights=read_pixel_weights(function, pixel_weights, logits),
         )
 
     @functools.cached_property
@@ -291,6 +300,13 @@ class SegmentationBatch:
         smoothed = self._one_hot * (1 - self.label_smoothing) + share
         return smoothed if self.valid is None else smoothed * self.valid[:, None]
 
+    def counted_weights(self) -> torch.Tensor | None:
+        """Return the weights of the pixels in a cross-entropy, 0 where ignored; None if none are given."""
+        self.weighted = True
+        if self.pixel_weights is None or self.valid is None:
+            return self.pixel_weights
+        return self.pixel_weights * self.valid
+
     @functools.cached_property
     def _one_hot(self) -> torch.Tensor:
         if self.shares is not None:
@@ -311,6 +327,9 @@ class SegmentationBatch:
         if self.label_smoothing and not self.smoothed:
             expected = "0, as there is no cross-entropy in this loss with these options"
             raise fail(self.function, "label_smoothing", f"is {self.label_smoothing}", expected)
+        if self.pixel_weights is not None and not self.weighted:
+            expected = "none, as there is no cross-entropy in this loss with these options"
+            raise fail(self.function, "pixel_weights", "are given", expected)
         if self.reduction == "none":
             return values
         return values.mean() if self.reduction == "mean" else values.sum()

@@ -24,6 +24,7 @@ __all__ = [
     "one_label",
     "read_class_weights",
     "read_labels",
+    "read_pixel_weights",
     "sides_in_pixels",
     "split_shares",
     "warn_of_double_activation",
@@ -55,11 +56,31 @@ def read_labels(
         counted = _drop_channel(function, "mask", check_tensor(function, "mask", mask), like)
         if counted.shape != labels.shape:
             raise fail(function, "mask", f"has shape {tuple(counted.shape)}", f"shape {tuple(labels.shape)}")
+        if counted.is_floating_point() and bool(((counted != 0) & (counted != 1)).any()):
+            came = "has floats other than 0 and 1"
+            raise fail(
+                function, "mask", came, "nonzero where pixels count; weights of pixels are pixel_weights"
+            )
         ignored = ignored | ~counted.to(labels.device, torch.bool)
     nothing_ignored = ignored.ndim == 0
     if (like is None or not nothing_ignored) and bool(((labels < 0) & ~ignored).any()):
         raise label_out_of_range(function, labels.masked_fill(ignored, 0), None)
     return labels if nothing_ignored else labels.masked_fill(ignored, -1)
+
+
+def read_pixel_weights(function: str, weights: Any, logits: torch.Tensor) -> torch.Tensor | None:
+    """Return weights (B, 1, *S) or (B, *S) of pixels as (B, *S), in the dtype of the logits (B, C, *S)."""
+    if weights is None:
+        return None
+    weights = _drop_channel(
+        function, "pixel_weights", check_tensor(function, "pixel_weights", weights), logits
+    )
+    weights = weights.detach().to(logits.device, logits.dtype)
+    if not bool((weights >= 0).all()) or bool(weights.isinf().any()):
+        raise fail(
+            function, "pixel_weights", "has negative, infinite or NaN entries", "finite ones of at least 0"
+        )
+    return weights
 
 
 def one_label(function: str, label: Any) -> torch.Tensor:

@@ -206,11 +206,11 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         **others: Any,
     ) -> torch.Tensor:
         target = check_tensor("SCNP", "target", target)
-        activation: Activation = others.get("activation", self.options["activation"])
+        activation: Activation = others.get("activation", self.options.get("activation", "auto"))
         options: dict[str, Any] = {
             "neighbourhood": self.neighbourhood,
             "activation": activation,
-            "ignore_index": self.options["ignore_index"],
+            "ignore_index": self.options.get("ignore_index"),
             "mask": mask,
         }
         plain = logits

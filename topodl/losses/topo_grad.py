@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 
@@ -184,6 +184,7 @@ class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, 
         *,
         betti_numbers: BettiNumbers | None = None,
         mask: torch.Tensor | None = None,
+        pixel_weights: torch.Tensor | None = None,
         precomputed: TargetParts | Sequence[TargetParts] | None = None,
         topology: bool = True,
     ) -> torch.Tensor:
@@ -199,6 +200,8 @@ class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, 
             Those of this batch, in place of the option's.
         mask : Tensor of shape (B, 1, *S) or (B, *S), optional
             Nonzero where pixels count.
+        pixel_weights : Tensor of shape (B, 1, *S) or (B, *S), optional
+            Weight of each pixel in the cross-entropy.
         precomputed : mapping of str to Tensor of shape (B, …), optional
             What `precompute` returned for this target; else it is computed or taken from the cache.
         topology : bool, default=True
@@ -210,5 +213,8 @@ class TopoGradLoss(SegmentationLoss, name="topo_grad", function=topo_grad_loss, 
             A scalar, or (B,) with reduction="none"; float64 for float64 logits, else float32.
         """
         if betti_numbers is None:
-            return self._evaluate_anywhere(logits, target, mask, precomputed, topology)
-        return self._evaluate(logits, target, mask, precomputed, topology, betti_numbers=betti_numbers)
+            return self._evaluate_anywhere(logits, target, mask, pixel_weights, precomputed, topology)
+        others: dict[str, Any] = {"betti_numbers": betti_numbers}
+        if pixel_weights is not None:
+            others["pixel_weights"] = pixel_weights
+        return self._evaluate(logits, target, mask, precomputed, topology, **others)

@@ -21,7 +21,7 @@ from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
 
-__all__ = ["TopographLoss", "topograph_loss"]
+__all__ = ["TopographLoss", "topograph_loss", "topograph_pixels"]
 
 Aggregation = Literal["mean", "sum", "max", "min", "rms"]
 
@@ -152,6 +152,16 @@ def _critical_pixels(
     pixels = np.concatenate([p + b * size for (p, _), (b, _) in zip(found, instances, strict=True)])
     region = np.concatenate([r + f for (_, r), f in zip(found, first, strict=True)])
     return _to(pixels, predicted), _to(region, predicted), torch.from_numpy(counts)
+
+
+def topograph_pixels(batch: SegmentationBatch, channels: range, eight: bool) -> torch.Tensor:
+    """Return which pixels lie in critical regions of each of `channels`, bool (B, len(channels), H, W)."""
+    shape, by_channel = tuple(batch.labels.shape), []
+    for channel in channels:
+        pixels, _, _ = _critical_pixels(batch, range(channel, channel + 1), eight)
+        flat = torch.zeros(batch.labels.numel(), dtype=torch.bool, device=pixels.device)
+        by_channel.append(flat.index_fill(0, pixels, True).view(shape))
+    return torch.stack(by_channel, 1)
 
 
 def _to(array: NDArray[np.int64], like: torch.Tensor) -> torch.Tensor:

@@ -5,43 +5,18 @@ The wrong pixels are eaten away as long as that changes no topology; what resist
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from topodl._checks import check_number, fail
-from topodl.kernels.masks.simple_growth import grow_by_simple_pixels
-from topodl.metrics._input import Mask, MaskPair, MaskPairs
+from topodl._error_classes import TopologyError, classify_errors
+from topodl.metrics._input import MaskPair, MaskPairs
 from topodl.metrics._options import ReadingOptions, maps_masks, refuse_ignore_empty
 
 __all__ = ["TopologyError", "topology_errors"]
-
-_EIGHT = np.ones((3, 3), dtype=bool)
-
-
-class TopologyError(IntEnum):
-    """The classes of `topology_errors`.
-
-    References
-    ----------
-    X. Hu. Structure-aware image segmentation with homotopy warping. NeurIPS 2022.
-
-    Examples
-    --------
-    >>> from topodl.metrics import TopologyError
-    >>> [error.name.lower() for error in TopologyError]
-    ['none', 'broken', 'merged', 'missing', 'spurious']
-    """
-
-    NONE = 0
-    BROKEN = 1
-    MERGED = 2
-    MISSING = 3
-    SPURIOUS = 4
 
 
 @maps_masks
@@ -113,33 +88,6 @@ def topology_errors(
         )
 
     def classify(pair: MaskPair) -> NDArray[np.int64]:
-        return _classify(pair.preds, pair.target, connectivity == 8, reach)
+        return classify_errors(pair.preds, pair.target, connectivity == 8, reach)
 
     return masks.measure(classify, sizes.pop(), np.int64)
-
-
-def _classify(p: Mask, t: Mask, corners: bool, reach: int) -> NDArray[np.int64]:
-    errors = np.zeros(p.shape, dtype=np.int64)
-    sides = (
-        (p, t, TopologyError.BROKEN, TopologyError.MISSING),
-        (t, p, TopologyError.MERGED, TopologyError.SPURIOUS),
-    )
-    for start, goal, partial, whole in sides:
-        wrong = goal & ~start
-        untouched = _untouched_components(goal, start, corners)
-        resisting = wrong & ~untouched & ~grow_by_simple_pixels(start, wrong, corners)
-        if reach and resisting.any():
-            resisting = ndimage.binary_dilation(resisting, _EIGHT, iterations=reach, mask=wrong)
-        errors[resisting & ~untouched] = partial
-        errors[untouched] = whole
-    return errors
-
-
-def _untouched_components(mask: Mask, other: Mask, corners: bool) -> Mask:
-    """Return the components of `mask` that neither meet `other` nor are next to it."""
-    structure = _EIGHT if corners else None
-    pieces, n = ndimage.label(mask, structure)
-    alone = np.ones(n + 1, dtype=bool)
-    alone[pieces[ndimage.binary_dilation(other, structure)]] = False
-    alone[0] = False
-    return np.asarray(alone[pieces], dtype=bool)
