@@ -16,7 +16,16 @@ from topodl._checks import check_number, fail
 from topodl._docs import shares_documentation
 from topodl.datasets._regions import Region, draw_region
 
-__all__ = ["Image", "LabelledPoints", "Region", "make_image", "make_planar_region", "make_volume"]
+__all__ = [
+    "Image",
+    "LabelledPoints",
+    "Region",
+    "draw_mask",
+    "make_image",
+    "make_planar_region",
+    "make_volume",
+    "pixel_centres",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _TRIES = 10  # draws before an image is too small for what it is to show
@@ -243,15 +252,27 @@ def _rasterise(
     if betti[0] == 0 and any(betti):
         raise fail(name, "n_components", "is 0", "at least 1, that the others are holes of")
     rng = np.random.default_rng(random_state)
+    mask = draw_mask(rng, pixel_centres(shape), betti)
+    if mask is None:
+        wanted = ", ".join(f"{argument} = {value}" for argument, value in numbers.items())
+        raise fail(name, "size", f"is {size!r} with {wanted}", "more pixels, or less to be drawn in them")
+    return Image(mask + noise * rng.normal(size=shape), mask, betti)
+
+
+def pixel_centres(shape: Sequence[int]) -> Array:
+    """Return the centres (*S, d) of the pixels of [-1, 1]^d."""
     axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+
+
+def draw_mask(rng: np.random.Generator, centres: Array, betti: tuple[int, ...]) -> Array | None:
+    """Return a mask of the given Betti numbers, or None where there are too few pixels for them."""
     for _ in range(_TRIES):
-        mask = draw_region(rng, betti).contains(grid)
+        mask = draw_region(rng, betti).contains(centres)
         _detach_corners(mask)
         if _has(mask, betti):
-            return Image(mask + noise * rng.normal(size=shape), mask, betti)
-    wanted = ", ".join(f"{argument} = {value}" for argument, value in numbers.items())
-    raise fail(name, "size", f"is {size!r} with {wanted}", "more pixels, or less to be drawn in them")
+            return mask
+    return None
 
 
 def _detach_corners(mask: Array) -> None:

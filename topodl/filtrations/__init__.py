@@ -1,4 +1,4 @@
-"""Differentiable functions from clouds and graphs to the values that they are filtered by."""
+"""Functions from clouds, graphs and masks to the values that they are filtered by, mostly differentiable."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _HOMES = {
     "forman_curvature": "topodl.filtrations.curvatures",
     "heat_kernel_signature": "topodl.filtrations.heat",
     "ollivier_curvature": "topodl.filtrations.curvatures",
+    "signed_distance": "topodl.filtrations.distances",
 }
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "forman_curvature",
     "heat_kernel_signature",
     "ollivier_curvature",
+    "signed_distance",
 ]
 
 if TYPE_CHECKING:
     from topodl.filtrations.curvatures import forman_curvature, ollivier_curvature
     from topodl.filtrations.degrees import degree_rips_values, degree_values
     from topodl.filtrations.densities import codensity
+    from topodl.filtrations.distances import signed_distance
     from topodl.filtrations.heat import heat_kernel_signature
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,97 @@
+"""Signed distances to the border of masks, whose sublevel set at 0 is the mask.
+
+Saito, Toriwaki, "New algorithms for Euclidean distance transformation", Pattern Recognition 27, 1994. Cost:
+linear in the pixels, on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from topodl._checks import check_dense, check_number, check_spacing, fail
+from topodl._host import host_array
+from topodl.kernels.shared.pool import map_batch
+
+__all__ = ["signed_distance"]
+
+
+def signed_distance(
+    mask: torch.Tensor, *, spacing: float | Sequence[float] | None = None, clip: float | None = None
+) -> torch.Tensor:
+    """Return the signed distance of each pixel to the border of its mask, below 0 inside.
+
+    The border runs half a pixel (of the shortest side) from the centres of pixels, so that no value is 0 and
+    {distance < 0} is the mask. The bars of its cubical persistence that are alive at 0 are the components,
+    holes and cavities of the mask, with the 4-connectivity (6 in volumes) of ``construction="vertex"``.
+
+    Parameters
+    ----------
+    mask : Tensor of shape (B, H, W) or (B, D, H, W)
+        Booleans, or numbers 0 and 1.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each axis; 1 by default.
+    clip : float, optional
+        Largest distance, inside and outside.
+
+    Returns
+    -------
+    Tensor of shape (B, H, W) or (B, D, H, W), float32
+        Infinite (or `clip`) where there is no border: inf in an empty mask, −inf in a full one.
+
+    Raises
+    ------
+    InputError
+        If the shape is another one, a value is neither 0 nor 1, or an option is unusable.
+
+    References
+    ----------
+    T. Saito, J. Toriwaki, "New algorithms for Euclidean distance transformation of an n-dimensional digitized
+    picture with applications", Pattern Recognition 27, 1994.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import topodl
+    >>> from topodl.filtrations import signed_distance
+    >>> mask = torch.tensor([[[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 0, 1, 0], [0, 1, 1, 1, 0], [0] * 5]])
+    >>> distance = signed_distance(mask)
+    >>> distance[0, 2]
+    tensor([ 0.5000, -0.5000,  0.5000, -0.5000,  0.5000])
+    >>> topodl.cubical_persistence(distance).betti(0.0)
+    tensor([[1, 1]])
+    """
+    name = "signed_distance"
+    mask = check_dense(name, "mask", mask)
+    if mask.ndim not in (3, 4) or 0 in mask.shape[1:]:
+        raise fail(name, "mask", f"has shape {tuple(mask.shape)}", "shape (B, H, W) or (B, D, H, W)")
+    if mask.dtype != torch.bool and bool(((mask != 0) & (mask != 1)).any()):
+        raise fail(name, "mask", "has values other than 0 and 1", "a mask, as image > threshold")
+    sides = check_spacing(name, 1.0 if spacing is None else spacing, mask.ndim - 1)
+    if clip is not None:
+        check_number(name, "clip", clip, low=0.0)
+        if not clip:
+            raise fail(name, "clip", "is 0", "a number above 0")
+    masks = host_array(name, mask != 0)
+    if len(masks) == 0:
+        return torch.empty(mask.shape, dtype=torch.float32, device=mask.device)
+    distances = np.stack(map_batch(lambda inside: _of_one(inside, sides), list(masks)))
+    result = torch.from_numpy(distances).to(mask.device)
+    return result if clip is None else result.clamp(-clip, clip)
+
+
+def _of_one(inside: NDArray[np.bool_], sides: Sequence[float]) -> NDArray[np.float32]:
+    if inside.all() or not inside.any():
+        return np.full(inside.shape, -np.inf if inside.flat[0] else np.inf, np.float32)
+    outwards, inwards = (_distances(side, sides) for side in (~inside, inside))
+    half = min(sides) / 2
+    return np.where(inside, half - inwards, outwards - half).astype(np.float32)
+
+
+def _distances(side: NDArray[np.bool_], sides: Sequence[float]) -> Any:
+    return ndimage.distance_transform_edt(side, sampling=sides)
