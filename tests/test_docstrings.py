@@ -20,6 +20,7 @@ MODULES = [
     *(f"topodl.{name}" for name in sorted(topodl._SUBMODULES)),
     "topodl.attention.plotting",
     "topodl.hooks",
+    "topodl.representations.manifolds",
     *(f"topodl.integrations.{name}" for name in ("ignite", "lightning", "nnunet", "pyg", "transformers")),
 ]
 
@@ -46,11 +47,13 @@ NO_SOURCE = {
         "topodl.attention.AttentionRecorder",
         "topodl.attention.AttentionSample",
         "topodl.attention.record",
+        "topodl.datasets.Bags",
         "topodl.datasets.Cloud",
         "topodl.datasets.Graph",
         "topodl.datasets.GraphCollection",
         "topodl.datasets.Image",
         "topodl.datasets.LabelledPoints",
+        "topodl.datasets.SignedShapes",
         "topodl.evaluation.RunFolder",
         "topodl.hooks.Attachment",
     },

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Bags(NamedTuple):
-    """Bags of events, with the label of each and the events that it was drawn from.
+    """Bags of events (n_bags, size, d), with labels (n_bags,) and the events that they were drawn from.
 
     Examples
     --------

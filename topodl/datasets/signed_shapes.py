@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class SignedShapes(NamedTuple):
-    """Shapes of known topology, one after the other.
+    """Shapes of known topology, masks and signed distances (n, H, W) or (n, D, H, W).
 
     Examples
     --------

@@ -114,7 +114,7 @@ def critical_region_map(
     return _map(name, batch, method, reach, connectivity, include_background)
 
 
-@shares_documentation(critical_region_map)
+@shares_documentation(critical_region_map, sections=["Raises", "References"])
 def critical_region_weights(
     logits: torch.Tensor,
     target: torch.Tensor,
