@@ -9,6 +9,7 @@ from topodl._lazy import lazy_names
 # public name -> module that defines it
 _HOMES = {
     "GIN": "topodl.representations.gin",
+    "ManifoldVAE": "topodl.representations.manifold_vae",
     "StitchedModel": "topodl.representations.stitching",
     "StitchingLayer": "topodl.representations.stitching",
     "TopologicalAutoencoder": "topodl.representations.autoencoder",
@@ -20,6 +21,7 @@ _HOMES = {
 
 __all__ = [
     "GIN",
+    "ManifoldVAE",
     "StitchedModel",
     "StitchingLayer",
     "TopologicalAutoencoder",
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from topodl.representations.autoencoder import TopologicalAutoencoder
     from topodl.representations.classifier_topology import decision_region_betti, decision_regions
     from topodl.representations.gin import GIN
+    from topodl.representations.manifold_vae import ManifoldVAE
     from topodl.representations.quality import embedding_quality
     from topodl.representations.stitching import StitchedModel, StitchingLayer, stitch
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, {"manifolds"})
