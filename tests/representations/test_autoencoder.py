@@ -11,8 +11,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from topodl.errors import InputError
-from topodl.representations import TopologicalAutoencoder
+from topodl.representations import ManifoldVAE, Reconstruction, TopologicalAutoencoder
 from topodl.representations._training_run import resolve_device
+from topodl.representations.manifolds import Sphere
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,31 @@ def test_without_topology_it_is_a_plain_autoencoder(X):
     model = quick(topology_weight=0.0).fit(X)
     assert all(means["topology"] == 0.0 for means in model.history_)
     assert model.topology_.latent_norm.item() == 1.0
+
+
+def test_noise_is_added_in_training_alone(X):
+    x = torch.from_numpy(X[:32]).float()
+    model = quick(noise=0.5, topology_weight=0.0)
+    model(x)
+    assert model.train().losses(x)["loss"] != model.losses(x)["loss"]
+    assert model.eval().losses(x)["loss"] == model.losses(x)["loss"]
+    first, again = quick(noise=0.5).fit(X), quick(noise=0.5).fit(X)
+    np.testing.assert_array_equal(first.transform(X), again.transform(X))
+    assert not np.array_equal(first.transform(X), quick().fit(X).transform(X))
+    with pytest.raises(InputError, match="noise is -1"):
+        quick(noise=-1.0).fit(X)
+
+
+def test_reconstructions_stand_in_front_of_a_classifier(X):
+    model, x = quick().fit(X), torch.from_numpy(X[:8]).float()
+    classifier = nn.Linear(X.shape[1], 2)
+    both = nn.Sequential(Reconstruction(model), classifier).eval()
+    torch.testing.assert_close(both(x), classifier(model(x)[0]))
+    vae = ManifoldVAE(Sphere(2), hidden=(8,), max_epochs=1).fit(X)
+    expected = vae.inverse_transform(vae.transform(X[:8]))
+    torch.testing.assert_close(Reconstruction(vae)(x), torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
+    with pytest.raises(TypeError, match="model is a Linear; expected an autoencoder with reconstruct"):
+        Reconstruction(classifier)
 
 
 def test_works_in_a_pipeline_with_names(X):

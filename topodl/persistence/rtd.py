@@ -77,6 +77,11 @@ def rtd(
         If shapes disagree, distances overflow, a distance matrix is negative or not symmetric, or a value is
         NaN or infinite with ``non_finite="raise"``.
 
+    Notes
+    -----
+    A sum grows with the number of points, and has no upper bound. Compare it with that of a shuffled pairing,
+    ``rtd(a, b[torch.randperm(len(b))])``, which is what unrelated inputs of these two shapes have.
+
     References
     ----------
     S. Barannikov, I. Trofimov, N. Balabin, E. Burnaev, "Representation Topology Divergence: A Method for

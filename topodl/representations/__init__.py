@@ -10,6 +10,7 @@ from topodl._lazy import lazy_names
 _HOMES = {
     "GIN": "topodl.representations.gin",
     "ManifoldVAE": "topodl.representations.manifold_vae",
+    "Reconstruction": "topodl.representations.autoencoder",
     "StitchedModel": "topodl.representations.stitching",
     "StitchingLayer": "topodl.representations.stitching",
     "TopologicalAutoencoder": "topodl.representations.autoencoder",
@@ -22,6 +23,7 @@ _HOMES = {
 __all__ = [
     "GIN",
     "ManifoldVAE",
+    "Reconstruction",
     "StitchedModel",
     "StitchingLayer",
     "TopologicalAutoencoder",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from topodl.representations.autoencoder import TopologicalAutoencoder
+    from topodl.representations.autoencoder import Reconstruction, TopologicalAutoencoder
     from topodl.representations.classifier_topology import decision_region_betti, decision_regions
     from topodl.representations.gin import GIN
     from topodl.representations.manifold_vae import ManifoldVAE

@@ -26,7 +26,7 @@ from topodl.errors import InputError
 from topodl.losses.topological_autoencoder import Normalisation, TopologicalAutoencoderLoss
 from topodl.representations._training_run import TrainingRun, resolve_device
 
-__all__ = ["TopologicalAutoencoder"]
+__all__ = ["Reconstruction", "TopologicalAutoencoder"]
 
 _NAME = "TopologicalAutoencoder"
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -47,6 +47,9 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         normalisation and ReLU, as in the paper's experiment on Spheres.
     encoder, decoder : Module, optional
         Networks of your own, both or none: (B, …) to (B, …) and back. They are copied, not changed.
+    noise : float, default=0.0
+        Standard deviation of Gaussian noise on the inputs in training, whose reconstruction is compared with
+        the samples without it: a denoising autoencoder.
     topology_weight : float, default=1.0
         Weight of the topological loss; 0 trains a plain autoencoder.
     dims : {0, 1}, default=0
@@ -70,7 +73,8 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         File that the state is saved to after each epoch. `fit` goes on from it if it is there and belongs to
         the same settings and data, with the same result as without the break.
     random_state : int, default=0
-        Seed of the weights, the split and the order of the samples.
+        Seed of the weights of networks that are built (those handed in keep theirs), of the split, of the
+        order of the samples and of the noise.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -115,6 +119,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         hidden: Sequence[int] = (32, 32),
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
+        noise: float = 0.0,
         topology_weight: float = 1.0,
         dims: int = 0,
         normalisation: Normalisation = "auto",
@@ -133,6 +138,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         self.n_components, self.hidden = n_components, hidden
         # A module handed in is a setting, not a part: what is trained is its copy, encoder_.
         self.__dict__["encoder"], self.__dict__["decoder"] = encoder, decoder
+        self.noise = noise
         self.topology_weight, self.dims, self.normalisation = topology_weight, dims, normalisation
         self.max_epochs, self.batch_size = max_epochs, batch_size
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
@@ -166,6 +172,20 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         codes = self.encoder_(x)
         return self.decoder_(codes), codes
 
+    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the reconstruction of `x` alone; `Reconstruction` is that as a module.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, …)
+            Samples.
+
+        Returns
+        -------
+        Tensor of shape (B, …)
+        """
+        return self(x)[0]
+
     def losses(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return "loss", "reconstruction" and "topology" of a batch, for a training loop of your own.
 
@@ -179,7 +199,8 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         dict of str to Tensor
             Scalars; "loss" is the one to minimise.
         """
-        reconstruction, codes = self(x)
+        noisy = x + self.noise * torch.randn_like(x) if self.noise and self.training else x
+        reconstruction, codes = self(noisy)
         error = nn.functional.mse_loss(reconstruction, x)
         if not self.topology_weight:
             return {"loss": error, "reconstruction": error, "topology": torch.zeros_like(error)}
@@ -322,7 +343,7 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
     def _check_settings(self) -> None:
         for name, low in (("n_components", 1), ("max_epochs", 1), ("batch_size", 2), ("random_state", 0)):
             check_number(_NAME, name, getattr(self, name), low=low, integer=True)
-        for name in ("topology_weight", "learning_rate", "weight_decay"):
+        for name in ("noise", "topology_weight", "learning_rate", "weight_decay"):
             check_number(_NAME, name, getattr(self, name), low=0.0)
         if self.early_stopping is not None:
             check_number(_NAME, "early_stopping", self.early_stopping, low=1, integer=True)
@@ -423,6 +444,55 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+class Reconstruction(nn.Module):
+    """The reconstruction of samples by an autoencoder as a module, for a `torch.nn.Sequential`.
+
+    Parameters
+    ----------
+    model : Module
+        One with a method ``reconstruct``, as `TopologicalAutoencoder` and `ManifoldVAE` have.
+
+    Raises
+    ------
+    TypeError
+        If the model has no such method.
+
+    References
+    ----------
+    M. Moor, M. Horn, B. Rieck, K. Borgwardt, "Topological Autoencoders", ICML 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.representations import Reconstruction, TopologicalAutoencoder
+    >>> purified = torch.nn.Sequential(Reconstruction(TopologicalAutoencoder()), torch.nn.Linear(4, 3))
+    >>> purified(torch.rand(8, 4)).shape
+    torch.Size([8, 3])
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        if not callable(getattr(model, "reconstruct", None)):
+            came = f"is a {type(model).__name__}"
+            raise TypeError(f"Reconstruction: model {came}; expected an autoencoder with reconstruct(x)")
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the reconstruction.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, …)
+            Samples.
+
+        Returns
+        -------
+        Tensor of shape (B, …)
+        """
+        reconstruction: torch.Tensor = self.model.reconstruct(x)
+        return reconstruction
 
 
 def _diverged(epoch: int) -> InputError:

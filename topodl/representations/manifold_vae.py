@@ -174,6 +174,20 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         """
         return self.encode(x)[0]
 
+    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the reconstructions of samples from their codes, without noise.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, n_features)
+            Samples.
+
+        Returns
+        -------
+        Tensor of shape (B, n_features)
+        """
+        return self.decode(self.encode(x)[0])
+
     def losses(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return "loss", "reconstruction" and "kl" of a batch, for a training loop of your own.
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import topodl
+from topodl.kernels.shared import pool
 from topodl.kernels.shared.pool import map_batch
 
 
@@ -146,3 +147,15 @@ def test_a_pool_has_a_sane_number_of_threads():
     assert map_batch(lambda i: i, range(3000)) == list(range(3000))
     assert topodl.get_num_threads() == 10**6
     assert threading.active_count() < 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", 1), ("2", 2), ("2,4", 2), ("99", 3), ("", 3), ("0", 3), ("many", 3)]
+)
+def test_the_variable_of_clusters_limits_threads(monkeypatch, value, expected):
+    monkeypatch.setattr(pool, "_usable_cpus", lambda: 3)
+    monkeypatch.setattr(pool, "_num_threads", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert topodl.get_num_threads() == expected
+    monkeypatch.setattr(pool, "_num_threads", 5)
+    assert topodl.get_num_threads() == 5

@@ -29,8 +29,16 @@ def _usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def _default_threads() -> int:
+    """Return the CPUs that this process may use, or fewer where OpenMP's variable says so."""
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return min(_usable_cpus(), int(limit)) if limit.isdecimal() and int(limit) > 0 else _usable_cpus()
+
+
 def get_num_threads() -> int:
     """Return how many threads work on a batch: what was set, or the CPUs that this process may use.
+
+    The environment variable ``OMP_NUM_THREADS``, by which clusters limit threads, limits these as well.
 
     Examples
     --------
@@ -38,7 +46,7 @@ def get_num_threads() -> int:
     >>> topodl.get_num_threads() >= 1
     True
     """
-    return _usable_cpus() if _num_threads is None else _num_threads
+    return _default_threads() if _num_threads is None else _num_threads
 
 
 def set_num_threads(n: int) -> None:
