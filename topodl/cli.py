@@ -33,6 +33,10 @@ _COMMANDS = {
         "topodl.representations.graphs_command",
         "cross-validate a graph network with and without topological layers",
     ),
+    "manifolds": (
+        "topodl.representations.manifolds_command",
+        "see which latent spaces have the topology of the data, by persistence and RTD of codes",
+    ),
     "nnunet": (
         "topodl.integrations.nnunet_command",
         "print what nnU-Net needs to find the trainers with topodl's losses",
