@@ -67,6 +67,14 @@ def test_values_of_each_sample_masks_and_precision(dtype):
     assert_same(make("cldice", reduction="none"), logits.to(dtype), labels, mask=mask)
 
 
+@pytest.mark.parametrize("name", ["ce_dice", "topo_grad", "scnp_ce_dice"])
+def test_weights_of_pixels_come_along(name):
+    logits, labels = sample(name)
+    weights = torch.rand(labels.shape, generator=torch.Generator().manual_seed(1))
+    assert_same(make(name), logits, labels, pixel_weights=weights)
+    assert not torch.equal(make(name)(logits, labels, pixel_weights=weights), make(name)(logits, labels))
+
+
 def test_small_gradients_of_half_precision_survive_as_the_scaler_means_them_to():
     loss, (logits, labels) = make("ce_dice"), sample("ce_dice")
     leaf = logits.half().requires_grad_()

@@ -303,7 +303,7 @@ class SpecialOrthogonal3(Manifold):
     >>> import torch
     >>> from topodl.representations.manifolds import SpecialOrthogonal3
     >>> rotations = SpecialOrthogonal3()
-    >>> rotations.project(2 * torch.eye(3).flatten()).reshape(3, 3)
+    >>> rotations.project(2 * torch.eye(3).flatten()).reshape(3, 3).round(decimals=4) + 0.0
     tensor([[1., 0., 0.],
             [0., 1., 0.],
             [0., 0., 1.]])
@@ -371,7 +371,7 @@ class Euclidean(Manifold):
     --------
     >>> import torch
     >>> from topodl.representations.manifolds import Euclidean
-    >>> Euclidean(2).kl(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.zeros(2))
+    >>> Euclidean(2).kl(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.zeros(2)).round(decimals=4) + 0.0
     tensor([0., 1.])
     """
 

@@ -1,7 +1,7 @@
 """`topodl manifolds`: data of known topology on latent spaces of it, judged by persistence and RTD of codes.
 
-Pérez Rey, Menkovski, Portegies, "Diffusion Variational Autoencoders", IJCAI 2020; the control, Euclidean space
-of enough dimensions, is ours.
+Pérez Rey, Menkovski, Portegies, "Diffusion Variational Autoencoders", IJCAI 2020; the control,
+Euclidean space of enough dimensions, is ours.
 """
 
 from __future__ import annotations
