@@ -1,6 +1,7 @@
 """The command line: one line and status 2 for what the user can put right, and nothing half-written."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -178,3 +179,36 @@ def test_importing_the_command_line_is_cheap():
     code = "import sys, topodl.cli; print([m for m in ('torch', 'numpy', 'monai') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_argument_with_a_nul_is_refused(capsys):
+    assert "an argument has a NUL" in error_of(capsys, "report", "a\0b")
+
+
+@pytest.mark.parametrize("command", ["report", "evaluate"])
+def test_a_name_that_is_too_long_for_the_disk_is_one_line(capsys, command):
+    options = ["--output"] if command == "evaluate" else []
+    assert "too long" in error_of(capsys, command, *options, "x" * 300)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such device")
+@pytest.mark.parametrize(
+    ("output", "status", "says"), [("/dev/full", 2, "No space left"), ("closed", 141, "")]
+)
+def test_output_that_nobody_takes_is_no_traceback(tmp_path, output, status, says):
+    code = "import sys; from topodl import cli; sys.exit(cli.main(['nnunet']))"
+    if output == "closed":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(output, os.O_WRONLY)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        os.close(writing)
+    assert ended.returncode == status
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr

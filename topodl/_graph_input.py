@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from topodl._checks import check_number, check_tensor, fail
+from topodl._checks import check_dense, check_number, fail
 from topodl._host import reject_mapped
 
 __all__ = ["SimpleGraphs", "check_features", "check_graphs", "read_graphs", "simple_edges"]
@@ -65,7 +65,7 @@ def check_graphs(
     name: str, in_features: int, x: Any, edge_index: Any, batch: Any, n_graphs: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """Return `x`, `edge_index`, the graph of each vertex and their number, or say what is unusable."""
-    x, edge_index = check_tensor(name, "x", x), _check_integers(name, "edge_index", edge_index)
+    x, edge_index = check_dense(name, "x", x), _check_integers(name, "edge_index", edge_index)
     reject_mapped(name, "x", x)
     check_features(name, "x", x, in_features)
     _check_edges(name, edge_index, len(x))
@@ -83,7 +83,7 @@ def check_graphs(
 
 def _check_integers(name: str, argument: str, value: Any) -> torch.Tensor:
     """Return `value` if it is a tensor of integers."""
-    integers = check_tensor(name, argument, value)
+    integers = check_dense(name, argument, value)
     reject_mapped(name, argument, integers)
     if integers.is_floating_point() or integers.is_complex() or integers.dtype == torch.bool:
         raise TypeError(f"{name}: {argument} has dtype {integers.dtype}; expected integers")

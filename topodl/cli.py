@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from topodl import __version__
+from topodl._files import visible
 from topodl.errors import InputError, MissingDependencyError
 
 __all__ = ["main"]
@@ -62,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `topodl` with `arguments` (by default those of the process) and return its exit status.
 
-    What the user can put right is said in one line on standard error, with status 2.
+    What the user can put right, files and disks included, is one line on standard error, with status 2.
 
     Examples
     --------
@@ -81,16 +82,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=summary, allow_abbrev=False)
         if name in words:
             importlib.import_module(module).add_arguments(command)
+    if any("\0" in word for word in words):
+        parser.error("an argument has a NUL; expected text without")
     chosen = parser.parse_args(words)
+    name = f"topodl {chosen.command}"
     try:
-        return int(importlib.import_module(_COMMANDS[chosen.command][0]).run(chosen))
-    except (InputError, MissingDependencyError) as error:
-        name, text = f"topodl {chosen.command}", " ".join(str(error).split())
+        status = int(importlib.import_module(_COMMANDS[chosen.command][0]).run(chosen))
+        _flush()  # a disk that is full shows here, and not when Python ends
+        return status
+    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
+        _forget_output()
+        return 141
+    except (InputError, MissingDependencyError, OSError) as error:
+        text = " ".join(visible(str(error)).split())
         print(text if text.startswith((f"{name}:", f"{name} ")) else f"{name}: {text}", file=sys.stderr)
+        _forget_output()
         return 2
     except KeyboardInterrupt:
         print(f"\ntopodl {chosen.command}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # there is none where the caller has closed it
+        sys.stdout.flush()
+
+
+def _forget_output() -> None:
+    """Keep Python from writing again, at its end, what could not be written."""
+    try:
+        _flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_whatever_the_stream_knows() -> None:

@@ -1,3 +1,4 @@
+import os
 import sys
 import warnings
 
@@ -126,7 +127,9 @@ def test_a_missing_folder_and_missing_split_files_are_named(tmp_path, root):
         TopoMortar(root)
 
 
-@pytest.mark.parametrize("text", ["1: [unclosed", "2:\n  train: []\n", "nothing", "1:\n  train:\n    a: 1\n"])
+@pytest.mark.parametrize(
+    "text", ["- 1", "[" * 5000, "1: [unclosed", "2:\n  train: []\n", "nothing", "1:\n  train:\n    a: 1\n"]
+)
 def test_a_damaged_split_file_is_named(root, text):
     (root / "splits.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"splits\.yaml does not list the val files"):
@@ -149,6 +152,31 @@ def test_an_unreadable_file_is_named(root, kind):
         path.write_bytes(content)
         with pytest.raises(InputError, match=rf"cannot read .*{kind}.002\.png"):
             TopoMortar(root)[1]
+
+
+def test_pictures_of_more_than_eight_bits_are_refused(root):
+    deep = np.full((8, 8), 300, np.uint16)
+    for kind in ("images", "accurate"):
+        path = root / "train" / kind / "003.png"
+        Image.fromarray(deep).save(path)
+        with pytest.raises(InputError, match=r"003\.png has pixels of more than 8 bits .*; expected"):
+            TopoMortar(root)[2]
+        Image.fromarray(deep.astype(np.uint8)).save(path)
+
+
+def test_the_mark_that_windows_writes_is_no_part_of_a_name(root):
+    for name in ("dataset_types.txt", "splits.yaml"):
+        path = root / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert TopoMortar(root).ids == ["001", "002", "003"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_named_and_not_waited_for(root):
+    (root / "splits.yaml").unlink()
+    os.mkfifo(root / "splits.yaml")
+    with pytest.raises(InputError, match=r"cannot read .*splits\.yaml \(is a pipe or a device"):
+        TopoMortar(root)
 
 
 def test_a_label_of_another_size_is_named(root):

@@ -1,7 +1,10 @@
 """The report of a whole run folder, of CSV files alone, and of folders that cannot be used."""
 
+import os
 import re
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,17 @@ from topodl.evaluation.loading import Curve, load_studies
 from topodl.evaluation.overlays import choose_examples, load_examples
 from topodl.evaluation.run_folder import RunFolder, read_rows, write_rows
 from topodl.metrics import TopologyError
+
+
+def huge_picture() -> bytes:
+    """Return a small PNG file that says it has 30,000 × 30,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 @pytest.fixture(scope="module")
@@ -338,6 +352,56 @@ def test_names_from_outside_do_not_become_markup(tmp_path):
 def test_settings_that_are_none_are_named(copied, content):
     copied.settings.write_text(content)
     with pytest.raises(InputError, match=r"settings.json (is not JSON|has no names with values)"):
+        build_report([copied.root])
+
+
+def test_settings_of_another_kind_are_passed_over(copied):
+    copied.settings.write_text('{"images": {"source": "x"}, "classes": {"shares": {"a": "much", "b": 0.5}}}')
+    assert "b 50 %" in build_report([copied.root]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("iterations", ["", "nan", "inf", "1e400"])
+@pytest.mark.parametrize("column", ["iterations", "seconds_per_iteration"])
+def test_costs_that_are_no_number_are_named(copied, iterations, column):
+    rows = read_rows(copied.costs)
+    rows[0][column] = iterations
+    write_rows(copied.costs, list(rows[0]), rows)
+    with pytest.raises(InputError, match=rf"costs.csv, column {column} has .*; expected finite numbers"):
+        build_report([copied.root])
+
+
+def test_names_steer_neither_terminal_nor_markdown(copied, capsys):
+    path = copied.result_csv("supervised", "accurate", "large", "cldice", 1)
+    path.parent.rename(path.parent.with_name("a|<script>\x1b[31mred"))
+    groups = copied.groups.read_text(encoding="utf-8")
+    copied.groups.write_text(groups.replace("angles", "<b>\x1b[1m|"), encoding="utf-8")
+    assert main(["report", str(copied.root)]) == 0
+    printed = capsys.readouterr().out
+    markdown = copied.results_markdown.read_text(encoding="utf-8")
+    for text in (printed, markdown, copied.report_html.read_text(encoding="utf-8")):
+        assert "\x1b" not in text
+        assert "x1b" in text
+    assert not re.search(r"(?<!\\)<(script|b)>", markdown)
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5, 8, 9}
+
+
+@pytest.mark.parametrize("kind", ["labels", "predictions", "inputs"])
+def test_a_picture_that_would_fill_memory_is_named(copied, kind):
+    for path in (copied.root / kind).rglob("*.png"):
+        path.write_bytes(huge_picture())
+    with pytest.raises(InputError, match=r"\.png is not a readable picture \(Image size"):
+        build_report([copied.root])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+@pytest.mark.parametrize("name", ["costs.csv", "groups.csv", "settings.json", "result"])
+def test_a_pipe_is_named_and_not_waited_for(copied, name):
+    result = copied.result_csv("supervised", "accurate", "large", "cldice", 1)
+    path = result if name == "result" else copied.root / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=rf"{path.name} is .*is a pipe or a device"):
         build_report([copied.root])
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from topodl._checks import as_tensor, check_tensor, fail
+from topodl._checks import as_tensor, check_dense, fail
 from topodl._host import has_gradient, host_array
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import row_sums
@@ -77,7 +77,7 @@ def as_batch(function: str, attention: Any, mask: Any, input_ids: Any) -> list[A
             )
         samples = [AttentionSample(*s) if isinstance(s, tuple) else AttentionSample(s) for s in attention]
     else:
-        attention = check_tensor(function, "attention", attention)
+        attention = check_dense(function, "attention", attention)
         if attention.ndim != 5 or attention.shape[-1] != attention.shape[-2]:
             raise fail(function, "attention", f"has shape {tuple(attention.shape)}", _SHAPE)
         mask, input_ids = (None if x is None else as_tensor(x) for x in (mask, input_ids))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from topodl._checks import fail
+from topodl._files import read_text
 from topodl.errors import InputError
 
 __all__ = ["LabelledTexts", "MinimalPairs", "read_artificial_text", "read_cola", "read_minimal_pairs"]
@@ -50,7 +51,7 @@ def read_artificial_text(folder: Path) -> list[LabelledTexts]:
 
 
 def _read_pairs(file: Path) -> LabelledTexts:
-    data = _json(file, file.read_text(encoding="utf-8"))
+    data = _json(file, read_text(file))
     if not isinstance(data, dict) or len(data.get("original", [])) != len(data.get("sampled", [0])):
         raise fail("read_artificial_text", file.name, "has other content", "lists original and sampled")
     texts, labels, groups = [], [], []
@@ -102,9 +103,7 @@ def read_minimal_pairs(folder: Path) -> list[MinimalPairs]:
         raise fail("read_minimal_pairs", "folder", f"{folder} has no *.jsonl", "BLiMP's paradigms")
     out = []
     for file in files:
-        rows: list[Any] = [
-            _json(file, line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()
-        ]
+        rows: list[Any] = [_json(file, line) for line in read_text(file).split("\n") if line.strip()]
         if not all(isinstance(r, dict) and r.get("sentence_good") and r.get("sentence_bad") for r in rows):
             raise fail("read_minimal_pairs", str(file), "has other lines", "sentence_good and sentence_bad")
         good, bad = [r["sentence_good"] for r in rows], [r["sentence_bad"] for r in rows]

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from topodl._claims import Claim, Claims
-from topodl._files import atomic_path
+from topodl._files import atomic_path, read_text, regular_file
 from topodl.errors import InputError, MissingDependencyError
 
 __all__ = ["add_arguments", "run"]
 
 _CHUNK = 64
+
+_Table = np.ndarray[Any, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     attention.add_argument("--max-length", type=int, default=128, help="tokens at which a text is cut")
     attention.add_argument("--batch-size", type=int, default=16, help="texts a forward pass")
     attention.add_argument("--layers", help="regular expression for the names of the attention modules")
+    attention.add_argument("--overwrite", action="store_true", help="replace a finished table")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``topodl features`` and return its exit status."""
     if arguments.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"topodl features: --out is {arguments.out}; expected a name in .parquet or .csv")
+    if arguments.out.is_dir() or (arguments.out.exists() and not arguments.overwrite):
+        raise InputError(
+            f"topodl features: --out is {arguments.out}, which is there already; expected a new name, or "
+            "--overwrite for a file"
+        )
     if arguments.out.suffix == ".parquet":
         _pyarrow()  # said before the work, not after it
     for name in ("max_length", "batch_size"):
@@ -64,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     parts = arguments.out.with_name(arguments.out.name + ".parts")
     with _claim(parts, arguments.out) as claim:
         _open_parts(parts, arguments, step.model, texts)
-        names = _compute(step, texts, parts, claim)
-        _write(arguments.out, names, [np.load(parts / f"{k:06}.npy") for k in range(_chunks(texts))])
+        names, chunks = _compute(step, texts, parts, claim)
+        _write(arguments.out, names, chunks)
         claim.finish()
         shutil.rmtree(parts)
     print(f"{len(texts)} texts, {len(names)} features: {arguments.out}")
@@ -75,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _read_lines(file: Path) -> list[str]:
     try:
         # Unlike `splitlines`, leaves the rarer separators of Unicode inside a text; the mark of Windows goes.
-        lines = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+        lines = read_text(file, "utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"topodl features: --text is {file}, which could not be read ({error})") from None
     if lines == [""]:
@@ -130,42 +138,63 @@ def _open_parts(parts: Path, arguments: argparse.Namespace, model: Any, texts: l
     """Make the folder of finished chunks, or check that it belongs to this very command."""
     from topodl.attention.models import weights_digest
 
-    settings = {k: str(v) for k, v in vars(arguments).items() if k not in ("command", "kind", "out", "text")}
+    apart = ("command", "kind", "out", "overwrite", "text")
+    settings = {k: str(v) for k, v in vars(arguments).items() if k not in apart}
     settings["weights"] = weights_digest(model)
     settings["texts"] = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     plan = parts / "plan.json"
     finished = any(parts.glob("*.npy"))
-    if finished and json.loads(plan.read_text(encoding="utf-8")) != settings:
+    if finished and _read_plan(plan) != settings:
         raise InputError(
             f"topodl features: {parts} holds an unfinished run with other settings, another model or another "
-            "text; expected the same command to go on, or the folder removed to start anew"
+            "text, or without a whole plan.json; expected the same command to go on, or the folder removed "
+            "to start anew"
         )
     parts.mkdir(parents=True, exist_ok=True)
     with atomic_path(plan) as partial:
         partial.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _chunks(texts: list[str]) -> int:
-    return -(-len(texts) // _CHUNK)
+def _read_plan(path: Path) -> Any:
+    """Return what the plan says; nothing where it is missing or damaged."""
+    try:
+        return json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
-def _compute(step: Any, texts: list[str], parts: Path, claim: Claim) -> list[str]:
-    """Compute the chunks that are not there yet; a chunk appears under its name only when it is whole."""
+def _compute(step: Any, texts: list[str], parts: Path, claim: Claim) -> tuple[list[str], list[_Table]]:
+    """Return names and chunks of the table; those that are not there, or damaged, are computed."""
     from tqdm import tqdm
 
     step.fit(texts[:1])
-    for k in tqdm(range(_chunks(texts)), desc="attention features", unit="chunk"):
-        file = parts / f"{k:06}.npy"
-        if file.is_file():
-            continue
-        table = step.transform(texts[k * _CHUNK : (k + 1) * _CHUNK])
-        claim.check()
-        with atomic_path(file) as partial, partial.open("wb") as stream:
-            np.save(stream, table)
-    return [str(name) for name in step.get_feature_names_out()]
+    names = [str(name) for name in step.get_feature_names_out()]
+    chunks = []
+    starts = range(0, len(texts), _CHUNK)
+    for k, start in enumerate(tqdm(starts, desc="attention features", unit="chunk")):
+        file, some = parts / f"{k:06}.npy", texts[start : start + _CHUNK]
+        table = _read_chunk(file, (len(some), len(names)))
+        if table is None:
+            table = step.transform(some)
+            claim.check()
+            with atomic_path(file) as partial, partial.open("wb") as stream:
+                np.save(stream, table)
+        chunks.append(table)
+    return names, chunks
 
 
-def _write(out: Path, names: list[str], chunks: list[np.ndarray[Any, Any]]) -> None:
+def _read_chunk(file: Path, shape: tuple[int, int]) -> _Table | None:
+    """Return a chunk of the table, or None where there is none of that shape."""
+    try:
+        with regular_file(file).open("rb") as stream:
+            table: _Table = np.load(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = isinstance(table, np.ndarray) and table.shape == shape and table.dtype.kind == "f"
+    return table if fits else None
+
+
+def _write(out: Path, names: list[str], chunks: list[_Table]) -> None:
     with atomic_path(out) as partial:
         if out.suffix == ".parquet":
             arrow = _pyarrow()

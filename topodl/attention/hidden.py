@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from topodl._checks import (
     as_tensor,
     check_choice,
+    check_dense,
     check_number,
-    check_tensor,
     fail,
     reject_non_finite,
 )
@@ -134,7 +134,7 @@ def neighborhood_overlap(
 def _clouds(
     function: str, name: str, x: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    x = check_tensor(function, name, x)
+    x = check_dense(function, name, x)
     reject_mapped(function, name, x)
     if x.ndim not in (2, 3) or not x.is_floating_point():
         came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
@@ -254,7 +254,7 @@ class HiddenStateGeometry(FeatureLayer):
         InputError
             If `states` or `mask` has another shape, or a state that counts has NaN or an infinite value.
         """
-        states = check_tensor("HiddenStateGeometry", "states", states)
+        states = check_dense("HiddenStateGeometry", "states", states)
         if states.ndim != 4:
             came = f"has shape {tuple(states.shape)}"
             raise fail("HiddenStateGeometry", "states", came, "shape (B, layers, n, d)")

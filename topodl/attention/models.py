@@ -164,6 +164,8 @@ class AttentionFeatures(FeatureLayer):
 def load_text_model(name: str) -> tuple[nn.Module, Any]:
     """Return a Hugging Face model in evaluation mode, of an encoder-decoder its encoder, and its tokenizer.
 
+    Code that comes with a model is never run.
+
     Parameters
     ----------
     name : str
@@ -182,7 +184,7 @@ def load_text_model(name: str) -> tuple[nn.Module, Any]:
     MissingDependencyError
         If transformers is not installed.
     InputError
-        If there is no such model.
+        If there is no such model, it is damaged, or it needs code of its own.
     """
     try:
         import transformers
@@ -192,10 +194,10 @@ def load_text_model(name: str) -> tuple[nn.Module, Any]:
         ) from None
     place = _package_folder(name.removeprefix("package:")) if name.startswith("package:") else name
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
-        model = transformers.AutoModel.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        model = transformers.AutoModel.from_pretrained(place, trust_remote_code=False)
+    except Exception as error:  # damaged weights and odd configurations have errors of every kind
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"load_text_model: name is {name!r}, which could not be read ({reason}); expected a folder with "
             "a saved model, a name on the Hugging Face hub, or package:NAME"

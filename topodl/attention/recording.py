@@ -93,6 +93,12 @@ class AttentionRecorder:
         if features is not None and not isinstance(features, AttentionTopology):
             raise TypeError(f"record: features is a {type(features).__name__}; expected an AttentionTopology")
         check_choice("record", "attention_dropout", attention_dropout, ("refuse", "off"))
+        if layers is not None:
+            try:
+                re.compile(layers)
+            except re.error as error:
+                came = f"is {layers!r}, which is no regular expression ({error})"
+                raise fail("record", "layers", came, "a regular expression") from None
         self.attention_dropout = attention_dropout
         # A compiled model holds the original, whose modules carry the hooks.
         self.model: nn.Module = getattr(model, "_orig_mod", model)

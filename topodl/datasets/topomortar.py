@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from topodl._checks import check_choice, fail
+from topodl._files import read_text, regular_file
 from topodl.datasets._common import GROUP_FILE, GROUPS, LABELS, SPLIT_FILES, SPLITS, Item, Transform
 from topodl.datasets._download import DATA_URL, download_topomortar
 from topodl.errors import InputError, MissingDependencyError
@@ -167,15 +168,20 @@ def _read_png(path: Path, mode: str) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(regular_file(path)) as picture:
+            if picture.mode[0] in "IF":  # Pillow would cut what is above 255
+                came = f"{path} has pixels of more than 8 bits (mode {picture.mode})"
+                raise InputError(f"{_NAME}: {came}; expected pictures and labels of 8 bits")
             return np.array(picture.convert(mode))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{_NAME}: cannot read {path}: {error}") from error
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", error)
         raise InputError(
@@ -199,5 +205,5 @@ def _read_split(path: Path, split: str) -> list[str]:
     try:
         folds: Any = yaml.safe_load(_read_text(path))
         return [Path(name).stem for name in folds[1][split]]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{_NAME}: {path} does not list the {split} files of fold 1: {error}") from error

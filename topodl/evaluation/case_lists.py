@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from topodl._files import read_text
 from topodl.datasets._common import SPLITS
 from topodl.errors import InputError
 from topodl.evaluation.case_types import Case, Layout
@@ -86,7 +87,7 @@ def read_json(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{FUNCTION}: {path} cannot be read ({error}); expected text in UTF-8") from error
 

@@ -26,7 +26,7 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
         return {}
     try:
         described = folder.read_settings()
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"topodl report: {folder.settings} is not JSON ({error})") from None
     if not isinstance(described, dict):
         raise InputError(f"topodl report: {folder.settings} has no names with values; expected an object")
@@ -65,7 +65,11 @@ def data_sentence(described: Mapping[str, Any]) -> str:
     counts = [_count(images.get(split, 0), kind) for split, kind in
               (("train", "training"), ("val", "validation"), ("test", "test"))]  # fmt: skip
     which = "in the first fold " if first is not described else ""
-    shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in _part(classes, "shares").items())
+    shares = ", ".join(
+        f"{name} {100 * share:.3g} %"
+        for name, share in _part(classes, "shares").items()
+        if isinstance(share, int | float)
+    )
     pixels = f" Pixels of the labels: {shares}." if shares else ""
     return f"Data: {images['source']}; {which}{', '.join(counts)}.{pixels}"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from topodl._files import visible
 from topodl.evaluation.comparison import LEVEL, Comparison, SettingComparison, domains_without_power
 from topodl.evaluation.loading import Cost, LossResults, Study
 from topodl.evaluation.measurements import Metric
@@ -66,7 +67,7 @@ def plain_report(studies: Sequence[Study], results: Sequence[SettingComparison])
     for study, result in zip(studies, results, strict=True):
         paragraph = textwrap.fill(summary(result, study.costs), _TERMINAL_WIDTH, break_long_words=False)
         blocks.append(f"{plain_tables([result])}\n\n{paragraph}")
-    return "\n\n".join(blocks)
+    return visible("\n\n".join(blocks))
 
 
 def _help(result: SettingComparison, costs: Sequence[Cost]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topodl._files import regular_file
 from topodl.errors import InputError, MissingDependencyError
 
 __all__ = ["FUNCTION", "JPEG", "SUFFIXES", "StoredImage", "read_file", "stem_of", "suffix_of"]
@@ -94,7 +95,7 @@ def read_file(path: Path, *, is_label: bool = False) -> StoredImage:
             f"{FUNCTION}: {path} is of a format that is not read; expected one of {', '.join(SUFFIXES)}"
         )
     try:
-        stored = reader(path, is_label)
+        stored = reader(regular_file(path), is_label)
     except (InputError, MissingDependencyError):
         raise
     except Exception as error:  # each reader has its own errors for damaged files

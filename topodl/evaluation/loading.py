@@ -329,10 +329,11 @@ def _read_costs(folder: RunFolder, name_of: dict[str, str]) -> list[Cost]:
         if name is None:
             continue
         members = [row for row in rows if row["loss"] == loss]
-        seconds, iterations, memory = (
-            read_numbers(path, members, column)
-            for column in ("seconds_per_iteration", "iterations", "peak_memory_bytes")
+        seconds, iterations = (
+            read_numbers(path, members, column, finite=True)
+            for column in ("seconds_per_iteration", "iterations")
         )
+        memory = read_numbers(path, members, "peak_memory_bytes")
         costs.append(Cost(name, len(members), int(iterations[0]),
                           float(seconds.mean()), float(memory.max())))  # fmt: skip
     return costs

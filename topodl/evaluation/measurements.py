@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from topodl._files import read_text
 from topodl.errors import InputError
 
 __all__ = ["METRICS", "Measurements", "Metric", "aligned", "read_measurements", "spatial_dims"]
@@ -75,8 +77,7 @@ def read_measurements(path: Path) -> Measurements:
         If the file is no table of numbers, lacks a metric for a class, or has an image twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
+        rows = list(csv.reader(io.StringIO(read_text(path, "utf-8-sig"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{_FUNCTION}: {path} is not a readable CSV file ({error})") from None
     header = rows[0] if rows else []

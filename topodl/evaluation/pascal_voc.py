@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from topodl._files import read_text
 from topodl.errors import InputError
 from topodl.evaluation.case_types import IGNORE, Case, Layout
 from topodl.evaluation.image_files import FUNCTION
@@ -54,7 +55,7 @@ def _listed_names(path: Path) -> dict[str, str]:
     split_of: dict[str, str] = {}
     for split, file in known.items():
         try:
-            names = file.read_text(encoding="utf-8-sig").split()
+            names = read_text(file, "utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{FUNCTION}: {file} cannot be read ({error}); expected a list of names"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topodl._files import regular_file
 from topodl.errors import InputError, MissingDependencyError
 
 __all__ = ["IGNORED", "Masks", "check_same_size", "find_stored", "presentable", "read_image", "read_masks"]
@@ -93,12 +94,13 @@ def check_same_size(path: Path, size: tuple[int, ...], expected: tuple[int, ...]
 
 
 def _read_array(path: Path) -> NDArray[Any]:
+    pillow = _pillow()
     try:
-        if path.suffix == ".npy":
+        if regular_file(path).suffix == ".npy":
             return np.load(path, allow_pickle=False)
-        with _pillow().open(path) as image:
+        with pillow.open(path) as image:
             return np.asarray(image)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, pillow.DecompressionBombError) as error:
         raise InputError(f"topodl report: {path} is not a readable picture ({error})") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from topodl import __version__
 from topodl._docs import shares_documentation
-from topodl._files import atomic_path
+from topodl._files import atomic_path, visible
 from topodl.errors import InputError, MissingDependencyError
 from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE, NEARLY_ALL
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
@@ -250,7 +250,7 @@ def _render(template: str, values: dict[str, Any], *, escape: bool) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["markdown"] = escaped_markdown
-    return environment.get_template(template).render(values)
+    return visible(environment.get_template(template).render(values))
 
 
 def output_folder(first: Path, output: str | Path | None) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl._files import atomic_path
+from topodl._files import atomic_path, read_text
 from topodl.errors import InputError
 from topodl.evaluation.loss_specs import folder_name
 
@@ -125,7 +125,7 @@ class RunFolder:
 
     def read_settings(self) -> dict[str, Any]:
         """Return what `settings.json` says."""
-        return json.loads(self.settings.read_text(encoding="utf-8"))
+        return json.loads(read_text(self.settings))
 
 
 def _with_fold(seed: int, fold: int | None) -> str:
@@ -150,8 +150,7 @@ def read_rows(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a readable CSV file ({error})") from None
     for number, row in enumerate(rows, 2):
@@ -162,9 +161,15 @@ def read_rows(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     return rows
 
 
-def read_numbers(path: Path, rows: Sequence[Mapping[str, str]], column: str) -> NDArray[np.float64]:
-    """Return a column of the `rows` of `path` as numbers, NaN where it is empty."""
+def read_numbers(
+    path: Path, rows: Sequence[Mapping[str, str]], column: str, *, finite: bool = False
+) -> NDArray[np.float64]:
+    """Return a column of the `rows` of `path` as numbers, NaN where it is empty; all are to be `finite`."""
     try:
-        return np.array([float(row[column] or "nan") for row in rows])
+        numbers = np.array([float(row[column] or "nan") for row in rows])
     except ValueError as error:
         raise InputError(f"{path}, column {column}: {error}") from None
+    if finite and not np.isfinite(numbers).all():
+        wrong = next(row[column] for row, n in zip(rows, numbers, strict=True) if not np.isfinite(n))
+        raise InputError(f"{path}, column {column} has {wrong!r}; expected finite numbers")
+    return numbers

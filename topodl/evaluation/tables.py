@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from topodl._files import visible
 from topodl.evaluation.comparison import DOMAINS, LEVEL, Rule, SettingComparison, compare_losses, rounded
 from topodl.evaluation.loading import Cost, LossResults, load_studies
 from topodl.evaluation.measurements import Metric
@@ -327,7 +328,7 @@ def comparison_table(
         compare_losses(study.setting, rule=rule, baseline=baseline, correction=correction, seed=seed)
         for study in load_studies(folders)
     ]
-    return plain_tables(results)
+    return visible(plain_tables(results))
 
 
 def plain_tables(results: Sequence[SettingComparison]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl._graph_input import check_features
 from topodl._host import reject_mapped
 from topodl.complexes.cell_complexes import CellComplexes
@@ -42,7 +42,7 @@ def check_cells(
     tables = []
     for k, x in enumerate(features):
         argument = f"features[{k}]"
-        x = check_tensor(name, argument, x)
+        x = check_dense(name, argument, x)
         reject_mapped(name, argument, x)
         check_features(name, argument, x, in_features)
         if len(x) != complexes.n_cells(k):

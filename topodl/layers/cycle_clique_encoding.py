@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from topodl._checks import check_number, check_tensor, fail
+from topodl._checks import check_dense, check_number, fail
 from topodl._graph_input import check_features, simple_edges
 from topodl._host import reject_mapped
 from topodl._segments import Bags, bag_sum, take_segments
@@ -146,7 +146,7 @@ class CycleCliqueEncoding(nn.Module):
         """
         name = "CycleCliqueEncoding"
         complexes = check_complexes(name, complexes, 2)
-        x = check_tensor(name, "x", x)
+        x = check_dense(name, "x", x)
         reject_mapped(name, "x", x)
         check_features(name, "x", x, self.in_features)
         n = complexes.n_cells(0)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._precision import at_least_single, full_precision
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
@@ -264,7 +264,7 @@ class EulerCharacteristicTransform(FeatureLayer):
 
 def _read_weights(name: str, weights: Any, n: int, order: torch.Tensor | None) -> torch.Tensor:
     """Return the weights of the vertices `order` of the `n` given ones, or say what is wrong with them."""
-    flat = check_tensor(name, "weights", weights).flatten()
+    flat = check_dense(name, "weights", weights).flatten()
     if len(flat) != n:
         came = f"has shape {tuple(weights.shape)}"
         raise fail(name, "weights", came, f"one weight for each of the {n} vertices given")

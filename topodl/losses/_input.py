@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, Ty
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, fail, plain_tensor
+from topodl._checks import check_choice, check_dense, check_number, fail, plain_tensor
 from topodl._overflow import NON_FINITE, NonFinite, nan_for_samples, warn_of_overflow
 from topodl._precision import at_least_single
 from topodl.losses._channel_targets import (
@@ -116,6 +116,9 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
         if not kwargs.keys() <= known:
             raise unknown_loss_option(function.__name__, min(kwargs.keys() - known), known)
         logits, target = plain_tensor(logits), plain_tensor(target)
+        for name, value in (("logits", logits), ("target", target)):
+            if isinstance(value, torch.Tensor):
+                check_dense(function.__name__, name, value)
         device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
 
         def evaluate(logits: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import check_number, check_spacing, check_tensor, fail, plain_tensor, reject_nan
+from topodl._checks import check_dense, check_number, check_spacing, fail, plain_tensor, reject_nan
 from topodl._host import reject_mapped
 from topodl.losses._channel_targets import class_of_each_pixel
 
@@ -45,7 +45,7 @@ def read_labels(
 
     `like` are the logits (B, C, *S) whose size and device the labels must have.
     """
-    labels = _drop_channel(function, "target", check_tensor(function, "target", target), like)
+    labels = _drop_channel(function, "target", check_dense(function, "target", target), like)
     reject_mapped(function, "target", labels, _ONE_BATCH)
     labels = _to_integers(function, labels)
     ignored = torch.zeros((), dtype=torch.bool, device=labels.device)
@@ -53,7 +53,7 @@ def read_labels(
         check_number(function, "ignore_index", ignore_index, integer=True)
         ignored = labels == ignore_index
     if mask is not None:
-        counted = _drop_channel(function, "mask", check_tensor(function, "mask", mask), like)
+        counted = _drop_channel(function, "mask", check_dense(function, "mask", mask), like)
         if counted.shape != labels.shape:
             raise fail(function, "mask", f"has shape {tuple(counted.shape)}", f"shape {tuple(labels.shape)}")
         if counted.is_floating_point() and bool(((counted != 0) & (counted != 1)).any()):
@@ -92,7 +92,7 @@ def one_label(function: str, label: Any) -> torch.Tensor:
         label = np.asarray(label)
     if isinstance(label, np.ndarray):
         label = torch.from_numpy(np.require(label, requirements=["C", "W"]))
-    label = check_tensor(function, "label", label)
+    label = check_dense(function, "label", label)
     if label.ndim == 2:
         return label[None]
     if label.ndim == 3 and len(label) > 1 and label.shape[-1] == 1:  # as albumentations has images
@@ -132,7 +132,7 @@ def split_shares(
 
 def check_logits_shape(function: str, logits: torch.Tensor, dims: tuple[int, ...]) -> None:
     """Refuse what is not a batch of floating-point logits of one of `dims` dimensions."""
-    reject_mapped(function, "logits", check_tensor(function, "logits", logits), _ONE_BATCH)
+    reject_mapped(function, "logits", check_dense(function, "logits", logits), _ONE_BATCH)
     shapes = " or ".join({2: "(B, C, H, W)", 3: "(B, C, D, H, W)"}[d] for d in dims)
     if logits.ndim - 2 not in dims or 0 in logits.shape:
         raise fail(function, "logits", f"has shape {tuple(logits.shape)}", f"shape {shapes}, no side empty")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail
+from topodl._checks import check_choice, check_dense, check_number, fail
 from topodl._overflow import one_warning
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._shrinking import SHRINKING, Shrinking, shrink_labels
@@ -220,12 +220,12 @@ def _split_heads(heads: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Ten
         raise TypeError(f"DeepSupervisionLoss: heads is a {type(heads).__name__}; expected tensors")
     if len(heads) == 0:
         raise fail("DeepSupervisionLoss", "heads", "is empty", "at least one head")
-    return [check_tensor("DeepSupervisionLoss", f"heads[{i}]", head) for i, head in enumerate(heads)]
+    return [check_dense("DeepSupervisionLoss", f"heads[{i}]", head) for i, head in enumerate(heads)]
 
 
 def _with_channel(argument: str, values: object, output: torch.Tensor, n_channels: int) -> torch.Tensor:
     """Return labels (B, *S) as (B, 1, *S); for volumes of one layer, only the heads tell which they are."""
-    values = check_tensor("DeepSupervisionLoss", argument, values)
+    values = check_dense("DeepSupervisionLoss", argument, values)
     with_channel = values[:, None] if values.ndim == output.ndim - 1 else values
     if with_channel.ndim != output.ndim or with_channel.shape[1] not in (1, n_channels):
         raise fail(
@@ -249,7 +249,7 @@ def _listed_targets(
     counted = [None] * n_heads if masks is None else _one_a_head("mask", masks, n_heads)
     parts = [None] * n_heads if precomputed is None else _one_a_head("precomputed", precomputed, n_heads)
     for i, (label, output) in enumerate(zip(labels, outputs, strict=True)):
-        check_tensor("DeepSupervisionLoss", f"target[{i}]", label)
+        check_dense("DeepSupervisionLoss", f"target[{i}]", label)
         size, batch = tuple(output.shape[2:]), len(output)
         if tuple(label.shape) not in ((batch, *size), (batch, 1, *size), tuple(output.shape)):
             expected = f"shape {(batch, 1, *size)} or {(batch, *size)}, that of its head"

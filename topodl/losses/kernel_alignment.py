@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, reject_non_finite
+from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, unit_of
@@ -281,7 +281,7 @@ class MinibatchCKA:
 def _features(name: str, x: Any, y: Any, unbiased: bool) -> tuple[torch.Tensor, torch.Tensor]:
     out = []
     for argument, value in (("x", x), ("y", y)):
-        t = check_tensor(name, argument, value)
+        t = check_dense(name, argument, value)
         least = 4 if unbiased else 2
         if t.ndim < 2 or 0 in t.shape or len(t) < least:
             raise fail(name, argument, f"has shape {tuple(t.shape)}", f"(n, …) with n of at least {least}")

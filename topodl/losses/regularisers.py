@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import as_dims, as_tensor, check_choice, check_number, check_tensor, fail
+from topodl._checks import as_dims, as_tensor, check_choice, check_dense, check_number, fail
 from topodl._docs import shares_documentation
 from topodl._jagged_checks import reject_overflow
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
@@ -82,7 +82,7 @@ class _Regulariser(torch.nn.Module):
         return penalty
 
     def _diagrams(self, x: torch.Tensor, batch: torch.Tensor | None) -> Diagrams:
-        x = check_tensor(type(self).__name__, "x", x)
+        x = check_dense(type(self).__name__, "x", x)
         if callable(self.filtration):
             return self.filtration(x)
         kind = self.filtration

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, plain_tensor
+from topodl._checks import check_choice, check_dense, check_number, fail, plain_tensor
 from topodl._host import host_array
 from topodl._precision import full_precision
 from topodl.kernels.masks.masked_extrema import UNCOUNTED, least_neighbour
@@ -205,7 +205,7 @@ class SCNP(SegmentationLoss, name="scnp_ce_dice"):
         topology: bool,
         **others: Any,
     ) -> torch.Tensor:
-        target = check_tensor("SCNP", "target", target)
+        target = check_dense("SCNP", "target", target)
         activation: Activation = others.get("activation", self.options.get("activation", "auto"))
         options: dict[str, Any] = {
             "neighbourhood": self.neighbourhood,

@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack
 
 import torch
 
-from topodl._checks import as_tensor, check_choice, check_connectivity, check_tensor, fail
+from topodl._checks import as_tensor, check_choice, check_connectivity, check_dense, fail
 from topodl.losses._bars import (
     BORDERS,
     Border,
@@ -119,7 +119,7 @@ def topo_grad_loss(
     if target is None:
         if base_weight or betti_numbers is None:
             raise fail(name, "target", "is None", "labels, or betti_numbers and base_weight=0")
-        shape = check_tensor(name, "logits", logits).shape
+        shape = check_dense(name, "logits", logits).shape
         target = torch.zeros(shape[:1] + shape[2:], dtype=torch.uint8, device=logits.device)
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)

@@ -14,8 +14,8 @@ import torch
 
 from topodl._checks import (
     check_choice,
+    check_dense,
     check_number,
-    check_tensor,
     fail,
     plain_tensor,
     reject_non_finite,
@@ -276,7 +276,7 @@ def _check_input(x: Any, metric: str) -> torch.Tensor:
 
 def _as_batch(argument: str, value: Any) -> torch.Tensor:
     """Return `value` (B, …) in single or double precision, or say what is wrong with it."""
-    x = check_tensor(_NAME, argument, value)
+    x = check_dense(_NAME, argument, value)
     if x.ndim < 2 or 0 in x.shape:
         raise fail(_NAME, argument, f"has shape {tuple(x.shape)}", "a batch (B, …), not empty")
     if x.is_complex():

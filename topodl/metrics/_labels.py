@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl.metrics._options import Reading
 
 __all__ = [
@@ -83,7 +83,7 @@ def _as_tensor(function: str, argument: str, value: Any) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         expected = "a tensor, an array, or a list of them"
         raise TypeError(f"{function}: {argument} is a {type(value).__name__}; expected {expected}")
-    values = check_tensor(function, argument, value).detach().cpu().as_subclass(torch.Tensor)
+    values = check_dense(function, argument, value).detach().cpu().as_subclass(torch.Tensor)
     if values.is_complex():
         raise fail(function, argument, f"has dtype {values.dtype}", _LABEL_DTYPES)
     return values.to(torch.int64) if values.dtype in (torch.uint16, torch.uint32, torch.uint64) else values

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from topodl._checks import check_choice, check_number, check_tensor, fail, plain_tensor, reject_nan
+from topodl._checks import check_choice, check_dense, check_number, fail, plain_tensor, reject_nan
 from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 
 __all__ = ["StitchedModel", "StitchingLayer", "stitch"]
@@ -105,7 +105,7 @@ class StitchingLayer(nn.Module):
             If the shapes do not agree with the layer or with each other, or a value is NaN.
         """
         check_choice("StitchingLayer.fit", "method", method, ("affine", "orthogonal"))
-        x, y = check_tensor("StitchingLayer.fit", "x", x), check_tensor("StitchingLayer.fit", "y", y)
+        x, y = check_dense("StitchingLayer.fit", "x", x), check_dense("StitchingLayer.fit", "y", y)
         axis = self._axis(x)
         reject_nan("StitchingLayer.fit", "x", x, "finite features")
         reject_nan("StitchingLayer.fit", "y", y, "finite features")
