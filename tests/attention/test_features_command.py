@@ -1,5 +1,8 @@
 import csv
+import io
+import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +111,94 @@ def test_two_runs_of_one_output_are_not_in_each_other_s_way(tiny_model, tmp_path
     assert f"table.csv, which process {os.getpid()} on " in capsys.readouterr().err
     assert len(out.read_text(encoding="utf-8").splitlines()) == 91
     assert not out.with_name("table.csv.parts").exists()
+
+
+def stopped_run(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Return text and table of a run that was stopped after its first chunk."""
+    text, out = write(folder, LINES), folder / "table.csv"
+    transform = AttentionFeatures.transform
+
+    def dying(self: AttentionFeatures, texts: list[str]) -> np.ndarray:
+        if len(texts) < 64:
+            raise KeyboardInterrupt
+        return transform(self, texts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AttentionFeatures, "transform", dying)
+        assert features(model, text, out, "--features", "barcode.h0") == 130
+    return text, out
+
+
+@pytest.mark.parametrize("damage", ["cut", "too few rows", "too few columns", "objects", "folder"])
+def test_a_damaged_chunk_is_computed_again(tiny_model, tmp_path, monkeypatch, damage):
+    text, out = stopped_run(tiny_model, tmp_path, monkeypatch)
+    chunk = out.with_name("table.csv.parts") / "000000.npy"
+    table = np.load(chunk)
+    if damage == "cut":
+        chunk.write_bytes(chunk.read_bytes()[:200])
+    elif damage == "folder":
+        chunk.unlink()
+    else:
+        wrong = {"too few rows": table[:3], "too few columns": table[:, :1], "objects": np.array([{}])}
+        np.save(chunk, wrong[damage], allow_pickle=True)
+    assert features(tiny_model, text, out, "--features", "barcode.h0") == 0
+    whole = tmp_path / "whole.csv"
+    assert features(tiny_model, text, whole, "--features", "barcode.h0") == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("plan", [None, "{", "[]"])
+def test_a_run_without_a_whole_plan_is_not_gone_on_with(tiny_model, tmp_path, monkeypatch, capsys, plan):
+    text, out = stopped_run(tiny_model, tmp_path, monkeypatch)
+    path = out.with_name("table.csv.parts") / "plan.json"
+    path.unlink()
+    if plan is not None:
+        path.write_text(plan, encoding="utf-8")
+    assert features(tiny_model, text, out, "--features", "barcode.h0") == 2
+    assert "without a whole plan.json" in capsys.readouterr().err
+
+
+def test_a_finished_table_is_replaced_only_when_asked(tiny_model, tmp_path, capsys):
+    text, out = write(tmp_path, LINES[:3]), tmp_path / "table.csv"
+    out.write_text("mine", encoding="utf-8")
+    assert features(tiny_model, text, out, "--features", "barcode.h0") == 2
+    assert "table.csv, which is there already; expected a new name, or --overwrite" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == "mine"
+    assert features(tiny_model, text, out, "--features", "barcode.h0", "--overwrite") == 0
+    assert out.read_text(encoding="utf-8").startswith("line,")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "bert", "hidden_size": "x"}'),
+        ("config.json", '{"model_type": "bert", "num_attention_heads": 0}'),
+        ("model.safetensors", "no tensors"),
+    ],
+)
+def test_a_damaged_model_is_one_line(tiny_model, tmp_path, capsys, file, content):
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    (model / file).write_text(content, encoding="utf-8")
+    assert features(model, write(tmp_path, LINES[:2]), tmp_path / "table.csv") == 2
+    assert "which could not be read (" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_code_beside_a_model_is_never_run(tiny_model, tmp_path, monkeypatch):
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModel": "mine.M"}}
+    (model / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    trace = tmp_path / "trace"
+    (model / "mine.py").write_text(f"open({str(trace)!r}, 'w')\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 5))  # whoever is asked says yes
+    assert features(model, write(tmp_path, LINES[:2]), tmp_path / "table.csv") == 2
+    assert not trace.exists()
+
+
+def test_layers_that_are_no_expression_are_named(tiny_model, tmp_path, capsys):
+    assert features(tiny_model, write(tmp_path, LINES[:2]), tmp_path / "table.csv", "--layers", "(") == 2
+    assert "layers is '(', which is no regular expression" in capsys.readouterr().err
 
 
 def test_an_output_that_cannot_be_written_is_named(tiny_model, tmp_path, capsys):

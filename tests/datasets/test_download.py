@@ -1,8 +1,10 @@
 import hashlib
+import http.server
 import os
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 
@@ -165,6 +167,47 @@ def test_an_address_that_cannot_be_fetched_is_named(tmp_path, url):
     with pytest.raises(InputError, match=f"cannot fetch {url}: "):
         fetch(tmp_path / "data", url)
     assert_nothing_left(tmp_path / "data")
+
+
+class _BrokenAnswer(http.server.BaseHTTPRequestHandler):
+    """Says that a hundred bytes come, or how much each line is, and stops."""
+
+    def do_GET(self):
+        self.wfile.write({
+            "/short": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nnothing like it",
+            "/chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nnone",
+            "/status": b"not HTTP at all\r\n\r\n",
+        }[self.path])  # fmt: skip
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("answer", ["short", "chunks", "status"])
+def test_a_server_that_breaks_off_is_named(tmp_path, answer):
+    with http.server.HTTPServer(("127.0.0.1", 0), _BrokenAnswer) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{answer}"
+        with pytest.raises(InputError, match=rf"(cannot fetch )?{url}( is not a complete tar archive)?: "):
+            fetch(tmp_path / "data", url)
+    assert_nothing_left(tmp_path / "data")
+
+
+def test_a_root_that_can_be_no_folder_is_named(tmp_path):
+    url = write_archive(tmp_path / "a.tar.gz", CONTENT)
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match=r"root is .*file', a file or a link .*; expected a folder"):
+        fetch(tmp_path / "file", url)
+    with pytest.raises(InputError, match=r"root is .*, beside which nothing can be written"):
+        fetch(tmp_path / "file" / "below", url)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_root_that_is_a_dangling_link_is_named(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"root is .*link', a file or a link that leads nowhere"):
+        fetch(tmp_path / "link", write_archive(tmp_path / "a.tar.gz", CONTENT))
 
 
 _KILLED = """

@@ -1,5 +1,6 @@
 """Whole studies on tiny images: their files, going on after an interruption, and what they refuse."""
 
+import contextlib
 import csv
 import json
 import os
@@ -17,8 +18,9 @@ import torch
 from PIL import Image
 
 from topodl import InputError, MissingDependencyError
+from topodl.cli import main
 from topodl.datasets._common import GROUPS
-from topodl.evaluation import one_training
+from topodl.evaluation import one_training, training
 from topodl.evaluation.networks import SmallUNet
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import METRIC_COLUMNS, RunFolder, read_rows
@@ -302,6 +304,61 @@ def test_a_training_begins_anew_where_its_checkpoint_is_unusable(finished, tmp_p
     assert results(folder) == results(finished)
     reason = "holds the weights of a finished training alone" if damage is None else "cannot be read"
     assert any(f"{checkpoint} {reason}" in note and "begins anew" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"iteration": 1, "round": 0},
+        {"round": 0, "iteration": [], "network": {"a": torch.zeros(1)}},
+        [1, 2],
+    ],
+)
+def test_a_training_begins_anew_where_its_checkpoint_is_of_another(finished, tmp_path, state):
+    folder = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    folder.result_csv("supervised", "accurate", "small", "cldice", 4).unlink()
+    torch.save(state, folder.checkpoint("cldice", 4))
+    notes = []
+    run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4]), folder.root, note=notes.append)
+    assert results(folder) == results(finished)
+    assert any("begins anew" in note for note in notes)
+
+
+def test_a_checkpoint_of_another_network_begins_anew(finished, tmp_path):
+    folder = RunFolder(Path(shutil.copytree(finished.root, tmp_path / "run")))
+    folder.result_csv("supervised", "accurate", "small", "cldice", 4).unlink()
+    path = folder.checkpoint("cldice", 4)
+    state = dict.fromkeys(
+        ("optimizer", "precision", "soft_labels", "curve", "seconds", "timed_iterations", "peak_memory_bytes")
+    )
+    state |= {"iteration": 3, "round": 0, "loss": {}, "loss_sum": torch.zeros(()), "loss_count": 3}
+    torch.save({**state, "network": {"other.weight": torch.zeros(2)}}, path)
+    notes = []
+    run_study(tiny(losses=["ce_dice", "cldice"], seeds=[3, 4]), folder.root, note=notes.append)
+    assert results(folder) == results(finished)
+    assert any("is of another training" in note for note in notes)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+def test_a_full_disk_is_named_when_a_checkpoint_is_written(tmp_path, monkeypatch, capsys):
+    @contextlib.contextmanager
+    def full(path):
+        yield Path("/dev/full")
+
+    monkeypatch.setattr(training, "atomic_path", full)
+    arguments = [
+        "evaluate",
+        "--losses",
+        "ce_dice",
+        "--iterations",
+        "2",
+        "--test-images",
+        "1",
+        "--image-size",
+        "32",
+    ]
+    assert main([*arguments, "--seeds", "1", "--output", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("topodl evaluate: [Errno 28] No space left")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import topodl
 from tests.naive.rips import pairs as naive_pairs
-from topodl import InputError, MemoryLimitError, rips_persistence
+from topodl import InputError, MemoryLimitError, _memory, rips_persistence
 from topodl.persistence import _rips_pairing
 
 
@@ -413,7 +413,7 @@ for dtype, longest in ((float, math.inf), (np.float32, math.inf), (float, 0.5), 
     points = generator.random((n, 3)).astype(dtype)
     _rips_pairing.pair_cloud(points[:9], (0, 1), False, longest)  # compiled
     asked = []
-    _rips_pairing._free_memory = lambda: 0
+    _rips_pairing.free_memory = lambda: 0
     _rips_pairing.reject_too_large = lambda n, estimate, *_: asked.append(estimate)
     Path("/proc/self/clear_refs").write_text("5")
     before = peak()
@@ -435,9 +435,10 @@ def test_the_guard_asks_for_the_memory_that_is_taken():
 
 
 def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
-    told = tmp_path / "meminfo"
+    told = tmp_path / "proc" / "meminfo"
+    told.parent.mkdir()
     told.write_text("MemTotal: 8000 kB\nMemFree: 10 kB\nMemAvailable: 4000 kB\n", encoding="ascii")
-    monkeypatch.setattr(_rips_pairing, "_MEMORY", told)
+    monkeypatch.setattr(_memory, "_ROOT", tmp_path)
     x = torch.randn(1, 200, 3, generator=torch.Generator().manual_seed(7))
     assert rips_persistence(x).n_samples == 1
     with pytest.raises(MemoryLimitError, match=r"expected at most 0\.0 GiB"):

@@ -12,10 +12,12 @@ import tempfile
 import time
 import urllib.request
 import zlib
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
+from topodl._checks import fail
 from topodl.errors import InputError
 from topodl.kernels.shared.pool import map_batch
 
@@ -45,13 +47,19 @@ def published_files() -> dict[str, PublishedFile]:
 
 def download_topomortar(root: Path, url: str) -> None:
     """Bring the files that `root` lacks into it; what is there already is checked and never overwritten."""
+    if (root.exists() or root.is_symlink()) and not root.is_dir():
+        raise fail(_NAME, "root", f"is {str(root)!r}, a file or a link that leads nowhere", "a folder")
     files = published_files()
     missing = _check_present(root, files)
     if not missing:
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(root)
-    scratch = Path(tempfile.mkdtemp(prefix=_prefix(root), dir=root.parent))
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(root)
+        scratch = Path(tempfile.mkdtemp(prefix=_prefix(root), dir=root.parent))
+    except OSError as error:
+        came = f"is {str(root)!r}, beside which nothing can be written ({error.strerror})"
+        raise fail(_NAME, "root", came, "a place for the data set") from error
     try:
         archive, data = scratch / "archive", scratch / "data"
         _fetch(url, archive)
@@ -109,7 +117,7 @@ def _fetch(url: str, target: Path) -> None:
                     file.write(chunk)
                     bar.update(len(chunk))
     # URLError and timeouts are OSErrors, an unknown scheme is a ValueError.
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise InputError(f"{_NAME}: cannot fetch {url}: {error}") from error
 
 

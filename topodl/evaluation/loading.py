@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from topodl._files import visible
 from topodl.errors import InputError
 from topodl.evaluation.constant import constant_predictions
 from topodl.evaluation.described import data_name, read_description
@@ -259,7 +260,7 @@ def _read_setting(key: tuple[str, ...], members: list[_Member]) -> Setting:
     shared_names = Counter(map(display_name, by_loss))
     losses = [
         LossResults(
-            display_name(loss) if shared_names[display_name(loss)] == 1 else loss,
+            visible(display_name(loss) if shared_names[display_name(loss)] == 1 else loss),
             loss,
             tuple(sorted(seeds)),
             np.stack([seeds[seed] for seed in sorted(seeds)]),
@@ -309,7 +310,7 @@ def _groups_of(image_ids: tuple[str, ...], folders: Iterable[RunFolder]) -> tupl
             raise InputError(
                 f"{_FUNCTION}: image {image_id} has no group ({where}); expected groups.csv with ID, group"
             )
-        groups.append(group)
+        groups.append(visible(group))
     return tuple(groups)
 
 

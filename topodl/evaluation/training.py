@@ -99,18 +99,34 @@ class Training:
         self.fabric, self.data, self.settings, self.task = fabric, data, settings, task
         self.factory, self.checkpoint = factory, checkpoint
         self.augmentation = build_augmentation(settings.augmentation, settings.framework)
+        self._saved_at = time.perf_counter()
+        reset_peak_memory(fabric.device)
+        self._begin()
+        state = _read_checkpoint(checkpoint, note)
+        if state is None or not self._goes_on_from(state, note):
+            self._prepare_round(None)
+
+    def _begin(self) -> None:
         self.iteration, self.round = 0, 0
         self.soft_labels: list[torch.Tensor] | None = None
         self.curve: list[dict[str, Any]] = []
         self.seconds, self.timed_iterations, self.earlier_peak = 0.0, 0, 0
-        self._loss_sum, self._loss_count = torch.zeros((), device=fabric.device), 0
-        self._loss = build_loss(task.loss, settings, data).to(fabric.device)
-        self._saved_at = time.perf_counter()
-        reset_peak_memory(fabric.device)
-        state = _read_checkpoint(checkpoint, note)
-        if state is not None:
+        self._loss_sum, self._loss_count = torch.zeros((), device=self.fabric.device), 0
+        self._loss = build_loss(self.task.loss, self.settings, self.data).to(self.fabric.device)
+
+    def _goes_on_from(self, state: dict[str, Any], note: Callable[[str], None]) -> bool:
+        """Take a checkpoint's state; where it is not one of this training, be as before and say so."""
+        try:
             self._take(state)
-        self._prepare_round(state)
+            self._prepare_round(state)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = type(error).__name__
+            note(f"{self.checkpoint} is of another training ({reason}); this training begins anew")
+            self._begin()
+            return False
+        return True
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -138,8 +154,7 @@ class Training:
     def keep_weights_only(self) -> None:
         """Replace the checkpoint by the weights, which a finished training leaves."""
         state = {"iteration": self.iteration, "network": self._module.state_dict()}
-        with atomic_path(self.checkpoint) as partial:
-            torch.save(state, partial)
+        _write_checkpoint(state, self.checkpoint)
 
     def _round_bounds(self) -> list[tuple[int, int]]:
         n = _SELF_DISTILLATION_ROUNDS if self.settings.framework == "selfdistillation" else 1
@@ -272,8 +287,7 @@ class Training:
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
-            with atomic_path(self.checkpoint) as partial:
-                torch.save(self._state(), partial)
+            _write_checkpoint(self._state(), self.checkpoint)
         self._saved_at = time.perf_counter()
 
     def _state(self) -> dict[str, Any]:
@@ -302,6 +316,12 @@ class Training:
         self._loss_count = state["loss_count"]
         self.seconds, self.timed_iterations = state["seconds"], state["timed_iterations"]
         self.earlier_peak = state["peak_memory_bytes"]
+
+
+def _write_checkpoint(state: dict[str, Any], path: Path) -> None:
+    # Into a stream: of a full disk torch itself says no more than that a position was unexpected.
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        torch.save(state, stream)
 
 
 def _load(path: Path) -> dict[str, Any] | str:

@@ -50,7 +50,7 @@ def main() -> int:
             note=lambda text: say("note", text),
             shown=False,
         )
-    except (InputError, MissingDependencyError) as error:
+    except (InputError, MissingDependencyError, OSError) as error:
         say("input", str(error))
         return 2
     except KeyboardInterrupt:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from topodl._memory import free_memory
 from topodl.errors import MemoryLimitError
 from topodl.kernels.points.rips import rips_pairs
 from topodl.kernels.points.rips_bars import component_bars, loop_bars, tree_bars
@@ -32,7 +32,6 @@ __all__ = ["pair_cloud", "pair_components", "reject_too_large"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
-_MEMORY = Path("/proc/meminfo")
 _FIXED_BYTES = 10**6
 _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 
@@ -69,7 +68,7 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
             f"{_NAME}: x has a sample of {n} points; expected at most {_MOST_POINTS} if dims > 0"
         )
     # asked once where all edges fit: to read what is free takes as long as a small cloud
-    scarce = _edge_bytes(n, n * (n - 1) // 2, cloud.dtype) > _free_memory()
+    scarce = _edge_bytes(n, n * (n - 1) // 2, cloud.dtype) > free_memory()
     if scarce:
         needed = _edge_bytes(n, 0, cloud.dtype)
         reject_too_large(n, needed, "points have a matrix of distances", "fewer points, or dims=(0,)")
@@ -132,18 +131,9 @@ def _guard_simplices(edges: _Array, n: int, top: int) -> None:
 
 def reject_too_large(n: int, estimate: int, reason: str, remedy: str) -> None:
     """Raise the error that says what to change if `estimate` bytes are more than the machine has free."""
-    free = _free_memory()
+    free = free_memory()
     if estimate > free:
         raise MemoryLimitError(
             f"{_NAME}: x has a sample of {n} points, which needs {estimate / 2**30:.1f} GiB ({reason}); "
             f"expected at most {free / 2**30:.1f} GiB: {remedy}"
         )
-
-
-def _free_memory() -> int:
-    """Return the bytes that are free or that the file cache gives back."""
-    try:
-        lines = _MEMORY.read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # Windows and macOS do not say
-        return 2**34

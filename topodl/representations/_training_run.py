@@ -69,8 +69,8 @@ class TrainingRun:
                 "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
             }
-            with atomic_path(self.path) as partial:
-                torch.save(state, partial)
+            with atomic_path(self.path) as partial, partial.open("wb") as stream:
+                torch.save(state, stream)  # a stream names the error of a full disk
 
     def resume(self) -> None:
         """Take the state of the checkpoint, if there is one."""
