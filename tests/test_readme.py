@@ -15,9 +15,14 @@ def test_example_runs(example):
     exec(compile(example, "README.md", "exec"), {})
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_link_leads_somewhere(target):
-    assert (ROOT / target).exists()
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_link_leads_somewhere_from_every_page_that_shows_the_readme(target):
+    file = re.fullmatch(
+        r"https://(?:raw\.githubusercontent\.com/topodl/topodl|github\.com/topodl/topodl/blob)/main/(.+)",
+        target,
+    )
+    assert file is not None, "a package's page on PyPI knows no relative links"
+    assert (ROOT / file[1]).exists()
 
 
 def test_the_commands_are_one_line_each():

@@ -73,7 +73,7 @@ def read_pixel_weights(function: str, weights: Any, logits: torch.Tensor) -> tor
     if weights is None:
         return None
     weights = _drop_channel(
-        function, "pixel_weights", check_tensor(function, "pixel_weights", weights), logits
+        function, "pixel_weights", check_dense(function, "pixel_weights", weights), logits
     )
     weights = weights.detach().to(logits.device, logits.dtype)
     if not bool((weights >= 0).all()) or bool(weights.isinf().any()):

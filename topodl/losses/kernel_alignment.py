@@ -311,7 +311,7 @@ def _tokens(
     x: Any, y: Any, unbiased: bool, mask: Any
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return the tokens (B, N, d) and (B, N, e) of samples, centred, and which are real; others are 0."""
-    pair = [check_tensor("cka", argument, value) for argument, value in (("x", x), ("y", y))]
+    pair = [check_dense("cka", argument, value) for argument, value in (("x", x), ("y", y))]
     for argument, t in zip("xy", pair, strict=True):
         if t.ndim < 3 or 0 in t.shape or t.shape[:2] != pair[0].shape[:2]:
             expected = "(B, N, …) with the samples and tokens of x" if argument == "y" else "(B, N, …)"
@@ -336,7 +336,7 @@ def _real_tokens(x: torch.Tensor, unbiased: bool, mask: Any) -> tuple[torch.Tens
         if x.shape[1] < least:
             raise fail("cka", "x", f"has shape {tuple(x.shape)}", f"(B, N, …) with N of at least {least}")
         return None, torch.tensor(x.shape[1], device=x.device)
-    real = check_tensor("cka", "mask", mask).to(x.device) != 0
+    real = check_dense("cka", "mask", mask).to(x.device) != 0
     if real.shape != x.shape[:2]:
         raise fail("cka", "mask", f"has shape {tuple(real.shape)}", f"{tuple(x.shape[:2])}, as x")
     counts = real.sum(1)
