@@ -117,7 +117,7 @@ class IntervalCover(Cover):
     kind : {"uniform", "balanced", "bins"}
         "uniform" intervals are of equal length, "balanced" ones hold about as many distinct values each.
         "bins" are half-open and disjoint, whatever `overlap` says: nodes of neighbouring bins are joined
-        where samples of both are near.
+        where samples of both are near, and an edge weighs the pairs of near samples.
     ends : {"margin", "tight"}
         Where uniform intervals end. "margin": equal cells of the range of values, each widened on both
         sides, so that the outer ones stick out of the data, with their ends (KeplerMapper, GUDHI,
