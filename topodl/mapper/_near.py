@@ -47,14 +47,16 @@ class Samples(NamedTuple):
         """Return whether it is quick to list the near pairs, and their list fits in memory."""
         if self.are_distances:
             return True
-        if self.table.shape[1] > _MOST_DIMS:
+        return self.table.shape[1] <= _MOST_DIMS and not self.are_dense(distance)
+
+    def are_dense(self, distance: float) -> bool:
+        """Return whether a list of the near pairs may not fit in memory, where a tree of boxes tells."""
+        if self.are_distances or self.table.shape[1] > _MOST_DIMS or len(self.table) < _COUNTED_FROM:
             return False
-        if len(self.table) < _COUNTED_FROM:
-            return True
         # a few samples are enough to tell sparse from dense
         some = self.table[:: max(1, len(self.table) // 100)]
         found = _tree(self.table).query_ball_point(some, distance, return_length=True).mean()
-        return bool(found * len(self.table) < 2 * _MOST_PAIRS)
+        return bool(found * len(self.table) >= 2 * _MOST_PAIRS)
 
     def spanning_tree(self, which: Array) -> tuple[Array, Array]:
         """Return the edges (m − 1, 2) of the least spanning tree of some samples, and their lengths."""

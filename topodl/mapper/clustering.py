@@ -206,6 +206,9 @@ class _Density(PreimageClusterer):
     def cluster(self, samples: Samples, preimages: Preimages) -> Array:
         check_number("DBSCAN", "eps", self.eps, low=0)
         check_number("DBSCAN", "min_samples", self.min_samples, low=1, integer=True)
+        if samples.are_dense(self.eps):
+            each = _Foreign(DBSCAN(eps=self.eps, min_samples=self.min_samples), n_jobs=None)
+            return each.cluster(samples, preimages)
         pairs = samples.near_pairs(self.eps)
         return _density_labels(pairs, preimages, len(samples.table), self.min_samples)
 
