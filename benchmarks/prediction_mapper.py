@@ -211,6 +211,7 @@ def main() -> None:
     papers = []
     if options.original:
         sys.path.insert(0, str(options.original.resolve()))
+        importlib.import_module("GTDA.GTDA")  # takes seconds, which are nobody's
         papers = paper_cases(options.original)
     by_peer = by_original if options.original else by_twin
     for case, points in map(drawn_case, options.sizes):
