@@ -84,19 +84,24 @@ def graph_rows(folder: Path | None, rng: np.random.Generator) -> dict[str, dict[
 
 
 def cloud_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
-    """Return function-Rips in dimension 0."""
+    """Return function-Rips in dimension 0, of one cloud and of eight at once."""
     rows: dict[str, dict[str, Candidate]] = {}
-    for n in (50, 100):
-        points, function = rng.random((n, 2)), rng.random(n)
-        x, f = torch.from_numpy(points)[None], torch.from_numpy(function)[None]
+    for n, batch in ((50, 1), (100, 1), (100, 8)):
+        points, function = rng.random((batch, n, 2)), rng.random((batch, n))
+        x, f = torch.from_numpy(points), torch.from_numpy(function)
         row: dict[str, Candidate] = {"topodl": lambda x=x, f=f: rips_signed_measure(x, f)}  # type: ignore[misc]
         if importlib.util.find_spec("multipers"):
             import multipers as mp
             from multipers.filtrations import RipsLowerstar
 
-            tree = RipsLowerstar(points=points, function=function, threshold_radius=np.inf)
-            row["multipers"] = lambda tree=tree: mp.signed_measure(tree, degree=0, n_jobs=1)  # type: ignore[misc]
-        rows[f"function-Rips H0, {n} points"] = row
+            trees = [
+                RipsLowerstar(points=p, function=v, threshold_radius=np.inf)
+                for p, v in zip(points, function, strict=True)
+            ]
+            row["multipers, by slices"] = lambda trees=trees: [  # type: ignore[misc]
+                mp.signed_measure(tree, degree=0, n_jobs=1) for tree in trees
+            ]
+        rows[f"function-Rips H0, {batch} of {n} points"] = row
     return rows
 
 
@@ -104,18 +109,21 @@ def image_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
     """Return Euler surfaces of 32 x 32 values, hard and with a ramp, and exact measures."""
     rows: dict[str, dict[str, Candidate]] = {}
     surface = EulerSurface((32, 32), (0, 1))
-    for side in (32, 64):
-        image = rng.random((2, side, side))
-        x = torch.from_numpy(image)[None]
+    for side, n_images in ((32, 1), (64, 1), (64, 8)):
+        images = rng.random((n_images, 2, side, side))
+        x = torch.from_numpy(images)
         row: dict[str, Candidate] = {"topodl": lambda x=x: surface(x)}  # type: ignore[misc]
         if importlib.util.find_spec("multipers"):
             import multipers as mp
             from multipers.filtrations import Cubical
 
-            cells = Cubical(np.ascontiguousarray(image.transpose(1, 2, 0)))
-            row["multipers"] = lambda cells=cells: mp.signed_measure(cells, degree=None, n_jobs=1)  # type: ignore[misc]
-        rows[f"Euler surface, {side} x {side}"] = row
-        rows[f"exact measures H0 and H1, {side} x {side}"] = {"topodl": lambda x=x: image_signed_measure(x)}  # type: ignore[misc]
+            several = [Cubical(np.ascontiguousarray(image.transpose(1, 2, 0))) for image in images]
+            row["multipers, exact measure"] = lambda several=several: [  # type: ignore[misc]
+                mp.signed_measure(cells, degree=None, n_jobs=1) for cells in several
+            ]
+        rows[f"Euler surface, {n_images} of {side} x {side}"] = row
+        exact: dict[str, Candidate] = {"topodl": lambda x=x: image_signed_measure(x)}  # type: ignore[misc]
+        rows[f"exact measures H0 and H1, {n_images} of {side} x {side}"] = exact
     batch = torch.from_numpy(rng.random((8, 2, 128, 128)).astype(np.float32)).requires_grad_()
     ramp = EulerSurface((32, 32), (0, 1), width=1.0)
     rows["Euler surfaces, 8 of 128 x 128"] = {

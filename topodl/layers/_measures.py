@@ -11,7 +11,7 @@ import torch
 from topodl._checks import as_real, check_choice, check_number, fail
 from topodl._docs import shares_documentation
 from topodl.layers._base import FeatureLayer
-from topodl.layers._grids import even_grid
+from topodl.layers._grids import even_grid, given_ranges
 from topodl.layers._two_parameters import Filtrations, RangedLayer, SlicedLayer
 from topodl.persistence.graph_measures import graph_signed_measure
 from topodl.persistence.image_measures import image_signed_measure
@@ -100,10 +100,15 @@ class MeasureLayer(RangedLayer, FeatureLayer):
         """Return the grid values of both parameters, rising, in float64."""
         if self.grid0_ is not None and self.grid1_ is not None:
             return [self.grid0_, self.grid1_]
-        return [
-            even_grid(low, high, size).to(self._place()[0])
-            for (low, high), size in zip(self._box().tolist(), self._sizes(), strict=True)
-        ]
+        if self.value_ranges is not None:
+            ranges = given_ranges(type(self).__name__, "value_ranges", self.value_ranges, 2)
+        elif self.ranges_ is not None:
+            ranges = self.ranges_.tolist()
+        else:
+            raise self._not_fitted("value_ranges")
+        device = self._place()[0]
+        both = zip(ranges, self._sizes(), strict=True)
+        return [even_grid(low, high, size).to(device) for (low, high), size in both]
 
     @shares_documentation(SlicedLayer.forward)
     def forward(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from topodl._checks import as_real, check_number, check_tensor, fail
+from topodl.kernels.shared.radix import radix_argsort
 
 __all__ = [
     "SimpleEdges",
@@ -116,7 +117,7 @@ def simple_edges(n: int, pairs: _Array) -> SimpleEdges:
     low, high = pairs.min(0), pairs.max(0)
     copies = np.flatnonzero(low != high)
     keys = low[copies] * n + high[copies]
-    order = np.argsort(keys, kind="stable")
+    order = radix_argsort(keys)
     copies, keys = copies[order], keys[order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     first = copies[starts]

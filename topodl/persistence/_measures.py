@@ -36,7 +36,8 @@ def ordered_table(
     ----------
     samples, dims, weights : ndarray of shape (P,)
     cells : ndarray of shape (2, P)
-        Numbers of the two cells of each point, columns of `tables`.
+        Numbers of the two cells of each point, columns of `tables`: of the points of a dimension that share
+        the first cell, at most one has a smaller second cell, one the same, and one a larger.
     sources : ndarray of shape (2, P)
         Where the coordinates of each point stand.
     tables : sequence of ndarray of shape (k, C)
@@ -65,11 +66,9 @@ def _order(samples: Array, dims: Array, cells: Array) -> Array:
         return np.empty(0, np.int64)
     n_cells, first = int(cells.max()) + 1, int(dims.min())
     n_dims = int(dims.max()) + 1 - first
-    if (int(samples.max()) + 1) * n_dims * n_cells**2 >= 2**63:  # no integer holds them all
-        return np.lexsort((cells[1], cells[0], dims, samples))
-    order: Array = radix_argsort(
-        ((samples * n_dims + (dims - first)) * n_cells + cells[0]) * n_cells + cells[1]
-    )
+    later = np.sign(cells[1] - cells[0]) + 1
+    keys = ((samples * n_dims + (dims - first)) * n_cells + cells[0]) * 3 + later
+    order: Array = radix_argsort(keys)
     return order
 
 

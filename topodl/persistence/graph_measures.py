@@ -15,7 +15,7 @@ import torch
 
 from topodl._checks import fail
 from topodl.kernels.graphs.graph import cycle_deaths
-from topodl.kernels.shared.radix import argsort_floats
+from topodl.kernels.shared.radix import argsort_floats, radix_argsort
 from topodl.persistence._batch import homology_dims_of, pairing_op, to_host
 from topodl.persistence._graph_input import (
     SimpleEdges,
@@ -235,10 +235,13 @@ def spanning_exchanges(graphs: FilteredGraphs) -> tuple[_Array, _Array]:
     """
     n, edges = len(graphs.graph_of), graphs.present_edges
     first, second = graphs.values[0][edges], graphs.values[1][edges]
-    order = argsort_floats(second)
-    order = order[argsort_floats(first[order])]
-    priority = np.empty(len(order), np.int64)
-    priority[argsort_floats(second[order])] = np.arange(len(order))[::-1]
+    by_first = argsort_floats(first)
+    by_second = by_first[argsort_floats(second[by_first])]
+    level, fall, rising = np.zeros(len(edges), np.int64), np.empty(len(edges), np.int64), first[by_first]
+    level[by_first[1:]] = np.cumsum(rising[1:] != rising[:-1])
+    fall[by_second] = np.arange(len(edges))[::-1]
+    order = by_second[radix_argsort(level[by_second])]
+    priority = fall[order]
     enters = edges[order]
     leaves = cycle_deaths(n, np.ascontiguousarray(graphs.ends[enters - n]), priority)
     return enters, np.where(leaves >= 0, enters[leaves], -1)
