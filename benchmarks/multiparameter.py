@@ -29,7 +29,13 @@ import numpy as np
 import torch
 from timing import Candidate, least, one_thread
 
-from topodl import SignedMeasures, graph_signed_measure, image_signed_measure, rips_signed_measure
+from topodl import (
+    SignedMeasures,
+    fibered_persistence,
+    graph_signed_measure,
+    image_signed_measure,
+    rips_signed_measure,
+)
 from topodl.layers import EulerSurface
 
 Array = np.ndarray[Any, Any]
@@ -133,6 +139,25 @@ def image_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
     return rows
 
 
+def line_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
+    """Return the bars of an image of 64 x 64 along 32 lines of slopes at equal angles."""
+    image = rng.random((2, 64, 64))
+    angles = (np.arange(32) + 0.5) * (np.pi / 64)
+    base, direction = np.zeros((32, 2)), np.stack((np.cos(angles), np.sin(angles)), 1)
+    x = torch.from_numpy(image)[None]
+    lines = torch.from_numpy(base), torch.from_numpy(direction)
+    row: dict[str, Candidate] = {"topodl": lambda: fibered_persistence(x, lines)}
+    if importlib.util.find_spec("multipers"):
+        import multipers as mp
+        from multipers.filtrations import Cubical
+
+        pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
+        slicer = mp.Slicer(Cubical(pixels))
+        row["multipers"] = lambda: mp.Slicer(Cubical(pixels)).persistence_on_lines(base, direction)
+        row["multipers, lines alone"] = lambda: slicer.persistence_on_lines(base, direction)
+    return {"32 lines of an image, 64 x 64, H0 and H1": row}
+
+
 def convolution_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
     """Return the convolution of 32 measures of 200 points on 50 x 50 values."""
     points, weights = rng.random((32, 200, 2)), rng.integers(-2, 3, (32, 200))
@@ -163,7 +188,8 @@ def main() -> None:
     arguments = parser.parse_args()
     one_thread()
     rng = np.random.default_rng(0)
-    rows = graph_rows(arguments.data, rng) | cloud_rows(rng) | image_rows(rng) | convolution_rows(rng)
+    rows = graph_rows(arguments.data, rng) | cloud_rows(rng) | image_rows(rng)
+    rows |= convolution_rows(rng) | line_rows(rng)
     for title, candidates in rows.items():
         times = least(candidates, arguments.rounds, seconds=20.0)
         parts = [f"{name} {ms:.2f} ms ({ms / times['topodl']:.0f} ×)" for name, ms in times.items()]

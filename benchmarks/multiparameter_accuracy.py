@@ -8,7 +8,7 @@ has it (Coffee_TRAIN.txt, Coffee_TEST.txt). ORBIT5K is drawn, N orbits of each o
 
 Graphs are filtered by heat kernel signatures (t = 10) and 1 / degree, clouds of points by alpha radii and
 codensity, spectra by their values and the places of these. Values on a grid, or persistence images, go to a
-random forest of 100 trees; grids are quantiles of the training data.
+random forest of 100 trees; grids are quantiles of the training data, those of orbits even up to one.
 """
 
 from __future__ import annotations
@@ -144,16 +144,18 @@ def score_orbits(n: int) -> Iterator[tuple[str, str]]:
     for chunk in torch.arange(len(y)).split(50):
         complexes = filtered_clouds(points[chunk], mass=0.1)
         parts.append(euler_signed_measure(complexes))
-        seen = torch.isin(chunk[complexes.samples(1)], torch.from_numpy(train))
-        values.append(complexes.values(1)[seen][::20])
+        for k in (1, 2):
+            seen = torch.isin(chunk[complexes.samples(k)], torch.from_numpy(train))
+            values.append(complexes.values(k)[seen][::20])
     features = SignedMeasures.cat(parts)
     kinds: dict[str, Callable[[], Any]] = {
         "forest": lambda: RandomForestClassifier(TREES, random_state=0, n_jobs=2),
         "boosted trees": lambda: HistGradientBoostingClassifier(random_state=0),
     }
-    for name, resolution in (("alpha alone, Euler", (30, 1)), ("Euler", (30, 30))):
-        grids = quantiles_of(torch.cat(values), resolution)
-        table = features.surface(*grids).flatten(1).numpy()
+    ends = np.quantile(torch.cat(values).numpy(), (0.0, 0.97), axis=0)
+    radii, densities = (torch.from_numpy(grid) for grid in np.linspace(*ends, 30).T)
+    for name, second in (("alpha alone, Euler", densities.new_tensor([1e9])), ("Euler", densities)):
+        table = features.surface(radii, second).flatten(1).numpy()
         for kind, classifier in kinds.items():
             score = classifier().fit(table[train], y[train]).score(table[test], y[test])
             yield f"{name}, {kind}", f"{100 * score:.1f}"

@@ -126,7 +126,8 @@ def _of_images(x: Any, lines: Any, dims: Any, construction: Literal["vertex", "c
     values = at_least_single(x)
     levels = pushed(values, checked_lines(_NAME, lines, x.shape[1], values))
     d = cubical_persistence(levels, dims, construction=construction, channels=True)
-    return d.select(d.births < math.inf).to(x.dtype)
+    d = d.select(d.births < math.inf)
+    return d if d.dtype == x.dtype else d.to(x.dtype)  # which reads all integers
 
 
 def _of_graphs(x: Any, lines: Any, dims: Any, graphs: tuple[Any, ...]) -> Diagrams:
