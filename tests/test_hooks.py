@@ -416,6 +416,8 @@ def test_the_number_of_arguments_is_looked_at_when_attaching():
         attach(model, "0", lambda a, b, c: a, target=(teacher, "0"))
     with pytest.raises(TypeError, match=r"target is a str; expected \(model, name\)"):
         attach(model, "0", CKALoss(), target="0")
-    with pytest.raises(InputError, match="no submodule"):
+    with pytest.raises(TypeError, match=r"target is a tuple; expected \(model, name\)"):
+        attach(model, "0", CKALoss(), target=("0", teacher))
+    with pytest.raises(InputError, match=r"target\[1\] is 'missing'; expected a submodule"):
         attach(model, "0", CKALoss(), target=(teacher, "missing"))
     assert not model[0]._forward_hooks

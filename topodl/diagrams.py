@@ -247,9 +247,9 @@ class Diagrams(JaggedBars):
         --------
         >>> import torch
         >>> import topodl
-        >>> squared_radius = torch.tensor([[[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 2.0]]])
-        >>> ring = topodl.cubical_persistence((squared_radius - 1).abs() - 0.5)
-        >>> ring.betti(0.0), ring.betti(2.0)
+        >>> ring = torch.tensor([[[-1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, -1.0]]])
+        >>> bars = topodl.cubical_persistence(ring)
+        >>> bars.betti(0.0), bars.betti(2.0)
         (tensor([[1, 1]]), tensor([[1, 0]]))
         """
         check_number("Diagrams.betti", "t", t)

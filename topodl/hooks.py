@@ -97,7 +97,7 @@ class Attachment:
         self.values: list[Any] = []
         self._waiting: dict[str, Any] = {}  # of two models, the output of the one that has run first
         submodule = submodule_of("attach", model, name)
-        teacher = submodule_of("attach", *target) if isinstance(target, tuple) else None
+        teacher = submodule_of("attach", *target, "target[1]") if isinstance(target, tuple) else None
         _watch_hooks(self)
         self._handle: Any = submodule.register_forward_hook(self._hook)
         self._teacher_handle = None if teacher is None else teacher.register_forward_hook(self._teacher_hook)
@@ -193,7 +193,8 @@ class Attachment:
 
 def _check_arguments(layer_or_loss: Callable[..., Any], target: Any) -> None:
     """Raise unless what is attached takes as many arguments as it will be given."""
-    if not (target is None or callable(target) or (isinstance(target, tuple) and len(target) == 2)):
+    pair = isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], nn.Module)
+    if not (pair or target is None or callable(target)):
         came = f"is a {type(target).__name__}"
         raise TypeError(f"attach: target {came}; expected (model, name), or a function without arguments")
     called = layer_or_loss.forward if isinstance(layer_or_loss, nn.Module) else layer_or_loss
