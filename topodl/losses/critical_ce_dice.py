@@ -295,7 +295,9 @@ def _map(
     channels = batch.channels(include_background)
     if method == "topograph":
         return topograph_pixels(batch, channels, corner)
-    seeds = critical_pixels(batch, channels, corner).cpu().numpy() if method == "warping" else None
+    seeds = None
+    if method == "warping":
+        seeds = host_array(batch.function, critical_pixels(batch, channels, corner))
     winners = host_array(batch.function, batch.winners)
     labels = host_array(batch.function, batch.labels.to(torch.int16))
 
