@@ -17,7 +17,6 @@ import types
 from pathlib import Path
 
 import gudhi
-import gudhi.hera
 import gudhi.representations as gr
 import gudhi.wasserstein
 import numpy as np
@@ -28,7 +27,7 @@ from scipy.spatial import Delaunay
 from timing import least_ms, one_thread
 
 from topodl import Diagrams
-from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
+from topodl.distances import sliced_wasserstein_distance, wasserstein_distance
 from topodl.layers import (
     BettiCurve,
     EulerCharacteristicTransform,
@@ -264,19 +263,6 @@ def distances(topological: str | None) -> None:
     )
 
 
-def bottlenecks() -> None:
-    """Time pairs of diagrams of few and of many bars; GUDHI's own distances err among ties, Hera's do not."""
-    for bars in (10, 100, 300, 1000):
-        x, y = random_diagrams(1, bars, 1)[0], random_diagrams(1, bars, 2)[0]
-        a, b = Diagrams.from_gudhi([x]), Diagrams.from_gudhi([y])
-        ours = least_ms(lambda a=a, b=b: bottleneck_distance(a, b))
-        for name, peer in (
-            ("GUDHI", lambda x=x, y=y: gudhi.bottleneck_distance(x, y)),
-            ("Hera, exact", lambda x=x, y=y: gudhi.hera.bottleneck_distance(x, y, 0)),
-        ):
-            row(f"bottleneck of two diagrams of {bars} bars", ours, name, least_ms(peer))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dect", type=Path, help="a clone of aidos-lab/dect")
@@ -289,7 +275,6 @@ def main() -> None:
     table = Diagrams.from_gudhi(random_diagrams(256, 200, 0)).to_giotto()
     vectorisations(times_of(arguments.peers, GIOTTO, table))
     euler(arguments.dect)
-    bottlenecks()
     distances(arguments.topological)
 
 

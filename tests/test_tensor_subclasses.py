@@ -167,6 +167,7 @@ OF_LAYERS = {
     ),
 }
 OF_DISTANCES = {name: of_two_diagrams(getattr(distances, name)) for name in distances.__all__}
+OF_DISTANCES["Matching"] = None  # what `optimal_matching` returns
 OF_METRICS = {
     "TopologyError": None,  # an enumeration
     "ComponentMatches": None,  # a tuple of results

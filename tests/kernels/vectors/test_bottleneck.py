@@ -1,51 +1,44 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from topodl.kernels.vectors.bottleneck import all_matched
+from tests.naive.distances import bottleneck_by_matchings
+from topodl.kernels.vectors.bottleneck import bottleneck_distances
 
-
-def matched(moves, reach, rows=None):
-    """Ask of the `rows`, a mask; all columns are near."""
-    n, m = moves.shape
-    alone = np.full(n, np.inf) if rows is None else np.where(rows, np.inf, reach)
-    return all_matched(moves, alone, np.zeros(n), np.zeros(m), float(reach))
+# Few values, so that many distances are equal, and continuous ones.
+bar = st.tuples(st.integers(0, 9), st.integers(1, 7)).map(lambda b: (b[0], b[0] + b[1]))
+fine_bar = st.tuples(st.floats(0, 1), st.floats(1e-3, 1)).map(lambda b: (b[0], b[0] + b[1]))
+many_bars = st.lists(bar, max_size=8) | st.lists(fine_bar, max_size=8)
 
 
-@given(
-    hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(0, 9)), elements=st.integers(0, 5)),
-    st.integers(0, 5),
-    st.data(),
-)
-def test_all_rows_are_matched_where_scipy_matches_them(moves, reach, data):
-    rows = data.draw(hnp.arrays(bool, len(moves)))
-    within = csr_matrix(moves[rows] <= reach)
-    expected = (maximum_bipartite_matching(within, "column") >= 0).all() if rows.any() else True
-    assert matched(moves, reach, rows) == expected
+def distance(first, second):
+    sides = [np.array(sorted(bars), dtype=np.float64).reshape(-1, 2) for bars in (first, second)]
+    offsets = np.cumsum([0, *map(len, sides)])
+    return bottleneck_distances(np.concatenate(sides), offsets, np.array([0]), np.array([1]))[0]
 
 
-@given(
-    hnp.arrays(np.float64, st.integers(1, 9), elements=st.integers(-5, 5)),
-    hnp.arrays(np.float64, st.integers(0, 9), elements=st.integers(-5, 5)),
-    st.integers(0, 5),
-)
-def test_what_is_out_of_reach_by_its_number_is_left_out_without_a_loss(births, others, reach):
-    births, others = np.sort(births), np.sort(others)
-    moves = np.abs(births[:, None] - others)
-    near = all_matched(moves, np.full(len(births), np.inf), births, others, float(reach))
-    assert near == matched(moves, reach)
+@given(many_bars, many_bars)
+@settings(max_examples=200)
+def test_it_is_the_least_reach_of_a_matching(first, second):
+    np.testing.assert_allclose(distance(first, second), bottleneck_by_matchings(first, second), rtol=1e-12)
+    assert distance(first, second) == distance(second, first)
+    assert distance(first, first) == 0.0
 
 
-def test_a_long_path_has_to_be_shifted():
-    """Row i may take columns i and i + 1; the last row only column 0, so that every other one moves on."""
-    n = 200
-    moves = np.ones((n, n))
-    for i in range(n - 1):
-        moves[i, i : i + 2] = 0
-    moves[n - 1, 0] = 0
-    assert matched(moves, 0.0)
-    moves[n - 2, n - 1] = 1
-    assert not matched(moves, 0.0)
+def test_many_equal_distances_and_a_search_by_bisection():
+    rng = np.random.default_rng(0)
+    for n in (40, 60):
+        births = rng.integers(0, 30, (2, n))
+        first, second = (np.stack([b, b + rng.integers(1, 30, n)], 1).tolist() for b in births)
+        assert distance(first, second) == bottleneck_by_matchings(first, second)
+
+
+def test_a_case_by_hand():
+    assert distance([(0, 4), (1, 2)], [(1, 6)]) == 2.0
+    assert distance([(0, 4)], []) == 2.0
+    assert distance([], []) == 0.0
+
+
+def test_a_greedy_matching_is_undone():
+    # The first bar takes the only one that the second can go to.
+    assert distance([(0, 20), (1, 21)], [(1, 20.5), (-1, 19)]) == 1.0

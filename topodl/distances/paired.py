@@ -1,7 +1,4 @@
-"""Distances between diagrams, and between signed measures: Wasserstein, bottleneck, sliced Wasserstein.
-
-Exact matchings by SciPy's assignment solver on the bars alone, without copies of the diagonal.
-"""
+"""Wasserstein, bottleneck and sliced Wasserstein distances of two batches, sample by sample."""
 
 from __future__ import annotations
 
@@ -12,27 +9,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import as_dims, check_choice, check_number, fail
-from topodl._host import host_array, on_host
+from topodl._checks import as_dims, check_number, fail
+from topodl._host import on_host
 from topodl._jagged_checks import reject_overflow
 from topodl._power import power
 from topodl._precision import HALF_TYPES, full_precision
 from topodl._segments import offsets_of, padded_groups, segment_scale, segment_sum
 from topodl.diagrams import Diagrams
-from topodl.kernels.shared.pool import map_batch
+from topodl.distances._input import check_norms, chosen, directions_of, same_dims
+from topodl.distances._pairs import both_sides, bottleneck_of_pairs
+from topodl.distances.matchings import match
 from topodl.signed_measures import SignedMeasures
 
 __all__ = ["bottleneck_distance", "sliced_wasserstein_distance", "wasserstein_distance"]
 
-# Those that SciPy has a faster name for.
-_METRICS: dict[float, dict[str, Any]] = {
-    1.0: {"metric": "cityblock"},
-    2.0: {"metric": "euclidean"},
-    math.inf: {"metric": "chebyshev"},
-}
-
 Batch = TypeVar("Batch", Diagrams, SignedMeasures)
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def wasserstein_distance(
@@ -84,17 +75,15 @@ def wasserstein_distance(
     tensor([[1.2500]])
     """
     name = "wasserstein_distance"
-    check_number(name, "order", order, low=1.0)
-    if ground_norm != math.inf:
-        check_number(name, "ground_norm", ground_norm, low=1.0)
+    check_norms(name, order, ground_norm)
     d1, d2, dtype = _selected(name, d1, d2, dims)
-    left, right, segments, unequal = _matching(name, d1, d2, float(order), float(ground_norm))
-    moves = _moves(d1, d2, left, right)
+    matching = match(name, d1, d2, float(order), float(ground_norm))
+    moves, segments = _moves(d1, d2, matching.first, matching.second), matching.segments
     unit = segment_scale(moves.amax(1), segments, d1.n_segments)
     powers = _lengths(moves / unit[segments, None], float(ground_norm), float(order))
     total = power(segment_sum(powers, segments, d1.n_segments), 1 / order) * unit
     reject_overflow(name, d1, total)
-    return total.masked_fill(unequal, math.inf).view_as(d1.counts).to(dtype)
+    return total.masked_fill(matching.unequal, math.inf).view_as(d1.counts).to(dtype)
 
 
 def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.Tensor:
@@ -139,9 +128,10 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
     """
     name = "bottleneck_distance"
     d1, d2, dtype = _selected(name, d1, d2, dims)
-    pairs = list(zip(_bars(name, d1), _bars(name, d2), strict=True))
-    values = map_batch(lambda pair: _bottleneck(*pair), pairs)
-    return torch.tensor(values, dtype=dtype, device=d1.device).view_as(d1.counts)
+    bars, infinite = both_sides(name, d1, d2)
+    pairs = np.arange(d1.n_segments), np.arange(d1.n_segments) + d1.n_segments
+    values = bottleneck_of_pairs(bars, infinite, pairs)
+    return torch.from_numpy(values).to(d1.device, dtype).view_as(d1.counts)
 
 
 def sliced_wasserstein_distance(
@@ -237,10 +227,7 @@ def _sliced(
 ) -> torch.Tensor:
     """Return the mean over directions of the distance of two sides (P, 2), of the same `segments` (P,)."""
     like = sides[0]
-    angles = torch.linspace(-math.pi / 2, math.pi / 2, n_directions + 1, dtype=torch.float64, device="cpu")[
-        :-1
-    ]
-    directions = torch.stack([angles.cos(), angles.sin()], 1).to(like.device, like.dtype)
+    directions = directions_of(n_directions).to(like.device, like.dtype)
     with full_precision(like):
         lines1, lines2 = (directions @ side.T for side in sides)
     segments, order = segments.sort(stable=True)
@@ -278,141 +265,16 @@ def _selected(
     name: str, d1: Any, d2: Any, dims: Any, kind: type[Any] = Diagrams
 ) -> tuple[Any, Any, torch.dtype]:
     """Return the rows of `dims`, of at least single precision, and the dtype of their distances."""
-    for argument, d in (("d1", d1), ("d2", d2)):
-        if not isinstance(d, kind):
-            raise TypeError(f"{name}: {argument} is a {type(d).__name__}; expected {kind.__name__}")
+    same_dims(name, d1, d2, kind)
     if len(d1) != len(d2):
         raise fail(name, "d2", f"has {len(d2)} samples", f"{len(d1)}, as d1")
-    if d1.homology_dims != d2.homology_dims:
-        raise fail(name, "d2", f"has dimensions {d2.homology_dims}", f"{d1.homology_dims}, as d1")
     dtype, d1, d2 = d1.dtype, d1.at_least_single(), d2.at_least_single()
-    if dims is None:
-        return d1, d2, dtype
-    wanted = tuple(sorted(set(as_dims(dims))))
-    for k in wanted:
-        check_choice(name, "dims", k, d1.homology_dims)
-    return _with_dims(d1, wanted), _with_dims(d2, wanted), dtype
+    return _with_dims(name, d1, dims), _with_dims(name, d2, dims), dtype
 
 
-def _with_dims(d: Batch, dims: tuple[int, ...]) -> Batch:
-    if dims == d.homology_dims:
-        return d
-    kept = torch.isin(d.dims, torch.tensor(dims, device=d.device))
-    return d._take(kept, homology_dims=dims)
-
-
-def _bars(name: str, d: Diagrams) -> list[Array]:
-    """Return the bars (n, 2) of each (sample, dimension)."""
-    ends = host_array(name, torch.stack([d.births, d.deaths], 1))
-    return np.split(ends, host_array(name, d.offsets[1:-1])) if d.n_segments else []
-
-
-def _matching(
-    name: str, d1: Diagrams, d2: Diagrams, order: float, norm: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the matched bars of both sides (−1 is the diagonal), their segments, and which have no match."""
-    pairs = list(zip(_bars(name, d1), _bars(name, d2), strict=True))
-    matched = map_batch(lambda pair: _match(*pair, order, norm), pairs)
-    columns = [np.empty((2, 0), np.int64)]
-    starts = np.stack([host_array(name, d.offsets[:-1]) for d in (d1, d2)], 1)
-    for (left, right, _), start in zip(matched, starts, strict=True):
-        bars = np.stack([left, right])
-        columns.append(np.where(bars < 0, -1, bars + start[:, None]))
-    segments = np.repeat(np.arange(len(matched)), [len(m[0]) for m in matched])
-    unequal = torch.tensor([m[2] for m in matched], dtype=torch.bool, device=d1.device)
-    both = torch.from_numpy(np.concatenate(columns, 1)).to(d1.device)
-    return both[0], both[1], torch.from_numpy(segments).to(d1.device), unequal
-
-
-def _match(a: Array, b: Array, order: float, norm: float) -> tuple[Array, Array, bool]:
-    """Match the bars (n, 2) and (m, 2) of two diagrams."""
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
-    infinite_a, infinite_b, unequal = _match_infinite(a, b)
-    finite_a, finite_b = (np.flatnonzero(np.isfinite(bars).all(1)) for bars in (a, b))
-    pairs = [(infinite_a, infinite_b)]
-    x, y = _in_one_unit(a[finite_a].astype(np.float64), b[finite_b].astype(np.float64))
-    to_diagonal = 2.0 ** (1 / norm - 1) if norm != math.inf else 0.5
-    alone_x, alone_y = ((np.abs(z[:, 1] - z[:, 0]) * to_diagonal) ** order for z in (x, y))
-    metric: dict[str, Any] = _METRICS.get(norm) or {"metric": "minkowski", "p": norm}
-    # What a pair saves against sending both bars to the diagonal; pairs that save nothing stay apart.
-    gain = np.minimum(cdist(x, y, **metric) ** order - alone_x[:, None] - alone_y, 0.0)
-    rows, columns = linear_sum_assignment(gain)
-    saves = gain[rows, columns] < 0
-    rows, columns = rows[saves], columns[saves]
-    rest_x, rest_y = (np.delete(np.arange(len(z)), used) for z, used in ((x, rows), (y, columns)))
-    pairs += [(finite_a[rows], finite_b[columns])]
-    pairs += [(finite_a[rest_x], np.full(len(rest_x), -1)), (np.full(len(rest_y), -1), finite_b[rest_y])]
-    return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs]), unequal
-
-
-def _match_infinite(a: Array, b: Array) -> tuple[Array, Array, bool]:
-    """Match the bars with an infinite end to those with the same one, in the order of their other ends.
-
-    Where the numbers of any kind differ, nothing is matched, and the third value is true.
-    """
-    which = [np.flatnonzero(np.isinf(bars).any(1)) for bars in (a, b)]
-    if not len(which[0]) and not len(which[1]):
-        return which[0], which[1], False
-    kinds = [np.where(np.isinf(bars), bars, 0.0) for bars in (a[which[0]], b[which[1]])]
-    orders = [np.lexsort((*bars[w].T, *kind.T)) for bars, w, kind in zip((a, b), which, kinds, strict=True)]
-    if len(orders[0]) != len(orders[1]) or (kinds[0][orders[0]] != kinds[1][orders[1]]).any():
-        return which[0][:0], which[1][:0], True
-    return which[0][orders[0]], which[1][orders[1]], False
-
-
-def _in_one_unit(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return finite bars (n, 2) and (m, 2) in float64, divided by a power of two of their size."""
-    size = max((float(np.abs(z).max()) for z in (x, y) if len(z)), default=0.0)
-    unit = math.ldexp(1.0, max(math.frexp(size)[1] - 1, -1000))
-    return x / unit, y / unit
-
-
-def _bottleneck(a: Array, b: Array) -> float:
-    """Return the distance between the bars (n, 2) and (m, 2) of two diagrams."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    left, right, unequal = _match_infinite(a, b)
-    if unequal:
-        return math.inf
-    same = a[left] == b[right]  # inf − inf is NaN
-    moves = np.abs(np.where(same, 0.0, a[left]) - np.where(same, 0.0, b[right]))
-    finite = (bars[np.isfinite(bars).all(1)] for bars in (a, b))
-    return max(float(moves.max(initial=0.0)), _finite_bottleneck(*finite))
-
-
-def _finite_bottleneck(x: Array, y: Array) -> float:
-    """Return the least of all moves between bars, and to the diagonal, that suffices for a matching.
-
-    Bars that reach the diagonal may always go there. So it suffices that the others of one side can all be
-    matched, and those of the other side, too: two such matchings join to one (Mendelsohn and Dulmage, 1958).
-    """
-    from scipy.spatial.distance import cdist
-
-    from topodl.kernels.vectors.bottleneck import all_matched
-
-    x, y = (bars[np.argsort(bars[:, 0])] for bars in (x, y))
-    moves = cdist(x, y, "chebyshev")
-    to_diagonal = [np.abs(bars[:, 1] - bars[:, 0]) / 2 for bars in (x, y)]
-    sides = list(zip(to_diagonal, (moves, np.ascontiguousarray(moves.T)), strict=True))
-    first, second = (np.ascontiguousarray(bars[:, 0]) for bars in (x, y))
-    births = [(first, second), (second, first)]
-    # No bar can stay closer than its nearest place, and none need go farther than to the diagonal.
-    nearest = [np.minimum(alone, table.min(1, initial=np.inf)) for alone, table in sides]
-    low = max(float(far.max(initial=0.0)) for far in nearest)
-    high = max(float(alone.max(initial=0.0)) for alone in to_diagonal)
-    reaches = np.concatenate([moves.ravel(), *to_diagonal, [low]])
-    reaches = reaches[(reaches >= low) & (reaches <= high)]
-    while len(reaches) > 1:
-        middle = (len(reaches) - 1) // 2
-        reaches = np.partition(reaches, middle)
-        reach = reaches[middle]
-        enough = all(
-            all_matched(table, alone, *starts, reach)
-            for (alone, table), starts in zip(sides, births, strict=True)
-        )
-        reaches = reaches[: middle + 1] if enough else reaches[reaches > reach]
-    return float(reaches[0])
+def _with_dims(name: str, d: Batch, dims: Any) -> Batch:
+    kept = chosen(name, d, dims)
+    return d if kept is None else d._take(kept, homology_dims=tuple(sorted(set(as_dims(dims)))))
 
 
 def _moves(d1: Diagrams, d2: Diagrams, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.naive.distances import bottleneck_by_matchings
+from tests.naive.distances import bottleneck_by_matchings, sliced_by_definition
 from tests.strategies import make_diagrams
 from topodl import Diagrams, InputError, SignedMeasures
 from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
@@ -45,16 +45,6 @@ def test_bottleneck_and_persim(first, seed):
             if len(x) and len(y):
                 np.testing.assert_allclose(wasserstein[i, k], persim.wasserstein(x, y), atol=1e-9)
                 np.testing.assert_allclose(bottleneck[i, k], persim.bottleneck(x, y), atol=1e-9)
-
-
-def sliced_by_definition(x, y, n):
-    total = 0.0
-    for angle in np.linspace(-np.pi / 2, np.pi / 2, n, endpoint=False):
-        line = np.array([np.cos(angle), np.sin(angle)])
-        on_diagonal = [z.mean(1, keepdims=True).repeat(2, 1) @ line for z in (x, y)]
-        left, right = np.sort(np.r_[x @ line, on_diagonal[1]]), np.sort(np.r_[y @ line, on_diagonal[0]])
-        total += np.abs(left - right).sum()
-    return total / n
 
 
 @given(counts, st.integers(0, 1000))
