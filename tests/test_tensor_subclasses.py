@@ -159,6 +159,8 @@ OF_LAYERS = {
     "PersistenceLandscape": of_diagrams(layers.PersistenceLandscape(**GRID)),
     "PersistenceStatistics": of_diagrams(layers.PersistenceStatistics()),
     "Silhouette": of_diagrams(layers.Silhouette(**GRID)),
+    "DiagramDistances": of_diagrams(layers.DiagramDistances().fit(diagrams_of(torch.clone))),
+    "DiagramKernel": of_diagrams(layers.DiagramKernel().fit(diagrams_of(torch.clone))),
     "PersLay": of_diagrams(layers.PersLay(n_features=4, dims=0)),
     "DiagramEncoder": of_diagrams(layers.DiagramEncoder(8, 2, dims=0)),
     "EulerCurve": lambda wrap: layers.EulerCurve(6, (0, 1), width=0.1)(wrap(IMAGES)),

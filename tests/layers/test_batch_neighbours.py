@@ -19,6 +19,8 @@ CASES = {
         layers.DiagramEncoder(width=8, n_heads=2, n_outputs=2),
         layers.DiagramEncoder(width=8, n_heads=2, n_blocks=0, pool="mean"),
     ],
+    "DiagramDistances": [layers.DiagramDistances().fit(make_diagrams(9, [[3, 2], [1, 4]], essential=0.0))],
+    "DiagramKernel": [layers.DiagramKernel().fit(make_diagrams(9, [[3, 2], [1, 4]], essential=0.0))],
     "EulerCharacteristicTransform": [
         layers.EulerCharacteristicTransform(n_directions=3, n_thresholds=5, mode=mode, radius=2.0)
         for mode in ("soft", "hard")

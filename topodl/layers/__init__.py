@@ -13,7 +13,9 @@ _HOMES = {
     "CellMessagePassing": "topodl.layers.cell_message_passing",
     "CubicalPersistence": "topodl.layers.persistence",
     "CycleCliqueEncoding": "topodl.layers.cycle_clique_encoding",
+    "DiagramDistances": "topodl.layers.diagram_matrices",
     "DiagramEncoder": "topodl.layers.diagram_encoder",
+    "DiagramKernel": "topodl.layers.diagram_matrices",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
     "EulerSurface": "topodl.layers.surfaces",
@@ -48,7 +50,9 @@ __all__ = [
     "CellMessagePassing",
     "CubicalPersistence",
     "CycleCliqueEncoding",
+    "DiagramDistances",
     "DiagramEncoder",
+    "DiagramKernel",
     "EulerCharacteristicTransform",
     "EulerCurve",
     "EulerSurface",
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
     from topodl.layers.cycle_clique_encoding import CycleCliqueEncoding, cycle_cliques
     from topodl.layers.diagram_encoder import DiagramEncoder
+    from topodl.layers.diagram_matrices import DiagramDistances, DiagramKernel
     from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.euler_curve import EulerCurve
     from topodl.layers.hodge_encoding import HodgeEncoding

@@ -55,12 +55,20 @@ def matching_distances(
     for k in range(len(first)):
         i, j = first[k], second[k]
         unit = max(units[i], units[j])
-        x = bars[offsets[i] : offsets[i + 1]] / unit
-        y = bars[offsets[j] : offsets[j + 1]] / unit
+        x = _in_unit(bars, offsets[i], offsets[i + 1], unit)
+        y = _in_unit(bars, offsets[j], offsets[j + 1], unit)
         alone_x, alone_y = _to_diagonal(x, order, norm), _to_diagonal(y, order, norm)
         partner = _match(x, y, alone_x, alone_y, order, norm)
         distances[k] = _sum_of_moves(x, y, alone_x, alone_y, partner, order, norm) ** (1 / order) * unit
     return distances
+
+
+@subroutine
+def _in_unit(bars: Any, start: int, end: int, unit: float) -> Any:
+    scaled = np.empty((end - start, 2))
+    for i in range(end - start):
+        scaled[i, 0], scaled[i, 1] = bars[start + i, 0] / unit, bars[start + i, 1] / unit
+    return scaled
 
 
 @subroutine

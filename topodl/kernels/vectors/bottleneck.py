@@ -50,10 +50,7 @@ def _distance(x: Any, y: Any) -> float:
     low = max(_farthest_nearest(x, y, alone_x), _farthest_nearest(y, x, alone_y))
     if _suffices(x, y, alone_x, alone_y, low):
         return low
-    high = low
-    for alone in (alone_x, alone_y):
-        for length in alone:
-            high = max(high, length)
+    high = max(low, _largest(alone_x), _largest(alone_y))
     # `low` is too little, `high` suffices.
     reaches = np.empty(_CANDIDATES * (len(x) + len(y)))
     n = _candidates(x, y, alone_x, alone_y, low, high, reaches)
@@ -90,6 +87,14 @@ def _to_diagonal(x: Any) -> Any:
 
 
 @borrowing_subroutine
+def _largest(alone: Any) -> float:
+    largest = 0.0
+    for i in range(len(alone)):
+        largest = max(largest, alone[i])
+    return largest
+
+
+@borrowing_subroutine
 def _middle_one(a: float, b: float, c: float) -> float:
     return max(min(a, b), min(max(a, b), c))
 
@@ -122,12 +127,8 @@ def _farthest_nearest(x: Any, y: Any, alone: Any) -> float:
 @subroutine
 def _candidates(x: Any, y: Any, alone_x: Any, alone_y: Any, low: float, high: float, reaches: Any) -> int:
     """Write the distances above `low` and up to `high`, and count them; stop where they are too many."""
-    n = 0
-    for alone in (alone_x, alone_y):
-        for length in alone:
-            if low < length <= high:
-                reaches[n] = length  # two a pair of bars at most
-                n += 1
+    n = _lengths_between(alone_x, low, high, reaches, 0)
+    n = _lengths_between(alone_y, low, high, reaches, n)  # there is room for four times as many
     windows = _windows(x, y, high)
     for i in range(len(x)):
         for j in range(windows[i, 0], windows[i, 1]):
@@ -140,6 +141,15 @@ def _candidates(x: Any, y: Any, alone_x: Any, alone_y: Any, low: float, high: fl
     return n
 
 
+@borrowing_subroutine
+def _lengths_between(alone: Any, low: float, high: float, reaches: Any, n: int) -> int:
+    for i in range(len(alone)):
+        if low < alone[i] <= high:
+            reaches[n] = alone[i]
+            n += 1
+    return n
+
+
 @subroutine
 def _suffices(x: Any, y: Any, alone_x: Any, alone_y: Any, reach: float) -> bool:
     return _all_matched(x, y, alone_x, reach) and _all_matched(y, x, alone_y, reach)
@@ -148,8 +158,11 @@ def _suffices(x: Any, y: Any, alone_x: Any, alone_y: Any, reach: float) -> bool:
 @subroutine
 def _all_matched(x: Any, y: Any, alone: Any, reach: Any) -> Any:
     """Return whether the bars of `x` that are farther than `reach` from the diagonal fit to bars of `y`."""
-    rows = np.flatnonzero(alone > reach)
-    n, m = len(rows), len(y)
+    rows, n, m = np.empty(len(x), np.int64), 0, len(y)
+    for i in range(len(x)):
+        if alone[i] > reach:
+            rows[n] = i
+            n += 1
     if n > m:
         return False
     windows = _windows(x, y, reach)
@@ -173,9 +186,10 @@ def _windows(x: Any, y: Any, reach: Any) -> Any:
     n, m = len(x), len(y)
     windows = np.empty((n, 2), np.int64)
     largest = 0.0
-    for bars in (x, y):
-        if len(bars):
-            largest = max(largest, abs(bars[0, 0]), abs(bars[-1, 0]))
+    if n:
+        largest = max(abs(x[0, 0]), abs(x[n - 1, 0]))
+    if m:
+        largest = max(largest, abs(y[0, 0]), abs(y[m - 1, 0]))
     within = reach + 4 * np.finfo(np.float64).eps * (largest + reach)  # none is lost to rounding
     low, high = 0, 0
     for i in range(n):
@@ -190,7 +204,7 @@ def _windows(x: Any, y: Any, reach: Any) -> Any:
 @borrowing_subroutine
 def _match_greedily(x: Any, y: Any, rows: Any, windows: Any, reach: Any, column_of: Any, row_of: Any) -> Any:
     n_matched = 0
-    for i in range(len(rows)):
+    for i in range(len(column_of)):
         for j in range(windows[rows[i], 0], windows[rows[i], 1]):
             if row_of[j] < 0 and _move(x, rows[i], y, j) <= reach:
                 column_of[i], row_of[j] = j, i
@@ -213,7 +227,7 @@ def _find_levels(
 ) -> Any:
     """Write how many steps each row is from one without a column; say whether a free column is in reach."""
     end = 0
-    for i in range(len(rows)):
+    for i in range(len(column_of)):
         level[i] = -1
         if column_of[i] < 0:
             level[i] = 0

@@ -36,7 +36,7 @@ def landscape_corners(bars: Any, offsets: Any, n_layers: int) -> Any:
         n = offsets[s + 1] - offsets[s]
         left = np.empty((n + 1, 2))
         for i in range(n):
-            left[i] = bars[offsets[s] + i]
+            left[i, 0], left[i, 1] = bars[offsets[s] + i, 0], bars[offsets[s] + i, 1]
         for k in range(n_layers):
             if end + 4 * n + 4 > len(corners):
                 corners = _with_room(corners, end, 2 * end + 4 * n + 4)
