@@ -37,6 +37,7 @@ ORDER = (
     "plotting",
     "evaluation",
     "integrations",
+    "check",
     "cli",
 )
 
