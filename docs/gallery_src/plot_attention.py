@@ -6,6 +6,7 @@ Attention maps of a vision transformer as graphs over the image, their topologic
 pipeline, and a topological penalty that trains the model. The model is small and untrained.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -38,10 +39,10 @@ images = torch.tensor(digits.images[:200] / 16, dtype=torch.float32)[:, None]
 # Token 0 is [CLS], which has no place in the image.
 with torch.no_grad(), record(model) as recorder:
     model(images[:1])
-figure = plot_attention_graph(
-    recorder.attention()[0, 1, 2], image=images[0, 0], skip=1, threshold=0.3, title="layer 1, head 2"
-)
-figure  # noqa: B018
+figure, ax = plt.subplots(figsize=(5, 5))
+maps = recorder.attention()[0, 1, 2]
+plot_attention_graph(maps, image=images[0, 0], skip=1, threshold=0.3, title="layer 1, head 2", ax=ax)
+plt.show()
 
 # %%
 # The same maps as features: even an untrained transformer's attention graphs tell digits apart.

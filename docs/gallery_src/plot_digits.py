@@ -25,12 +25,12 @@ X = X.astype(np.float32) / 16
 train, test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
 
 # %%
-# The superlevel filtration of one digit: an eight has two long bars in dimension 1.
-eight = torch.from_numpy(train[y_train == 8][0].reshape(8, 8))
+# The superlevel filtration of one digit: this eight has two long bars in dimension 1.
+eight = torch.from_numpy(train[y_train == 8][1].reshape(8, 8))
 diagram = topodl.cubical_persistence(eight[None], superlevel=True, construction="cell")
 figure, axes = plt.subplots(1, 2, figsize=(8, 4))
 plot_critical_pixels(eight, diagram.filter(0.2), ax=axes[0])
-plot_diagram(diagram, ax=axes[1])
+_ = plot_diagram(diagram, ax=axes[1])
 
 # %%
 # Topology alone does not know left from right. Adding a ramp to the image before the filtration makes births

@@ -5,12 +5,19 @@ import torch
 from topodl.attention.plotting import plot_attention_graph, plot_head_scores
 from topodl.errors import InputError
 
-pytest.importorskip("matplotlib")
+figures = pytest.importorskip("matplotlib.figure")
 BLUE, RED = "tab:blue", "tab:red"
 
 
 def lines(figure, color):
     return [line for line in figure.axes[0].lines if line.get_color() == color]
+
+
+def test_a_graph_is_drawn_where_it_is_asked_for():
+    axes = figures.Figure().subplots(1, 2)
+    assert plot_attention_graph(chain(3), labels=["the", "cat", "sees"], ax=axes[1]) is axes[1].figure
+    assert not axes[0].lines
+    assert len(axes[1].lines) > 0
 
 
 def chain(n: int) -> torch.Tensor:

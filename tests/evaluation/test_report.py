@@ -234,6 +234,18 @@ def test_long_curves_are_averaged_in_blocks():
     assert learning_curves(nothing) == []
 
 
+def test_curves_have_the_colours_of_the_box_plots():
+    iterations = np.arange(3.0)
+    columns = {"iteration": iterations, "loss": iterations}
+    curves = [Curve(name, 1, columns) for name in ("clDice", "CEDice")]
+    first, second, third = (f"var(--series-{n})" for n in range(3))
+    (figure,) = learning_curves(curves, losses=["CEDice", "Warping", "clDice"])
+    assert first in figure.svg
+    assert second not in figure.svg  # of a loss without curves
+    assert third in figure.svg
+    assert figure.svg.index(first) < figure.svg.index(third)
+
+
 def test_box_plots_say_their_medians(run_folder):
     from topodl.evaluation.comparison import compare_losses
 

@@ -356,7 +356,7 @@ def test_options_that_others_name_otherwise_lead_to_ours(name, option):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_options_are_named(name):
-    with pytest.raises(TypeError, match="has no option 'colour'"):
+    with pytest.raises(TypeError, match=r"has no option 'colour'; .*active_from, .*cache_bytes, .*ramp"):
         make(name, colour="red")
     with pytest.raises(InputError, match="reduction is 'median'"):
         make(name, reduction="median")

@@ -71,6 +71,7 @@ def plot_attention_graph(
     skip: int = 0,
     labels: Sequence[str] | None = None,
     title: str = "",
+    ax: Any = None,
 ) -> Any:
     """Draw the attention graph of one head: edges at or above a threshold, and the maximum spanning tree.
 
@@ -90,6 +91,8 @@ def plot_attention_graph(
         Names of the tokens, drawn around a circle when there is no image.
     title : str
         Title of the figure.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default on a figure of its own.
 
     Returns
     -------
@@ -112,8 +115,7 @@ def plot_attention_graph(
         raise fail("plot_attention_graph", "attention", f"has shape {tuple(maps.shape)}", "shape (n, n)")
     weights = symmetrized(maps[skip:, skip:], "max")
     n = len(weights)
-    figure = _figure((5, 5))
-    axes = figure.add_subplot()
+    axes = _figure((5, 5)).add_subplot() if ax is None else ax
     if image is not None:
         places = _patch_centres(n, np.asarray(image).shape[:2], grid)
         axes.imshow(np.asarray(image), cmap="gray")
@@ -130,7 +132,7 @@ def plot_attention_graph(
         axes.plot(*ends.T, color="tab:red", linewidth=0.8, alpha=0.9)
     axes.scatter(*places.T, s=12, color="tab:orange", zorder=3)
     axes.set(title=title, xticks=[], yticks=[])
-    return figure
+    return axes.figure
 
 
 def _draw_edges(axes: Any, places: Any, weights: Any, threshold: float) -> None:

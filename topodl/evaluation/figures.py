@@ -134,17 +134,22 @@ def _without_nan(values: FloatArray) -> FloatArray:
     return values[~np.isnan(values)]
 
 
-def learning_curves(curves: Sequence[Curve], collapsed: Collection[str] = ()) -> list[Figure]:
+def learning_curves(
+    curves: Sequence[Curve], collapsed: Collection[str] = (), losses: Sequence[str] = ()
+) -> list[Figure]:
     """Return one plot for each column of the curves: the mean over seeds by loss, and each seed faintly.
 
-    The names of losses in `collapsed` say so.
+    The names of losses in `collapsed` say so. Colours follow the order of `losses`, as in the box plots.
     """
     names = dict.fromkeys(name for curve in curves for name in curve.columns if name != "iteration")
-    return [figure for name in names if (figure := _curve_plot(curves, name, collapsed))]
+    return [figure for name in names if (figure := _curve_plot(curves, name, collapsed, losses))]
 
 
-def _curve_plot(curves: Sequence[Curve], column: str, collapsed: Collection[str]) -> Figure | None:
-    losses = list(dict.fromkeys(curve.loss for curve in curves))
+def _curve_plot(
+    curves: Sequence[Curve], column: str, collapsed: Collection[str], order: Sequence[str]
+) -> Figure | None:
+    place = {loss: n for n, loss in enumerate(dict.fromkeys([*order, *(curve.loss for curve in curves)]))}
+    losses = sorted({curve.loss for curve in curves}, key=place.__getitem__)
     names = {
         loss: textwrap.fill(f"{loss} (collapsed)" if loss in collapsed else loss, _LEGEND_WIDTH)
         for loss in losses
@@ -154,7 +159,8 @@ def _curve_plot(curves: Sequence[Curve], column: str, collapsed: Collection[str]
     top = 0.12 + 0.155 * n_lines
     figure, axes = _new_figure(2.12 + top, left=0.5, bottom=0.42, top=top)
     ends = []
-    for n, loss in enumerate(losses):
+    for loss in losses:
+        n = place[loss]
         points = [_defined_points(curve, column) for curve in curves if curve.loss == loss]
         points = [(x, y) for x, y in points if len(x)]
         if not points:

@@ -134,7 +134,7 @@ def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
         "notes": [*_missing_domains(result), *_collapse_note(result), *result.notes],
         "box_plots": box_plots(result),
         "class_plots": _class_plots(result),
-        "curves": learning_curves(study.curves, result.collapsed),
+        "curves": learning_curves(study.curves, result.collapsed, [loss.name for loss in setting.losses]),
         "examples": [
             {**vars(example), "group_title": _GROUP_TITLES.get(example.group, example.group)}
             for example in examples

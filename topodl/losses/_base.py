@@ -28,6 +28,7 @@ __all__ = ["SegmentationLoss", "registry"]
 registry: dict[str, type[SegmentationLoss]] = {}
 """Every loss by the name that ``topodl evaluate --losses`` knows it by."""
 
+_OPTIONS_OF_CLASSES = ("active_from", "cache_bytes", "ramp")
 _CALL_ARGUMENTS = ("logits", "target", "mask", "pixel_weights", "precomputed")
 _COMMON_DEFAULTS = {
     "activation": "auto",
@@ -355,7 +356,7 @@ def _bind_options(
     defaults = _option_defaults(function)
     unknown = sorted(set(options) - set(defaults))
     if unknown:
-        raise unknown_loss_option(name, unknown[0], defaults)
+        raise unknown_loss_option(name, unknown[0], {*defaults, *_OPTIONS_OF_CLASSES})
     bound = defaults | options
     missing = [k for k, v in bound.items() if v is inspect.Parameter.empty]
     if missing:
