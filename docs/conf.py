@@ -15,11 +15,16 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "gallery_src"]
+default_role = "py:obj"  # a name in single backticks leads to what it names
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "topodl"
 autosummary_generate = True
@@ -37,6 +42,8 @@ sphinx_gallery_conf = {
 
 def escape_shapes(app, what, name, obj, options, lines):
     """Keep Sphinx from reading the shape (B, *S) as emphasis and |death − birth| as a substitution."""
+    if what == "data" and lines[:1] == (type(obj).__doc__ or "").splitlines()[:1]:
+        lines.clear()  # a variable without a docstring shows that of its type
     for i, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = re.split(r"(`+[^`]*`+)", line)
