@@ -97,6 +97,17 @@ def test_dbscan_at_once_is_dbscan_of_each_preimage(min_samples, points):
         assert nodes_of(points, at_once, noise=noise) == nodes_of(points, each, noise=noise)
 
 
+@settings(max_examples=20)
+@given(CLOUD)
+def test_dbscan_of_dense_samples_is_the_same(points):
+    clusterer = DBSCAN(1.5, min_samples=3)
+    expected = nodes_of(points, clusterer, noise="node")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_near, "_MOST_PAIRS", 0)
+        patch.setattr(_near, "_COUNTED_FROM", 0)
+        assert nodes_of(points, clusterer, noise="node") == expected
+
+
 def test_noise_is_dropped_or_makes_nodes():
     points = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 9.0], [0.0, 19.0]])
     clusterer = DBSCAN(1.0, min_samples=2)
