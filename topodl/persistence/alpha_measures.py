@@ -71,7 +71,7 @@ def alpha_signed_measure(
     >>> import torch
     >>> import topodl
     >>> square = torch.tensor([[[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]]])
-    >>> m = topodl.alpha_signed_measure(square, torch.tensor([[0.0, 0.0, 0.0, 3.0]]), dims=1)
+    >>> m = topodl.alpha_signed_measure(square, torch.tensor([[0.0, 0.0, 0.0, 3.0]]), dims=1).merged()
     >>> m.points, m.weights
     (tensor([[1.0000, 3.0000],
             [1.4142, 3.0000]]), tensor([ 1, -1]))
