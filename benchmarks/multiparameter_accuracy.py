@@ -153,7 +153,7 @@ def score_orbits(n: int) -> Iterator[tuple[str, str]]:
         "boosted trees": lambda: HistGradientBoostingClassifier(random_state=0),
     }
     ends = np.quantile(torch.cat(values).numpy(), (0.0, 0.97), axis=0)
-    radii, densities = (torch.from_numpy(grid) for grid in np.linspace(*ends, 30).T)
+    radii, densities = (torch.from_numpy(grid.copy()) for grid in np.linspace(*ends, 30).T)
     for name, second in (("alpha alone, Euler", densities.new_tensor([1e9])), ("Euler", densities)):
         table = features.surface(radii, second).flatten(1).numpy()
         for kind, classifier in kinds.items():
