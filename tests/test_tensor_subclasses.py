@@ -47,6 +47,7 @@ MASKS = drawn(2, 12, 12, seed=2).round()
 EDGES = torch.tensor([[0, 1, 2, 3, 0, 4], [1, 2, 3, 0, 2, 5]])
 VERTICES, GRAPHS = drawn(6, 4), torch.tensor([0, 0, 0, 0, 1, 1])
 MAPS = torch.softmax(drawn(2, 1, 2, 6, 6), -1)
+PAIRS, PLANE = drawn(2, 2, 7, 8), {"resolution": (3, 4), "value_ranges": (0.0, 1.0)}
 GRID = {"resolution": 6, "value_range": (0.0, 2.0)}
 PIXELS = {"resolution": 4, "birth_range": (0.0, 1.0), "persistence_range": (0.0, 1.0)}
 
@@ -164,6 +165,15 @@ OF_LAYERS = {
     "PersLay": of_diagrams(layers.PersLay(n_features=4, dims=0)),
     "DiagramEncoder": of_diagrams(layers.DiagramEncoder(8, 2, dims=0)),
     "EulerCurve": lambda wrap: layers.EulerCurve(6, (0, 1), width=0.1)(wrap(IMAGES)),
+    "EulerSurface": lambda wrap: layers.EulerSurface(**PLANE)(wrap(PAIRS)),
+    "HilbertSurface": lambda wrap: layers.HilbertSurface(**PLANE)(wrap(PAIRS)),
+    "SignedMeasureImage": lambda wrap: layers.SignedMeasureImage(**PLANE)(wrap(PAIRS)),
+    "FiberedPersistence": lambda wrap: layers.FiberedPersistence(3, value_ranges=(0, 1))(wrap(PAIRS)),
+    "LevelPersistence": lambda wrap: layers.LevelPersistence([0.5, 1.0])(wrap(PAIRS)),
+    "MultiparameterLandscape": lambda wrap: layers.MultiparameterLandscape(
+        2, resolution=4, value_ranges=(0, 1)
+    )(wrap(PAIRS)),
+    "SliceFeatures": of_diagrams(layers.SliceFeatures(layers.BettiCurve(**GRID), 3)),
     "EulerCharacteristicTransform": lambda wrap: layers.EulerCharacteristicTransform(4, 5)(
         wrap(CLOUDS), wrap(EDGES), mask=wrap(torch.ones(2, 9, dtype=torch.bool)), weights=wrap(drawn(2, 9))
     ),

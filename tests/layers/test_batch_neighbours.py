@@ -11,6 +11,7 @@ PRECISIONS = {torch.float32: {"rtol": 1e-4, "atol": 1e-5}, torch.float64: {"rtol
 SCALES = [1.0, 0.1, 1e3, 1e-3, 1.0, 30.0]  # a batch mixes them
 
 CURVES = {"resolution": 5, "value_range": (0.0, 3.0)}
+PLANE = {"resolution": (3, 4), "value_ranges": (0.0, 2.0)}
 CASES = {
     "AlphaPersistence": [layers.AlphaPersistence()],
     "BettiCurve": [layers.BettiCurve(**CURVES), layers.BettiCurve(width=0.1, **CURVES)],
@@ -26,7 +27,14 @@ CASES = {
         for mode in ("soft", "hard")
     ],
     "EulerCurve": [layers.EulerCurve(**CURVES)],
+    "EulerSurface": [layers.EulerSurface(**PLANE), layers.EulerSurface(width=0.5, **PLANE)],
+    "FiberedPersistence": [layers.FiberedPersistence(n_lines=3, value_ranges=(0.0, 2.0))],
     "GraphPersistence": [layers.GraphPersistence(), layers.GraphPersistence(extended=True)],
+    "HilbertSurface": [layers.HilbertSurface(**PLANE), layers.HilbertSurface(width=0.5, **PLANE)],
+    "LevelPersistence": [layers.LevelPersistence([0.3, 1.0, 20.0])],
+    "MultiparameterLandscape": [
+        layers.MultiparameterLandscape(n_landscapes=2, resolution=4, value_ranges=(0.0, 2.0))
+    ],
     "PersLay": [layers.PersLay(n_features=4), layers.PersLay("triangle", n_features=4, operation="top_k")],
     "PersistenceEntropy": [layers.PersistenceEntropy()],
     "PersistenceImage": [
@@ -36,9 +44,16 @@ CASES = {
     "PersistenceStatistics": [layers.PersistenceStatistics()],
     "RePHINE": [layers.RePHINE(4, readout="graph"), layers.RePHINE(4, readout="graph", triangles=False)],
     "RipsPersistence": [layers.RipsPersistence(), layers.RipsPersistence(dims=0)],
+    "SignedMeasureImage": [layers.SignedMeasureImage(bandwidth=0.3, **PLANE)],
     "Silhouette": [layers.Silhouette(**CURVES)],
+    "SliceFeatures": [layers.SliceFeatures(layers.BettiCurve(**CURVES), 1)],
     "TOGL": [layers.TOGL(4, readout="graph"), layers.TOGL(4, readout="graph", triangles=False)],
 }
+
+OF_TWO_CHANNELS = (
+    *(layers.EulerSurface, layers.HilbertSurface, layers.SignedMeasureImage),
+    *(layers.FiberedPersistence, layers.LevelPersistence, layers.MultiparameterLandscape),
+)
 
 # Their own tests compare a batch of complexes with its complexes one by one.
 OF_CELLS = {
@@ -67,6 +82,8 @@ def samples_for(layer, seed, dtype):
         return [([(x[:, 0], edges)],) for x, edges in graphs_of(seed, dtype)]
     if isinstance(layer, layers.CubicalPersistence | layers.EulerCurve):
         return [(s * torch.rand(1, 5, 6, generator=g, dtype=torch.float64).to(dtype),) for s in SCALES]
+    if isinstance(layer, OF_TWO_CHANNELS):
+        return [(s * torch.rand(1, 2, 5, 6, generator=g, dtype=torch.float64).to(dtype),) for s in SCALES]
     if isinstance(layer, layers.RipsPersistence | layers.AlphaPersistence):
         return [(s * torch.rand(1, 9, 3, generator=g, dtype=torch.float64).to(dtype),) for s in SCALES]
     if isinstance(layer, layers.EulerCharacteristicTransform):
@@ -98,7 +115,9 @@ def together(samples):
 def parts_of(out, samples):
     """Return the output for each sample of a batch, as tensors."""
     if isinstance(out, Diagrams):
-        return [(d.births, d.deaths, d.dims) for d in out]
+        ends = [(d.births, d.deaths, d.dims) for d in out]
+        slices = len(ends) // len(samples)  # lines or levels
+        return [sum(ends[i * slices : (i + 1) * slices], ()) for i in range(len(samples))]
     if isinstance(out, tuple):
         nodes = out[0].split([len(sample[0]) for sample in samples])
         return [(rows, graph) for rows, graph in zip(nodes, out[1], strict=True)]
