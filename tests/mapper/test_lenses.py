@@ -102,3 +102,27 @@ def test_what_is_no_lens_is_named(lens, message):
 def test_settings_that_are_unusable_are_named(lens, message):
     with pytest.raises(InputError, match=message):
         lens.fit(np.zeros((5, 3)))
+
+
+def test_columns_of_data_frames_go_by_name():
+    pandas = pytest.importorskip("pandas")
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    frame = pandas.DataFrame(x, columns=["width", "height", "density"])
+    for names, numbers in (("height", 1), (["density", "width"], [2, 0])):
+        mapper = Mapper(lens=names).fit(frame)
+        np.testing.assert_array_equal(mapper.lens_, x[:, np.atleast_1d(numbers)])
+        assert mapper.transform(frame[:5]).shape == (5, len(mapper.graph_))
+    by_neighbours = NeighbourDensity().fit_transform(x)
+    np.testing.assert_array_equal(Mapper(lens="density").fit(frame).lens_, by_neighbours)
+    with pytest.raises(InputError, match="lens has 'depth'; expected columns of X: width, height, density"):
+        Mapper(lens=["width", "depth"]).fit(frame)
+    with pytest.raises(InputError, match=r"lens is 'depth'; expected one of 'pca', .*'height'"):
+        Mapper(lens="depth").fit(frame)
+    with pytest.raises(InputError, match="expected columns of X: no names"):
+        Mapper(lens=["width"]).fit(x)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [1, 7])
+def test_equal_samples_are_one_node_without_a_warning(n):
+    assert len(Mapper().fit(np.ones((n, 3))).graph_) == 1

@@ -42,10 +42,11 @@ class Mapper(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    lens : str, int, sequence of int, callable, transformer, torch.nn.Module or None
+    lens : str, int, sequence of str or int, callable, transformer, torch.nn.Module or None
         "pca", "eccentricity", "density" (`Eccentricity` and `NeighbourDensity` with their defaults), columns
-        of X, or what makes lens values (n,) or (n, q) of X. None: the samples themselves. A transformer is
-        fitted once, so that a random one gives the same values everywhere.
+        of X by number, or of a data frame by name, or what makes lens values (n,) or (n, q) of X. None: the
+        samples themselves. A transformer is fitted once, so that a random one gives the same values
+        everywhere.
     n_components : int
         Principal components of ``lens="pca"``.
     cover : {"uniform", "balanced", "bins"} or cover
@@ -189,10 +190,12 @@ class Mapper(TransformerMixin, BaseEstimator):
         with tqdm(total=3, desc=_NAME, disable=not self.verbose) as progress:
             self.lens_transformer_ = None
             if lens is None:
+                names = list(getattr(self, "feature_names_in_", ()))
                 self.lens_transformer_ = read_lens(
-                    self.lens, self.n_components, self._precomputed, self.random_state
+                    self.lens, self.n_components, self._precomputed, self.random_state, names
                 )
-                lens = self.lens_transformer_.fit_transform(table)
+                with np.errstate(divide="ignore", invalid="ignore"):  # principal components of equal samples
+                    lens = self.lens_transformer_.fit_transform(table)
             self.lens_ = as_lens_values(_NAME, lens, len(table))
             progress.update()
             self.cover_ = self._new_cover()

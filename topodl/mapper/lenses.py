@@ -27,6 +27,7 @@ __all__ = ["Eccentricity", "NeighbourDensity", "as_lens_values", "read_lens", "r
 
 Array = npt.NDArray[Any]
 _LARGEST = 1e150
+_NAMED = ("pca", "eccentricity", "density")
 _BLOCK = 2**22  # distances at a time
 
 
@@ -232,11 +233,12 @@ class _Function(TransformerMixin, BaseEstimator):
             return self.function(x)
 
 
-def read_lens(lens: Any, n_components: int, precomputed: bool, random_state: Any) -> Any:
-    """Return the transformer, not fitted, that a setting of `Mapper` means."""
+def read_lens(lens: Any, n_components: int, precomputed: bool, random_state: Any, names: list[str]) -> Any:
+    """Return the transformer, not fitted, that a setting of `Mapper` means for columns with these `names`."""
     metric = "precomputed" if precomputed else "euclidean"
+    lens = _numbered(lens, names)
     if isinstance(lens, str):
-        check_choice("Mapper", "lens", lens, ("pca", "eccentricity", "density"))
+        check_choice("Mapper", "lens", lens, (*_NAMED, *names))
         if lens == "eccentricity":
             return Eccentricity(metric=metric)
         if lens == "density":
@@ -261,6 +263,20 @@ def read_lens(lens: Any, n_components: int, precomputed: bool, random_state: Any
         return _Function(lens)
     expected = "a name, columns, a function of X, a transformer, a torch.nn.Module, or None for X itself"
     raise fail("Mapper", "lens", f"is {lens!r}", expected)
+
+
+def _numbered(lens: Any, names: list[str]) -> Any:
+    """Return a lens of named columns as that of their numbers; the names of lenses come first."""
+    if isinstance(lens, str):
+        return names.index(lens) if lens not in _NAMED and lens in names else lens
+    if isinstance(lens, list | tuple) and lens and all(isinstance(name, str) for name in lens):
+        unknown = [name for name in lens if name not in names]
+        if unknown:
+            raise fail(
+                "Mapper", "lens", f"has {unknown[0]!r}", f"columns of X: {', '.join(names) or 'no names'}"
+            )
+        return [names.index(name) for name in lens]
+    return lens
 
 
 def as_lens_values(function: str, values: Any, n: int) -> Array:
