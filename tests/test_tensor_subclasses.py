@@ -199,7 +199,7 @@ OF_LOSSES = {
     "SegmentationLoss": None,  # a base class
     "registry": None,
     "topomortar_head_weights": None,  # of numbers
-    "cka": lambda wrap: losses.cka(wrap(CLOUDS), wrap(CLOUDS + 1)),
+    "cka": lambda wrap: losses.cka(wrap(CLOUDS), wrap(CLOUDS + 1), tokens=True),
     "cka_loss": lambda wrap: losses.cka_loss(wrap(drawn(5, 3)), wrap(drawn(5, 2))),
     "CKALoss": lambda wrap: losses.CKALoss()(wrap(drawn(5, 3)), wrap(drawn(5, 2))),
     "MinibatchCKA": lambda wrap: _updated(losses.MinibatchCKA(), wrap(drawn(5, 3)), wrap(drawn(5, 2))),
@@ -210,7 +210,7 @@ OF_LOSSES = {
     "TopologicalAutoencoderLoss": lambda wrap: losses.TopologicalAutoencoderLoss()(
         wrap(CLOUDS[0]), wrap(CLOUDS[1])
     ),
-    "scnp_logits": lambda wrap: losses.scnp_logits(wrap(LOGITS), wrap(LABELS), mask=wrap(MASKS + 1)),
+    "scnp_logits": lambda wrap: losses.scnp_logits(wrap(LOGITS), wrap(LABELS), mask=wrap(MASKS)),
     "DeepSupervisionLoss": lambda wrap: losses.DeepSupervisionLoss(losses.CEDiceLoss())(
         [wrap(LOGITS), wrap(LOGITS[..., ::2, ::2])], wrap(LABELS)
     ),

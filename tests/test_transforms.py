@@ -303,7 +303,7 @@ def test_mapped_diagrams_with_bars_to_drop_are_an_error():
     bars = torch.stack([BARS, BARS])
     bars[1, 2, 3, 1] = torch.inf
     layer = layers.PersistenceStatistics()
-    with pytest.raises(InputError, match=r"the choice of bars is mapped by torch\.vmap; expected bars that"):
+    with pytest.raises(InputError, match=r"the choice of rows is mapped by torch\.vmap; expected rows that"):
         torch.vmap(lambda bars: layer(Diagrams.from_padded(bars)))(bars)
     kept = layers.BettiCurve(**GRID)
     found = torch.vmap(lambda bars: kept(Diagrams.from_padded(bars)))(bars)

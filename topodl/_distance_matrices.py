@@ -61,7 +61,7 @@ def distances_between(clouds: torch.Tensor) -> torch.Tensor:
     i, j = torch.triu_indices(n, n, 1, device=clouds.device)
     starts = n * torch.arange(b, device=clouds.device)[:, None]
     edges = torch.stack(((starts + i).reshape(-1), (starts + j).reshape(-1)))
-    lengths = edge_lengths(clouds.reshape(-1, d), edges).view(b, -1)
+    lengths = edge_lengths(clouds.reshape(b * n, d), edges).view(b, len(i))
     upper = clouds.new_zeros(b, n, n).index_put(
         (torch.arange(b, device=clouds.device)[:, None], i[None], j[None]), lengths
     )

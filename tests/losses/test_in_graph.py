@@ -171,12 +171,12 @@ def test_a_loss_of_ones_own_is_compiled_as_it_is_written():
 def test_a_graph_outlives_no_loss():
     logits, labels = sample("ce_dice")
     with pytest.raises(InputError, match="names a loss that is gone"):
-        torch.ops.topodl.segmentation_loss(logits, labels, None, [], "", -1, True, "mean", False)
+        torch.ops.topodl.segmentation_loss(logits, labels, None, None, [], "", -1, True, "mean", False)
 
 
 def test_the_operator_is_what_it_says_it_is():
     loss, (logits, labels) = CEDiceLoss(), sample("ce_dice")
-    arguments = (labels, None, [], "", loss._number, True, "mean", True)
+    arguments = (labels, None, None, [], "", loss._number, True, "mean", True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         checks = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")

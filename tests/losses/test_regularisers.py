@@ -96,7 +96,7 @@ def test_the_loss_of_a_level_is_zero_where_its_betti_numbers_are_right(d, level,
     loss = BettiTargetLoss(right, length=length, level=level)(d).item()
     assert (loss == 0) or not clear
     more = {k: numbers + 1 for k, numbers in right.items()}
-    if len(d) and length > 0:
+    if len(d) and length > 1e-6:  # squares of it do not vanish
         assert BettiTargetLoss(more, length=length, level=level)(d).item() > 0
 
 

@@ -86,10 +86,10 @@ def forman_curvature(
     >>> import torch
     >>> from topodl.filtrations import forman_curvature
     >>> path_and_triangle = torch.tensor([[0, 1, 2, 0], [1, 2, 0, 3]])
-    >>> forman_curvature(path_and_triangle)
-    tensor([-1.,  0., -1.,  0.])
-    >>> forman_curvature(path_and_triangle, triangles=True)
-    tensor([2., 3., 2., 0.])
+    >>> forman_curvature(path_and_triangle).round().long()
+    tensor([-1,  0, -1,  0])
+    >>> forman_curvature(path_and_triangle, triangles=True).round().long()
+    tensor([2, 3, 2, 0])
     """
     name = "forman_curvature"
     check_choice(name, "at", at, _PLACES)

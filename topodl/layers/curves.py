@@ -208,6 +208,7 @@ class Silhouette(CurveLayer):
         weights = self._weights(d)
         total = segment_sum(weights, d.samples, d.n_samples)
         shares = weights / torch.where(total > 0, total, 1.0).index_select(0, d.samples)
+        shares = shares.to(d.births.dtype)  # products with few bits are exact, and vanish behind a tent
         return self.scale * _sum_of_tents(*oriented(d), shares, d.samples, d.n_samples, grid)
 
     def _weights(self, d: Diagrams) -> torch.Tensor:

@@ -82,7 +82,7 @@ def image_signed_measure(
     >>> import torch
     >>> import topodl
     >>> x = torch.tensor([[[[0.0, 1.0, 2.0]], [[2.0, 1.0, 0.0]]]])
-    >>> m = topodl.image_signed_measure(x, dims=0)
+    >>> m = topodl.image_signed_measure(x, dims=0).merged()
     >>> m.points.tolist(), m.weights.tolist()
     ([[0.0, 2.0], [1.0, 1.0], [1.0, 2.0], [2.0, 0.0], [2.0, 1.0]], [1, 1, -1, 1, -1])
     """
