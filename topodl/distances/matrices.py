@@ -131,10 +131,10 @@ def kernel_matrix(
 
     References
     ----------
-    J. Reininghaus et al. A stable multi-scale kernel for topological machine learning. CVPR 2015. G. Kusano,
-    K. Fukumizu, Y. Hiraoka. Persistence weighted Gaussian kernel for topological data analysis. ICML 2016.
-    M. Carrière, M. Cuturi, S. Oudot. Sliced Wasserstein kernel for persistence diagrams. ICML 2017. T. Le,
-    M. Yamada. Persistence Fisher kernel. NeurIPS 2018.
+    "A stable multi-scale kernel for topological machine learning", J. Reininghaus et al., CVPR 2015;
+    "Persistence weighted Gaussian kernel for topological data analysis", G. Kusano, K. Fukumizu, Y. Hiraoka,
+    ICML 2016; "Sliced Wasserstein kernel for persistence diagrams", M. Carrière, M. Cuturi, S. Oudot, ICML
+    2017; "Persistence Fisher kernel", T. Le, M. Yamada, NeurIPS 2018.
 
     Examples
     --------
