@@ -37,3 +37,18 @@ def diagrams(draw, essential=0.2, max_samples=5, max_bars=6):
     return make_diagrams(
         draw(st.integers(0, 2**31)), counts, essential=essential, superlevel=draw(st.booleans())
     )
+
+
+def shuffled(graphs, random):
+    """Return vertex values, edges and the graph of each vertex of a batch of (values, edges), in any order."""
+    values, edges, graph_of = [], [], []
+    for g, (v, e) in enumerate(graphs):
+        edges += [(a + len(values), b + len(values)) for a, b in e]
+        values += v
+        graph_of += [g] * len(v)
+    order = list(range(len(values)))
+    random.shuffle(order)
+    random.shuffle(edges)
+    place = {v: k for k, v in enumerate(order)}
+    moved = [(place[a], place[b]) for a, b in edges]
+    return [values[v] for v in order], moved, torch.tensor([graph_of[v] for v in order])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import topodl
 from tests.naive.graph import extended_bars, ordinary_bars
+from tests.strategies import shuffled
 from topodl import InputError, extended_parts, graph_persistence
 
 CYCLE = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
@@ -99,21 +100,9 @@ def test_bars_equal_gudhi(graph):
 
 @given(st.lists(graphs(6), min_size=1, max_size=4), st.booleans(), st.randoms(use_true_random=False))
 def test_a_shuffled_batch_is_each_graph_alone(batch_of, extended, random):
-    values, edges, graph_of = [], [], []
-    for g, (v, e) in enumerate(batch_of):
-        edges += [(a + len(values), b + len(values)) for a, b in e]
-        values += v
-        graph_of += [g] * len(v)
-    order = list(range(len(values)))
-    random.shuffle(order)
-    random.shuffle(edges)
-    place = {v: k for k, v in enumerate(order)}
-    together = graph_persistence(
-        torch.tensor([values[v] for v in order], dtype=torch.float64),
-        index_of([(place[a], place[b]) for a, b in edges]),
-        batch=torch.tensor([graph_of[v] for v in order]),
-        extended=extended,
-    )
+    values, edges, batch = shuffled(batch_of, random)
+    x = torch.tensor(values, dtype=torch.float64)
+    together = graph_persistence(x, index_of(edges), batch=batch, extended=extended)
     assert len(together) == len(batch_of)
     for g, (v, e) in enumerate(batch_of):
         alone = graph_persistence(torch.tensor(v, dtype=torch.float64), index_of(e), extended=extended)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.naive.multiparameter import grids_of, lower_star, measure_of, surface
+from tests.strategies import shuffled
 from topodl import InputError, SignedMeasures, graph_persistence, graph_signed_measure
 
 GOLDEN = ["complete", "edge_values", "path_constant", "random"]
@@ -123,17 +124,8 @@ def test_a_cycle_by_hand_has_its_exchanges():
 
 @given(st.lists(graphs(5), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_a_shuffled_batch_is_each_graph_alone(batch_of, random):
-    values, edges, graph_of = [], [], []
-    for g, (v, e) in enumerate(batch_of):
-        edges += [(a + len(values), b + len(values)) for a, b in e]
-        values += v
-        graph_of += [g] * len(v)
-    order = list(range(len(values)))
-    random.shuffle(order)
-    random.shuffle(edges)
-    place = {v: k for k, v in enumerate(order)}
-    x, index = tensors([values[v] for v in order], [(place[a], place[b]) for a, b in edges])
-    together = graph_signed_measure(x, index, batch=torch.tensor([graph_of[v] for v in order]))
+    values, edges, batch = shuffled(batch_of, random)
+    together = graph_signed_measure(*tensors(values, edges), batch=batch)
     assert len(together) == len(batch_of)
     for one, graph in zip(together, batch_of, strict=True):
         alone = graph_signed_measure(*tensors(*graph))
