@@ -40,7 +40,7 @@ def diagrams(draw, essential=0.2, max_samples=5, max_bars=6):
 
 
 def shuffled(graphs, random):
-    """Return vertex values, edges and the graph of each vertex of a batch of (values, edges), in any order."""
+    """Return vertex values, edges and the graph of each vertex of a batch, in any order."""
     values, edges, graph_of = [], [], []
     for g, (v, e) in enumerate(graphs):
         edges += [(a + len(values), b + len(values)) for a, b in e]
