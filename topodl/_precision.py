@@ -11,7 +11,15 @@ import torch
 
 from topodl._host import on_host
 
-__all__ = ["HALF_TYPES", "at_least_single", "full_precision", "in_double", "to_numpy", "unit_of"]
+__all__ = [
+    "HALF_TYPES",
+    "at_least_single",
+    "full_precision",
+    "in_double",
+    "is_ordinary",
+    "to_numpy",
+    "unit_of",
+]
 
 HALF_TYPES = (torch.float16, torch.bfloat16)
 
@@ -19,6 +27,11 @@ HALF_TYPES = (torch.float16, torch.bfloat16)
 def at_least_single(x: torch.Tensor) -> torch.Tensor:
     """Return `x` as float32 if it has a half type, else as it is; gradients pass."""
     return x.float() if x.dtype in HALF_TYPES else x
+
+
+def is_ordinary(*sizes: float) -> bool:
+    """Return whether squares of values of the order of `sizes` stay in range in unit 1, in any dtype."""
+    return all(1e-6 < size < 1e6 for size in sizes)
 
 
 def unit_of(size: torch.Tensor) -> torch.Tensor:

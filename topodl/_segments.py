@@ -169,13 +169,17 @@ def _sums_between(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(_between(np.add, values.numpy(), offsets.numpy()))
 
 
+@np.errstate(over="ignore")  # what overflows is infinite, as PyTorch's sums are
 def _between(ufunc: np.ufunc, table: Array, starts: Array) -> Array:
     """Return `ufunc` over the rows of `table` (P, …) between `starts` (n + 1,); 0 where there is none."""
-    present = starts[1:] > starts[:-1]  # `reduceat` knows no empty segment
+    firsts = starts[:-1]
+    present = starts[1:] > firsts  # `reduceat` knows no empty segment
+    if present.all() and len(firsts):
+        whole: Array = ufunc.reduceat(table, firsts)
+        return whole
     reduced = np.zeros((len(present), *table.shape[1:]), table.dtype)
     if len(table):
-        with np.errstate(over="ignore"):  # it is infinite then, as PyTorch's sums are
-            reduced[present] = ufunc.reduceat(table, starts[:-1][present])
+        reduced[present] = ufunc.reduceat(table, firsts[present])
     return reduced
 
 

@@ -93,10 +93,10 @@ class Diagrams(JaggedBars):
         if not on_host(self.births) or self.dtype == torch.bfloat16:
             return self._where(torch.isfinite(self.births) & torch.isfinite(self.deaths))
         births, deaths = self.births.detach().numpy(), self.deaths.detach().numpy()
-        kept = true_range(np.isfinite(births) & np.isfinite(deaths))
-        if isinstance(kept, slice) and kept == slice(0, self.n_bars):
+        is_finite = np.isfinite(births) & np.isfinite(deaths)
+        if is_finite.all():
             return self
-        totals, finite = self._known_totals(), self._take(kept)
+        totals, finite = self._known_totals(), self._take(true_range(is_finite))
         return finite if totals is None else finite._with_totals(totals)
 
     def essential(self) -> Diagrams:

@@ -24,7 +24,7 @@ from topodl._distance_matrices import as_distances, warn_of_distances
 from topodl._docs import shares_documentation
 from topodl._host import has_gradient, host_array, on_host
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
-from topodl._precision import at_least_single, full_precision, unit_of
+from topodl._precision import at_least_single, full_precision, is_ordinary, unit_of
 from topodl.losses._targets import TargetCache
 
 __all__ = ["InputPairing", "TopologicalAutoencoderLoss", "topological_autoencoder_loss"]
@@ -33,7 +33,6 @@ _NAME = "TopologicalAutoencoderLoss"
 # Up to this size distances are taken from differences; beyond it from products of centred points, which is
 # many times faster and off by rounding alone, except between points that almost coincide.
 _EXACT_SIZE = 32
-_ORDINARY = 1e6  # extents from one over it to it leave squares in range
 
 Normalisation = Literal["auto", "max", "image", "none"]
 Scaling = Literal["released", "paper"]
@@ -290,19 +289,18 @@ def _pair_input(x: torch.Tensor, dims: int, normalisation: str, metric: str) -> 
         normalisation = "image" if metric == "euclidean" and x.ndim == 4 else "max"
     points = x.flatten(1)
     with full_precision(x):
-        distances = points
-        if metric == "euclidean":
-            distances = _distances(points.detach(), _unit_of_points("x", points))
+        distances = points if metric == "precomputed" else _distances_of_input(points.detach())
     edges, cycles = _pairing(distances, dims)
     wants_gradient = has_gradient(points) and torch.is_grad_enabled()
     if normalisation == "max":
         scale = distances.max()
-        if not math.isfinite(scale.detach()):
+        largest = scale.item()
+        if not math.isfinite(largest):
             raise fail(_NAME, "x", f"has distances that overflow {x.dtype}", "values of moderate size")
         if wants_gradient and metric == "euclidean":
             widest = torch.stack(torch.unravel_index(distances.argmax(), distances.shape))[:, None]
             scale = _lengths(points, widest, _unit_of_points("x", points))[0]
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        scale = scale if largest > 0 else torch.ones_like(scale)
     else:
         scale = distances.new_tensor(2.0 * points.shape[1] ** 0.5 if normalisation == "image" else 1.0)
     kept = points if wants_gradient and metric == "euclidean" else None
@@ -347,6 +345,14 @@ def _compare(
         return total / len(z) if scaling == "released" else total / 2
 
 
+def _distances_of_input(points: torch.Tensor) -> torch.Tensor:
+    """Return the distances between all `points` (B, d), in an ordinary unit first: that mostly serves."""
+    distances = _distances_in_unit(points)
+    if on_host(distances) and is_ordinary(distances.max().item()):
+        return distances
+    return _distances(points, _unit_of_points("x", points))
+
+
 def _distances(points: torch.Tensor, unit: torch.Tensor | None) -> torch.Tensor:
     """Return the distances between all `points` (B, d), 0 on the diagonal; squares are taken in `unit`."""
     if unit is None:
@@ -361,12 +367,16 @@ def _unit_of_points(argument: str, points: torch.Tensor) -> torch.Tensor | None:
     Points that are not finite have none: an error says so.
     """
     points = points.detach()
-    if on_host(points):  # in half of the time
-        low, high = torch.aminmax(points - points[:1])
-        if 1 / _ORDINARY < max(-low.item(), high.item()) < _ORDINARY:
-            return None
+    if on_host(points) and is_ordinary(_extent(points.numpy())):  # in a third of the time
+        return None
     reject_non_finite(_NAME, argument, points)
     return unit_of((points / 2 - points[:1] / 2).abs().amax())  # the difference itself may overflow
+
+
+@np.errstate(all="ignore")
+def _extent(points: np.ndarray[Any, np.dtype[Any]]) -> float:
+    differences = points - points[:1]
+    return float(np.abs(differences, out=differences).max())
 
 
 def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
@@ -376,9 +386,9 @@ def _distances_in_unit(points: torch.Tensor) -> torch.Tensor:
     # Products of points far from the origin would cancel.
     centred = points - points.mean(0, keepdim=True)
     # torch.cdist does the same by longer rows, and takes twice as long.
-    squares = centred @ centred.T
-    norms = squares.diagonal().clone()
-    squares.mul_(-2.0).add_(norms[:, None]).add_(norms).fill_diagonal_(0.0)
+    products = centred @ centred.T
+    norms = products.diagonal()
+    squares = (norms[:, None] + norms).sub_(products, alpha=2.0)  # rounds to 0 on the diagonal
     return squares.clamp_(min=0.0).sqrt_()
 
 

@@ -16,7 +16,7 @@ from topodl._checks import check_choice, check_dense, check_number, fail, reject
 from topodl._distance_matrices import as_distances, point_distances, warn_of_distances
 from topodl._host import host_array, reject_mapped
 from topodl._overflow import NON_FINITE, NonFinite, or_nan_samples
-from topodl._precision import unit_of
+from topodl._precision import is_ordinary, unit_of
 from topodl._segments import segment_mean, segment_sum
 from topodl.kernels.attention.loops import loop_edges
 from topodl.kernels.shared.pool import get_num_threads, map_batch
@@ -133,16 +133,25 @@ def _distances(name: str, value: torch.Tensor, metric: str, quantile: float | No
     if metric == "euclidean":
         if len(value):
             warn_of_distances("rtd", f"{name}[0]", value[0], stacklevel=5)
-        unit = unit_of(value.detach().abs().amax((1, 2), keepdim=True))  # squares neither overflow nor vanish
-        value = unit * point_distances(value / unit)
-        if value.numel() and not math.isfinite(float(value.detach().amax())):
-            raise fail("rtd", name, f"has distances that overflow {value.dtype}", "closer values")
+        value = _distances_of_points(name, value)
     else:
         value = as_distances("rtd", name, value)
     if quantile is None or len(value) == 0:
         return value
     scale = value.flatten(1).quantile(quantile, dim=1)[:, None, None]
     return value / torch.where(scale > 0, scale, 1)
+
+
+def _distances_of_points(name: str, points: torch.Tensor) -> torch.Tensor:
+    """Return distances (B, N, N); squares are taken in units in which they neither overflow nor vanish."""
+    distances = point_distances(points)
+    if is_ordinary(*distances.detach().amax((1, 2)).tolist()):
+        return distances
+    unit = unit_of(points.detach().abs().amax((1, 2), keepdim=True))
+    distances = unit * point_distances(points / unit)
+    if not math.isfinite(float(distances.detach().amax())):
+        raise fail("rtd", name, f"has distances that overflow {points.dtype}", "closer values")
+    return distances
 
 
 def _directed(a: torch.Tensor, b: torch.Tensor, variant: str, reduction: str) -> torch.Tensor:
