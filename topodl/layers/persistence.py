@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, issparse
 
 from topodl._checks import fail
 from topodl._docs import shares_documentation
@@ -15,7 +14,7 @@ from topodl._pyg import with_graphs
 from topodl.diagrams import Diagrams
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
-from topodl.persistence._rips_pairing import reject_too_large
+from topodl.persistence._sparse_distances import are_sparse
 from topodl.persistence.alpha import alpha_persistence
 from topodl.persistence.cubical import cubical_persistence
 from topodl.persistence.graph import graph_persistence
@@ -190,28 +189,7 @@ class RipsPersistence(_CloudPersistence):
         return _inputs.as_clouds(self, X, reset, sparse_distances=self.metric == "precomputed")
 
     def _as_input(self, chunk: Any) -> Any:
-        if isinstance(chunk, list):
-            chunk = [_dense_distances(matrix) if issparse(matrix) else matrix for matrix in chunk]
-        return super()._as_input(chunk)
-
-
-def _dense_distances(matrix: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """Return a sparse matrix of distances (N, N) as an array, with inf for missing entries.
-
-    A stored 0 is a distance, the diagonal plays no part, and one triangle alone stands for both.
-    """
-    n = matrix.shape[0]
-    if matrix.ndim != 2 or n != matrix.shape[1]:
-        raise fail("RipsPersistence", "X", f"has a sparse matrix of shape {matrix.shape}", "(N, N)")
-    reject_too_large(n, 8 * n * n, "a sparse matrix is made dense", "fewer points")
-    entries = csr_array(matrix).tocoo()  # which keeps stored zeros
-    dtype = entries.dtype if entries.dtype in (np.float32, np.float64) else np.float64
-    dense = np.full((n, n), np.inf, dtype)
-    dense[entries.row, entries.col] = entries.data
-    np.fill_diagonal(dense, 0)
-    off = entries.row != entries.col
-    above = entries.row[off] < entries.col[off]
-    return np.minimum(dense, dense.T) if above.all() or not above.any() else dense
+        return chunk if are_sparse(chunk) else super()._as_input(chunk)
 
 
 @shares_documentation(alpha_persistence, sections=["References"])

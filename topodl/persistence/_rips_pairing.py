@@ -1,13 +1,13 @@
 """Pairs of the Rips filtration of one cloud: NumPy arrays in, end points of critical edges out.
 
-Dimension 0 alone is a minimum spanning tree; dimensions 0 and 1 are `kernels.rips`, others
-`kernels.rips_cohomology`.
+Dimension 0 alone is a minimum spanning tree; dimensions 0 and 1 are `kernels.rips`, of few edges
+`kernels.sparse_rips`, others `kernels.rips_cohomology`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,12 @@ from topodl.kernels.points.rips_edges import (
     sorted_edges,
 )
 from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix, spanning_tree_of_points
+from topodl.kernels.points.sparse_rips import sparse_rips_pairs
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import BarCells
+from topodl.persistence._short_edges import short_edges
 
-__all__ = ["pair_cloud", "pair_components", "reject_too_large"]
+__all__ = ["pair_cloud", "pair_components", "pair_few_edges", "reject_too_large"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
@@ -40,8 +42,7 @@ def pair_components(
     clouds: Sequence[_Array], sizes: _Array, precomputed: bool, longest: float
 ) -> tuple[_Array, _Array, _Array, _Array]:
     """Return `tree_bars` of all clouds (n, d) or matrices (n, n), the bars of dimension 0, and the values."""
-    tree_of = spanning_tree_of_matrix if precomputed else spanning_tree_of_points
-    trees = map_batch(tree_of, clouds)
+    trees = map_batch(_tree_function(precomputed), clouds)
     edges, lengths = _joined([edges for edges, _ in trees]), _joined([lengths for _, lengths in trees])
     values = np.empty(len(lengths) + 2, clouds[0].dtype)
     order = _joined([own.argsort() for _, own in trees])
@@ -52,6 +53,10 @@ def pair_components(
     return bars, critical, places, values
 
 
+def _tree_function(precomputed: bool) -> Callable[[_Array], tuple[_Array, _Array]]:
+    return spanning_tree_of_matrix if precomputed else spanning_tree_of_points
+
+
 def _joined(arrays: list[_Array]) -> _Array:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
@@ -59,13 +64,19 @@ def _joined(arrays: list[_Array]) -> _Array:
 def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: float) -> BarCells:
     """Return the bars of positive length of one cloud (n, d) or matrix (n, n), of dimensions above 0, too."""
     n = len(cloud)
-    # A cycle of dimension k that a flag complex does not fill has two vertices for each of k + 1 axes.
-    dims = [k for k in dims if 2 * k + 2 <= max(n, 2)]
+    dims = _possible_dims(dims, n)
     if not dims:
         return []
+    short = None if precomputed else short_edges(cloud, longest)
+    if short is not None:
+        return pair_few_edges(*short, n, dims)
+    if max(dims) == 0:
+        edges, lengths = _tree_function(precomputed)(cloud)
+        return [(0, *component_bars(edges, lengths, np.lexsort((*edges.T[::-1], lengths)), longest, n))]
     if n > _MOST_POINTS:
         raise MemoryLimitError(
-            f"{_NAME}: x has a sample of {n} points; expected at most {_MOST_POINTS} if dims > 0"
+            f"{_NAME}: x has a sample of {n} points with more than {n} / 256 edges each; expected at most "
+            f"{_MOST_POINTS} points if dims > 0, or a shorter max_edge_length"
         )
     # asked once where all edges fit: to read what is free takes as long as a small cloud
     scarce = _edge_bytes(n, n * (n - 1) // 2, cloud.dtype) > free_memory()
@@ -77,18 +88,36 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
     if scarce:
         _guard_edges(condensed, n, radius, cloud.dtype)
     lengths, edges = sorted_edges(condensed, n, radius)
-    dying, births, deaths = rips_pairs(edges, n)
+    return _bars_of_pairs(edges, lengths, n, dims, rips_pairs(edges, n))
+
+
+def pair_few_edges(edges: _Array, lengths: _Array, n: int, dims: Sequence[int]) -> BarCells:
+    """Return the bars of the flag complex of few `edges` (E, 2) in order, of n vertices."""
+    dims = _possible_dims(dims, n)
+    return _bars_of_pairs(edges, lengths, n, dims, sparse_rips_pairs(edges, n)) if dims else []
+
+
+def _possible_dims(dims: Sequence[int], n: int) -> list[int]:
+    # A cycle of dimension k that a flag complex does not fill has two vertices for each of k + 1 axes.
+    return [k for k in dims if 2 * k + 2 <= max(n, 2)]
+
+
+def _bars_of_pairs(
+    edges: _Array, lengths: _Array, n: int, dims: Sequence[int], pairs: tuple[_Array, _Array, _Array]
+) -> BarCells:
+    """Return the bars of sorted edges, whose pairs in dimensions 0 and 1 are known."""
+    dying, births, deaths = pairs
     bars: list[tuple[int, _Array, _Array]] = []
     if 0 in dims:
         tree = np.flatnonzero(dying >= 0)
-        bars.append((0, *component_bars(edges, lengths, tree, longest, n)))
+        bars.append((0, *component_bars(edges, lengths, tree, math.inf, n)))
     if 1 in dims:
         bars.append((1, *loop_bars(edges, lengths, births, deaths)))
     if max(dims) > 1:
         _guard_simplices(edges, n, max(dims))
-        pairs = cohomology_pairs(edges, n, max(dims))
+        higher = cohomology_pairs(edges, n, max(dims))
         for dim in sorted(set(dims) - {0, 1}):
-            births, deaths = pairs[pairs[:, 0] == dim, 1:].T
+            births, deaths = higher[higher[:, 0] == dim, 1:].T
             bars.append((dim, *loop_bars(edges, lengths, births, deaths)))
     return bars
 
@@ -122,6 +151,7 @@ def _guard_simplices(edges: _Array, n: int, top: int) -> None:
         (sum(math.comb(d, k) * c for d, c in vertices) // (k + 1), k) for k in range(2, top + 1)
     )
     remedy = f"a max_edge_length, fewer points, or dims below {dim}"
+    reject_too_large(n, 4 * n * n, f"dimension {dim} has a matrix of edges", "fewer points, or dims up to 1")
     reject_too_large(n, 30 * simplices, f"up to {simplices:.2g} simplices of dimension {dim}", remedy)
     if len(edges) * math.comb(n, top + 2) >= 2**62:
         raise MemoryLimitError(

@@ -22,6 +22,7 @@ from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on
 from topodl.kernels.points.rips_edges import inspect_matrix
 from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import (
+    BarCells,
     assemble,
     bar_table,
     from_host,
@@ -29,7 +30,9 @@ from topodl.persistence._batch import (
     pairing_op,
     to_host,
 )
-from topodl.persistence._rips_pairing import pair_cloud, pair_components
+from topodl.persistence._rips_pairing import pair_cloud, pair_components, pair_few_edges
+from topodl.persistence._short_edges import LEAST_POINTS, edges_in_order
+from topodl.persistence._sparse_distances import SparseDistances, are_sparse, joined, read_sparse_distances
 
 __all__ = ["rips_persistence"]
 
@@ -58,7 +61,10 @@ def rips_persistence(
         Distances are computed in float64 and rounded to the precision of `x` (half
         types: to float32) before they are compared. With ``metric="precomputed"``: symmetric matrices of
         distances, of shape (B, N, N) or a sequence of (N_i, N_i). They need not satisfy the triangle
-        inequality, an entry +inf is no edge, and the diagonal plays no part. Pairs, births and deaths are
+        inequality, an entry +inf is no edge, and the diagonal plays no part. Sparse matrices (N, N) of SciPy
+        or PyTorch, one or a sequence, or a sparse tensor (B, N, N), need memory for their entries alone in
+        dimensions 0 and 1: a missing entry is no edge, an explicit zero is a distance, and one triangle
+        stands for both. Pairs, births and deaths are
         those of the entries above the diagonal; their mirror images may differ by a thousandth of the largest
         distance (a millionth in float64), since matrix products in `torch.cdist` are that inexact.
     dims : int or iterable of int
@@ -67,7 +73,8 @@ def rips_persistence(
     metric : {"euclidean", "precomputed"}
         What `x` holds.
     max_edge_length : float
-        Longer edges never enter: a class that is alive at this length is essential, its death is +inf.
+        Longer edges never enter: a class that is alive at this length is essential, its death is +inf. Where
+        it leaves few edges to 2,048 points or more, these are found without looking at all pairs.
     batch : Tensor of shape (N,), integers, optional
         Beside `x` of shape (N, d), the points of all clouds: the cloud of each, in any order, as PyTorch
         Geometric has it. Cells count the points of a cloud in the order that they have in `x`.
@@ -121,6 +128,8 @@ def rips_persistence(
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
+    if precomputed and batch is None and are_sparse(x):
+        return _persistence_of_sparse(read_sparse_distances(_NAME, x), homology_dims, float(max_edge_length))
     clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed, batch)
     if not precomputed and len(sizes) and sizes[0] == clouds.shape[-1]:
         warn_of_distances(_NAME, "x[0]", clouds.reshape(-1, clouds.shape[-1])[: sizes[0]])
@@ -131,6 +140,24 @@ def rips_persistence(
     bars, edges, places = _rips_bars(flat.detach(), *options)
     births, deaths = _ends(flat, edges, places)
     return assemble(bars, births, deaths, len(sizes), homology_dims, in_order=True)
+
+
+def _persistence_of_sparse(
+    samples: list[SparseDistances], dims: Sequence[int], max_edge_length: float
+) -> Diagrams:
+    values, positions = joined(samples)
+
+    def pair(sample: SparseDistances) -> BarCells:
+        lengths = np.maximum(to_host(sample.values).numpy().astype(np.float64), 0)  # rounding may leave less
+        kept = (lengths <= max_edge_length) & (lengths < math.inf)
+        return pair_few_edges(*edges_in_order(sample.edges[kept], lengths[kept], sample.n), sample.n, dims)
+
+    table = bar_table(map_batch(pair, samples), 2)
+    edges, places = critical_edges(table, np.asarray([sample.n for sample in samples]), True)
+    entries = torch.from_numpy(np.searchsorted(positions, edges[:1])).to(values.device)
+    births, deaths = _ends(values, entries, torch.from_numpy(places).to(values.device))
+    bars = torch.from_numpy(table).to(values.device)
+    return assemble(bars, births, deaths, len(samples), dims, in_order=True)
 
 
 class _Bars(NamedTuple):
@@ -242,7 +269,9 @@ def _paired(
     else:
         clouds = checked_clouds(_NAME, host, sizes, dtype, _POINTS)
     counts = np.asarray(sizes, np.int64)
-    if clouds and max(dims) == 0:
+    # The tree of many points takes longer than their short edges, if these are few.
+    may_be_few = not precomputed and longest < math.inf and max(sizes, default=0) >= LEAST_POINTS
+    if clouds and max(dims) == 0 and not may_be_few:
         return pair_components(clouds, counts, precomputed, longest)
     samples = map_batch(lambda cloud: pair_cloud(cloud, dims, precomputed, longest), clouds)
     table = bar_table(samples, 2)
