@@ -1,4 +1,4 @@
-"""Signed distances to the border of masks, whose sublevel set at 0 is the mask.
+"""Distances of pixels to masks, to what is outside of them, and signed ones to their border.
 
 Saito, Toriwaki, "New algorithms for Euclidean distance transformation", Pattern Recognition 27, 1994. Cost:
 linear in the pixels, on the CPU.
@@ -6,19 +6,20 @@ linear in the pixels, on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from topodl._checks import check_dense, check_number, check_spacing, fail
+from topodl._checks import check_choice, check_dense, check_number, check_spacing, fail
 from topodl._host import host_array
+from topodl.filtrations._images import PIXEL_METRICS, PixelMetric
 from topodl.kernels.shared.pool import map_batch
 
-__all__ = ["signed_distance"]
+__all__ = ["dilation", "erosion", "signed_distance"]
 
 
 def signed_distance(
@@ -67,6 +68,124 @@ def signed_distance(
     tensor([[1, 1]])
     """
     name = "signed_distance"
+    masks, sides = _checked(name, mask, spacing, clip)
+    return _each(mask, masks, lambda inside: _of_one(inside, sides), clip)
+
+
+def dilation(
+    mask: torch.Tensor,
+    *,
+    metric: Literal["euclidean", "taxicab", "chessboard"] = "taxicab",
+    spacing: float | Sequence[float] | None = None,
+    clip: float | None = None,
+) -> torch.Tensor:
+    """Return the distance of each pixel to the mask, 0 inside: when a mask that grows step by step has it.
+
+    Parameters
+    ----------
+    mask : Tensor of shape (B, H, W) or (B, D, H, W)
+        Booleans, or numbers 0 and 1.
+    metric : {"euclidean", "taxicab", "chessboard"}
+        The distance of pixels; "taxicab" makes steps along the axes, "chessboard" diagonal ones, too.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each axis, beside the Euclidean metric alone; 1 by default.
+    clip : float, optional
+        Largest distance.
+
+    Returns
+    -------
+    Tensor of shape (B, H, W) or (B, D, H, W), float32
+        Infinite (or `clip`) where a mask is empty.
+
+    Raises
+    ------
+    InputError
+        If the shape is another one, a value is neither 0 nor 1, or an option is unusable.
+
+    References
+    ----------
+    A. Garin, G. Tauzin, "A topological 'reading' lesson: classification of MNIST using TDA", ICMLA 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.filtrations import dilation
+    >>> dilation(torch.tensor([[[1, 0, 0], [0, 0, 0]]]))
+    tensor([[[0., 1., 2.],
+             [1., 2., 3.]]])
+    """
+    return _to_mask("dilation", mask, metric, spacing, clip, False)
+
+
+def erosion(
+    mask: torch.Tensor,
+    *,
+    metric: Literal["euclidean", "taxicab", "chessboard"] = "taxicab",
+    spacing: float | Sequence[float] | None = None,
+    clip: float | None = None,
+) -> torch.Tensor:
+    """Return the distance of each pixel of the mask to what is outside, 0 there: `dilation` of the others.
+
+    Parameters
+    ----------
+    mask : Tensor of shape (B, H, W) or (B, D, H, W)
+        Booleans, or numbers 0 and 1.
+    metric : {"euclidean", "taxicab", "chessboard"}
+        The distance of pixels; "taxicab" makes steps along the axes, "chessboard" diagonal ones, too.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each axis, beside the Euclidean metric alone; 1 by default.
+    clip : float, optional
+        Largest distance.
+
+    Returns
+    -------
+    Tensor of shape (B, H, W) or (B, D, H, W), float32
+        Infinite (or `clip`) where a mask is full: what lies beyond the image is not outside.
+
+    Raises
+    ------
+    InputError
+        If the shape is another one, a value is neither 0 nor 1, or an option is unusable.
+
+    References
+    ----------
+    A. Garin, G. Tauzin, "A topological 'reading' lesson: classification of MNIST using TDA", ICMLA 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.filtrations import erosion
+    >>> erosion(torch.tensor([[[1, 1, 1], [0, 1, 1]]]))
+    tensor([[[1., 2., 3.],
+             [0., 1., 2.]]])
+    """
+    return _to_mask("erosion", mask, metric, spacing, clip, True)
+
+
+def _to_mask(
+    name: str, mask: torch.Tensor, metric: PixelMetric, spacing: Any, clip: float | None, outside: bool
+) -> torch.Tensor:
+    """Return the distance to the mask, or with `outside` to all that is not in it."""
+    check_choice(name, "metric", metric, PIXEL_METRICS)
+    if metric != "euclidean" and spacing is not None:
+        raise fail(name, "spacing", f"is given with metric={metric!r}", "None: these count steps")
+    masks, sides = _checked(name, mask, spacing, clip)
+
+    def distances(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+        others = inside if outside else ~inside
+        if others.all():
+            return np.full(others.shape, np.inf, np.float32)
+        if metric == "euclidean":
+            return _distances(others, sides).astype(np.float32)
+        return ndimage.distance_transform_cdt(others, metric=metric).astype(np.float32)
+
+    return _each(mask, masks, distances, clip)
+
+
+def _checked(
+    name: str, mask: torch.Tensor, spacing: Any, clip: float | None
+) -> tuple[NDArray[np.bool_], tuple[float, ...]]:
+    """Return the masks on the CPU, and the sides of their pixels."""
     mask = check_dense(name, "mask", mask)
     if mask.ndim not in (3, 4) or 0 in mask.shape[1:]:
         raise fail(name, "mask", f"has shape {tuple(mask.shape)}", "shape (B, H, W) or (B, D, H, W)")
@@ -77,11 +196,19 @@ def signed_distance(
         check_number(name, "clip", clip, low=0.0)
         if not clip:
             raise fail(name, "clip", "is 0", "a number above 0")
-    masks = host_array(name, mask != 0)
+    return host_array(name, mask != 0), sides
+
+
+def _each(
+    mask: torch.Tensor,
+    masks: NDArray[np.bool_],
+    distances: Callable[[NDArray[np.bool_]], NDArray[np.float32]],
+    clip: float | None,
+) -> torch.Tensor:
+    """Return the distances of each mask on its device, as far as `clip`."""
     if len(masks) == 0:
-        return torch.empty(mask.shape, dtype=torch.float32, device=mask.device)
-    distances = np.stack(map_batch(lambda inside: _of_one(inside, sides), list(masks)))
-    result = torch.from_numpy(distances).to(mask.device)
+        return torch.empty(masks.shape, dtype=torch.float32, device=mask.device)
+    result = torch.from_numpy(np.stack(map_batch(distances, list(masks)))).to(mask.device)
     return result if clip is None else result.clamp(-clip, clip)
 
 

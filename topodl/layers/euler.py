@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
+from topodl._directions import spread_directions
 from topodl._precision import at_least_single, full_precision
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
@@ -274,26 +275,6 @@ def _read_weights(name: str, weights: Any, n: int, order: torch.Tensor | None) -
     # What pads does not matter.
     reject_non_finite(name, "weights", torch.zeros_like(flat).index_copy(0, order, flat[order]))
     return flat[order]
-
-
-def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
-    """Return (ambient_dim, n) unit vectors: even where that is easy, random in four dimensions and above."""
-    index = torch.arange(n, dtype=torch.float64, device="cpu")
-    if ambient_dim == 1:
-        vectors = (1 - 2 * (index % 2))[None]
-    elif ambient_dim == 2:
-        angle = 2 * math.pi * index / n
-        vectors = torch.stack([angle.cos(), angle.sin()])
-    elif ambient_dim == 3:
-        height = 1 - (2 * index + 1) / n
-        angle = math.pi * (3 - math.sqrt(5)) * index
-        ring = (1 - height.square()).sqrt()
-        vectors = torch.stack([ring * angle.cos(), ring * angle.sin(), height])
-    else:
-        generator = torch.Generator().manual_seed(int(seed))
-        vectors = torch.randn(ambient_dim, n, dtype=torch.float64, generator=generator, device="cpu")
-        vectors = nn.functional.normalize(vectors, dim=0)
-    return vectors.to(torch.get_default_dtype())
 
 
 def _smoothed(transform: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
