@@ -20,6 +20,7 @@ _HOMES = {
     "EulerCurve": "topodl.layers.euler_curve",
     "EulerSurface": "topodl.layers.surfaces",
     "FiberedPersistence": "topodl.layers.slices",
+    "Filtration": "topodl.layers.filtration",
     "GraphPersistence": "topodl.layers.persistence",
     "HilbertSurface": "topodl.layers.surfaces",
     "HodgeEncoding": "topodl.layers.hodge_encoding",
@@ -57,6 +58,7 @@ __all__ = [
     "EulerCurve",
     "EulerSurface",
     "FiberedPersistence",
+    "Filtration",
     "GraphPersistence",
     "HilbertSurface",
     "HodgeEncoding",
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from topodl.layers.diagram_matrices import DiagramDistances, DiagramKernel
     from topodl.layers.euler import EulerCharacteristicTransform
     from topodl.layers.euler_curve import EulerCurve
+    from topodl.layers.filtration import Filtration
     from topodl.layers.hodge_encoding import HodgeEncoding
     from topodl.layers.images import PersistenceImage
     from topodl.layers.multiparameter_landscape import MultiparameterLandscape

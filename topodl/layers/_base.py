@@ -144,6 +144,10 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         features, labels = self._in_chunks(samples), row_labels(X)
         if labels is not None and len(labels) != len(features):  # several channels of each image
             labels = None
+        return self._with_labels(features, labels)
+
+    def _with_labels(self, features: Any, labels: Any) -> Any:
+        """Return what `transform` gives, with the labels of the rows where it can have any."""
         if isinstance(features, Diagrams):
             features._row_labels = labels
             return features
@@ -168,6 +172,10 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
     def _as_input(self, chunk: Any) -> Any:
         """Return a slice of the samples as what `forward` takes."""
         return _inputs.to_tensors(chunk)
+
+    def _as_output(self, out: Any) -> Any:
+        """Return what `forward` gave as a part of what `transform` gives."""
+        return out.cpu() if isinstance(out, Diagrams) else to_numpy(out.flatten(1))
 
     def _place(self) -> tuple[torch.device, torch.dtype | None]:
         """Return the device of the layer and, where it has learnable weights, their dtype."""
@@ -327,10 +335,10 @@ def _apply(layer: Layer, chunk: Any, start: int) -> Any:
         if start:
             error.add_note(f"The first sample of this chunk, x[0] above, is X[{start}].")
         raise
-    if isinstance(out, Diagrams):
-        return out.cpu()
-    return to_numpy(out.flatten(1))
+    return layer._as_output(out)
 
 
 def _join(parts: list[Any]) -> Any:
+    if isinstance(parts[0], list):
+        return list(itertools.chain(*parts))
     return Diagrams.cat(parts) if isinstance(parts[0], Diagrams) else np.concatenate(parts)
