@@ -9,6 +9,8 @@ from torch import nn
 
 __all__ = ["random_directions", "spread_directions"]
 
+_ROUNDING = 1e-12
+
 
 def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
     """Return (ambient_dim, n) unit vectors: even where that is easy, random in four dimensions and above."""
@@ -25,6 +27,8 @@ def spread_directions(ambient_dim: int, n: int, seed: int) -> torch.Tensor:
         vectors = torch.stack([ring * angle.cos(), ring * angle.sin(), height])
     else:
         return random_directions(ambient_dim, n, seed)
+    # cos(π/2) is 0, so that pixels of a row have one height
+    vectors = torch.where(vectors.abs() < _ROUNDING, 0.0, vectors)
     return vectors.to(torch.get_default_dtype())
 
 

@@ -14,13 +14,15 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
+from topodl._checks import as_real, check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._directions import spread_directions
 from topodl._precision import at_least_single, full_precision
+from topodl.filtrations._images import read_shares
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._complexes import read_complexes
 from topodl.layers._euler import hard_transform, soft_transform
+from topodl.layers._euler_images import cubical_cells, image_transform
 from topodl.layers._grids import even_grid
 
 __all__ = ["EulerCharacteristicTransform"]
@@ -36,6 +38,10 @@ class EulerCharacteristicTransform(FeatureLayer):
 
     As a module: `forward(x, simplices)` to a tensor (B, directions, thresholds). As a transformer: clouds
     (B, N, d), a list of clouds (N_i, d) or of (cloud, edges, faces, …), or a table of flattened clouds.
+
+    With `images`, the shapes are masks, or grey values from 0 to 1: their pixels are vertices of a cubical
+    complex, joined to 4 (in volumes 6) neighbours, at places from the middle of the image on. A cell counts
+    by the least of its pixels' values, which is the mean of the transforms of all {x ≥ s}, s from 0 to 1.
 
     Parameters
     ----------
@@ -59,13 +65,17 @@ class EulerCharacteristicTransform(FeatureLayer):
         Dimension d of the space. None: that of the first data.
     random_state : int
         Seed of random directions.
+    images : bool
+        Whether samples are images (B, H, W) or volumes (B, D, H, W). Pixels have sides of 1, and without
+        `fit` or `radius` thresholds reach over half of the image's diagonal.
     sample_shape : tuple of int, optional
-        Shape of a cloud in a row of a table, as (-1, 3).
+        Shape of a cloud in a row of a table, as (-1, 3), or of an image, as (8, 8).
 
     References
     ----------
     K. Turner, S. Mukherjee, D. M. Boyer. Persistent homology transform for modeling shapes and surfaces.
-    Information and Inference 3, 2014.
+    Information and Inference 3, 2014. Q. Jiang, S. Kurtek, T. Needham. The weighted Euler curve transform for
+    shape and image analysis. CVPR Workshops 2020.
 
     E. Röell, B. Rieck. Differentiable Euler characteristic transforms for shape classification. ICLR 2024.
 
@@ -80,6 +90,13 @@ class EulerCharacteristicTransform(FeatureLayer):
     >>> layer = EulerCharacteristicTransform(n_directions=1, n_thresholds=3, radius=1.0, mode="hard")
     >>> layer(path, edges)
     tensor([[[0., 1., 1.]]])
+
+    Of a ring of pixels, column by column from the left: the last one closes it.
+
+    >>> ring = torch.tensor([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
+    >>> layer = EulerCharacteristicTransform(4, 3, radius=1.0, mode="hard", images=True)
+    >>> layer(ring)[0, 1]  # the second direction is (0, 1)
+    tensor([1., 1., 0.])
     """
 
     directions: Any
@@ -97,6 +114,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         ambient_dim: int | None = None,
         random_state: int = 0,
         *,
+        images: bool = False,
         sample_shape: tuple[int, ...] | None = None,
         chunk_size: int = 128,
         n_jobs: int | None = None,
@@ -112,6 +130,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         self.smooth = smooth
         self.ambient_dim = ambient_dim
         self.random_state = random_state
+        self.images = images
         self.sample_shape = sample_shape
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
@@ -159,6 +178,7 @@ class EulerCharacteristicTransform(FeatureLayer):
             if value is not None:
                 check_number(name, argument, value, low=torch.finfo(torch.float32).tiny)
         check_choice(name, "learnable", self.learnable, (True, False))
+        check_choice(name, "images", self.images, (True, False))
         if self.learnable and self.mode == "hard":
             raise fail(name, "mode", 'is "hard" with learnable directions', '"soft": counts have no gradient')
 
@@ -175,10 +195,10 @@ class EulerCharacteristicTransform(FeatureLayer):
 
         Parameters
         ----------
-        x : Tensor of shape (B, N, d) or (N, d), or list
+        x : Tensor of shape (B, N, d) or (N, d), or list; with `images` (B, H, W) or (B, D, H, W)
             Vertices. With (N, d), `batch` says which sample each belongs to. A list holds clouds (N_i, d), or
             tuples (cloud, edges, faces, …), or `Data` of PyTorch Geometric (``pos``, ``edge_index`` and
-            ``face``, whose sides are edges).
+            ``face``, whose sides are edges). A list of images holds some of any shapes.
         simplices : Tensor of shape (k + 1, S), sequence of them, or CellComplexes
             Vertices of the edges, of the triangles, …. Each simplex counts once, however often and in
             whatever order its vertices are given, so an undirected `edge_index` may hold both directions.
@@ -189,8 +209,9 @@ class EulerCharacteristicTransform(FeatureLayer):
             Sample of each vertex, in any order; only beside `x` (N, d).
         mask : Tensor of shape (B, N), bool, optional
             True where a padded `x` (B, N, d) has a vertex.
-        weights : Tensor of shape (N,) or (B, N), optional
-            Weights of the vertices (WECT); a simplex weighs as much as its heaviest vertex.
+        weights : Tensor of shape (N,) or (B, N), optional; with `images` as `x`
+            Weights of the vertices (WECT); a simplex weighs as much as its heaviest vertex, and so does a
+            cell of an image, whose weight is multiplied with its own value.
 
         Returns
         -------
@@ -203,35 +224,80 @@ class EulerCharacteristicTransform(FeatureLayer):
         """
         self._check_settings()
         name = "EulerCharacteristicTransform"
+        if self.images:
+            others = {"simplices": len(simplices) > 0, "batch": batch is not None, "mask": mask is not None}
+            for argument in (argument for argument, given in others.items() if given):
+                raise fail(name, argument, "is given beside images", "images alone, and their weights")
+            return self._of_images(x, weights)
         complexes, order = read_complexes(name, x, simplices, batch, mask)
         points, dtype = at_least_single(complexes.x), complexes.x.dtype
-        if self._without_directions():
-            self._choose_directions(points.shape[1])
-        if len(self.directions) != points.shape[1]:
-            came = f"has {points.shape[1]} coordinates"
-            raise fail(name, "x", came, f"{len(self.directions)}, as the layer's directions")
+        directions = self._unit_directions(points.shape[1]).to(points.device, points.dtype)
         if weights is not None:
             n_given = len(points) if isinstance(x, list | tuple) else math.prod(x.shape[:-1])
             weights = _read_weights(name, weights, n_given, order).to(points.dtype)
         complexes.x = points
         cells = complexes.cells(weights)
-        directions = self.directions.to(points.device, points.dtype)
-        if self._is_learnable():
-            directions = nn.functional.normalize(directions, dim=0)
-        radius = self._radius()
-        if isinstance(radius, torch.Tensor):
-            thresholds = even_grid(-radius, radius, self.n_thresholds).to(points)
-        else:
-            ends = (-radius, radius, self.n_thresholds)
-            thresholds = torch.linspace(*ends, dtype=torch.float64, device="cpu").to(points)
-        step = 2 * radius / (self.n_thresholds - 1)
-        scale = _PER_STEP / step if self.scale is None else float(self.scale)
+        thresholds, scale = self._thresholds(self._radius(), points)
         with full_precision(points):
             if self.mode == "hard":
                 transform = hard_transform(points, directions, complexes.offsets, cells, thresholds)
             else:
                 transform = soft_transform(points @ directions, cells, thresholds, scale, complexes.n_samples)
         return (_smoothed(transform, thresholds) if self.smooth else transform).to(dtype)
+
+    def _unit_directions(self, ambient_dim: int) -> torch.Tensor:
+        """Return the directions (d, J) of a space of that many dimensions, chosen now if none were."""
+        if self._without_directions():
+            self._choose_directions(ambient_dim)
+        if len(self.directions) != ambient_dim:
+            came = f"has {ambient_dim} coordinates"
+            raise fail(
+                "EulerCharacteristicTransform",
+                "x",
+                came,
+                f"{len(self.directions)}, as the layer's directions",
+            )
+        directions: torch.Tensor = self.directions
+        return nn.functional.normalize(directions, dim=0) if self._is_learnable() else directions
+
+    def _thresholds(self, radius: Any, like: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return the heights (T,) from −radius to radius, and the factor in the sigmoid's argument."""
+        if isinstance(radius, torch.Tensor):
+            thresholds = even_grid(-radius, radius, self.n_thresholds).to(like)
+        else:
+            ends = (-radius, radius, self.n_thresholds)
+            thresholds = torch.linspace(*ends, dtype=torch.float64, device="cpu").to(like)
+        step = 2 * radius / (self.n_thresholds - 1)
+        return thresholds, _PER_STEP / step if self.scale is None else float(self.scale)
+
+    def _of_images(self, x: Any, weights: Any) -> torch.Tensor:
+        if isinstance(x, list | tuple):
+            given = [None] * len(x) if weights is None else weights
+            parts = [
+                self._of_images(image[None], None if weight is None else weight[None])
+                for image, weight in zip(x, given, strict=True)
+            ]
+            return torch.cat(parts)
+        name = "EulerCharacteristicTransform"
+        images = read_shares(name, x)
+        if weights is not None:
+            weights = as_real(name, "weights", weights)
+            if weights.shape != images.shape:
+                came = f"has shape {tuple(weights.shape)}"
+                raise fail(name, "weights", came, f"one weight for each pixel, {tuple(images.shape)}")
+            reject_non_finite(name, "weights", weights)
+        values, shape = at_least_single(images), images.shape[1:]
+        directions = self._unit_directions(len(shape)).to(values)
+        radius = self._radius()
+        if self.radius is None and self.radius_ == _UNIT_BALL:  # as before `fit`
+            radius = math.hypot(*shape) / 2
+        thresholds, scale = self._thresholds(radius, values)
+        with full_precision(values):
+            cells = cubical_cells(values, None if weights is None else at_least_single(weights))
+            transform = image_transform(
+                shape, cells, directions, thresholds, None if self.mode == "hard" else scale
+            )
+        return (_smoothed(transform, thresholds) if self.smooth else transform).to(images.dtype)
 
     def _radius(self) -> Any:
         """Return the radius, as a tensor where a compiler traces what `fit` found."""
@@ -240,10 +306,16 @@ class EulerCharacteristicTransform(FeatureLayer):
         return self.radius_.double() if torch.compiler.is_compiling() else float(self.radius_)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
-        return _inputs.as_complexes(self, X, reset)
+        return (_inputs.as_images if self.images else _inputs.as_complexes)(self, X, reset)
 
     def _fit(self, samples: Any) -> None:
         self._check_settings()
+        if self.images:
+            if self._without_directions():
+                self._choose_directions(samples[0].ndim)
+            if self.radius is None:
+                self.radius_.fill_(max(math.hypot(*image.shape) / 2 for image in samples))
+            return
         clouds = [sample[0] if isinstance(sample, tuple) else sample for sample in samples]
         if self._without_directions():
             self._choose_directions(clouds[0].shape[1])
@@ -258,7 +330,7 @@ class EulerCharacteristicTransform(FeatureLayer):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = self.sample_shape is not None
+        tags.input_tags.two_d_array = bool(self.images) or self.sample_shape is not None
         tags.input_tags.three_d_array = True
         return tags
 

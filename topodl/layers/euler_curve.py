@@ -10,7 +10,16 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_number, fail, plain_tensor, reject_nan, reject_tracing
+from topodl._checks import (
+    as_real,
+    check_choice,
+    check_number,
+    fail,
+    plain_tensor,
+    reject_nan,
+    reject_non_finite,
+    reject_tracing,
+)
 from topodl._host import is_traced
 from topodl._precision import at_least_single
 from topodl._segments import places_among, segment_sum
@@ -99,13 +108,19 @@ class EulerCurve(FeatureLayer):
         if self.width is not None:
             check_number("EulerCurve", "width", self.width, low=torch.finfo(torch.float32).tiny)
 
-    def forward(self, x: torch.Tensor | list[torch.Tensor] | CellComplexes | Diagrams) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor | list[torch.Tensor] | CellComplexes | Diagrams,
+        weights: torch.Tensor | list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """Return the curve of each image, volume, complex or diagram.
 
         Parameters
         ----------
         x : Tensor of shape (B, H, W) or (B, D, H, W), list of images or volumes, CellComplexes, or Diagrams
             Images of a list may differ in shape. Complexes have one value a cell.
+        weights : as `x`, of images or volumes alone, optional
+            What each pixel counts. A cell counts as much as the heaviest pixel that it has, or lies at.
 
         Returns
         -------
@@ -119,6 +134,8 @@ class EulerCurve(FeatureLayer):
             If a setting is unusable, a shape is wrong, a value is NaN, or complexes have none.
         """
         self._check_settings()
+        if weights is not None and isinstance(x, Diagrams | CellComplexes):
+            raise fail("EulerCurve", "weights", f"are given beside {type(x).__name__}", "images or volumes")
         if isinstance(x, Diagrams):
             return self._of_diagrams(x)
         reject_tracing("EulerCurve")
@@ -126,7 +143,9 @@ class EulerCurve(FeatureLayer):
             return self._of_complexes(x)
         x = plain_tensor(x)
         if isinstance(x, list | tuple):
-            return torch.cat([self(image[None]) for image in x])
+            each = [None] * len(x) if weights is None else weights
+            pairs = zip(x, each, strict=True)
+            return torch.cat([self(image[None], None if w is None else w[None]) for image, w in pairs])
         if not isinstance(x, torch.Tensor):
             raise TypeError(
                 f"EulerCurve: x is a {type(x).__name__}; expected a tensor, CellComplexes or Diagrams"
@@ -138,9 +157,10 @@ class EulerCurve(FeatureLayer):
         x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         values = at_least_single(x)
         grid = self._grid(values)
+        w = None if weights is None else _read_weights(weights, values)
         if self.superlevel:  # {x ≥ t} = {−x ≤ −t}
-            return self._of_values(-values, -grid.flip(0)).flip(1).to(x.dtype)
-        return self._of_values(values, grid).to(x.dtype)
+            return self._of_values(-values, -grid.flip(0), w).flip(1).to(x.dtype)
+        return self._of_values(values, grid, w).to(x.dtype)
 
     def _grid(self, like: torch.Tensor) -> torch.Tensor:
         if self.value_range is not None:
@@ -151,19 +171,25 @@ class EulerCurve(FeatureLayer):
             raise self._not_fitted("value_range")
         return even_grid(low, high, self.resolution).to(like)
 
-    def _of_values(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    def _of_values(self, x: torch.Tensor, grid: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         curve = x.new_zeros(x.shape[0], grid.shape[0])
-        for sign, values in cells_of(x, self.construction):
+        heaviest = None if weights is None else cells_of(weights, self.construction, heaviest=True)
+        for k, (sign, values) in enumerate(cells_of(x, self.construction)):
             flat = values.flatten(1)
-            curve = curve + sign * (_count(flat, grid) if self.width is None else self._soften(flat, grid))
+            of_cells = None if heaviest is None else heaviest[k][1].flatten(1)
+            if self.width is not None:
+                curve = curve + sign * self._soften(flat, grid, of_cells)
+            else:
+                counts = _count(flat, grid) if of_cells is None else _weigh(flat, grid, of_cells)
+                curve = curve + sign * counts
         return curve
 
-    def _soften(self, values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    def _soften(self, values: torch.Tensor, grid: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         n, m = values.shape
         heights = self._heights(values, grid)
         index = torch.arange(n * m, device=values.device)
-        ones = values.new_ones(n * m)
-        cells = Cells(index[:, None], torch.arange(n + 1, device=values.device) * m, ones)
+        each = values.new_ones(n * m) if weights is None else weights.reshape(-1)
+        cells = Cells(index[:, None], torch.arange(n + 1, device=values.device) * m, each)
         return soft_transform(heights.reshape(-1, 1), [cells], grid, 1 / float(self.width or 1.0), n)[:, 0]
 
     def _heights(self, values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
@@ -256,22 +282,24 @@ def _all_values(samples: Any) -> torch.Tensor:
     return torch.cat([image.flatten() for image in tensors]) if isinstance(samples, list) else tensors
 
 
-def cells_of(x: torch.Tensor, construction: str) -> list[tuple[int, torch.Tensor]]:
+def cells_of(x: torch.Tensor, construction: str, heaviest: bool = False) -> list[tuple[int, torch.Tensor]]:
     """Return (−1)^dimension and the values of the cells of images (B, *spatial), for each set of axes.
 
     In the vertex construction a cell spans the axes of its set, and its value is the largest of its vertices;
-    in the cell construction it is thin along them, and its value is the smallest of the pixels it touches.
+    in the cell construction it is thin along them, and its value is the smallest of the pixels it touches,
+    or of weights the `heaviest`.
     """
     axes = range(1, x.ndim)
     by_vertices = construction == "vertex"
-    join = torch.maximum if by_vertices else torch.minimum
+    join = torch.maximum if by_vertices or heaviest else torch.minimum
+    beyond = -torch.inf if heaviest else torch.inf
     out = []
     for n_axes in range(x.ndim):
         for chosen in itertools.combinations(axes, n_axes):
             values = x
             for axis in chosen:
                 if not by_vertices:
-                    border = values.new_full((), torch.inf).expand_as(values.narrow(axis, 0, 1))
+                    border = values.new_full((), beyond).expand_as(values.narrow(axis, 0, 1))
                     values = torch.cat([border, values, border], axis)
                 size = values.shape[axis] - 1
                 values = join(values.narrow(axis, 0, size), values.narrow(axis, 1, size))
@@ -288,6 +316,22 @@ def _count_signed(
     places = samples * n + places_among(grid, values.detach())
     counts = places.new_zeros(n_samples * n).index_add(0, places, signs.to(torch.int64))
     return counts.view(n_samples, n)[:, :-1].cumsum(1).to(values.dtype)
+
+
+def _read_weights(weights: Any, values: torch.Tensor) -> torch.Tensor:
+    """Return a finite weight for each pixel of images, or say what is wrong with them."""
+    given = as_real("EulerCurve", "weights", weights)
+    if given.shape != values.shape:
+        came = f"has shape {tuple(given.shape)}"
+        raise fail("EulerCurve", "weights", came, f"one weight for each pixel, {tuple(values.shape)}")
+    reject_non_finite("EulerCurve", "weights", given)
+    return given.to(values)
+
+
+def _weigh(values: torch.Tensor, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return (B, len(grid)) sums of the weights (B, M) of `values` (B, M) up to each grid value."""
+    sums = weights.new_zeros(len(values), grid.shape[0] + 1)
+    return sums.scatter_add(1, places_among(grid, values.detach()), weights)[:, :-1].cumsum(1)
 
 
 def _count(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
