@@ -12,6 +12,7 @@ _HOMES = {
     "Lists": "topodl.complexes.lists",
     "alpha_complexes": "topodl.complexes.alpha",
     "clique_complexes": "topodl.complexes.cliques",
+    "directed_flag_complexes": "topodl.complexes.directed",
     "graph_rips_complexes": "topodl.complexes.rips",
     "hop_sets": "topodl.complexes.neighbourhoods",
     "lift_features": "topodl.complexes.features",
@@ -26,6 +27,7 @@ __all__ = [
     "Lists",
     "alpha_complexes",
     "clique_complexes",
+    "directed_flag_complexes",
     "graph_rips_complexes",
     "hop_sets",
     "lift_features",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from topodl.complexes.alpha import alpha_complexes
     from topodl.complexes.cell_complexes import CellComplexes
     from topodl.complexes.cliques import clique_complexes
+    from topodl.complexes.directed import directed_flag_complexes
     from topodl.complexes.features import lift_features
     from topodl.complexes.lists import Lists
     from topodl.complexes.neighbourhoods import hop_sets, neighbourhood_complexes

@@ -26,6 +26,7 @@ def to_gudhi(complexes: JaggedCells) -> list[Any]:
     from gudhi import SimplexTree
 
     name = f"{_NAME}.to_gudhi"
+    _reject_directed(name, complexes)
     if complexes.has_rings:
         raise fail(name, "the complexes", "have rings", "simplices, as a simplex tree has no other cells")
     if complexes.has_values and complexes.values(0).ndim > 1:
@@ -45,6 +46,12 @@ def to_gudhi(complexes: JaggedCells) -> list[Any]:
             tree.insert_batch(np.ascontiguousarray(vertices), values)
         trees.append(tree)
     return trees
+
+
+def _reject_directed(name: str, complexes: JaggedCells) -> None:
+    if complexes.is_directed:
+        came = "have directions"
+        raise fail(name, "the complexes", came, "simplices that are sets of vertices, as of clique_complexes")
 
 
 def from_gudhi(cls: type[Cells], trees: Any) -> Cells:
@@ -90,6 +97,7 @@ def _table(rows: list[Any], width: int) -> torch.Tensor:
 
 def to_toponetx(complexes: JaggedCells) -> list[Any]:
     """Write simplicial complexes, or cell complexes where there are rings."""
+    _reject_directed(f"{_NAME}.to_toponetx", complexes)
     toponetx = _toponetx(f"{_NAME}.to_toponetx")
     found = []
     for each in complexes:

@@ -33,6 +33,7 @@ class JaggedCells:
     _ring_signs: torch.Tensor | None
     _values: list[torch.Tensor] | None
     _cofaces: dict[int, tuple[Lists, torch.Tensor]]
+    _directed: bool = False
 
     def _set(
         self,
@@ -58,10 +59,12 @@ class JaggedCells:
         offsets: Sequence[Array],
         device: torch.device,
         ring_signs: Array | None = None,
+        directed: bool = False,
     ) -> Self:
         """Return the complexes of tables, unchecked, of dimension 1, 2, …; the last may be of rings."""
         new = cls.__new__(cls)
         new._set([vertex_offsets, *offsets], vertices, faces, ring_signs, device)
+        new._directed = directed
         return new
 
     # Tables
@@ -80,6 +83,11 @@ class JaggedCells:
     def has_rings(self) -> bool:
         """Whether the cells of dimension 2 are rings, in place of triangles."""
         return self._ring_signs is not None
+
+    @property
+    def is_directed(self) -> bool:
+        """Whether simplices are ordered, so that several of them may have the same vertices."""
+        return self._directed
 
     @property
     def device(self) -> torch.device:
@@ -104,7 +112,7 @@ class JaggedCells:
         return torch.stack([offsets.diff() for offsets in self._offsets], 1)
 
     def vertices(self, k: int) -> Lists:
-        """Return the vertices of each cell of dimension `k`: rising, in rings around the cycle."""
+        """Return the vertices of each cell of dimension `k`: rising, or along its edges; in rings around."""
         return self._vertices[self._known(k, "vertices")]
 
     def faces(self, k: int) -> Lists:
@@ -205,7 +213,7 @@ class JaggedCells:
             new._ring_signs = self._ring_signs[kept]
         values = self._values
         new._values = None if values is None else [x[at] for x, at in zip(values, places, strict=True)]
-        new._cofaces = {}
+        new._cofaces, new._directed = {}, self._directed
         return new
 
     @staticmethod
@@ -215,16 +223,20 @@ class JaggedCells:
         Raises
         ------
         InputError
-            If `batches` is empty, or they differ in dimension, in the kind of their cells, or in having
-            values.
+            If `batches` is empty, or they differ in dimension, in the kind of their cells, in having values
+            or in having directions.
         """
         batches = list(batches)
         if not batches:
             raise InputError(f"{_NAME}.cat: batches is empty; expected at least one CellComplexes")
         first = batches[0]
-        forms = {(b.dim, b.has_rings, b.has_values) for b in batches}
+        forms = {(b.dim, b.has_rings, b.has_values, b.is_directed) for b in batches}
         if len(forms) > 1:
-            kinds = ", ".join(f"(dim {d}, rings {r}, values {v})" for d, r, v in sorted(forms))
+            named = ("dim", "rings", "values", "directed")
+            kinds = ", ".join(
+                f"({', '.join(f'{name} {value}' for name, value in zip(named, form, strict=True))})"
+                for form in sorted(forms)
+            )
             raise fail(f"{_NAME}.cat", "batches", f"have {kinds}", "the same in all")
         new = object.__new__(type(first))
         new._offsets = [_cat_offsets([b._offsets[k] for b in batches]) for k in range(first.dim + 1)]
@@ -240,7 +252,7 @@ class JaggedCells:
             if (first.has_values)
             else None
         )
-        new._cofaces = {}
+        new._cofaces, new._directed = {}, first._directed
         return new
 
     def skeleton(self, k: int) -> Self:

@@ -69,7 +69,8 @@ class CellComplexes(JaggedCells):
     j of a simplex drops its j-th vertex and has the sign (−1)^j, so an edge has −1 at its smaller and +1 at
     its larger end. A ring begins at its least vertex, and its second vertex is less than the last; rings are
     sorted by length, then by their vertices. An edge of it has +1 where the ring runs from its smaller to
-    its larger end.
+    its larger end. Simplices of `directed_flag_complexes` have their vertices along their edges instead: an
+    edge has −1 where it begins.
 
     References
     ----------
@@ -117,7 +118,8 @@ class CellComplexes(JaggedCells):
         Parameters
         ----------
         simplices : Tensor of shape (k + 1, M), integers
-            Vertices of simplices, in any order: for k = 1 an `edge_index`.
+            Vertices of simplices, in any order: for k = 1 an `edge_index`. Where simplices are directed, in
+            the order of their edges.
 
         Returns
         -------
@@ -146,7 +148,8 @@ class CellComplexes(JaggedCells):
         if k == 2 and self.has_rings:
             raise fail(name, "simplices", "are triangles", "edges, as the cells of dimension 2 are rings")
         table = host_array(name, self._vertices[k].table())
-        wanted = np.ascontiguousarray(np.sort(host_array(name, given).T, axis=1))
+        rows = host_array(name, given).T
+        wanted = np.ascontiguousarray(rows if self.is_directed else np.sort(rows, axis=1))
         return torch.from_numpy(find_rows(table, wanted)).to(given.device)
 
     # Sums

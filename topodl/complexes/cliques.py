@@ -100,11 +100,12 @@ def clique_tables(
     max_dim: int,
     max_cells: int,
     argument: str = "edge_index",
+    directed: bool = False,
 ) -> tuple[list[Array], list[Array], list[Array]]:
     """Return vertices (S, k + 1), faces (S, k + 1) and offsets of dimension 1, 2, … up to `max_dim`.
 
     `offsets` are those of the vertices that `argument` of `function` gives, `starts` where the larger
-    neighbours of each vertex begin among the `edges` (m, 2).
+    neighbours of each vertex begin among the `edges` (m, 2); if `directed`, those that it leads to.
     """
     cells, all_faces, all_offsets = [edges], [edges[:, ::-1].copy()], [starts[offsets]]
     if max_dim > 0:
@@ -114,10 +115,10 @@ def clique_tables(
     for k in range(2, max_dim + 1):
         cliques, faces = cells[-1], all_faces[-1]
         last, parents = np.ascontiguousarray(cliques[:, -1]), np.ascontiguousarray(faces[:, -1])
-        begins = count_larger_cliques(last, parents, siblings, starts, highs)
+        begins = count_larger_cliques(last, parents, siblings, starts, highs, directed)
         all_offsets.append(begins[all_offsets[-1]])
         reject_too_many(function, np.diff(all_offsets[-1]), taken, max_cells, names_of_cells(k), argument)
-        vertices = larger_vertices(last, parents, siblings, starts, highs, begins)
+        vertices = larger_vertices(last, parents, siblings, starts, highs, begins, directed)
         larger, their_faces = grow_simplices(cliques, faces, last, siblings, begins, vertices)
         cells.append(larger)
         all_faces.append(their_faces)

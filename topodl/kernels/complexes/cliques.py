@@ -1,8 +1,8 @@
 """Cliques of graphs, dimension by dimension, with their faces, in lexicographic order: no hash and no sort.
 
-A clique grows by a later sibling of its last vertex that is also a neighbour of it. Disjoint graphs are one
-graph. Cost: O(degree) for each clique. Zomorodian, "Fast construction of the Vietoris–Rips complex", 2010
-(the incremental expansion).
+A clique grows by a later sibling of its last vertex that is also a neighbour of it; in a directed graph, with
+vertices ordered by their edges, by any sibling. Disjoint graphs are one graph. Cost: O(degree) for each
+clique. Zomorodian, "Fast construction of the Vietoris–Rips complex", 2010 (the incremental expansion).
 """
 
 from __future__ import annotations
@@ -93,16 +93,18 @@ def _next_common(last: Any, i: Any, end_i: Any, highs: Any, j: Any, end_j: Any) 
 
 
 @kernel
-def count_larger_cliques(last: Any, parents: Any, siblings: Any, starts: Any, highs: Any) -> Any:
+def count_larger_cliques(
+    last: Any, parents: Any, siblings: Any, starts: Any, highs: Any, directed: bool
+) -> Any:
     """Return where the cliques that are one vertex larger will begin, for each clique (S + 1,).
 
     A clique is a row of its dimension: `last` (S,) its last vertex, `parents` (S,) it without that, and
-    `siblings` where the rows of each parent begin. The larger neighbours of a vertex are `highs` between
-    `starts`.
+    `siblings` where the rows of each parent begin. The larger neighbours of a vertex, or those that it leads
+    to if `directed`, are `highs` between `starts`.
     """
     begins = zeros(last.size + 1, np.int64)
     for s in range(last.size):
-        i, end_i = s + 1, siblings[parents[s] + 1]
+        i, end_i = siblings[parents[s]] if directed else s + 1, siblings[parents[s] + 1]
         j, end_j = starts[last[s]], starts[last[s] + 1]
         n = 0
         while True:
@@ -115,11 +117,13 @@ def count_larger_cliques(last: Any, parents: Any, siblings: Any, starts: Any, hi
 
 
 @kernel
-def larger_vertices(last: Any, parents: Any, siblings: Any, starts: Any, highs: Any, begins: Any) -> Any:
+def larger_vertices(
+    last: Any, parents: Any, siblings: Any, starts: Any, highs: Any, begins: Any, directed: bool
+) -> Any:
     """Return the vertices (T,) that the cliques grow by, as `count_larger_cliques` has counted them."""
     vertices = np.empty(begins[-1], np.int64)
     for s in range(last.size):
-        i, end_i = s + 1, siblings[parents[s] + 1]
+        i, end_i = siblings[parents[s]] if directed else s + 1, siblings[parents[s] + 1]
         j, end_j = starts[last[s]], starts[last[s] + 1]
         for row in range(begins[s], begins[s + 1]):
             i, j = _next_common(last, i, end_i, highs, j, end_j)
@@ -161,6 +165,6 @@ def warm_up() -> None:
     stray_edge(ends, np.zeros(3, np.int64))
     starts, edges = upper_neighbours(ends, 3)
     highs, parents = np.ascontiguousarray(edges[:, 1]), np.ascontiguousarray(edges[:, 0])
-    begins = count_larger_cliques(highs, parents, starts, starts, highs)
-    vertices = larger_vertices(highs, parents, starts, starts, highs, begins)
+    begins = count_larger_cliques(highs, parents, starts, starts, highs, False)
+    vertices = larger_vertices(highs, parents, starts, starts, highs, begins, False)
     grow_simplices(edges, edges[:, ::-1].copy(), highs, starts, begins, vertices)
