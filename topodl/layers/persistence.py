@@ -16,7 +16,7 @@ from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
 from topodl.persistence._sparse_distances import are_sparse
 from topodl.persistence.alpha import alpha_persistence
-from topodl.persistence.cubical import cubical_persistence
+from topodl.persistence.cubical import cubical_persistence, periodic_axes
 from topodl.persistence.graph import graph_persistence
 from topodl.persistence.rips import rips_persistence
 
@@ -61,6 +61,7 @@ class CubicalPersistence(PersistenceLayer):
         min_persistence: float = 0.0,
         channels: bool = False,
         *,
+        periodic: Any = False,
         sample_shape: tuple[int, ...] | None = None,
         chunk_size: int = 128,
         n_jobs: int | None = None,
@@ -72,6 +73,7 @@ class CubicalPersistence(PersistenceLayer):
         self.construction = construction
         self.min_persistence = min_persistence
         self.channels = channels
+        self.periodic = periodic
         self.sample_shape = sample_shape
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
@@ -86,14 +88,21 @@ class CubicalPersistence(PersistenceLayer):
         if isinstance(x, list | tuple):
             return Diagrams.cat(self(image[None]) for image in x)
         return cubical_persistence(
-            x, self.dims, self.superlevel, self.construction, self.min_persistence, self.channels
+            x,
+            self.dims,
+            self.superlevel,
+            self.construction,
+            self.min_persistence,
+            self.channels,
+            periodic=self.periodic,
         )
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         images = _inputs.as_images(self, X, reset)
         if reset:
-            n_axes = images[0].ndim - 1 if self.channels else images[0].ndim
-            self.homology_dims_ = tuple(range(n_axes)) if self.dims is None else self._homology_dims()
+            shape = images[0].shape[1:] if self.channels else images[0].shape
+            top = len(shape) + all(periodic_axes(self.periodic, shape))
+            self.homology_dims_ = tuple(range(top)) if self.dims is None else self._homology_dims()
         return images
 
     def _homology_dims(self) -> tuple[int, ...]:

@@ -28,8 +28,9 @@ from topodl.persistence._batch import (
     to_device,
     to_host,
 )
+from topodl.persistence._periodic import pair_periodic
 
-__all__ = ["cubical_persistence"]
+__all__ = ["cubical_persistence", "periodic_axes"]
 
 _NAME = "cubical_persistence"
 _SHAPES = {
@@ -45,6 +46,8 @@ def cubical_persistence(
     construction: Literal["vertex", "cell"] = "vertex",
     min_persistence: float = 0.0,
     channels: bool = False,
+    *,
+    periodic: bool | Sequence[bool] = False,
 ) -> Diagrams:
     """Compute the persistent homology of each image or volume of a batch, filtered by its values.
 
@@ -70,6 +73,9 @@ def cubical_persistence(
         Only bars strictly longer than this are kept; essential bars always are.
     channels : bool
         Whether the second axis of `x` is one of channels.
+    periodic : bool or sequence of bool
+        Whether an image goes on at its other end, along all axes of more than one pixel, or as said one by
+        one: on a cylinder, or a torus, which has loops that never die and its own dimension among `dims`.
 
     Returns
     -------
@@ -100,6 +106,8 @@ def cubical_persistence(
     >>> d = topodl.cubical_persistence(ring)
     >>> d.dim(1).births, d.dim(1).deaths, d.dim(1).death_cells
     (tensor([0.7000]), tensor([0.9000]), tensor([[4]]))
+    >>> topodl.cubical_persistence(ring, periodic=True)
+    Diagrams(1 sample; H0: 1 bar, 1 essential; H1: 2 bars, 2 essential; H2: 1 bar, 1 essential; float32, cpu)
     """
     check_choice(_NAME, "construction", construction, ("vertex", "cell"))
     check_number(_NAME, "min_persistence", min_persistence, low=0.0)
@@ -109,11 +117,17 @@ def cubical_persistence(
     n_spatial = x.ndim - (2 if channels else 1)
     if n_spatial not in ((2, 3) if channels else (1, 2, 3)) or 0 in x.shape[-n_spatial:]:
         raise fail(_NAME, "x", f"has shape {tuple(x.shape)}", f"{_SHAPES[channels]} with at least one pixel")
+    around = periodic_axes(periodic, x.shape[-n_spatial:])
     if n_spatial == 1:
-        x, n_spatial = x.unsqueeze(-2), 2
-    homology_dims = homology_dims_of(_NAME, range(n_spatial) if dims is None else dims, n_spatial - 1)
+        x, n_spatial, around = x.unsqueeze(-2), 2, (False, *around)
+    top = n_spatial if all(around) else n_spatial - 1
+    homology_dims = homology_dims_of(_NAME, range(top + 1) if dims is None else dims, top)
     by_cells = construction == "cell"
-    bars = _cubical_bars(x.detach(), n_spatial, homology_dims, superlevel, by_cells, float(min_persistence))
+    options = (n_spatial, homology_dims, superlevel, by_cells, float(min_persistence))
+    if any(around):
+        bars = _periodic_bars(x.detach(), list(around), *options)
+    else:
+        bars = _cubical_bars(x.detach(), *options)
     ends = _ends
     if on_host(x):
         ends = _EndsOnHost.apply if x.requires_grad and torch.is_grad_enabled() else _gather_on_host
@@ -121,6 +135,19 @@ def cubical_persistence(
     births, deaths = ends(x.reshape(-1), bars, n_pixels, never)
     n_samples = math.prod(x.shape[:-n_spatial])
     return assemble(bars, births, deaths, n_samples, homology_dims, in_order=True)
+
+
+def periodic_axes(periodic: Any, shape: Sequence[int]) -> tuple[bool, ...]:
+    """Return for each axis of images whether it is periodic."""
+    if periodic in (True, False):
+        return tuple(bool(periodic) and n > 1 for n in shape)
+    each = tuple(periodic) if isinstance(periodic, Sequence) else ()
+    if len(each) != len(shape) or any(axis not in (True, False) for axis in each):
+        expected = f"a boolean, or one for each of {len(shape)} axes"
+        raise fail(_NAME, "periodic", f"is {periodic!r}", expected)
+    if any(n < 2 and around for n, around in zip(shape, each, strict=True)):
+        raise fail(_NAME, "x", f"has images of shape {tuple(shape)}", "2 pixels or more along periodic axes")
+    return tuple(map(bool, each))
 
 
 def _ends(
@@ -214,6 +241,38 @@ def _cubical_bars(
     tables = map_batch(bars_of, range(len(samples)))
     joined = tables[0] if len(tables) == 1 else np.concatenate([np.empty((4, 0), np.int64), *tables], axis=1)
     return to_device(joined, x.device)
+
+
+def _fake_periodic_bars(x: torch.Tensor, *options: Any) -> torch.Tensor:
+    return fake_bars(x, cell_size=1)
+
+
+@pairing_op(
+    "periodic_bars",
+    "(Tensor x, bool[] around, int n_spatial, int[] dims, bool superlevel, bool by_cells,"
+    " float min_persistence) -> Tensor",
+    _fake_periodic_bars,
+)
+def _periodic_bars(
+    x: torch.Tensor,
+    around: Sequence[bool],
+    n_spatial: int,
+    dims: Sequence[int],
+    superlevel: bool,
+    by_cells: bool,
+    min_persistence: float,
+) -> torch.Tensor:
+    """Return the bars of all samples, on grids that go on at their other ends, as `pack_bars` does."""
+    host = to_host(x)
+    reject_nan(_NAME, "x", host, "no NaN")
+    images = host.numpy().reshape(-1, *x.shape[-n_spatial:])
+    rising = np.negative(images) if superlevel else images
+    bars = pair_periodic(rising, tuple(around), dims, by_cells)
+    flat, starts = rising.reshape(-1), bars[0] * math.prod(images.shape[1:])
+    ends = flat[starts + bars[2]], flat[starts + np.maximum(bars[3], 0)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        longer = (ends[0] != ends[1]) & (ends[1] - ends[0] > min_persistence)
+    return to_device(bars.compress(longer | (bars[3] < 0), axis=1), x.device)
 
 
 def _volume_bars(
