@@ -16,6 +16,7 @@ _HOMES = {
     "graph_rips_complexes": "topodl.complexes.rips",
     "hop_sets": "topodl.complexes.neighbourhoods",
     "lift_features": "topodl.complexes.features",
+    "mesh_complexes": "topodl.complexes.meshes",
     "neighbourhood_complexes": "topodl.complexes.neighbourhoods",
     "numbering_dependent_cycles": "topodl.complexes.numbered_cycles",
     "ring_complexes": "topodl.complexes.rings",
@@ -31,6 +32,7 @@ __all__ = [
     "graph_rips_complexes",
     "hop_sets",
     "lift_features",
+    "mesh_complexes",
     "neighbourhood_complexes",
     "numbering_dependent_cycles",
     "ring_complexes",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from topodl.complexes.directed import directed_flag_complexes
     from topodl.complexes.features import lift_features
     from topodl.complexes.lists import Lists
+    from topodl.complexes.meshes import mesh_complexes
     from topodl.complexes.neighbourhoods import hop_sets, neighbourhood_complexes
     from topodl.complexes.numbered_cycles import numbering_dependent_cycles
     from topodl.complexes.rings import ring_complexes

@@ -70,11 +70,12 @@ def read_graphs(
     batch: torch.Tensor | None,
     n_graphs: int | None,
     n_vertices: int | None,
+    argument: str = "edge_index",
 ) -> GraphBatch:
     """Return the graphs, or raise the error that names what is wrong with them."""
-    edges = check_integers(function, "edge_index", edge_index)
+    edges = check_integers(function, argument, edge_index)
     if edges.ndim != 2 or edges.shape[0] != 2:
-        raise fail(function, "edge_index", f"has shape {tuple(edges.shape)}", "shape (2, E)")
+        raise fail(function, argument, f"has shape {tuple(edges.shape)}", "shape (2, E)")
     ends = host_array(function, edges)
     if batch is None:
         if n_vertices is None:
@@ -91,17 +92,17 @@ def read_graphs(
     graph_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     stray = stray_edge(ends, graph_of)
     if stray >= 0:
-        raise _stray(function, ends[:, stray].tolist(), graph_of)
+        raise _stray(function, argument, ends[:, stray].tolist(), graph_of)
     return GraphBatch(ends, offsets, edges.device)
 
 
-def _stray(function: str, edge: list[int], graph_of: Array) -> Exception:
+def _stray(function: str, argument: str, edge: list[int], graph_of: Array) -> Exception:
     if not all(0 <= v < len(graph_of) for v in edge):
         came, expected = f"has an edge {tuple(edge)}", f"vertices from 0 to {len(graph_of) - 1}"
-        return fail(function, "edge_index", came, expected)
+        return fail(function, argument, came, expected)
     u, v = edge
     came = f"has an edge ({u}, {v}) from graph {graph_of[u]} to graph {graph_of[v]}"
-    return fail(function, "edge_index", came, "edges within graphs")
+    return fail(function, argument, came, "edges within graphs")
 
 
 def names_of_cells(dim: int, rings: bool = False) -> str:
