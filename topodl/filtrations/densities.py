@@ -20,7 +20,7 @@ from topodl._precision import at_least_single
 from topodl.filtrations._clouds import Clouds, Metric, map_clouds
 from topodl.kernels.shared.pool import map_batch
 
-__all__ = ["codensity"]
+__all__ = ["codensity", "nearest_points"]
 
 _NAME = "codensity"
 _MOST_COORDINATES = 8  # of points that a search tree is faster for than looking at all distances
@@ -139,16 +139,21 @@ def _kernel_codensity(bandwidth: Any, metric: Metric) -> Any:
     return of_all
 
 
-def _nearest(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
-    """Return the distances (b, n, count) to the nearest other points."""
+def nearest_points(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
+    """Return which other points (b, n, count) are the nearest, of clouds (b, n, d) or matrices (b, n, n)."""
     if metric == "euclidean" and len(clouds) and on_host(clouds) and clouds.shape[2] <= _MOST_COORDINATES:
         tables = map_batch(lambda points: _nearest_in_tree(points, count), list(clouds.detach().numpy()))
-        return _distances_to(clouds, torch.from_numpy(np.stack(tables)))
+        return torch.from_numpy(np.stack(tables))
     with torch.no_grad():
         distances = clouds.detach() if metric == "precomputed" else point_distances(clouds.detach())
         distances = distances.clone()
         distances.diagonal(dim1=1, dim2=2).fill_(math.inf)
-        nearest = distances.topk(count, largest=False, sorted=False).indices
+        return distances.topk(count, largest=False, sorted=False).indices
+
+
+def _nearest(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
+    """Return the distances (b, n, count) to the nearest other points."""
+    nearest = nearest_points(clouds, count, metric)
     if metric == "precomputed":
         return clouds.gather(2, nearest)
     return _distances_to(clouds, nearest)

@@ -13,7 +13,7 @@ import torch
 from topodl._checks import as_real, check_number, fail
 from topodl._host import has_gradient, whole_values
 from topodl._precision import in_double
-from topodl.filtrations._graphs import SimpleGraphs, checked_weights, read_graphs
+from topodl.filtrations._graphs import by_blocks, checked_weights, read_graphs
 
 __all__ = ["heat_diagonals", "heat_kernel_signature"]
 
@@ -77,21 +77,11 @@ def heat_kernel_signature(
     weights = checked_weights(_NAME, graphs, edge_index, edge_weights)
     times = _checked_times(t)
     flat = in_double(times.reshape(-1)).to(weights.device)
-    order = torch.argsort(graphs.graph, stable=True)
-    sizes = torch.bincount(graphs.graph, minlength=graphs.n_graphs)
-    blocks, starts = _blocks(graphs, in_double(weights), order, sizes)
-    parts, places = [], []
-    for n in torch.unique(sizes[sizes > 0]).tolist():
-        which = (sizes == n).nonzero()[:, 0]
-        entries = starts[which, None] + torch.arange(n * n, device=starts.device)
-        parts.append(heat_diagonals(_normalised(blocks[entries].view(-1, n, n)), flat).flatten(0, 1))
-        firsts = (sizes.cumsum(0) - sizes)[which, None]
-        places.append(order[firsts + torch.arange(n, device=order.device)].reshape(-1))
     dtype = torch.promote_types(weights.dtype, times.dtype) if isinstance(t, torch.Tensor) else weights.dtype
-    if not parts:
+    found = by_blocks(graphs, in_double(weights), lambda blocks: heat_diagonals(_normalised(blocks), flat))
+    if found is None:
         return flat.new_zeros((0, *times.shape), dtype=dtype)
-    back = torch.argsort(torch.cat(places))
-    return torch.cat(parts)[back].view(-1, *times.shape).to(dtype)
+    return found.view(-1, *times.shape).to(dtype)
 
 
 def heat_diagonals(laplacians: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
@@ -116,22 +106,6 @@ def _checked_times(t: Any) -> torch.Tensor:
     for time in whole_values(times).reshape(-1).tolist():
         check_number(_NAME, "t", time, low=0.0)
     return times
-
-
-def _blocks(
-    graphs: SimpleGraphs, weights: torch.Tensor, order: torch.Tensor, sizes: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the entries of the adjacency matrices of all graphs, and where each begins."""
-    ends = sizes.square().cumsum(0)
-    starts = ends - sizes.square()
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    place -= (sizes.cumsum(0) - sizes)[graphs.graph]
-    u, v = graphs.edges
-    owner = graphs.graph[u]
-    at = torch.cat([starts[owner] + place[a] * sizes[owner] + place[b] for a, b in ((u, v), (v, u))])
-    total = int(ends[-1]) if len(ends) else 0
-    return weights.new_zeros(total).index_put((at,), weights.repeat(2)), starts
 
 
 def _normalised(adjacency: torch.Tensor) -> torch.Tensor:
