@@ -12,6 +12,7 @@ from topodl._checks import fail
 from topodl._docs import shares_documentation
 from topodl._pyg import with_graphs
 from topodl.diagrams import Diagrams
+from topodl.filtrations.densities import codensity
 from topodl.layers import _inputs
 from topodl.layers._base import PersistenceLayer
 from topodl.persistence._sparse_distances import are_sparse
@@ -20,7 +21,14 @@ from topodl.persistence.cubical import cubical_persistence, periodic_axes
 from topodl.persistence.graph import graph_persistence
 from topodl.persistence.rips import rips_persistence
 
-__all__ = ["AlphaPersistence", "CubicalPersistence", "GraphPersistence", "RipsPersistence"]
+__all__ = [
+    "AlphaPersistence",
+    "CubicalPersistence",
+    "GraphPersistence",
+    "RipsPersistence",
+    "check_parts",
+    "joined_graphs",
+]
 
 
 @shares_documentation(cubical_persistence, sections=["References"])
@@ -149,6 +157,12 @@ class RipsPersistence(_CloudPersistence):
     0 is a distance, the diagonal plays no part, and one triangle stands for both. They are made dense, chunk
     by chunk.
 
+    Parameters
+    ----------
+    mass : float, optional
+        Weigh each point by its distance to the measure: the root mean square of distances to this share of
+        the points, as `topodl.filtrations.codensity` has it, so that outliers enter late. None: no weights.
+
     Examples
     --------
     >>> import torch
@@ -163,6 +177,8 @@ class RipsPersistence(_CloudPersistence):
         metric: Literal["euclidean", "precomputed"] = "euclidean",
         max_edge_length: float = math.inf,
         *,
+        mass: float | None = None,
+        p: float = 1,
         sample_shape: tuple[int, ...] | None = None,
         chunk_size: int = 128,
         n_jobs: int | None = None,
@@ -172,12 +188,14 @@ class RipsPersistence(_CloudPersistence):
         self.dims = dims
         self.metric = metric
         self.max_edge_length = max_edge_length
+        self.mass = mass
+        self.p = p
         self.sample_shape = sample_shape
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def forward(self, x: Any, batch: torch.Tensor | None = None) -> Diagrams:
+    def forward(self, x: Any, batch: torch.Tensor | None = None, *, weights: Any = None) -> Diagrams:
         """Return the diagrams of clouds or of distance matrices.
 
         Parameters
@@ -186,13 +204,20 @@ class RipsPersistence(_CloudPersistence):
             Clouds, or matrices (B, N, N) of distances.
         batch : Tensor of shape (N,), integers, optional
             The cloud of each point, in any order.
+        weights : Tensor of shape (B, N), sequence of (N_i,), or (N,) beside `batch`, optional
+            Weights of the points, which need not be those of `mass`.
 
         Returns
         -------
         Diagrams
             One sample for each cloud.
         """
-        return rips_persistence(x, self.dims, self.metric, self.max_edge_length, batch)
+        if self.mass is not None:
+            if weights is not None:
+                raise fail("RipsPersistence", "weights", "are given beside mass", "one of them")
+            weights = codensity(x, mass=self.mass, metric=self.metric, batch=batch)
+        options = {"weights": weights, "p": self.p}
+        return rips_persistence(x, self.dims, self.metric, self.max_edge_length, batch, **options)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         return _inputs.as_clouds(self, X, reset, sparse_distances=self.metric == "precomputed")
@@ -296,8 +321,8 @@ class GraphPersistence(PersistenceLayer):
         graphs, n_graphs = x, None
         if edge_index is None:
             graphs = with_graphs("GraphPersistence", x)
-            _check_parts(graphs)
-            x, edge_index, edge_values, batch = _joined(graphs)
+            check_parts("GraphPersistence", graphs)
+            x, edge_index, edge_values, batch = joined_graphs(graphs)
             n_graphs = len(graphs)
         return graph_persistence(x, edge_index, edge_values, batch, extended=self.extended, n_graphs=n_graphs)
 
@@ -305,19 +330,19 @@ class GraphPersistence(PersistenceLayer):
         return _inputs.as_graphs(type(self).__name__, X)
 
 
-def _check_parts(graphs: Any) -> None:
+def check_parts(name: str, graphs: Any) -> None:
     """Raise an `InputError` unless there are graphs, and all or none of them have edge values."""
     if not len(graphs):
-        raise fail("GraphPersistence", "x", "has no graphs", "at least one")
+        raise fail(name, "x", "has no graphs", "at least one")
     for i, graph in enumerate(graphs):
         if len(graph) != len(graphs[0]):
-            raise fail("GraphPersistence", f"x[{i}]", f"has {len(graph)} parts", f"{len(graphs[0])}, as x[0]")
+            raise fail(name, f"x[{i}]", f"has {len(graph)} parts", f"{len(graphs[0])}, as x[0]")
         if (graph[0] is None) != (graphs[0][0] is None):
             came = "has no values of vertices" if graph[0] is None else "has values of vertices"
-            raise fail("GraphPersistence", f"x[{i}]", came, "the same as x[0]")
+            raise fail(name, f"x[{i}]", came, "the same as x[0]")
 
 
-def _joined(graphs: Any) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+def joined_graphs(graphs: Any) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """Return one graph with a `batch` vector from a list of graphs."""
     lengths = [_n_vertices(*graph[:2]) for graph in graphs]
     starts = np.cumsum([0, *lengths[:-1]]).tolist()

@@ -33,6 +33,7 @@ from topodl.persistence._batch import (
 from topodl.persistence._rips_pairing import pair_cloud, pair_components, pair_few_edges
 from topodl.persistence._short_edges import LEAST_POINTS, edges_in_order
 from topodl.persistence._sparse_distances import SparseDistances, are_sparse, joined, read_sparse_distances
+from topodl.persistence._weighted_rips import WeightedClouds, joined_dims, weighted_components
 
 __all__ = ["rips_persistence"]
 
@@ -47,6 +48,9 @@ def rips_persistence(
     metric: Literal["euclidean", "precomputed"] = "euclidean",
     max_edge_length: float = math.inf,
     batch: torch.Tensor | None = None,
+    *,
+    weights: torch.Tensor | Sequence[torch.Tensor] | None = None,
+    p: float = 1,
 ) -> Diagrams:
     """Compute the persistent homology of the Vietoris-Rips filtration of each point cloud of a batch.
 
@@ -78,20 +82,27 @@ def rips_persistence(
     batch : Tensor of shape (N,), integers, optional
         Beside `x` of shape (N, d), the points of all clouds: the cloud of each, in any order, as PyTorch
         Geometric has it. Cells count the points of a cloud in the order that they have in `x`.
+    weights : Tensor of shape (B, N), sequence of (N_i,), or (N,) beside `batch`, optional
+        Weights w of at least 0, in the unit of distances, as `topodl.filtrations.codensity` gives them with
+        `mass` (DTM-filtrations). A point enters at 2w, and an edge of length l at l + w + w′, where the balls
+        of two points meet that grow from t = w on, but not before its ends. Gradients reach the weights.
+    p : {1, 2, inf}
+        How balls grow, with weights: the radius is (tᵖ − wᵖ)^(1/p), and edges enter at twice the t at which
+        two meet. At inf that is their length, or the time of their ends.
 
     Returns
     -------
     Diagrams
         B samples. `birth_cells` and `death_cells` of shape (P, 2) are edges (i, j), i < j, whose lengths
-        births and deaths are. In dimension 0 births are 0 at vertices: `birth_cells` (i, -1). Deaths of
-        essential classes have (-1, -1).
+        births and deaths are. In dimension 0 births are at vertices, `birth_cells` (i, -1), 0 without
+        weights. Deaths of essential classes have (-1, -1).
 
     Raises
     ------
     InputError
         If a cloud is empty or has NaN or infinite coordinates, a matrix has NaN, a negative entry or is not
         symmetric, or an option is none of those above; the message names the sample. If `batch` does not fit
-        to `x`, or skips a cloud.
+        to `x`, or skips a cloud; if weights do not fit, or are below 0.
     MemoryLimitError
         If the complex would not fit into memory; the message says what to change.
     TypeError
@@ -111,6 +122,7 @@ def rips_persistence(
     Prim, "Shortest connection networks and some generalizations", 1957 (dimension 0). De Silva, Dey, Fan,
     Wang, "Computing topological persistence for simplicial maps", SoCG 2014 (annotations; dimension 1).
     Bauer, "Ripser: efficient computation of Vietoris-Rips persistence barcodes", 2021 (higher dimensions).
+    Anai et al., "DTM-based filtrations", SoCG 2019 (weights).
 
     Examples
     --------
@@ -122,17 +134,26 @@ def rips_persistence(
     tensor([1., 1., 1., inf])
     >>> d.dim(1).births, d.dim(1).deaths, d.dim(1).death_cells
     (tensor([1.]), tensor([1.4142]), tensor([[0, 2]]))
+    >>> d = topodl.rips_persistence(square, 0, weights=torch.tensor([[0.0, 0.0, 0.0, 0.5]]))
+    >>> d.births, d.deaths
+    (tensor([0., 0., 0., 1.]), tensor([   inf, 1.0000, 1.0000, 1.5000]))
     """
     check_choice(_NAME, "metric", metric, ("euclidean", "precomputed"))
     precomputed = metric == "precomputed"
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
-    if precomputed and batch is None and are_sparse(x):
+    if precomputed and batch is None and weights is None and are_sparse(x):
         return _persistence_of_sparse(read_sparse_distances(_NAME, x), homology_dims, float(max_edge_length))
     clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed, batch)
     if not precomputed and len(sizes) and sizes[0] == clouds.shape[-1]:
         warn_of_distances(_NAME, "x[0]", clouds.reshape(-1, clouds.shape[-1])[: sizes[0]])
+    if weights is not None and sizes:
+        weighted = WeightedClouds(clouds, sizes, weights, p, precomputed, batch)
+        parts = [weighted_components(weighted, float(max_edge_length))] if 0 in homology_dims else []
+        if loops := [k for k in homology_dims if k]:
+            parts.append(rips_persistence(weighted.matrices, loops, "precomputed", max_edge_length))
+        return joined_dims(parts, homology_dims)
     if not precomputed and on_host(clouds):
         return _persistence_on_host(clouds, sizes, homology_dims, float(max_edge_length))
     flat = clouds.reshape(-1) if precomputed else clouds.reshape(-1, clouds.shape[-1])
