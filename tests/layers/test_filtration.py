@@ -17,7 +17,14 @@ from torch import nn
 
 from topodl import filtrations
 from topodl.errors import InputError
-from topodl.layers import CubicalPersistence, Filtration, PersistenceStatistics
+from topodl.layers import (
+    CubicalPersistence,
+    Filtration,
+    GraphPersistence,
+    PersistenceStatistics,
+    RipsPersistence,
+    SliceFeatures,
+)
 
 MASKS = torch.rand(5, 4, 6, generator=torch.Generator().manual_seed(0)) > 0.4
 
@@ -57,6 +64,79 @@ def test_is_the_function_of_its_name(kind, options):
     assert ragged[1].shape[-2:] == (2, 6)
     table = Filtration(kind, sample_shape=(4, 6), **options).fit_transform(MASKS.numpy().reshape(5, -1))
     np.testing.assert_allclose(table, expected, rtol=1e-6)
+
+
+GRAPHS = [
+    (None, torch.tensor([[0, 1, 2, 0], [1, 2, 0, 3]])),
+    (torch.zeros(4), torch.tensor([[0, 1], [1, 2]])),  # and a vertex without edges
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("closeness", {}),
+        ("degree_values", {}),
+        ("eccentricity", {}),
+        ("forman_curvature", {"triangles": True}),
+        ("heat_kernel_signature", {"t": 0.5}),
+        ("heat_kernel_signature", {"t": [0.5, 1.0]}),
+        ("ollivier_curvature", {"alpha": 0.0}),
+        ("return_probabilities", {"steps": 3}),
+    ],
+)
+def test_values_of_graphs_are_those_of_each(kind, options):
+    layer, function = Filtration(kind, **options), getattr(filtrations, kind)
+    at = {"at": "vertices"} if "curvature" in kind else {}
+    for graph in GRAPHS:
+        n = int(graph[1].max()) + 1 if graph[0] is None else len(graph[0])
+        ((values, edges),) = layer([graph])
+        torch.testing.assert_close(values, function(graph[1], n_vertices=n, **options, **at))
+        assert torch.equal(edges, graph[1])
+    alike = [(torch.zeros(4), edges) for _, edges in GRAPHS]
+    together = layer(alike)
+    arrays = layer.set_params(chunk_size=1).fit_transform([(v.numpy(), e.numpy()) for v, e in alike])
+    for (values, _), (array, edges) in zip(together, arrays, strict=True):
+        np.testing.assert_allclose(values, array)
+        assert isinstance(edges, np.ndarray)
+    steps = make_pipeline(layer, GraphPersistence(extended=True))
+    assert steps.fit_transform(alike).n_samples == 2 * (together[0][0].ndim == 1 or 2)
+
+
+def test_weights_and_lengths_of_edges_are_taken():
+    edges, weights = torch.tensor([[0, 1], [1, 2]]), torch.tensor([1.0, 3.0])
+    for kind in ("closeness", "degree_values"):
+        ((values, _),) = Filtration(kind)([(None, edges, weights)])
+        torch.testing.assert_close(values, getattr(filtrations, kind)(edges, weights))
+    with pytest.raises(InputError, match="Filtration: x has no graphs"):
+        Filtration("closeness")([])
+    with pytest.raises(TypeError, match=r"Filtration\('closeness'\) has no option 'batch'"):
+        Filtration("closeness", batch=edges)(GRAPHS)
+
+
+def test_distances_along_clouds():
+    clouds = torch.rand(3, 9, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    layer = Filtration("geodesic_distances", k=3)
+    expected = filtrations.geodesic_distances(clouds, 3)
+    torch.testing.assert_close(layer(clouds), expected)
+    np.testing.assert_allclose(layer.fit_transform(clouds.numpy()), expected)
+    ragged = layer.transform([clouds[0].numpy(), clouds[1, :6].numpy()])
+    assert [len(matrix) for matrix in ragged] == [9, 6]
+    steps = make_pipeline(Filtration("geodesic_distances", k=6), RipsPersistence(metric="precomputed"))
+    assert steps.fit_transform(clouds.numpy()).n_samples == 3
+    table = Filtration("geodesic_distances", k=3, sample_shape=(-1, 2)).fit_transform(
+        clouds.flatten(1).numpy()
+    )
+    np.testing.assert_allclose(table, expected)
+
+
+def test_several_directions_make_one_row_of_features():
+    steps = make_pipeline(
+        Filtration("height", directions=3),
+        CubicalPersistence(channels=True),
+        SliceFeatures(PersistenceStatistics(), n_slices=3),
+    )
+    assert steps.fit_transform(MASKS.numpy()).shape == (5, 3 * 92)
 
 
 def test_learnt_directions_and_centres_are_trained():

@@ -13,6 +13,7 @@ _HOMES = {
     "CellMessagePassing": "topodl.layers.cell_message_passing",
     "CubicalPersistence": "topodl.layers.persistence",
     "CycleCliqueEncoding": "topodl.layers.cycle_clique_encoding",
+    "DelayEmbedding": "topodl.layers.delay_embedding",
     "DiagramDistances": "topodl.layers.diagram_matrices",
     "DiagramEncoder": "topodl.layers.diagram_encoder",
     "DiagramKernel": "topodl.layers.diagram_matrices",
@@ -51,6 +52,7 @@ __all__ = [
     "CellMessagePassing",
     "CubicalPersistence",
     "CycleCliqueEncoding",
+    "DelayEmbedding",
     "DiagramDistances",
     "DiagramEncoder",
     "DiagramKernel",
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from topodl.layers.cell_message_passing import CellMessagePassing
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
     from topodl.layers.cycle_clique_encoding import CycleCliqueEncoding, cycle_cliques
+    from topodl.layers.delay_embedding import DelayEmbedding
     from topodl.layers.diagram_encoder import DiagramEncoder
     from topodl.layers.diagram_matrices import DiagramDistances, DiagramKernel
     from topodl.layers.euler import EulerCharacteristicTransform

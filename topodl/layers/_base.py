@@ -32,7 +32,7 @@ from topodl.errors import InputError
 from topodl.layers import _inputs
 from topodl.layers._state import with_arrays, with_tensors
 
-__all__ = ["DiagramLayer", "FeatureLayer", "Layer", "PersistenceLayer"]
+__all__ = ["ArrayLayer", "DiagramLayer", "FeatureLayer", "Layer", "PersistenceLayer"]
 
 # Settings of how the work is done, not of what comes out: changing them leaves learnt values alone.
 _HOW = {"chunk_size", "n_jobs", "verbose"}
@@ -299,16 +299,42 @@ class DiagramLayer(FeatureLayer):
         return self.homology_dims_
 
 
-class PersistenceLayer(Layer, auto_wrap_output_keys=None):
-    """A layer whose result is `Diagrams`, for another layer to vectorise."""
+class _UntabledLayer(Layer, auto_wrap_output_keys=None):
+    """A layer whose result is no table, for another layer to make one."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # Else scikit-learn's global setting would make tables of diagrams: it is not inherited.
+        # Else scikit-learn's global setting would make tables of it: it is not inherited.
         super().__init_subclass__(**{"auto_wrap_output_keys": None} | kwargs)
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Do nothing: diagrams are not a table; the layer that vectorises them makes one."""
+        """Do nothing: the result is not a table; the layer that vectorises it makes one."""
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
+class ArrayLayer(_UntabledLayer):
+    """A layer whose result is arrays of any shape, or lists of them, for another layer to work on."""
+
+    def _with_labels(self, features: Any, labels: Any) -> Any:
+        return features
+
+    def _as_output(self, out: Any) -> Any:
+        if isinstance(out, list | tuple):
+            return type(out)(map(self._as_output, out))
+        return to_numpy(out)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # masks, distances of masks, … have one of their own
+        return tags
+
+
+class PersistenceLayer(_UntabledLayer):
+    """A layer whose result is `Diagrams`, for another layer to vectorise."""
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one name for each homology dimension."""
@@ -318,11 +344,6 @@ class PersistenceLayer(Layer, auto_wrap_output_keys=None):
     def _homology_dims(self) -> tuple[int, ...]:
         """Return the dimensions of the diagrams."""
         return as_dims(self.dims)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        return tags
 
 
 def _apply(layer: Layer, chunk: Any, start: int) -> Any:

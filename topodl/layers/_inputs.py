@@ -21,6 +21,7 @@ __all__ = [
     "as_diagrams",
     "as_graphs",
     "as_images",
+    "as_series",
     "move",
     "to_tensors",
 ]
@@ -72,6 +73,18 @@ def as_clouds(layer: BaseEstimator, X: Any, reset: bool, sparse_distances: bool 
         wanted = "clouds (B, N, d), a list of (N_i, d), or sample_shape=(-1, d) for flattened clouds"
         raise fail(name, "X", came, wanted)
     return _reshaped(layer, table, layer.sample_shape)
+
+
+def as_series(layer: BaseEstimator, X: Any, reset: bool) -> Array | list[Array]:
+    """Return series (B, L) or (B, L, C), or a list of (L_i,) or (L_i, C) of several lengths."""
+    X = _opened(layer, X)
+    if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind == "O"):
+        items = [np.asarray(item) for item in X]
+        if len({item.shape for item in items}) > 1:
+            return [item if item.dtype in _FLOATS else item.astype(np.float64) for item in items]
+    if _is_table(X):
+        return _checked_table(layer, X, reset)
+    return check_array(X, dtype=_FLOATS, allow_nd=True, ensure_all_finite=False, input_name="X")
 
 
 def as_complexes(layer: BaseEstimator, X: Any, reset: bool) -> Any:

@@ -119,8 +119,8 @@ class EulerCurve(FeatureLayer):
         ----------
         x : Tensor of shape (B, H, W) or (B, D, H, W), list of images or volumes, CellComplexes, or Diagrams
             Images of a list may differ in shape. Complexes have one value a cell.
-        weights : as `x`, of images or volumes alone, optional
-            What each pixel counts. A cell counts as much as the heaviest pixel that it has, or lies at.
+        weights : Tensor of shape (B, H, W) or (B, D, H, W), or list of them, optional
+            What each pixel of images or volumes counts. A cell counts as much as the heaviest pixel that it has, or lies at.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Filtrations as a layer: what images are filtered by, before a layer of persistence."""
+"""Filtrations as a layer: what images, graphs and clouds are filtered by, before a layer of persistence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from topodl import filtrations
 from topodl._checks import check_choice, fail, unknown_option
-from topodl._precision import to_numpy
+from topodl._pyg import with_graphs
 from topodl.filtrations.images import even_centres, even_directions
 from topodl.layers import _inputs
-from topodl.layers._base import Layer
+from topodl.layers._base import ArrayLayer
+from topodl.layers.persistence import check_parts, joined_graphs
 
 __all__ = ["Filtration"]
 
@@ -30,31 +31,48 @@ class _Kind(NamedTuple):
 
 _KINDS = {
     "binarise": _Kind(filtrations.binarise, "images"),
+    "closeness": _Kind(filtrations.closeness, "graphs"),
+    "degree_values": _Kind(filtrations.degree_values, "graphs"),
     "density": _Kind(filtrations.density, "images"),
     "dilation": _Kind(filtrations.dilation, "images"),
+    "eccentricity": _Kind(filtrations.eccentricity, "graphs"),
     "erosion": _Kind(filtrations.erosion, "images"),
+    "forman_curvature": _Kind(filtrations.forman_curvature, "graphs"),
+    "geodesic_distances": _Kind(filtrations.geodesic_distances, "clouds"),
+    "heat_kernel_signature": _Kind(filtrations.heat_kernel_signature, "graphs"),
     "height": _Kind(filtrations.height, "images", "directions"),
+    "ollivier_curvature": _Kind(filtrations.ollivier_curvature, "graphs"),
     "radial": _Kind(filtrations.radial, "images", "centres"),
+    "return_probabilities": _Kind(filtrations.return_probabilities, "graphs"),
     "signed_distance": _Kind(filtrations.signed_distance, "images"),
 }
+_OF_GRAPHS = ("edge_index", "edge_weights", "edge_lengths", "batch", "n_vertices", "at")
 
 
-class Filtration(Layer, auto_wrap_output_keys=None):
+class Filtration(ArrayLayer):
     """A function of `topodl.filtrations` as a layer, to stand before one of persistence.
 
     Of an image it makes an image, or several along an axis of channels, one for each direction or centre:
     ``CubicalPersistence(channels=True)`` takes these. As a transformer: images (B, H, W), volumes
     (B, D, H, W), a list of images of any shapes, or a table of flattened ones; arrays come out.
 
+    Of graphs, (vertex_values or None, edge_index) or (…, edge_values) in a list, it makes a list of
+    (vertex_values, edge_index) for `GraphPersistence`: edge values are taken for weights or lengths of edges,
+    and curvatures are those at vertices. Of clouds, "geodesic_distances" makes matrices for
+    ``RipsPersistence(metric="precomputed")``.
+
     Parameters
     ----------
-    kind : {"binarise", "density", "dilation", "erosion", "height", "radial", "signed_distance"}
-        Name of the function.
+    kind : str
+        Name of the function. Of images: "binarise", "density", "dilation", "erosion", "height", "radial",
+        "signed_distance". Of graphs: "closeness", "degree_values", "eccentricity", "forman_curvature",
+        "heat_kernel_signature", "ollivier_curvature", "return_probabilities". Of clouds:
+        "geodesic_distances".
     learnable : bool
         Whether the directions of "height" or the centres of "radial" are trained: they are then a parameter
         of that name, which begins with what the option says.
     sample_shape : tuple of int, optional
-        Shape of an image in a row of a table, as (8, 8). None: a row is a signal, an image of one row.
+        Shape of an image or a cloud in a row of a table, as (8, 8). None: a row is an image of one row.
     **options
         Options of the function, by their names there; they are settings of the layer like all others, as for
         a grid search.
@@ -78,6 +96,9 @@ class Filtration(Layer, auto_wrap_output_keys=None):
     (4, 92)
     >>> Filtration("height", directions=3, learnable=True, sample_shape=(8, 8)).directions.shape
     torch.Size([3, 2])
+    >>> star = (None, torch.tensor([[0, 0, 0], [1, 2, 3]]))
+    >>> Filtration("degree_values")([star])[0][0]
+    tensor([3., 1., 1., 1.])
     """
 
     options: dict[str, Any]
@@ -167,23 +188,27 @@ class Filtration(Layer, auto_wrap_output_keys=None):
             learnable = ", ".join(repr(name) for name, other in _KINDS.items() if other.learnt)
             raise fail("Filtration", "kind", f"is {self.kind!r} with learnable=True", f"one of {learnable}")
         known = list(inspect.signature(kind.function).parameters)[1:]
+        if kind.samples == "graphs":
+            known = [name for name in known if name not in _OF_GRAPHS]
         for option in self.options:
             if option not in known:
                 options = f"its options are {', '.join(known)}"
                 raise unknown_option(f"Filtration({self.kind!r})", option, options, {})
 
     def forward(self, x: Any) -> Any:
-        """Return the values that images are filtered by.
+        """Return the values that images, graphs or clouds are filtered by.
 
         Parameters
         ----------
         x : Tensor of shape (B, H, W) or (B, D, H, W), or list
-            Images or volumes; a list holds images (H, W) or volumes (D, H, W) of any shapes.
+            Images or volumes; a list holds images (H, W) or volumes (D, H, W) of any shapes. Clouds
+            (B, N, d), or a list of (N_i, d). A list of graphs.
 
         Returns
         -------
         Tensor of shape (B, H, W) or (B, D, H, W), with an axis (B, K, …) for several directions or centres
-            A list of such without the axis of the batch for a list.
+            A list of such without the axis of the batch for a list. Of clouds (B, N, N), or a list. Of graphs
+            a list of tuples (values, edge_index).
 
         Raises
         ------
@@ -193,6 +218,10 @@ class Filtration(Layer, auto_wrap_output_keys=None):
             If an option is none of the function, or `x` is no real tensor.
         """
         self._check_settings()
+        if _KINDS[self.kind].samples == "graphs":
+            return self._of_graphs(with_graphs("Filtration", x))
+        if _KINDS[self.kind].samples == "clouds":
+            return _KINDS[self.kind].function(x, **self.options)
         if isinstance(x, list | tuple):
             return [self(image[None])[0] for image in x]
         learnt, options = self._learnt(), dict(self.options)
@@ -216,29 +245,35 @@ class Filtration(Layer, auto_wrap_output_keys=None):
         """
         return np.array([f"filtration_{self.kind}"], dtype=object)
 
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Do nothing: images are not a table; the layer that vectorises their diagrams makes one."""
-        return self
-
-    def _with_labels(self, features: Any, labels: Any) -> Any:
-        return features
-
-    def _as_output(self, out: Any) -> Any:
-        return [to_numpy(part) for part in out] if isinstance(out, list) else to_numpy(out)
+    def _of_graphs(self, graphs: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the values of the vertices of each graph, and its edges."""
+        check_parts("Filtration", graphs)
+        function, options = _KINDS[self.kind].function, dict(self.options)
+        accepted = inspect.signature(function).parameters
+        _, edge_index, weights, batch = joined_graphs(graphs)
+        if weights is not None:
+            options["edge_lengths" if "edge_lengths" in accepted else "edge_weights"] = weights
+        if "at" in accepted:
+            options["at"] = "vertices"
+        values = function(edge_index, batch=batch, **options)
+        sizes = torch.bincount(batch, minlength=len(graphs)).tolist()
+        return [(part, graph[1]) for part, graph in zip(values.split(sizes), graphs, strict=True)]
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
-        return _inputs.as_images(self, X, reset)
+        self._check_settings()
+        samples = _KINDS[self.kind].samples
+        if samples == "graphs":
+            return _inputs.as_graphs("Filtration", X)
+        return (_inputs.as_clouds if samples == "clouds" else _inputs.as_images)(self, X, reset)
 
     def _fit(self, samples: Any) -> None:
-        self._check_settings()
         learnt = self._learnt()
         if learnt is not None and is_lazy(getattr(self, learnt)):
             self._begin(tuple(samples[0].shape))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.transformer_tags.preserves_dtype = []  # masks and distances of masks have one of their own
-        tags.input_tags.two_d_array = True
+        samples = _KINDS[self.kind].samples if self.kind in _KINDS else "images"
+        tags.input_tags.two_d_array = samples == "images" or self.sample_shape is not None
         tags.input_tags.three_d_array = True
         return tags
