@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import topodl
-from topodl import Diagrams, distances, layers, losses
+from topodl import Diagrams, distances, filtrations, layers, losses
 from topodl.attention import intrinsic_dimension
 from topodl.complexes import clique_complexes
 from topodl.errors import InputError
@@ -95,6 +95,22 @@ CASES = {
         drawn(1, 3, 4, 3),
         layers.EulerCurve(6, (0, 1), width=0.1, superlevel=True, construction="cell"),
     ),
+    "EulerCurve with weights": (IMAGES, lambda w: layers.EulerCurve(6, (0, 1))(IMAGES, w)),
+    "EulerCharacteristicTransform of images": (
+        IMAGES,
+        lambda x: layers.EulerCharacteristicTransform(3, 5, images=True)(0.9 * x),
+    ),
+    "height": (IMAGES, lambda x: filtrations.height(x, 3)),
+    "height by directions": (drawn(3, 2, seed=2) - 0.4, lambda v: filtrations.height(IMAGES, v)),
+    "radial by centres": (4 * drawn(3, 2, seed=2), lambda v: filtrations.radial(IMAGES, v)),
+    "density": (IMAGES, filtrations.density),
+    "closeness": (drawn(6, seed=2) + 0.5, lambda w: filtrations.closeness(EDGES, w)),
+    "return_probabilities": (
+        drawn(6, seed=2) + 0.5,
+        lambda w: filtrations.return_probabilities(EDGES, [2, 3], w),
+    ),
+    "geodesic_distances": (CLOUDS, lambda x: filtrations.geodesic_distances(x, 4).nan_to_num(posinf=0.0)),
+    "delay_embedding": (drawn(2, 9), lambda x: filtrations.delay_embedding(x, 3, 2)),
     "EulerCharacteristicTransform": (CLOUDS, layers.EulerCharacteristicTransform(3, 5)),
     "EulerCharacteristicTransform with edges": (
         CLOUDS,
@@ -116,6 +132,18 @@ CASES = {
     "sliced_wasserstein_distance": of_distance(distances.sliced_wasserstein_distance),
     "cubical_persistence": (IMAGES, lambda x: topodl.cubical_persistence(x).total_persistence(2)),
     "rips_persistence": (CLOUDS, lambda x: topodl.rips_persistence(x).total_persistence(2)),
+    "cubical_persistence on a torus": (
+        IMAGES,
+        lambda x: topodl.cubical_persistence(x, periodic=True).total_persistence(2),
+    ),
+    "rips_persistence with weights": (
+        CLOUDS,
+        lambda x: topodl.rips_persistence(x, weights=drawn(2, 7) / 9).total_persistence(2),
+    ),
+    "rips_persistence of weights": (
+        drawn(2, 7) / 9,
+        lambda w: topodl.rips_persistence(CLOUDS, weights=w, p=2).total_persistence(2),
+    ),
     "alpha_persistence": (CLOUDS, lambda x: topodl.alpha_persistence(x).total_persistence(2)),
     "rtd": (CLOUDS, lambda x: topodl.rtd(x, CLOUDS.square())),
     "intrinsic_dimension": (drawn(1, 9, 2), intrinsic_dimension),

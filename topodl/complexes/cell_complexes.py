@@ -100,9 +100,10 @@ class CellComplexes(JaggedCells):
     ) -> None:
         tables = [check_integers(_NAME, f"simplices[{k}]", table) for k, table in enumerate(simplices)]
         device = tables[0].device if tables else torch.device("cpu")
+        is_tensor = isinstance(n_vertices, torch.Tensor)
         closed = closed_tables(
             _NAME,
-            np.asarray(torch.as_tensor(n_vertices, device="cpu")),
+            host_array(_NAME, n_vertices) if is_tensor else np.asarray(n_vertices),  # type: ignore[arg-type]
             [host_array(_NAME, table) for table in tables],
             None if rings is None else (host_array(_NAME, rings.members), host_array(_NAME, rings.offsets)),
         )

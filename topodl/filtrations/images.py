@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from topodl._checks import as_real, check_choice, check_number, fail, reject_non_finite
 from topodl._directions import random_directions, spread_directions
+from topodl._host import whole_values
 from topodl._power import power
 from topodl._precision import at_least_single, in_double
 from topodl.filtrations._images import PIXEL_METRICS, Frame, PixelMetric, between, read_images, read_shares
@@ -83,11 +85,11 @@ def height(
     name = "height"
     images = read_shares(name, x)
     frame = Frame(name, images, spacing)
-    if isinstance(directions, int):
+    if isinstance(directions, numbers.Integral):
         directions = even_directions(name, len(frame.shape), directions, random_state)
     vectors = _vectors(name, "directions", directions, frame)
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    if not torch.compiler.is_compiling() and bool((lengths == 0).any()):
+    if not torch.compiler.is_compiling() and bool((whole_values(lengths) == 0).any()):
         raise fail(name, "directions", "has a vector of length 0", "a direction in each row")
     units = vectors.view(-1, len(frame.shape)) / lengths.view(-1, 1)
     values = torch.zeros((), dtype=frame.dtype, device=frame.device)
@@ -161,7 +163,7 @@ def radial(
         check_number(name, "radius", radius, low=0.0)
     if centres is None:
         centres = frame.ends / 2
-    elif isinstance(centres, int):
+    elif isinstance(centres, numbers.Integral):
         centres = even_centres(name, frame.shape, centres) * torch.tensor(frame.sides, device="cpu")
     points = _vectors(name, "centres", centres, frame)
     squares = torch.zeros((), dtype=frame.dtype, device=frame.device)
@@ -291,7 +293,7 @@ def binarise(
     return torch.sigmoid((at_least_single(images) - level) / width).to(images.dtype)
 
 
-def even_directions(name: str, ambient_dim: int, n: int, random_state: int | None) -> torch.Tensor:
+def even_directions(name: str, ambient_dim: int, n: Any, random_state: int | None) -> torch.Tensor:
     """Return `n` unit vectors (n, ambient_dim), spread evenly or drawn with a seed."""
     check_number(name, "directions", n, low=1, integer=True)
     if random_state is None:
@@ -300,7 +302,7 @@ def even_directions(name: str, ambient_dim: int, n: int, random_state: int | Non
     return random_directions(ambient_dim, n, random_state).T
 
 
-def even_centres(name: str, shape: Sequence[int], n: int) -> torch.Tensor:
+def even_centres(name: str, shape: Sequence[int], n: Any) -> torch.Tensor:
     """Return the middles (nᵈ, d) of `n` equal parts along each axis of an image, in pixels."""
     check_number(name, "centres", n, low=1, integer=True)
     middles = [[(i + 0.5) * size / n - 0.5 for i in range(n)] for size in shape]

@@ -204,7 +204,8 @@ def mutual_information(x: Series, max_delay: int = 20, *, n_bins: int = 16) -> t
     rows = map_batch(
         lambda series: _informations(series, max_delay, n_bins), _series_on_host(name, x, max_delay + 1)
     )
-    return torch.from_numpy(np.stack(rows) if rows else np.zeros((0, max_delay)))
+    table = torch.from_numpy(np.stack(rows) if rows else np.zeros((0, max_delay)))
+    return table.to(_device_of(x))
 
 
 def false_neighbours(
@@ -258,7 +259,8 @@ def false_neighbours(
         lambda series: [_false_share(series, delay, d, tolerance) for d in range(1, max_dimension + 1)],
         _series_on_host(name, x, max_dimension * delay + 2),
     )
-    return torch.tensor(rows, dtype=torch.float64, device="cpu").view(-1, max_dimension)
+    table = torch.tensor(rows, dtype=torch.float64, device="cpu").view(-1, max_dimension)
+    return table.to(_device_of(x))
 
 
 def embedding_parameters(
@@ -367,6 +369,10 @@ def _series_on_host(name: str, x: Any, needed: int) -> list[NDArray[np.float64]]
         if len(series) < needed:
             raise fail(name, f"x[{k}]", f"has {len(series)} values", f"at least {needed}")
     return arrays
+
+
+def _device_of(x: Series) -> torch.device:
+    return x.device if isinstance(x, torch.Tensor) else x[0].device if len(x) else torch.device("cpu")
 
 
 def _informations(series: NDArray[np.float64], max_delay: int, n_bins: int) -> NDArray[np.float64]:

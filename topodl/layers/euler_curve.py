@@ -120,7 +120,8 @@ class EulerCurve(FeatureLayer):
         x : Tensor of shape (B, H, W) or (B, D, H, W), list of images or volumes, CellComplexes, or Diagrams
             Images of a list may differ in shape. Complexes have one value a cell.
         weights : Tensor of shape (B, H, W) or (B, D, H, W), or list of them, optional
-            What each pixel of images or volumes counts. A cell counts as much as the heaviest pixel that it has, or lies at.
+            What each pixel of images or volumes counts. A cell counts as much as the heaviest pixel that it
+            has, or lies at.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -169,9 +170,9 @@ class Filtration(ArrayLayer):
         """Give the parameter its first values, once the shape of the images is known."""
         name = str(self._learnt())
         value = self.options.get(name, 8 if name == "directions" else None)
-        if name == "directions" and isinstance(value, int):
+        if name == "directions" and isinstance(value, numbers.Integral):
             value = even_directions("Filtration", len(shape), value, self.options.get("random_state"))
-        if name == "centres" and (value is None or isinstance(value, int)):
+        if name == "centres" and (value is None or isinstance(value, numbers.Integral)):
             sides = torch.as_tensor(self.options.get("spacing", 1.0), device="cpu")
             value = even_centres("Filtration", shape, 1 if value is None else value) * sides
         first = torch.as_tensor(value, dtype=torch.get_default_dtype(), device="cpu")

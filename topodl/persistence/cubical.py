@@ -139,9 +139,9 @@ def cubical_persistence(
 
 def periodic_axes(periodic: Any, shape: Sequence[int]) -> tuple[bool, ...]:
     """Return for each axis of images whether it is periodic."""
-    if periodic in (True, False):
+    if isinstance(periodic, bool | np.bool_):
         return tuple(bool(periodic) and n > 1 for n in shape)
-    each = tuple(periodic) if isinstance(periodic, Sequence) else ()
+    each = tuple(periodic) if isinstance(periodic, Iterable) else ()
     if len(each) != len(shape) or any(axis not in (True, False) for axis in each):
         expected = f"a boolean, or one for each of {len(shape)} axes"
         raise fail(_NAME, "periodic", f"is {periodic!r}", expected)
