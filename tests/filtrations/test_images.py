@@ -133,7 +133,8 @@ def test_gradients_reach_directions_centres_and_grey_values():
 
 def test_numbers_of_directions_and_centres():
     masks = torch.ones(1, 4, 4)
-    assert height(masks, 5).shape == (1, 5, 4, 4)
+    assert height(masks, np.int64(5)).shape == (1, 5, 4, 4)
+    assert torch.equal(height(masks, np.eye(2)), height(masks, torch.eye(2)))
     assert height(torch.ones(1, 2, 3, 4), 5).shape == (1, 5, 2, 3, 4)
     drawn_once, again = (height(masks, 5, random_state=seed) for seed in (1, 1))
     assert torch.equal(drawn_once, again)
@@ -170,6 +171,11 @@ ONES = torch.ones(2, 3, 3)
         (lambda: height(ONES, [0.0, 0.0]), "directions has a vector of length 0"),
         (lambda: height(ONES, [1.0, 0.0, 0.0]), r"directions has shape \(3,\); expected \(K, 2\) or \(2,\)"),
         (lambda: height(ONES, [1.0, torch.inf]), "directions"),
+        (lambda: height(ONES, "up"), "directions is 'up'; expected numbers of shape"),
+        (
+            lambda: height(ONES, [[1.0, 0.0], [1.0]]),
+            r"directions is \[\[1.0, 0.0\], \[1.0\]\]; expected numbers",
+        ),
         (lambda: height(ONES, 0), "directions is 0; expected an integer of at least 1"),
         (lambda: height(ONES, 2, outside=torch.inf), "outside is inf"),
         (lambda: radial(ONES, 0), "centres is 0"),

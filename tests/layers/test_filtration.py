@@ -219,6 +219,7 @@ def test_stands_in_unions_and_beside_frames():
             InputError,
             "kind is 'density' with learnable=True; expected one of 'height', 'radial'",
         ),
+        (Filtration("geodesic_distances"), InputError, "k is not given; expected this option"),
         (Filtration(learnable="yes"), InputError, "learnable is 'yes'"),
         (Filtration("height", centre=1), TypeError, r"Filtration\('height'\) has no option 'centre'; its"),
     ],

@@ -187,5 +187,7 @@ CLOUD = torch.zeros(1, 3, 2)
 def test_unusable_weights_are_named(weights, options, message):
     with pytest.raises(InputError, match=message):
         rips_persistence(CLOUD, weights=weights, **options)
+    with pytest.raises(TypeError, match="weights is a float; expected"):
+        rips_persistence(CLOUD, weights=0.5)
     with pytest.raises(InputError, match=r"x\[0\] has NaN"):
         rips_persistence(CLOUD / 0, weights=torch.zeros(1, 3))

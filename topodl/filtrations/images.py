@@ -12,6 +12,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -327,9 +328,14 @@ def _length(steps: Sequence[int], order: float) -> float:
 
 def _vectors(name: str, argument: str, value: Any, frame: Frame) -> torch.Tensor:
     """Return finite vectors (K, d) or (d,) in the precision and on the device of the images."""
-    given = value if isinstance(value, torch.Tensor) else torch.as_tensor(value, device="cpu")
-    vectors = as_real(name, argument, given)
     n_axes = len(frame.shape)
+    if not isinstance(value, torch.Tensor):
+        try:
+            value = torch.from_numpy(np.asarray(value, np.float64))
+        except (TypeError, ValueError):
+            expected = f"numbers of shape (K, {n_axes}) or ({n_axes},)"
+            raise fail(name, argument, f"is {value!r}", expected) from None
+    vectors = as_real(name, argument, value)
     if vectors.ndim not in (1, 2) or vectors.shape[-1] != n_axes or not len(vectors):
         came = f"has shape {tuple(vectors.shape)}"
         raise fail(name, argument, came, f"(K, {n_axes}) or ({n_axes},), as the images have {n_axes} axes")

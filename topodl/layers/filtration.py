@@ -188,13 +188,15 @@ class Filtration(ArrayLayer):
         if self.learnable and kind.learnt is None:
             learnable = ", ".join(repr(name) for name, other in _KINDS.items() if other.learnt)
             raise fail("Filtration", "kind", f"is {self.kind!r} with learnable=True", f"one of {learnable}")
-        known = list(inspect.signature(kind.function).parameters)[1:]
-        if kind.samples == "graphs":
-            known = [name for name in known if name not in _OF_GRAPHS]
+        parameters = inspect.signature(kind.function).parameters
+        known = [name for name in list(parameters)[1:] if kind.samples != "graphs" or name not in _OF_GRAPHS]
         for option in self.options:
             if option not in known:
                 options = f"its options are {', '.join(known)}"
                 raise unknown_option(f"Filtration({self.kind!r})", option, options, {})
+        for name in known:
+            if parameters[name].default is inspect.Parameter.empty and name not in self.options:
+                raise fail(f"Filtration({self.kind!r})", name, "is not given", "this option of the function")
 
     def forward(self, x: Any) -> Any:
         """Return the values that images, graphs or clouds are filtered by.

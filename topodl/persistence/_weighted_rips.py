@@ -110,6 +110,9 @@ def _read_weights(weights: Any, sizes: Sequence[int], batch: Any) -> list[torch.
         if batch is not None:
             flat = flat.index_select(0, torch.argsort(batch, stable=True))
         each = list(flat.reshape(-1).split(list(sizes)))
+    elif not isinstance(weights, Sequence):
+        kind = type(weights).__name__
+        raise TypeError(f"{_NAME}: weights is a {kind}; expected a torch.Tensor or a sequence of them")
     else:
         each = [as_real(_NAME, f"weights[{k}]", w) for k, w in enumerate(weights)]
     if [tuple(w.shape) for w in each] != [(n,) for n in sizes]:
