@@ -21,8 +21,8 @@ from topodl.filtrations._images import read_shares
 from topodl.layers import _inputs
 from topodl.layers._base import FeatureLayer
 from topodl.layers._complexes import read_complexes
+from topodl.layers._cubical_euler import cubical_cells, image_transform
 from topodl.layers._euler import hard_transform, soft_transform
-from topodl.layers._euler_images import cubical_cells, image_transform
 from topodl.layers._grids import even_grid
 
 __all__ = ["EulerCharacteristicTransform"]
