@@ -14,7 +14,14 @@ CURVES = {"resolution": 5, "value_range": (0.0, 3.0)}
 PLANE = {"resolution": (3, 4), "value_ranges": (0.0, 2.0)}
 CASES = {
     "AlphaPersistence": [layers.AlphaPersistence()],
+    "Amplitude": [
+        layers.Amplitude(),
+        layers.Amplitude("heat", {"bandwidth": 0.3}),
+        layers.Amplitude("silhouette", CURVES),
+    ],
+    "Atol": [layers.Atol(centres=[[0.0, 1.0], [0.5, 2.0], [3.0, 4.0]])],
     "BettiCurve": [layers.BettiCurve(**CURVES), layers.BettiCurve(width=0.1, **CURVES)],
+    "ComplexPolynomial": [layers.ComplexPolynomial(kind, 3) for kind in "RST"],
     "CubicalPersistence": [layers.CubicalPersistence(), layers.CubicalPersistence(superlevel=True)],
     "DiagramEncoder": [
         layers.DiagramEncoder(width=8, n_heads=2, n_outputs=2),
@@ -32,10 +39,13 @@ CASES = {
     "GraphPersistence": [layers.GraphPersistence(), layers.GraphPersistence(extended=True)],
     "HilbertSurface": [layers.HilbertSurface(**PLANE), layers.HilbertSurface(width=0.5, **PLANE)],
     "LevelPersistence": [layers.LevelPersistence([0.3, 1.0, 20.0])],
+    "LongestBars": [layers.LongestBars(4)],
     "MultiparameterLandscape": [
         layers.MultiparameterLandscape(n_landscapes=2, resolution=4, value_ranges=(0.0, 2.0))
     ],
+    "NumberOfBars": [layers.NumberOfBars(0.1)],
     "PersLay": [layers.PersLay(n_features=4), layers.PersLay("triangle", n_features=4, operation="top_k")],
+    "PersistenceCurve": [layers.PersistenceCurve(**CURVES)],
     "PersistenceEntropy": [layers.PersistenceEntropy()],
     "PersistenceImage": [
         layers.PersistenceImage(resolution=4, birth_range=(0.0, 2.0), persistence_range=(0.0, 2.0))
@@ -47,6 +57,7 @@ CASES = {
     "SignedMeasureImage": [layers.SignedMeasureImage(bandwidth=0.3, **PLANE)],
     "Silhouette": [layers.Silhouette(**CURVES)],
     "SliceFeatures": [layers.SliceFeatures(layers.BettiCurve(**CURVES), 1)],
+    "TopologicalVector": [layers.TopologicalVector(4)],
     "TOGL": [layers.TOGL(4, readout="graph"), layers.TOGL(4, readout="graph", triangles=False)],
 }
 

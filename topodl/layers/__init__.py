@@ -9,8 +9,11 @@ from topodl._lazy import lazy_names
 # public name -> module that defines it
 _HOMES = {
     "AlphaPersistence": "topodl.layers.persistence",
+    "Amplitude": "topodl.layers.amplitudes",
+    "Atol": "topodl.layers.atol",
     "BettiCurve": "topodl.layers.curves",
     "CellMessagePassing": "topodl.layers.cell_message_passing",
+    "ComplexPolynomial": "topodl.layers.bar_vectors",
     "CubicalPersistence": "topodl.layers.persistence",
     "CycleCliqueEncoding": "topodl.layers.cycle_clique_encoding",
     "DelayEmbedding": "topodl.layers.delay_embedding",
@@ -26,8 +29,11 @@ _HOMES = {
     "HilbertSurface": "topodl.layers.surfaces",
     "HodgeEncoding": "topodl.layers.hodge_encoding",
     "LevelPersistence": "topodl.layers.slices",
+    "LongestBars": "topodl.layers.bar_vectors",
     "MultiparameterLandscape": "topodl.layers.multiparameter_landscape",
+    "NumberOfBars": "topodl.layers.bar_vectors",
     "PersLay": "topodl.layers.perslay",
+    "PersistenceCurve": "topodl.layers.persistence_curves",
     "PersistenceEntropy": "topodl.layers.summaries",
     "PersistenceImage": "topodl.layers.images",
     "PersistenceLandscape": "topodl.layers.curves",
@@ -41,6 +47,7 @@ _HOMES = {
     "SimplicialWalks": "topodl.layers.random_walks",
     "SliceFeatures": "topodl.layers.slice_features",
     "TOGL": "topodl.layers.togl",
+    "TopologicalVector": "topodl.layers.bar_vectors",
     "cycle_cliques": "topodl.layers.cycle_clique_encoding",
     "simplicial_walks": "topodl.layers.random_walks",
 }
@@ -48,8 +55,11 @@ _HOMES = {
 __all__ = [
     "TOGL",
     "AlphaPersistence",
+    "Amplitude",
+    "Atol",
     "BettiCurve",
     "CellMessagePassing",
+    "ComplexPolynomial",
     "CubicalPersistence",
     "CycleCliqueEncoding",
     "DelayEmbedding",
@@ -65,8 +75,11 @@ __all__ = [
     "HilbertSurface",
     "HodgeEncoding",
     "LevelPersistence",
+    "LongestBars",
     "MultiparameterLandscape",
+    "NumberOfBars",
     "PersLay",
+    "PersistenceCurve",
     "PersistenceEntropy",
     "PersistenceImage",
     "PersistenceLandscape",
@@ -79,11 +92,15 @@ __all__ = [
     "SimplicialWalkConv",
     "SimplicialWalks",
     "SliceFeatures",
+    "TopologicalVector",
     "cycle_cliques",
     "simplicial_walks",
 ]
 
 if TYPE_CHECKING:
+    from topodl.layers.amplitudes import Amplitude
+    from topodl.layers.atol import Atol
+    from topodl.layers.bar_vectors import ComplexPolynomial, LongestBars, NumberOfBars, TopologicalVector
     from topodl.layers.cell_message_passing import CellMessagePassing
     from topodl.layers.curves import BettiCurve, PersistenceLandscape, Silhouette
     from topodl.layers.cycle_clique_encoding import CycleCliqueEncoding, cycle_cliques
@@ -102,6 +119,7 @@ if TYPE_CHECKING:
         GraphPersistence,
         RipsPersistence,
     )
+    from topodl.layers.persistence_curves import PersistenceCurve
     from topodl.layers.persistent_message_passing import PersistentMessagePassing
     from topodl.layers.perslay import PersLay
     from topodl.layers.random_walks import SimplicialWalks, simplicial_walks
