@@ -290,14 +290,37 @@ class Diagrams(JaggedBars):
         """
         check_number("Diagrams.longest", "k", k, low=1, integer=True)
         bars = (self if dim is None else self.dim(dim)).with_essential(essential)
-        lengths, segments = bars.persistence(), bars.segments
-        order = torch.sort(lengths.detach(), descending=True, stable=True).indices
-        order = order[stable_order(segments[order], bars.n_segments)]
+        lengths, segments, order = bars.persistence(), bars.segments, bars._by_falling_length()
         place = position_in_segment(segments, bars.offsets)
         kept = true_positions(place < k)  # places in order are those of the sorted bars, too
         table = lengths.new_zeros(bars.n_segments, k)
         table = table.index_put((segments[kept], place[kept]), lengths[order[kept]])
         return table.view(self.n_samples, *([] if dim is not None else [len(self.homology_dims)]), k)
+
+    def ranks(self) -> torch.Tensor:
+        """Return how many bars of the same sample and dimension come before each, by falling length.
+
+        Of equally long bars the first comes first; essential ones are infinitely long.
+
+        Returns
+        -------
+        Tensor of shape (P,), int64
+
+        Examples
+        --------
+        >>> import torch
+        >>> from topodl import Diagrams
+        >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 2.0], [1.0, 4.0], [0.0, torch.inf]]]))
+        >>> d.ranks()
+        tensor([2, 1, 0])
+        """
+        place = position_in_segment(self.segments, self.offsets)
+        return torch.empty_like(place).index_put((self._by_falling_length(),), place)
+
+    def _by_falling_length(self) -> torch.Tensor:
+        """Return the positions of the bars, segment by segment, in each the longest first."""
+        order = torch.sort(self.persistence().detach(), descending=True, stable=True).indices
+        return order[stable_order(self.segments[order], self.n_segments)]
 
     # Forms of other libraries
 

@@ -20,6 +20,8 @@ CASES = {
         layers.Amplitude("silhouette", CURVES),
     ],
     "Atol": [layers.Atol(centres=[[0.0, 1.0], [0.5, 2.0], [3.0, 4.0]])],
+    "BarClamper": [layers.BarClamper(0.2, 5.0)],
+    "BarSelector": [layers.BarSelector(2), layers.BarSelector(1, "rest", min_persistence=0.1)],
     "BettiCurve": [layers.BettiCurve(**CURVES), layers.BettiCurve(width=0.1, **CURVES)],
     "ComplexPolynomial": [layers.ComplexPolynomial(kind, 3) for kind in "RST"],
     "CubicalPersistence": [layers.CubicalPersistence(), layers.CubicalPersistence(superlevel=True)],
@@ -29,6 +31,7 @@ CASES = {
     ],
     "DiagramDistances": [layers.DiagramDistances().fit(make_diagrams(9, [[3, 2], [1, 4]], essential=0.0))],
     "DiagramKernel": [layers.DiagramKernel().fit(make_diagrams(9, [[3, 2], [1, 4]], essential=0.0))],
+    "DiagramScaler": [layers.DiagramScaler().fit(make_diagrams(9, [[3, 2], [1, 4]], essential=0.0))],
     "EulerCharacteristicTransform": [
         layers.EulerCharacteristicTransform(n_directions=3, n_thresholds=5, mode=mode, radius=2.0)
         for mode in ("soft", "hard")
@@ -44,6 +47,7 @@ CASES = {
         layers.MultiparameterLandscape(n_landscapes=2, resolution=4, value_ranges=(0.0, 2.0))
     ],
     "NumberOfBars": [layers.NumberOfBars(0.1)],
+    "PaddedBars": [layers.PaddedBars(3)],
     "PersLay": [layers.PersLay(n_features=4), layers.PersLay("triangle", n_features=4, operation="top_k")],
     "PersistenceCurve": [layers.PersistenceCurve(**CURVES)],
     "PersistenceEntropy": [layers.PersistenceEntropy()],

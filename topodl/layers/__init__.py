@@ -11,6 +11,8 @@ _HOMES = {
     "AlphaPersistence": "topodl.layers.persistence",
     "Amplitude": "topodl.layers.amplitudes",
     "Atol": "topodl.layers.atol",
+    "BarClamper": "topodl.layers.preprocessing",
+    "BarSelector": "topodl.layers.preprocessing",
     "BettiCurve": "topodl.layers.curves",
     "CellMessagePassing": "topodl.layers.cell_message_passing",
     "ComplexPolynomial": "topodl.layers.bar_vectors",
@@ -20,6 +22,7 @@ _HOMES = {
     "DiagramDistances": "topodl.layers.diagram_matrices",
     "DiagramEncoder": "topodl.layers.diagram_encoder",
     "DiagramKernel": "topodl.layers.diagram_matrices",
+    "DiagramScaler": "topodl.layers.preprocessing",
     "EulerCharacteristicTransform": "topodl.layers.euler",
     "EulerCurve": "topodl.layers.euler_curve",
     "EulerSurface": "topodl.layers.surfaces",
@@ -32,6 +35,7 @@ _HOMES = {
     "LongestBars": "topodl.layers.bar_vectors",
     "MultiparameterLandscape": "topodl.layers.multiparameter_landscape",
     "NumberOfBars": "topodl.layers.bar_vectors",
+    "PaddedBars": "topodl.layers.preprocessing",
     "PersLay": "topodl.layers.perslay",
     "PersistenceCurve": "topodl.layers.persistence_curves",
     "PersistenceEntropy": "topodl.layers.summaries",
@@ -57,6 +61,8 @@ __all__ = [
     "AlphaPersistence",
     "Amplitude",
     "Atol",
+    "BarClamper",
+    "BarSelector",
     "BettiCurve",
     "CellMessagePassing",
     "ComplexPolynomial",
@@ -66,6 +72,7 @@ __all__ = [
     "DiagramDistances",
     "DiagramEncoder",
     "DiagramKernel",
+    "DiagramScaler",
     "EulerCharacteristicTransform",
     "EulerCurve",
     "EulerSurface",
@@ -78,6 +85,7 @@ __all__ = [
     "LongestBars",
     "MultiparameterLandscape",
     "NumberOfBars",
+    "PaddedBars",
     "PersLay",
     "PersistenceCurve",
     "PersistenceEntropy",
@@ -122,6 +130,7 @@ if TYPE_CHECKING:
     from topodl.layers.persistence_curves import PersistenceCurve
     from topodl.layers.persistent_message_passing import PersistentMessagePassing
     from topodl.layers.perslay import PersLay
+    from topodl.layers.preprocessing import BarClamper, BarSelector, DiagramScaler, PaddedBars
     from topodl.layers.random_walks import SimplicialWalks, simplicial_walks
     from topodl.layers.rephine import RePHINE
     from topodl.layers.signed_measure_image import SignedMeasureImage
