@@ -208,12 +208,12 @@ def test_files_that_the_page_names_are_there():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("`layers.PersistenceLandscape`", "`layers.PersistenceLandscapes`"),
+        ("`distances.bottleneck_distance`", "`distances.bottleneck_distances`"),
         (
-            "| `layers.PersistenceLandscape` | `vectors/landscape` |",
-            "| `layers.PersistenceLandscape` | `vectors/landscape`, `masks/warping` |",
+            "| `distances.bottleneck_distance` | `vectors/bottleneck` |",
+            "| `distances.bottleneck_distance` | `vectors/bottleneck`, `masks/warping` |",
         ),
-        ("| `layers.PersistenceLandscape` | `vectors/landscape` |\n", ""),
+        ("| `distances.bottleneck_distance` | `vectors/bottleneck` |\n", ""),
     ],
 )
 def test_a_wrong_table_is_found(old, new):
