@@ -76,6 +76,24 @@ def test_landscapes_of_bars_that_share_ends_are_exact(sides):
         np.testing.assert_allclose(distance.item(), landscape_distance_by_corners(x, y, 4, order), atol=1e-12)
 
 
+@pytest.mark.parametrize("change", [1e-3, 1e-6, 1e-9])
+def test_landscapes_that_are_nearly_equal_or_of_other_scales_are_exact(change):
+    rng = np.random.default_rng(0)
+    births = rng.random(40)
+    bars = np.stack([births, births + rng.exponential(0.15, 40)], 1)
+    moved = bars + change * rng.random(bars.shape)
+    sides = [bars, moved, change * bars, change * moved, bars[:0]]
+    table = distance_matrix(Diagrams.from_gudhi(sides), metric="landscape", n_layers=4)[0]
+    expected = [[landscape_distance_by_corners(x, y, 4, 2) for y in sides] for x in sides]
+    np.testing.assert_allclose(table, expected, rtol=1e-5, atol=0)
+    many = Diagrams.from_gudhi(sides * 20)  # several rows at a time
+    np.testing.assert_allclose(
+        distance_matrix(many, metric="landscape", n_layers=4)[0], np.tile(table, (20, 20))
+    )
+    half = distance_matrix(many[:30], many[30:], "landscape", n_layers=4)[0]
+    np.testing.assert_allclose(half, np.tile(table, (6, 14)))
+
+
 def test_the_persistence_fisher_distance_of_gudhi():
     d = finite(0, [[5, 0], [3, 0], [8, 0], [1, 0]])
     table = distance_matrix(d, metric="persistence_fisher", bandwidth=0.3, dims=0)[0]

@@ -71,3 +71,15 @@ def landscape_distance_by_corners(x, y, n_layers, order):
     apart = np.abs(left) + np.abs(right)
     crossing = (left**2 + right**2) / np.where(apart > 0, apart, 1.0)
     return float((width * np.where(left * right >= 0, apart, crossing) / 2).sum())
+
+
+def landscape_product(x, y, n_layers):
+    """Return Σ ∫ λ_k μ_k by Simpson's rule between all possible corners, where products are squares."""
+    ends = np.concatenate([np.asarray(x).ravel(), np.asarray(y).ravel()])
+    corners = np.unique((ends[:, None] + ends) / 2)
+    if len(corners) < 2:
+        return 0.0
+    places = np.stack([corners[:-1], (corners[:-1] + corners[1:]) / 2, corners[1:]])
+    products = landscapes_at(x, places.ravel(), n_layers) * landscapes_at(y, places.ravel(), n_layers)
+    by_rule = products.sum(0).reshape(3, -1) * np.array([1, 4, 1])[:, None] / 6
+    return float((by_rule * np.diff(corners)).sum())

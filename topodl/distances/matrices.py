@@ -13,6 +13,7 @@ import torch
 from topodl._checks import as_dims, check_choice, check_number, fail, unknown_option
 from topodl.diagrams import Diagrams
 from topodl.distances._input import Array, SortedBars, check_norms, chosen, directions_of, same_dims
+from topodl.distances._landscapes import landscape_distances_of_pairs
 from topodl.distances._pairs import (
     InfiniteBars,
     Pairs,
@@ -245,21 +246,9 @@ def _persistence_fisher(many: _Many, pairs: Pairs, *, bandwidth: float = 1.0) ->
 
 
 def _landscape(many: _Many, pairs: Pairs, *, order: float = 2, n_layers: int = 5) -> Array:
-    from topodl.kernels.vectors.landscape_distances import landscape_corners, landscape_distances
-
     check_choice(many.name, "order", order, (1, 2, math.inf))
     check_number(many.name, "n_layers", n_layers, low=1, integer=True)
-    bars, offsets, units, _ = many.bars
-    keys = np.repeat(np.arange(len(units)), np.diff(offsets))
-    bars = np.sort(bars, 1)  # superlevel diagrams have those of their bars turned round
-    long = bars[:, 0] < bars[:, 1]
-    bars, keys = bars[long], keys[long]
-    bars = bars[np.lexsort((-bars[:, 1], bars[:, 0], keys))]
-    offsets = np.searchsorted(keys, np.arange(len(offsets)))
-    corners, starts = landscape_corners(bars, offsets, n_layers)
-    return over_pairs(
-        lambda i, j: landscape_distances(corners, starts, units, n_layers, i, j, float(order)), pairs
-    )
+    return landscape_distances_of_pairs(many.bars, pairs, order, n_layers)
 
 
 def _heat(many: _Many, pairs: Pairs, *, bandwidth: float = 1.0) -> Array:
