@@ -27,6 +27,7 @@ __all__ = [
     "fail",
     "plain_tensor",
     "reject_colours_last",
+    "reject_export",
     "reject_nan",
     "reject_non_finite",
     "reject_scripting",
@@ -100,6 +101,15 @@ def reject_tracing(function: str) -> None:
     """Raise an `InputError` inside `torch.jit.trace`, which would keep what its example's values decide."""
     if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is not None:
         raise InputError(f"{function}: torch.jit.trace keeps its example's values; expected torch.export")
+
+
+def reject_export(function: str) -> None:
+    """Raise an `InputError` inside `torch.export` where sizes between input and result depend on values."""
+    if torch.compiler.is_exporting():
+        expected = "a layer that sees one bar at a time, or torch.compile"
+        raise InputError(
+            f"{function}: torch.export fixes how many pairs of bars there are; expected {expected}"
+        )
 
 
 def reject_scripting(module: torch.nn.Module) -> None:

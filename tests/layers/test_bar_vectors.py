@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
-from topodl.layers import ComplexPolynomial, LongestBars, NumberOfBars, TopologicalVector
+from topodl.layers import Amplitude, ComplexPolynomial, LongestBars, NumberOfBars, TopologicalVector
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,18 @@ def test_coefficients_that_are_too_large_are_refused():
     d = Diagrams.from_padded(torch.full((1, 20, 2), 1e30))
     with pytest.raises(InputError, match=r"ComplexPolynomial: d has values up to 1e\+30"):
         ComplexPolynomial(n_coefficients=3)(d)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [TopologicalVector(3), ComplexPolynomial("R", 3), Amplitude("heat", {"bandwidth": 0.3})],
+    ids=repr,
+)
+def test_what_looks_at_pairs_says_that_it_cannot_be_exported(layer):
+    class OfPadded(torch.nn.Module):
+        def forward(self, bars):
+            return layer(Diagrams.from_padded(bars))
+
+    message = f"{type(layer).__name__}: torch.export fixes how many pairs of bars there are"
+    with pytest.raises(InputError, match=message):
+        torch.export.export(OfPadded(), (torch.rand(3, 4, 2).cumsum(-1),), strict=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, fail, reject_export
 from topodl._power import power
 from topodl._segments import padded_groups, segment_amax, segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
@@ -163,6 +163,7 @@ class Amplitude(CurveLayer):
         if self.metric == "bottleneck":
             return segment_amax(d.persistence() / 2, d.samples, d.n_samples)[:, None]
         if self.metric == "heat":
+            reject_export("Amplitude")
             return _heat_norm(d, float(options["bandwidth"]))[:, None]
         sampler, places = grid
         values = sampler._curve(d, places).flatten(1)
@@ -180,7 +181,7 @@ def _to_diagonal(d: Diagrams, order: float, norm: float) -> torch.Tensor:
     return power(segment_sum(powers, d.samples, d.n_samples), 1 / order) * unit
 
 
-def _norm(values: torch.Tensor, cell: float, order: float) -> torch.Tensor:
+def _norm(values: torch.Tensor, cell: Any, order: float) -> torch.Tensor:
     """Return (B,) norms of functions with `values` (B, n) on cells of a grid."""
     if order == math.inf:
         return values.abs().amax(1)
@@ -190,10 +191,10 @@ def _norm(values: torch.Tensor, cell: float, order: float) -> torch.Tensor:
     return power(powers, 1 / order) * unit[:, 0] * cell ** (1 / order)
 
 
-def _cell(sampler: CurveLayer, places: Any) -> float:
+def _cell(sampler: CurveLayer, places: Any) -> Any:
     """Return the spacing of grid values, or the area of a pixel; 1 along an axis with one value."""
     if not isinstance(sampler, PersistenceImage):
-        return float(places[1] - places[0]) if len(places) > 1 else 1.0
+        return places[1] - places[0] if len(places) > 1 else 1.0
     area = 1.0
     for (low, high), n in zip(places, sampler._sizes(), strict=True):
         steps = n if sampler.pixels == "integral" else n - 1

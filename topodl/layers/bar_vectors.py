@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from topodl._checks import check_choice, check_number
+from topodl._checks import check_choice, check_number, reject_export
 from topodl._segments import contiguous_sum, padded_groups
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer
@@ -203,6 +203,7 @@ class TopologicalVector(CurveLayer):
         super()._check_settings()
 
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
+        reject_export("TopologicalVector")
         n, lengths = int(self.n_distances), d.persistence()
         vectors = lengths.new_zeros(d.n_samples, n) + lengths[:0].sum()  # the graph of an empty batch
         for which, bars, real in padded_groups(d.sample_offsets):
@@ -297,6 +298,7 @@ class ComplexPolynomial(CurveLayer):
         super()._check_settings()
 
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
+        reject_export("ComplexPolynomial")
         n = int(self.n_coefficients)
         bars, _, _ = d.padded()  # a root of 0 changes no coefficient
         coefficients = _first_coefficients(_roots(bars, self.roots), n)
