@@ -25,6 +25,7 @@ CASES = {
     "BettiCurve": [layers.BettiCurve(**CURVES), layers.BettiCurve(width=0.1, **CURVES)],
     "ComplexPolynomial": [layers.ComplexPolynomial(kind, 3) for kind in "RST"],
     "CubicalPersistence": [layers.CubicalPersistence(), layers.CubicalPersistence(superlevel=True)],
+    "DelayEmbedding": [layers.DelayEmbedding(3, 2)],
     "DiagramEncoder": [
         layers.DiagramEncoder(width=8, n_heads=2, n_outputs=2),
         layers.DiagramEncoder(width=8, n_heads=2, n_blocks=0, pool="mean"),
@@ -39,6 +40,7 @@ CASES = {
     "EulerCurve": [layers.EulerCurve(**CURVES)],
     "EulerSurface": [layers.EulerSurface(**PLANE), layers.EulerSurface(width=0.5, **PLANE)],
     "FiberedPersistence": [layers.FiberedPersistence(n_lines=3, value_ranges=(0.0, 2.0))],
+    "Filtration": [layers.Filtration("height", directions=[[0.6, 0.8]]), layers.Filtration("radial")],
     "GraphPersistence": [layers.GraphPersistence(), layers.GraphPersistence(extended=True)],
     "HilbertSurface": [layers.HilbertSurface(**PLANE), layers.HilbertSurface(width=0.5, **PLANE)],
     "LevelPersistence": [layers.LevelPersistence([0.3, 1.0, 20.0])],
@@ -95,6 +97,11 @@ def samples_for(layer, seed, dtype):
         return [(x, e, torch.zeros(len(x), dtype=torch.int64)) for x, e in graphs_of(seed, dtype)]
     if isinstance(layer, layers.GraphPersistence):
         return [([(x[:, 0], edges)],) for x, edges in graphs_of(seed, dtype)]
+    if isinstance(layer, layers.DelayEmbedding):
+        return [(s * torch.rand(1, 9, generator=g, dtype=torch.float64).to(dtype),) for s in SCALES]
+    if isinstance(layer, layers.Filtration):  # of values up to 1
+        images = torch.rand(len(SCALES), 1, 5, 6, generator=g, dtype=torch.float64).to(dtype)
+        return [(min(s, 1.0) * image,) for s, image in zip(SCALES, images, strict=True)]
     if isinstance(layer, layers.CubicalPersistence | layers.EulerCurve):
         return [(s * torch.rand(1, 5, 6, generator=g, dtype=torch.float64).to(dtype),) for s in SCALES]
     if isinstance(layer, OF_TWO_CHANNELS):
