@@ -1,4 +1,4 @@
-"""The classes of topological errors in 2D, for maps of errors and for the weights of losses.
+"""The classes of topological errors in images and volumes, for maps of errors and for the weights of losses.
 
 The wrong pixels are eaten away as long as that changes no topology; what resists is a topological error.
 """
@@ -16,7 +16,6 @@ from topodl.kernels.masks.simple_growth import grow_by_simple_pixels
 __all__ = ["TopologyError", "classify_errors"]
 
 Mask = NDArray[np.bool_]
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 class TopologyError(IntEnum):
@@ -41,7 +40,8 @@ class TopologyError(IntEnum):
 
 
 def classify_errors(p: Mask, t: Mask, corners: bool, reach: int) -> NDArray[np.int64]:
-    """Return the class of each pixel of a prediction `p` of the mask `t`, both (H, W)."""
+    """Return the class of each pixel of a prediction `p` of the mask `t`, both (H, W) or (D, H, W)."""
+    around = np.ones((3,) * p.ndim, dtype=bool)
     errors = np.zeros(p.shape, dtype=np.int64)
     sides = (
         (p, t, TopologyError.BROKEN, TopologyError.MISSING),
@@ -52,7 +52,7 @@ def classify_errors(p: Mask, t: Mask, corners: bool, reach: int) -> NDArray[np.i
         untouched = _untouched_components(goal, start, corners)
         resisting = wrong & ~untouched & ~grow_by_simple_pixels(start, wrong, corners)
         if reach and resisting.any():
-            resisting = ndimage.binary_dilation(resisting, _EIGHT, iterations=reach, mask=wrong)
+            resisting = ndimage.binary_dilation(resisting, around, iterations=reach, mask=wrong)
         errors[resisting & ~untouched] = partial
         errors[untouched] = whole
     return errors
@@ -60,7 +60,7 @@ def classify_errors(p: Mask, t: Mask, corners: bool, reach: int) -> NDArray[np.i
 
 def _untouched_components(mask: Mask, other: Mask, corners: bool) -> Mask:
     """Return the components of `mask` that neither meet `other` nor are next to it."""
-    structure = _EIGHT if corners else None
+    structure = np.ones((3,) * mask.ndim, dtype=bool) if corners else None
     pieces, n = ndimage.label(mask, structure)
     alone = np.ones(n + 1, dtype=bool)
     alone[pieces[ndimage.binary_dilation(other, structure)]] = False

@@ -150,14 +150,15 @@ def test_a_projection_has_all_that_any_slice_has():
     np.testing.assert_array_equal(projection, volume.any(axis=0))
 
 
-def test_errors_of_volumes_are_components_that_are_missing_or_spurious_as_a_whole():
+def test_errors_of_volumes_are_breaks_and_components_that_are_missing_or_spurious():
     label = np.stack([volume_with_a_rod()]).astype(np.uint8)
     label[0, 5, 0:2, 0:2] = 1  # missing below
     prediction = np.stack([volume_with_a_rod()]).astype(np.uint8)
-    prediction[0, 2:4, 10:14, 12:14] = 0  # a break: wrong, and not told apart
+    prediction[0, 2:4, 10:14, 12:14] = 0  # a break
     prediction[0, 0, 18, 27] = prediction[0, 1, 19, 28] = 1  # one spurious component, over a corner
     errors, (counts,) = find_errors(prediction, label)
-    assert counts == {"broken": 0, "merged": 0, "missing": 1, "spurious": 1}
+    assert counts == {"broken": 1, "merged": 0, "missing": 1, "spurious": 1}
+    assert (errors.topology == 1).sum() == 16
     assert (errors.topology == 3).sum() == 4
     assert (errors.topology == 4).sum() == 2
     assert errors.wrong.sum() == 4 + 2 + 16
@@ -216,7 +217,7 @@ def test_an_example_of_any_kind_is_drawn(shape, channels, dtype):
     n_views = 1 if len(shape) == 2 else 4
     assert [len(of.pairs) for of in panels] == [len(pairs)] * 2 == [n_views] * 2
     assert [panel.collapsed for panel in panels] == [False, True]
-    assert panels[0].description in ("no errors of topology", "no component missing or spurious")
+    assert panels[0].description == "no errors of topology"
     assert panels[0].pairs[0].left == pairs[0].right  # the prediction is the label
     assert all(uri.startswith("data:image/") for pair in pairs for uri in (pair.left, pair.right))
 

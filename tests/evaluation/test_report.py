@@ -341,7 +341,7 @@ def test_volumes_with_classes_are_reported_class_by_class_and_from_all_sides(tmp
     for part in (
         "All test images, mean over 2 classes (5 images × 1 seed)", "All test images, artery", "Betti2",
         "All test images, vein", "Class by class", "clDice (iterations=10)", "maximum along axis 0",
-        "other wrong voxels", "One seed is too few to say", "class artery",
+        "other wrong pixels", "One seed is too few to say", "class artery",
         "Undefined values of HD95 of vein are left out: CEDice 1 of 5, clDice (iterations=10) 1 of 5.",
     ):  # fmt: skip
         assert part in text, part

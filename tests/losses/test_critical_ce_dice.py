@@ -108,16 +108,17 @@ def test_weights_and_what_is_left_out():
     assert (critical_region_weights(logits_of(preds), target, mask=ignored != 7) == 1).all()
 
 
-def test_volumes_are_taken_by_warping_alone():
+def test_volumes_are_taken_but_by_topograph():
     target = torch.zeros(1, 7, 7, 9, dtype=torch.long)
     target[:, 2:5, 2:5] = 1
     preds = target.clone()
     preds[..., 4] = 0
-    critical = critical_region_map(logits_of(preds), target)[0, 0]
-    assert critical.any()
-    assert (critical.nonzero()[:, 2] == 4).all()
+    for method in ("warping", "errors"):
+        critical = critical_region_map(logits_of(preds), target, method=method)[0, 0]
+        assert critical.any()
+        assert (critical.nonzero()[:, 2] == 4).all()
     with pytest.raises(InputError, match="logits has shape"):
-        critical_region_map(logits_of(preds), target, method="errors")
+        critical_region_map(logits_of(preds), target, method="topograph")
 
 
 @pytest.mark.parametrize("channels", [1, 3])

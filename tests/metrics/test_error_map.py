@@ -112,10 +112,67 @@ def test_no_error_means_equal_betti_numbers(pair, connectivity):
         )
 
 
+def block() -> torch.Tensor:
+    """A thick-walled box with a cavity, a ring with a tunnel and a small cube."""
+    target = torch.zeros(1, 1, 9, 12, 24, dtype=torch.long)
+    target[..., 1:8, 1:8, 1:8] = 1
+    target[..., 3:6, 3:6, 3:6] = 0
+    target[..., 3:6, 1:10, 10:19] = 1
+    target[..., 3:6, 4:7, 13:16] = 0
+    target[..., 1:3, 9:11, 21:23] = 1
+    assert betti_numbers(target).tolist() == [[3, 1, 1]]
+    return target
+
+
+def test_errors_in_volumes_are_where_a_cavity_a_ring_or_a_component_is_changed():
+    target = block()
+    assert found(target, target) == {0: target.numel()}
+    cut, opened, filled, lost = (target.clone() for _ in range(4))
+    cut[0, :, 3:6, 1:4, 14] = 0
+    opened[0, :, 4, 4, 1:3] = 0
+    filled[0, :, 3:6, 3:6, 3:6] = 1
+    lost[0, :, 1:3, 9:11, 21:23] = 0
+    joined = target.clone()
+    joined[0, :, 4, 4, 8:10] = 1
+    for preds, error in (
+        (cut, BROKEN),
+        (opened, BROKEN),
+        (filled, MERGED),
+        (lost, MISSING),
+        (joined, MERGED),
+    ):
+        errors = topology_errors(preds, target)
+        assert set(errors.unique().tolist()) == {0, error}
+        assert not (errors.bool() & (preds == target)[:, 0]).any()
+    assert (topology_errors(cut, target)[:, 3:6, 1:4, 14] == BROKEN).all()
+    assert found(target, lost)[SPURIOUS] == 8
+
+
+def test_a_volume_drawn_thicker_thinner_or_beside_has_no_topological_errors():
+    target = block()
+    thin = target.clone()
+    thin[0, :, 7] = 0
+    thick = target.clone()
+    thick[0, :, 6, 1:10, 10:19] = target[0, :, 5, 1:10, 10:19]
+    for preds in (thin, thick, target.roll(1, 2)):
+        assert found(preds, target) == {0: target.numel()}
+
+
+@given(arrays(np.bool_, (2, 3, 4, 4)), st.sampled_from([6, 26]))
+def test_no_error_in_a_volume_means_equal_betti_numbers(pair, connectivity):
+    preds, target = torch.from_numpy(pair)[:, None, None]
+    errors = topology_errors(preds, target, connectivity=connectivity)
+    assert not (errors.bool() & (preds == target)[:, 0]).any()
+    if not errors.any():
+        assert torch.equal(
+            betti_numbers(preds, connectivity=connectivity), betti_numbers(target, connectivity=connectivity)
+        )
+
+
 def test_unusable_options_are_named():
     image = torch.zeros(1, 4, 4)
-    with pytest.raises(InputError, match="topology_errors: connectivity is 6; expected 8 or 4"):
-        topology_errors(image, image, connectivity=6)
+    with pytest.raises(InputError, match="topology_errors: connectivity is 5; expected one of 8, 26, 4, 6"):
+        topology_errors(image, image, connectivity=5)
     with pytest.raises(InputError, match="topology_errors: reach is -1"):
         topology_errors(image, image, reach=-1)
     with pytest.raises(InputError, match=r"preds has shape \(1, 4, 4, 4\)"):

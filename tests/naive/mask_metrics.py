@@ -67,6 +67,19 @@ def is_simple(mask: np.ndarray, y: int, x: int, corners: bool) -> bool:
     )
 
 
+def is_simple_voxel(around: np.ndarray, corners: bool) -> bool:
+    """Of the centre of (3, 3, 3): one piece of each kind in reach, by faces within the 18 neighbours."""
+    centre = (1, 1, 1)
+    cells = {tuple(p) for p in np.ndindex(3, 3, 3)} - {centre}
+    near = {p for p in cells if sum(abs(c - 1) for c in p) <= 2}
+    foreground = {p for p in cells if around[p]}
+    touching, by_faces = (foreground, cells - foreground)[:: 1 if corners else -1]
+    of_corners = components(touching, neighbours(3, True))
+    of_faces = components(by_faces & near, neighbours(3, False))
+    reached = [piece for piece in of_faces if any(sum(abs(c - 1) for c in p) == 1 for p in piece)]
+    return len(of_corners) == 1 and len(reached) == 1
+
+
 def border(mask: np.ndarray) -> np.ndarray:
     padded = np.pad(mask, 1)
     steps = neighbours(mask.ndim, corners=False)

@@ -16,7 +16,6 @@ __all__ = [
     "CLASS_COLORS",
     "ERROR_STYLES",
     "OTHER_ERRORS",
-    "OTHER_VOLUME_ERRORS",
     "ErrorStyle",
     "Errors",
     "count_errors",
@@ -56,11 +55,7 @@ ERROR_STYLES = (
         "spurious", "#f49ac8", "diamond", "a component of the prediction that nowhere touches the label"
     ),
 )
-_MISSING, _SPURIOUS = 3, 4  # values of `TopologyError`
 OTHER_ERRORS = ErrorStyle("other wrong pixels", "#75689f", "filled", "their correction changes no topology")
-OTHER_VOLUME_ERRORS = ErrorStyle(
-    "other wrong voxels", "#75689f", "filled", "what is broken or merged is not told apart in volumes"
-)
 CLASS_COLORS = ("#ffffff", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
 _IGNORED_COLOR = "#5a5a5a"
 
@@ -81,7 +76,7 @@ def find_errors(prediction: Masks, label: Masks) -> tuple[Errors, list[dict[str,
     ----------
     prediction, label : uint8 array of shape (classes, *S)
         Masks of the classes; where the label is ignored (255), nothing is wrong. S has two or three
-        dimensions; in volumes only components that are missing or spurious as a whole are told apart.
+        dimensions.
     """
     counted = label != IGNORED
     true, predicted = label == 1, (prediction == 1) & counted
@@ -91,27 +86,12 @@ def find_errors(prediction: Masks, label: Masks) -> tuple[Errors, list[dict[str,
 
 
 def _topology_errors(prediction: BoolArray, label: BoolArray) -> NDArray[np.int64]:
-    if label.ndim == 3:
-        return _whole_components(label, prediction, _MISSING) + _whole_components(
-            prediction, label, _SPURIOUS
-        )
     import torch
 
     from topodl.metrics import topology_errors
 
-    pair = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (prediction, label))
+    pair = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, label))
     return topology_errors(*pair)[0].numpy()
-
-
-def _whole_components(mask: BoolArray, other: BoolArray, value: int) -> NDArray[np.int64]:
-    """Return `value` on the components of a volume that `other` nowhere touches, else 0."""
-    from scipy import ndimage
-
-    labelled, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    untouched = np.full(count + 1, value)
-    untouched[np.unique(labelled[other])] = 0
-    untouched[0] = 0
-    return untouched[labelled]
 
 
 def count_errors(errors: NDArray[np.integer[Any]]) -> dict[str, int]:

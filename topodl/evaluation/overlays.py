@@ -215,7 +215,7 @@ def draw_example(
             )
             for view, seen, of_view in zip(views, pictures, seen_errors, strict=True)
         )
-        description = _described(counts, classes, is_volume=label.ndim == 4)
+        description = _described(counts, classes)
         panels.append(Panel(loss, loss in collapsed, drawn, captions[loss], description))
     return pairs, tuple(panels)
 
@@ -234,15 +234,14 @@ def _of_errors(view: View, errors: Errors) -> Errors:
     return Errors(view.of(errors.right), view.of(errors.wrong), view.of(errors.topology))
 
 
-def _described(counts: Sequence[dict[str, int]], classes: Sequence[str], *, is_volume: bool) -> str:
+def _described(counts: Sequence[dict[str, int]], classes: Sequence[str]) -> str:
     """Say how many errors of each kind there are, class by class where there are several."""
     parts = []
     for name, of_class in zip(classes, counts, strict=True):
         listed = ", ".join(f"{number} {kind}" for kind, number in of_class.items() if number)
         if listed:
             parts.append(f"{name}: {listed}" if len(classes) > 1 else listed)
-    nothing = "no component missing or spurious" if is_volume else "no errors of topology"
-    return "; ".join(parts) or nothing
+    return "; ".join(parts) or "no errors of topology"
 
 
 def _png_uri(image: Any) -> str:

@@ -18,8 +18,6 @@ from topodl.evaluation.error_pictures import (
     CLASS_COLORS,
     ERROR_STYLES,
     OTHER_ERRORS,
-    OTHER_VOLUME_ERRORS,
-    ErrorStyle,
 )
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.findings import summary
@@ -140,7 +138,7 @@ def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
             for example in examples
         ],
         "example_seed": seed,
-        "styles": _styles(setting),
+        "styles": (*ERROR_STYLES, OTHER_ERRORS),
         "class_colors": _class_colors(setting),
         "absent": _absent(study, bool(examples)),
         "data": data_sentence(described),
@@ -179,12 +177,6 @@ def _collapse_note(result: SettingComparison) -> list[str]:
         f"its Dice is below {percent(DICE_SHARE)} of the baseline's ({percent(CLASS_SHARE)} in one class); "
         "such a loss is better nowhere."
     ]
-
-
-def _styles(setting: Setting) -> tuple[ErrorStyle, ...]:
-    return (*ERROR_STYLES[2:], OTHER_VOLUME_ERRORS) if setting.spatial_dims == 3 else (
-        *ERROR_STYLES, OTHER_ERRORS,
-    )  # fmt: skip
 
 
 def _class_colors(setting: Setting) -> list[tuple[str, str]]:

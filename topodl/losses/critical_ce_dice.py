@@ -56,7 +56,7 @@ def critical_region_map(
     method : {"warping", "topograph", "errors"}, default="warping"
         "warping": errors that no flips of simple pixels remove, see `warping_loss`; "topograph": whole
         regions whose flip changes the topology, see `topograph_loss`, in 2D; "errors": those of
-        `topodl.metrics.topology_errors`, in 2D.
+        `topodl.metrics.topology_errors`.
     reach : int, default=3
         How far the mark extends around these pixels within the wrong region; "topograph" has whole ones.
     connectivity : {8, 4}, default=8
@@ -257,7 +257,7 @@ def critical_ce_dice_loss(
 
 
 def _dims_of(method: str) -> tuple[int, ...]:
-    return (2, 3) if method == "warping" else (2,)
+    return (2,) if method == "topograph" else (2, 3)
 
 
 def _weights(
