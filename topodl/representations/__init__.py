@@ -17,6 +17,7 @@ _HOMES = {
     "decision_region_betti": "topodl.representations.classifier_topology",
     "decision_regions": "topodl.representations.classifier_topology",
     "embedding_quality": "topodl.representations.quality",
+    "guide_codes": "topodl.representations.guidance",
     "stitch": "topodl.representations.stitching",
 }
 
@@ -30,6 +31,7 @@ __all__ = [
     "decision_region_betti",
     "decision_regions",
     "embedding_quality",
+    "guide_codes",
     "stitch",
 ]
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from topodl.representations.autoencoder import Reconstruction, TopologicalAutoencoder
     from topodl.representations.classifier_topology import decision_region_betti, decision_regions
     from topodl.representations.gin import GIN
+    from topodl.representations.guidance import guide_codes
     from topodl.representations.manifold_vae import ManifoldVAE
     from topodl.representations.quality import embedding_quality
     from topodl.representations.stitching import StitchedModel, StitchingLayer, stitch
