@@ -46,6 +46,10 @@ _COMMANDS = {
         "topodl.evaluation.report_command",
         "rebuild tables, figures and the report from the files of a study",
     ),
+    "shapes": (
+        "topodl.representations.shapes_command",
+        "generate shapes of prescribed topology, guided by persistence",
+    ),
     "spheres": (
         "topodl.representations.spheres_command",
         "repeat the topological autoencoder's experiment on Spheres, beside other embeddings",

@@ -7,14 +7,13 @@ Euclidean space of enough dimensions, is ours.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from topodl._checks import check_number, fail
-from topodl._files import atomic_path
+from topodl._checks import check_number
+from topodl.representations._stages import StageResults
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,23 +47,14 @@ def run(args: argparse.Namespace) -> int:
     for name, low in (("starts", 1), ("epochs", 1), ("samples", 100)):
         check_number(_NAME, name, getattr(args, name), low=low, integer=True)
     folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {"epochs": args.epochs, "samples": args.samples}
-    path = folder / "results.json"
-    state = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"settings": settings, "runs": {}}
-    )
-    if state["settings"] != settings:
-        raise fail(_NAME, "output", f"is {folder}, of {state['settings']}", f"another folder for {settings}")
+    results = StageResults(_NAME, folder, {"epochs": args.epochs, "samples": args.samples})
     jobs = [(d, m, s) for d in args.data for s in range(args.starts) for m in args.latents]
     for i, (data, latent, start) in enumerate(jobs):
         key = f"{data}/{latent}/{start}"
-        if key not in state["runs"]:
+        if key not in results.runs:
             print(f"[{i + 1}/{len(jobs)}] {data} on {latent}, start {start}", flush=True)
-            state["runs"][key] = _trained(data, latent, start, args)
-            with atomic_path(path) as partial:
-                partial.write_text(json.dumps(state, indent=1), encoding="utf-8")
-    table = _table(state["runs"], args)
+            results.add(key, _trained(data, latent, start, args))
+    table = _table(results.runs, args)
     (folder / "results.md").write_text(table, encoding="utf-8")
     print(table)
     return 0
