@@ -7,7 +7,6 @@ without blocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -16,8 +15,9 @@ from torch.nn import functional as F
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._precision import at_least_single
-from topodl._segments import padded_groups, position_in_segment, segment_mean, segment_sum
+from topodl._segments import position_in_segment, segment_mean, segment_sum
 from topodl.diagrams import Diagrams
+from topodl.layers._bar_attention import attend, pool
 from topodl.layers._base import DiagramLayer
 from topodl.layers._grids import given_ranges
 
@@ -25,9 +25,6 @@ __all__ = ["DiagramEncoder"]
 
 Pool = Literal["attention", "mean", "sum"]
 _ENDS = 4  # birth, death, length, and whether the bar is essential
-
-# Diagrams of about the same size: which, the places (S, W) of their bars, and which of these are real.
-_Group = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class DiagramEncoder(DiagramLayer):
@@ -169,17 +166,8 @@ class DiagramEncoder(DiagramLayer):
         InputError
             If the diagrams lack a dimension that `fit` did not see.
         """
-        attends = self.n_blocks or self.pool == "attention"
-        return self._in_parts(d) if attends else self._features(d)
-
-    def _features(self, d: Diagrams) -> torch.Tensor:
         bars = self._bars(d)
         return self._pooled(self._encoded(bars), bars)
-
-    @torch.compiler.disable
-    def _in_parts(self, d: Diagrams) -> torch.Tensor:
-        """Return the features, outside of compiled graphs: sizes of attention follow the numbers of bars."""
-        return self._features(d)
 
     @torch.compiler.disable
     def tokens(self, d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -229,10 +217,10 @@ class DiagramEncoder(DiagramLayer):
         x = self._linear("embed", self._ends_and_dims(bars))
         if not self.n_blocks:
             return torch.relu(x)
-        groups = list(padded_groups(bars.sample_offsets))
         for i in range(self.n_blocks):
             qkv = self._linear(f"block{i}_qkv", self._norm(f"block{i}_first", x))
-            x = x + self._linear(f"block{i}_joined", self._attended(qkv, groups))
+            attended = attend(qkv, bars.sample_offsets, self.n_heads)
+            x = x + self._linear(f"block{i}_joined", attended)
             wide = self._linear(f"block{i}_wide", self._norm(f"block{i}_second", x))
             x = x + self._linear(f"block{i}_out", torch.relu(wide))
         return self._norm("last", x)
@@ -249,35 +237,13 @@ class DiagramEncoder(DiagramLayer):
         dims = torch.tensor(self._dims_out(), device=bars.device)
         return torch.cat([ends, (bars.dims[:, None] == dims).to(births)], 1).to(self.embed_weight.dtype)
 
-    def _attended(self, qkv: torch.Tensor, groups: list[_Group]) -> torch.Tensor:
-        """Return for each bar the mean of the values of its diagram, by their attention, (P, width)."""
-        out = qkv.new_zeros(len(qkv), self.width)
-        for _, places, real in groups:
-            q, k, v = self._heads(qkv[places], 3)
-            mean = _attention(q, k, v, real).transpose(1, 2).flatten(2)
-            out = out.index_put((places[real],), mean[real])
-        return out
-
-    def _heads(self, x: torch.Tensor, parts: int) -> Iterator[torch.Tensor]:
-        """Yield the `parts` of (S, W, parts · width) by heads, (S, n_heads, W, width / n_heads)."""
-        by_head = x.view(*x.shape[:2], parts, self.n_heads, self.width // self.n_heads)
-        return iter(by_head.permute(2, 0, 3, 1, 4).unbind())
-
     def _pooled(self, x: torch.Tensor, bars: Diagrams) -> torch.Tensor:
         """Return the features (B, n_outputs · width) of the vectors (P, width) of bars."""
         if self.pool != "attention":
             join = segment_sum if self.pool == "sum" else segment_mean
             return self._linear("out", join(x, bars.samples, bars.n_samples))
         kv = self._linear("pool_kv", x)
-        pooled = kv.new_zeros(bars.n_samples, self.n_outputs, self.width)
-        (q,) = self._heads(self.queries[None].to(kv.dtype), 1)
-        for which, places, real in padded_groups(bars.sample_offsets):
-            k, v = self._heads(kv[places], 2)
-            values = _attention(q.expand(len(which), -1, -1, -1), k, v, real).transpose(1, 2).flatten(2)
-            pooled = pooled.index_put((which,), values)
-        if bars.n_bars == 0:  # the graph stays
-            pooled = pooled + kv.sum()
-        return self._linear("out", pooled).flatten(1)
+        return self._linear("out", pool(self.queries, kv, bars.sample_offsets, self.n_heads)).flatten(1)
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"))
@@ -288,12 +254,6 @@ class DiagramEncoder(DiagramLayer):
 
     def _feature_names(self) -> list[str]:
         return [f"{i}_{j}" for i in range(self.n_outputs) for j in range(self.width)]
-
-
-def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Return the means of `v` (S, heads, W, size) that the queries ask for, over `real` keys (S, W) alone."""
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~real[:, None, None], -math.inf).softmax(-1) @ v
 
 
 def _linear(name: str, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
