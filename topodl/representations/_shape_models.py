@@ -1,4 +1,4 @@
-"""Generation of shapes in a linear latent space by a rectified flow, on a condition.
+"""Autoencoders of signed distances, and rectified flows between noise and their codes, on a condition.
 
 Liu, Gong, Liu, "Flow Straight and Fast", ICLR 2023; what it is for: Hu, Fei et al., "Topology-Aware Latent
 Diffusion for 3D Shape Generation", 2024. Cost: three blocks of linear layers, for each step of sampling.
@@ -6,7 +6,6 @@ Diffusion for 3D Shape Generation", 2024. Cost: three blocks of linear layers, f
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,16 +18,24 @@ from torch.nn import functional as F
 from topodl.diagrams import Diagrams
 from topodl.layers import DiagramEncoder, PersistenceImage
 
-__all__ = ["Flow", "ShapeAutoencoder", "Targets", "persistence_images", "train_autoencoder", "train_flow"]
+__all__ = [
+    "Flow",
+    "ImageAutoencoder",
+    "Targets",
+    "VolumeAutoencoder",
+    "autoencoder_of",
+    "persistence_images",
+    "train_flow",
+]
 
 Progress = Callable[[int], Iterable[int]]
 _MOST = 10  # of a Betti number; more count as this many
 _WAVES = 16  # frequencies that tell the time
 _EULER_STEPS = 25
-_BATCH, _RATE = 128, 3e-3
+_BATCH = 128
+_FLATTENING = 0.7
 _IMAGES = 64  # of a step of the autoencoder
-_CHANNELS = 24
-_NOISE = 0.25  # in codes, as flows leave some
+_CHANNELS, _NOISE = 24, 0.07  # noise in codes leaves less to be put right by the flow
 
 
 @dataclass(frozen=True)
@@ -42,11 +49,63 @@ class Targets:
         return Targets(self.betti[index], self.diagrams[index.tolist()])
 
 
-class ShapeAutoencoder(nn.Module):
-    """Principal components of signed distances (n, *S); in images, convolutions correct what they decode to.
+class ImageAutoencoder(nn.Module):
+    """Convolutions between signed distances (B, H, W) and codes of mean 0 and variance 1."""
 
-    Codes have a mean square of 1, and each the square root of the spread of its component: so the shape is
-    in few of them, and noise in the others changes little.
+    def __init__(self, samples: torch.Tensor, n_codes: int) -> None:
+        super().__init__()
+        width, quarter = _CHANNELS, samples.shape[1] // 4
+        size = 2 * width * quarter**2
+        self.encoder = nn.Sequential(
+            nn.Unflatten(1, (1, -1)),
+            nn.Conv2d(1, width, 4, 2, 1, device="cpu"),
+            nn.SiLU(),
+            nn.Conv2d(width, 2 * width, 4, 2, 1, device="cpu"),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(size, n_codes, device="cpu"),
+            nn.BatchNorm1d(n_codes, affine=False, device="cpu"),
+        ).to(samples.device)
+        self.decoder = nn.Sequential(
+            nn.Linear(n_codes, size, device="cpu"),
+            nn.Unflatten(1, (2 * width, quarter, quarter)),
+            nn.SiLU(),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1, device="cpu"),
+            nn.SiLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1, device="cpu"),
+            nn.PixelShuffle(2),
+            nn.SiLU(),
+            nn.Conv2d(width, 4, 3, padding=1, device="cpu"),
+            nn.PixelShuffle(2),
+            nn.Flatten(1, 2),
+        ).to(samples.device)
+
+    def encode(self, shapes: torch.Tensor) -> torch.Tensor:
+        """Return the codes (B, n_codes) of signed distances (B, H, W)."""
+        codes: torch.Tensor = self.encoder(shapes)
+        return codes
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the signed distances (B, H, W) of codes (B, n_codes)."""
+        shapes: torch.Tensor = self.decoder(codes)
+        return shapes
+
+    def fit(self, samples: torch.Tensor, steps: Progress, n_steps: int, generator: torch.Generator) -> None:
+        """Train on signed distances (n, H, W); errors weigh more where these are small."""
+        take_step = _optimiser(self, n_steps, 4e-3)
+        for _ in steps(n_steps):
+            index = torch.randint(len(samples), (_IMAGES,), generator=generator, device="cpu")
+            wanted = samples[index]
+            codes = self.encode(wanted)
+            noise = torch.randn(codes.shape, generator=generator, device="cpu").to(codes.device)
+            take_step(((self(codes + _NOISE * noise) - wanted).abs() * (1.2 - wanted.abs())).mean())
+
+
+class VolumeAutoencoder(nn.Module):
+    """Principal components of signed distances (n, D, H, W), as codes whose mean square is 1.
+
+    What the components spread by is divided by its power `_FLATTENING`: the shape is in few codes, which the
+    flow learns better, and noise in the others changes little.
     """
 
     mean: torch.Tensor
@@ -61,58 +120,29 @@ class ShapeAutoencoder(nn.Module):
         self.register_buffer("mean", torch.zeros(size, **place))
         self.register_buffer("axes", torch.zeros(n_codes, size, **place))
         self.register_buffer("spreads", torch.ones(n_codes, **place))
-        self.correction = _Correction().to(samples.device) if len(self.shape) == 2 else None
 
     def encode(self, shapes: torch.Tensor) -> torch.Tensor:
-        """Return the codes (B, n_codes) of signed distances (B, *S)."""
+        """Return the codes (B, n_codes) of signed distances (B, D, H, W)."""
         return (shapes.flatten(1) - self.mean) @ self.axes.T / self.spreads
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return the signed distances (B, *S) of codes (B, n_codes)."""
-        shapes = ((codes * self.spreads) @ self.axes + self.mean).unflatten(1, self.shape)
-        return shapes if self.correction is None else self.correction(shapes)
+        """Return the signed distances (B, D, H, W) of codes (B, n_codes)."""
+        return ((codes * self.spreads) @ self.axes + self.mean).unflatten(1, self.shape)
 
     @torch.no_grad()
-    def fit_components(self, samples: torch.Tensor) -> None:
-        """Take the components from samples (n, *S)."""
+    def fit(self, samples: torch.Tensor, steps: Progress, n_steps: int, generator: torch.Generator) -> None:
+        """Take the components from signed distances (n, D, H, W); there is nothing to go on with in steps."""
         flat = samples.flatten(1)
         self.mean.copy_(flat.mean(0))
         _, values, axes = torch.svd_lowrank(flat - self.mean, len(self.axes), niter=4)
         self.axes.copy_(axes.T)
-        self.spreads.copy_(values.clamp(min=1e-6).sqrt())
+        self.spreads.copy_(values.clamp(min=1e-6) ** _FLATTENING)
         self.spreads.mul_(self.encode(samples).square().mean().sqrt())
 
 
-class _Correction(nn.Module):
-    """Convolutions at half the resolution, whose output is added."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = [4, *[_CHANNELS] * 3, 4]
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
-        for before, after in itertools.pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, padding=1, device="cpu"), nn.SiLU()]
-        self.layers = nn.Sequential(*layers[:-1], nn.PixelShuffle(2))
-
-    def forward(self, shapes: torch.Tensor) -> torch.Tensor:
-        return shapes + self.layers(shapes[:, None])[:, 0]
-
-
-def train_autoencoder(
-    autoencoder: ShapeAutoencoder, samples: torch.Tensor, steps: Progress, n_steps: int, generator: Any
-) -> None:
-    """Fit to signed distances (n, *S), where they are small more than elsewhere; codes have noise."""
-    autoencoder.fit_components(samples)
-    if autoencoder.correction is None:
-        return
-    codes = autoencoder.encode(samples)
-    take_step = _optimiser(autoencoder.correction, n_steps)
-    for _ in steps(n_steps):
-        index = torch.randint(len(samples), (_IMAGES,), generator=generator, device="cpu").to(samples.device)
-        noise = torch.randn((_IMAGES, codes.shape[1]), generator=generator, device="cpu").to(samples.device)
-        wanted = samples[index]
-        given = autoencoder(codes[index] + _NOISE * noise)
-        take_step(((given - wanted).abs() * (1.2 - wanted.abs())).mean())
+def autoencoder_of(samples: torch.Tensor, n_codes: int) -> ImageAutoencoder | VolumeAutoencoder:
+    """Return an autoencoder for signed distances like `samples`, not trained."""
+    return (ImageAutoencoder if samples.ndim == 3 else VolumeAutoencoder)(samples, n_codes)
 
 
 def persistence_images(d: Diagrams) -> torch.Tensor:
@@ -239,7 +269,7 @@ def train_flow(
     """Train on codes (n, n_codes) and the topology of their shapes."""
     with torch.no_grad():
         read = flow.condition.read(targets)
-    take_step = _optimiser(flow, n_steps)
+    take_step = _optimiser(flow, n_steps, 5e-3)
     for _ in steps(n_steps):
         index = torch.randint(len(codes), (_BATCH,), generator=generator, device="cpu")
         time = torch.rand(_BATCH, generator=generator, device="cpu").to(codes.device)
@@ -249,10 +279,10 @@ def train_flow(
         take_step(F.mse_loss(flow(noise + time[:, None] * wanted, time, vector), wanted))
 
 
-def _optimiser(model: nn.Module, n_steps: int) -> Callable[[torch.Tensor], None]:
+def _optimiser(model: nn.Module, n_steps: int, rate: float) -> Callable[[torch.Tensor], None]:
     """Return a function that takes a step of a training of `n_steps` on a loss."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=1e-3, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=n_steps)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-3, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=n_steps)
 
     def take_step(loss: torch.Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)

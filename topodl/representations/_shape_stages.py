@@ -1,7 +1,7 @@
 """The experiment on generated shapes, stage by stage: data, an autoencoder, a flow for each condition.
 
 Hu, Fei et al., "Topology-Aware Latent Diffusion for 3D Shape Generation", 2024, in kind; guidance is ours.
-Cost: a flow half a minute of one core in 2D.
+Cost: half a minute of one core for a flow in 2D.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from topodl.losses import BettiTargetLoss, DiagramTargetLoss
 from topodl.persistence.cubical import cubical_persistence
 from topodl.representations._shape_models import (
     Flow,
-    ShapeAutoencoder,
     Targets,
+    autoencoder_of,
     persistence_images,
-    train_autoencoder,
     train_flow,
 )
 from topodl.representations.guidance import guide_codes
@@ -90,16 +89,17 @@ class Trial:
             _Half(shapes[part], Targets(betti[part], cubical_persistence(shapes[part])))
             for part in (slice(n_train), slice(n_train, None))
         )
-        self.autoencoder = ShapeAutoencoder(self.train.shapes, self.space.n_codes)
+        self.autoencoder = autoencoder_of(self.train.shapes, self.space.n_codes)
 
     def run_autoencoder(self, progress: Progress) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """Train the autoencoder; return the measures of the controls that need no flow, and pictures."""
         before = time.process_time()
         with _seeded(self.seed, "autoencoder") as generator:
-            self.autoencoder = ShapeAutoencoder(self.train.shapes, self.space.n_codes)
-            n_steps = max(2, 2 * self.steps // 5)
-            train_autoencoder(self.autoencoder, self.train.shapes, progress, n_steps, generator)
+            self.autoencoder = autoencoder_of(self.train.shapes, self.space.n_codes)
+            n_steps = max(2, 8 * self.steps // 15)
+            self.autoencoder.fit(self.train.shapes, progress, n_steps, generator)
         seconds = time.process_time() - before
+        self.autoencoder.eval()
         with torch.no_grad():
             again = self.autoencoder(self.autoencoder.encode(self.test.shapes))
         test, train = (persistence_images(half.targets.diagrams) for half in (self.test, self.train))

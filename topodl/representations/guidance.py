@@ -22,7 +22,7 @@ def guide_codes(
     *,
     n_steps: int = 10,
     learning_rate: float = 0.05,
-    closeness: float = 0.02,
+    closeness: float = 0.005,
 ) -> torch.Tensor:
     """Move codes z from z₀ by steps of Adam on B · loss(decode(z)) + closeness · ‖z − z₀‖².
 
