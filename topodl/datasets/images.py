@@ -20,7 +20,7 @@ __all__ = [
     "Image",
     "LabelledPoints",
     "Region",
-    "draw_mask",
+    "draw_masks",
     "make_image",
     "make_planar_region",
     "make_volume",
@@ -252,7 +252,7 @@ def _rasterise(
     if betti[0] == 0 and any(betti):
         raise fail(name, "n_components", "is 0", "at least 1, that the others are holes of")
     rng = np.random.default_rng(random_state)
-    mask = draw_mask(rng, pixel_centres(shape), betti)
+    (mask,) = draw_masks([rng], pixel_centres(shape), [betti])
     if mask is None:
         wanted = ", ".join(f"{argument} = {value}" for argument, value in numbers.items())
         raise fail(name, "size", f"is {size!r} with {wanted}", "more pixels, or less to be drawn in them")
@@ -265,14 +265,26 @@ def pixel_centres(shape: Sequence[int]) -> Array:
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
 
 
-def draw_mask(rng: np.random.Generator, centres: Array, betti: tuple[int, ...]) -> Array | None:
-    """Return a mask of the given Betti numbers, or None where there are too few pixels for them."""
+def draw_masks(
+    rngs: Sequence[np.random.Generator], centres: Array, kinds: Sequence[tuple[int, ...]]
+) -> list[Array | None]:
+    """Return a mask of each of the given Betti numbers, or None where there are too few pixels for them.
+
+    Each is drawn by its own generator, whatever the others are.
+    """
+    masks: list[Array | None] = [None] * len(rngs)
+    missing = list(range(len(rngs)))
     for _ in range(_TRIES):
-        mask = draw_region(rng, betti).contains(centres)
-        _detach_corners(mask)
-        if _has(mask, betti):
-            return mask
-    return None
+        if not missing:
+            break
+        drawn = np.stack([draw_region(rngs[i], kinds[i]).contains(centres) for i in missing])
+        for mask in drawn:
+            _detach_corners(mask)
+        right = _have(drawn, np.array([kinds[i] for i in missing]))
+        for i, mask, kept in zip(missing, drawn, right, strict=True):
+            masks[i] = mask if kept else None
+        missing = [i for i in missing if masks[i] is None]
+    return masks
 
 
 def _detach_corners(mask: Array) -> None:
@@ -298,14 +310,13 @@ def _window(offset: int, step: int) -> slice:
     return slice(1, None) if offset > min(step, 0) else slice(None, -1)
 
 
-def _has(mask: Array, betti: tuple[int, ...]) -> bool:
-    """Return whether the mask has these Betti numbers, whichever pixels count as neighbours."""
+def _have(masks: Array, betti: Array) -> Array:
+    """Return which masks (n, *S) have the Betti numbers (n, d), whichever pixels count as neighbours."""
     import torch
 
     from topodl.metrics.betti import betti_numbers
 
-    batch = torch.from_numpy(mask)[None, None]
-    return all(
-        tuple(betti_numbers(batch, connectivity=connectivity)[0].tolist()) == betti
-        for connectivity in ((4, 8) if mask.ndim == 2 else (6, 26))
-    )
+    batch = torch.from_numpy(masks)[:, None]
+    # In the plane both are the same, as nothing touches in a corner alone.
+    both = [betti_numbers(batch, connectivity=c).numpy() for c in ((4,) if masks.ndim == 3 else (6, 26))]
+    return np.logical_and.reduce([(numbers == betti).all(1) for numbers in both])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl._checks import check_number, fail
-from topodl.datasets.images import draw_mask, pixel_centres
+from topodl.datasets.images import draw_masks, pixel_centres
 
 __all__ = ["SignedShapes", "make_shapes"]
 
@@ -102,11 +102,11 @@ def make_shapes(
     check_number(name, "size", size, low=8, integer=True)
     check_number(name, "random_state", random_state, low=0, integer=True)
     kinds = _check_betti(name, betti)
-    shape = (size,) * len(kinds[0])
-    centres, masks = pixel_centres(shape), np.empty((n_samples, *shape), dtype=bool)
     labels = np.arange(n_samples) % len(kinds)
-    for i, label in enumerate(labels):
-        mask = draw_mask(np.random.default_rng([random_state, i]), centres, kinds[label])
+    rngs = [np.random.default_rng([random_state, i]) for i in range(n_samples)]
+    drawn = draw_masks(rngs, pixel_centres((size,) * len(kinds[0])), [kinds[label] for label in labels])
+    masks = np.empty((n_samples, *(size,) * len(kinds[0])), dtype=bool)
+    for i, (mask, label) in enumerate(zip(drawn, labels, strict=True)):
         if mask is None:
             expected = "more pixels, or less to be drawn in them"
             raise fail(name, "size", f"is {size} with betti[{label}] = {kinds[label]}", expected)
