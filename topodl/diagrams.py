@@ -280,6 +280,10 @@ class Diagrams(JaggedBars):
         InputError
             If `k` is no integer of at least 1, or the diagrams lack the dimension.
 
+        Notes
+        -----
+        How far bar k stands out from the next: ``-d.longest(k + 1, dim).diff(dim=1)[:, -1]``.
+
         Examples
         --------
         >>> import torch

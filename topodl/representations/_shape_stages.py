@@ -28,7 +28,7 @@ from topodl.representations._shape_models import (
 )
 from topodl.representations.guidance import guide_codes
 
-__all__ = ["GUIDES", "SPACES", "Space", "Trial", "kinds_with_holes"]
+__all__ = ["GUIDES", "SPACES", "Space", "Trial"]
 
 GUIDES = ("betti", "diagram")
 _DRAWS = 4  # samples of each condition, of which a right one may be kept
@@ -52,11 +52,6 @@ SPACES = {
     2: Space(32, tuple((b0, b1) for b0 in (1, 2, 3) for b1 in (0, 1, 2)), 6.0, 34, 96, 320),
     3: Space(20, _SURFACES, 4.0, 40, 192, 384),
 }
-
-
-def kinds_with_holes(dims: int) -> list[int]:
-    """Return the columns of the picture whose shapes have holes, which an edit takes away."""
-    return [i for i, kind in enumerate(SPACES[dims].kinds) if any(kind[1:])]
 
 
 @dataclass
