@@ -33,6 +33,7 @@ _MOST = 10  # of a Betti number; more count as this many
 _WAVES = 16  # frequencies that tell the time
 _EULER_STEPS = 25
 _BATCH = 128
+_SHORT = 0.1  # of the largest distance: shorter bars are the grid's, half a pixel long
 _FLATTENING = 0.7
 _IMAGES = 64  # of a step of the autoencoder
 _CHANNELS, _NOISE = 24, 0.07  # noise in codes leaves less to be put right by the flow
@@ -213,7 +214,7 @@ class _Diagram(nn.Module):
         self.joined = nn.Linear(64, width, device="cpu")
 
     def read(self, targets: Targets) -> Diagrams:
-        return targets.diagrams
+        return targets.diagrams.filter(_SHORT)
 
     def forward(self, read: Diagrams) -> torch.Tensor:
         return self.joined(self.encoder(read))

@@ -34,9 +34,9 @@ def guide_codes(
     codes : Tensor of shape (B, …)
         Codes z₀, floating point.
     decode : callable
-        Codes to what `loss` takes, differentiable.
+        From codes (B, …) to what `loss` takes, differentiable.
     loss : callable
-        Decoded codes to a scalar, a mean over the B samples as those of `topodl.losses`.
+        From decoded codes (B, …) to a scalar, a mean over the B samples as those of `topodl.losses`.
     n_steps : int
         Number of steps.
     learning_rate : float
