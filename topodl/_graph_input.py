@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from topodl._checks import check_dense, check_number, fail
-from topodl._host import reject_mapped
+from topodl._host import read_numbers, reject_mapped
 
 __all__ = ["SimpleGraphs", "check_features", "check_graphs", "read_graphs", "simple_edges"]
 
@@ -37,28 +37,27 @@ def read_graphs(name: str, edge_index: Any, batch: Any, n_vertices: int | None) 
     There are as many vertices as `batch` or `n_vertices` says, or as the largest number in `edge_index`.
     """
     edge_index = _check_integers(name, "edge_index", edge_index)
-    largest = int(edge_index.max()) if edge_index.numel() else -1
     if batch is not None:
         batch = _check_integers(name, "batch", batch)
         n = batch.numel()
         if n_vertices not in (None, n):
             raise fail(name, "n_vertices", f"is {n_vertices!r}", f"{n}, the length of batch")
     elif n_vertices is None:
-        n = largest + 1
+        n = _ends(edge_index)[1] + 1
     else:
         check_number(name, "n_vertices", n_vertices, low=0, integer=True)
         n = int(n_vertices)
     _check_edges(name, edge_index, n)
     if batch is None:
         batch = torch.zeros(n, dtype=torch.int64, device=edge_index.device)
-    _check_batch(name, batch, edge_index, n)
+    n_graphs = _check_batch(name, batch, edge_index, n)
     edges = simple_edges(edge_index, n)
     low, high = edge_index.long().aminmax(dim=0)
     at = torch.searchsorted(edges[0] * n + edges[1], low * n + high).masked_fill(low == high, -1)
     columns = (at >= 0).nonzero()[:, 0]
     first = at.new_zeros(edges.shape[1])
     first = first.scatter_reduce(0, at[columns], columns, "amin", include_self=False)
-    return SimpleGraphs(edges, at, first, batch.long(), int(batch.max()) + 1 if n else 0)
+    return SimpleGraphs(edges, at, first, batch.long(), n_graphs)
 
 
 def check_graphs(
@@ -74,8 +73,7 @@ def check_graphs(
     if batch is None:
         return x, edge_index, torch.zeros(len(x), dtype=torch.int64, device=x.device), n_graphs or 1
     batch = _check_integers(name, "batch", batch)
-    _check_batch(name, batch, edge_index, len(x))
-    least = int(batch.max()) + 1 if len(x) else 0
+    least = _check_batch(name, batch, edge_index, len(x))
     if n_graphs is not None and least > n_graphs:
         raise fail(name, "batch", f"has graph {least - 1}", f"graphs from 0 to {n_graphs - 1}")
     return x, edge_index, batch.long(), least if n_graphs is None else n_graphs
@@ -106,19 +104,34 @@ def check_features(name: str, argument: str, x: torch.Tensor, in_features: int) 
 def _check_edges(name: str, edge_index: torch.Tensor, n: int) -> None:
     if edge_index.ndim != 2 or len(edge_index) != 2:
         raise fail(name, "edge_index", f"has shape {tuple(edge_index.shape)}", "shape (2, E)")
-    if edge_index.numel() and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < n):
-        came = f"has {int(edge_index.min())} … {int(edge_index.max())}"
-        raise fail(name, "edge_index", came, f"vertices from 0 to {n - 1}")
+    low, high = _ends(edge_index)
+    if not (low >= 0 and high < n):
+        raise fail(name, "edge_index", f"has {low} … {high}", f"vertices from 0 to {n - 1}")
 
 
-def _check_batch(name: str, batch: torch.Tensor, edge_index: torch.Tensor, n: int) -> None:
-    if batch.shape != (n,) or (n and int(batch.min()) < 0):
-        came = f"has shape {tuple(batch.shape)}" if batch.shape != (n,) else f"has {int(batch.min())}"
-        raise fail(name, "batch", came, f"a graph of at least 0 for each of {n} vertices")
+def _ends(edge_index: torch.Tensor) -> tuple[int, int]:
+    """Return the smallest and the largest vertex of edges, 0 and -1 where there is none."""
+    if not edge_index.numel():
+        return 0, -1
+    low, high = map(int, read_numbers(*edge_index.aminmax()))
+    return low, high
+
+
+def _check_batch(name: str, batch: torch.Tensor, edge_index: torch.Tensor, n: int) -> int:
+    """Return the number of graphs, or say what is wrong with the graph of each vertex."""
+    expected = f"a graph of at least 0 for each of {n} vertices"
+    if batch.shape != (n,):
+        raise fail(name, "batch", f"has shape {tuple(batch.shape)}", expected)
+    if n == 0:
+        return 0
     across = batch[edge_index[0]] != batch[edge_index[1]]
-    if bool(across.any()):
+    low, high, strays = map(int, read_numbers(*batch.aminmax(), across.any()))
+    if low < 0:
+        raise fail(name, "batch", f"has {low}", expected)
+    if strays:
         u, v = edge_index[:, int(across.nonzero()[0, 0])].tolist()
         raise fail(name, "edge_index", f"has an edge ({u}, {v}) between graphs", "edges within graphs")
+    return high + 1
 
 
 def simple_edges(edge_index: torch.Tensor, n: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ traced goes through PyTorch's own operations, which every such function has a tw
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ __all__ = [
     "is_traced",
     "is_vmapped",
     "on_host",
+    "read_numbers",
     "reject_mapped",
+    "send",
     "twin_gradient",
     "untransformed",
     "whole_values",
@@ -113,6 +115,27 @@ def twin_gradient(
         value = twin(x)
     (found,) = torch.autograd.grad(value, x, gradient, create_graph=again)
     return found
+
+
+def read_numbers(*values: torch.Tensor) -> list[float]:
+    """Return the numbers that tensors of one value each hold, all by one copy from a device."""
+    if values[0].is_cpu:
+        return [value.item() for value in values]
+    numbers: list[float] = whole_values(torch.stack(values)).tolist()
+    return numbers
+
+
+def send(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+    """Return tensors of the host on `device`, all of one dtype by one copy."""
+    if device.type == "cpu":
+        return list(tensors)
+    sent: dict[int, torch.Tensor] = {}
+    for dtype in dict.fromkeys(x.dtype for x in tensors):
+        own = [i for i, x in enumerate(tensors) if x.dtype == dtype]
+        flat = torch.cat([tensors[i].reshape(-1) for i in own]).to(device)
+        for i, values in zip(own, flat.split([tensors[i].numel() for i in own]), strict=True):
+            sent[i] = values.view(tensors[i].shape)
+    return [sent[i] for i in range(len(tensors))]
 
 
 def on_host(x: torch.Tensor) -> bool:

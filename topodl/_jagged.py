@@ -72,15 +72,11 @@ class JaggedBatch:
         self.homology_dims = tuple(sorted({int(k) for k in homology_dims}))
         check_form(self, tensors)
         # Looking at values would break the graph of a compiled model, whose rows come from the engine.
-        if not torch.compiler.is_compiling():
-            check_values(self, tensors)
+        if not torch.compiler.is_compiling() and not check_values(self, tensors):
             self._sort()
 
     def _sort(self) -> None:
-        keys = self.segments
-        if len(keys) < 2 or bool((keys[1:] - keys[:-1]).min() >= 0):
-            return
-        order = torch.sort(keys, stable=True).indices
+        order = torch.sort(self.segments, stable=True).indices
         for name in self._VALUES:
             setattr(self, name, getattr(self, name)[order])
         integers = {name: self._integers[name] for name in self._INTEGERS}

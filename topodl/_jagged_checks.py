@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from topodl._checks import fail
-from topodl._host import whole_values
+from topodl._host import read_numbers, whole_values
 
 __all__ = ["check_form", "check_values", "reject_overflow"]
 
@@ -48,24 +48,30 @@ def _check_shape(
     raise fail(kind, name, f"has shape {tuple(value.shape)}", f"{wanted} with P = len({leader})")
 
 
-def check_values(batch: Any, tensors: Mapping[str, Any]) -> None:
-    """Raise if a number is NaN, or a sample or dimension is none of those that there are."""
+def check_values(batch: Any, tensors: Mapping[str, Any]) -> bool:
+    """Raise if a number is NaN, or a sample or dimension is none of those that there are.
+
+    Return whether the rows stand in the order of their samples and dimensions.
+    """
     kind, samples, dims = type(batch).__name__, tensors["samples"], tensors["dims"]
     if len(samples) == 0:
-        return
-    if any(bool(torch.isnan(whole_values(tensors[name]).sum())) for name in batch._VALUES):
+        return True
+    nan = [torch.isnan(whole_values(tensors[name]).sum()) for name in batch._VALUES]
+    keys = batch.segments
+    least_step = (keys[1:] - keys[:-1]).min() if len(keys) > 1 else torch.zeros_like(keys[0])
+    looked_at = (*torch.aminmax(samples), *torch.aminmax(dims), least_step, *nan)
+    low, high, *ends, step = map(int, (numbers := read_numbers(*looked_at))[:5])
+    if any(numbers[5:]):
         _reject_nan(kind, {name: tensors[name] for name in batch._VALUES}, samples)
-    low, high = torch.aminmax(samples)
     if low < 0 or high >= batch.n_samples:
-        came = f"lie in {int(low)}…{int(high)}"
-        raise fail(kind, "samples", came, f"indices below n_samples = {batch.n_samples}")
+        raise fail(kind, "samples", f"lie in {low}…{high}", f"indices below n_samples = {batch.n_samples}")
     known = batch.homology_dims
-    ends = [int(k) for k in torch.aminmax(dims)]
     strange = [k for k in ends if k not in known]
     gaps = [] if strange else [k for k in range(*ends) if k not in known]
     strange += [k for k in gaps if bool((dims == k).any())]
     if strange:
         raise fail(kind, "dims", f"have {strange[0]}", f"only homology_dims = {known}")
+    return step >= 0
 
 
 def _reject_nan(kind: str, values: Mapping[str, torch.Tensor], samples: torch.Tensor) -> None:

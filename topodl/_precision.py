@@ -58,9 +58,12 @@ def in_double(x: torch.Tensor) -> torch.Tensor:
     return x if x.device.type == "mps" else x.double()
 
 
-def full_precision(x: torch.Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Switch mixed precision off where it is on; to enter the context costs more than all that is in it."""
-    kind = x.device.type
+def full_precision(x: Any) -> contextlib.AbstractContextManager[Any]:
+    """Switch mixed precision off on the device of a tensor, where it is on.
+
+    To enter the context costs more than a small loss, and some devices have none.
+    """
+    kind = x.device.type if isinstance(x, torch.Tensor) else "cpu"
     return (
         torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
     )

@@ -29,8 +29,7 @@ from topodl.layers._base import FeatureLayer
 
 __all__ = ["HiddenStateGeometry", "intrinsic_dimension", "neighborhood_overlap"]
 
-# The largest ratios are dominated by the boundary and by outliers (Facco et al. 2017).
-_DISCARDED = 0.1
+_KEPT = 9  # tenths: the largest ratios are dominated by the boundary and by outliers (Facco et al. 2017)
 
 
 def intrinsic_dimension(
@@ -80,8 +79,8 @@ def intrinsic_dimension(
     """
     check_choice("intrinsic_dimension", "estimator", estimator, ("linear", "likelihood"))
     clouds, masks = _clouds("intrinsic_dimension", "x", x, mask)
-    values = [_dimension(c[m], estimator) for c, m in zip(clouds, masks, strict=True)]
-    return _stacked(values, clouds) if x.ndim == 3 else values[0]
+    dimensions = _dimensions(clouds, masks, estimator)
+    return dimensions if x.ndim == 3 else dimensions[0]
 
 
 def neighborhood_overlap(
@@ -122,13 +121,16 @@ def neighborhood_overlap(
     tensor(1.)
     """
     check_number("neighborhood_overlap", "k", k, low=1, integer=True)
-    first, masks = _clouds("neighborhood_overlap", "x", x, mask)
+    first, real = _clouds("neighborhood_overlap", "x", x, mask)
     second, _ = _clouds("neighborhood_overlap", "y", y, mask)
     if first.shape[:2] != second.shape[:2]:
         came = f"has shape {tuple(y.shape)}"
         raise fail("neighborhood_overlap", "y", came, f"as many samples and points as x, {tuple(x.shape)}")
-    values = [_overlap(a[m], b[m], k) for a, b, m in zip(first, second, masks, strict=True)]
-    return _stacked(values, first) if x.ndim == 3 else values[0]
+    counts = (real.sum(1) - 1).clamp(max=k)
+    shared = _neighbours(first, real, counts) & _neighbours(second, real, counts)
+    n_pairs = counts * real.sum(1)
+    overlaps = shared.sum((1, 2)).to(first.dtype) / n_pairs.clamp(min=1)
+    return overlaps if x.ndim == 3 else overlaps[0]
 
 
 def _clouds(
@@ -150,45 +152,50 @@ def _clouds(
     return clouds, keep
 
 
-def _stacked(values: list[torch.Tensor], clouds: torch.Tensor) -> torch.Tensor:
-    """Return `values` as one tensor, also where there is none."""
-    return torch.stack(values) if values else clouds.new_zeros(0)
+def _distances(clouds: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Return the distances (B, N, N) of the points of each cloud, infinite to those that do not count."""
+    points = torch.where(real[..., None], clouds, 0)
+    matrices = [
+        point_distances(cloud) for cloud in points
+    ]  # one after the other: some ways take N² d of memory
+    between = torch.stack(matrices) if matrices else points.new_zeros(0, points.shape[1], points.shape[1])
+    return between.masked_fill(~real[:, None, :], torch.inf)
 
 
-def _dimension(points: torch.Tensor, estimator: str) -> torch.Tensor:
-    if len(points) < 3:
-        return points.new_zeros(())
-    near = point_distances(points).topk(3, largest=False).values  # the first is the point itself
-    if bool(near.detach().isinf().any()):
-        came = f"has distances that overflow {points.dtype}"
+def _dimensions(clouds: torch.Tensor, real: torch.Tensor, estimator: str) -> torch.Tensor:
+    """Return the dimension (B,) of the points of each cloud (B, N, d) that are `real` (B, N)."""
+    if clouds.numel() == 0 or clouds.shape[1] < 3:
+        return clouds.new_zeros(len(clouds))
+    near = _distances(clouds, real).topk(3, largest=False).values  # the first is the point itself
+    counted = real & (real.sum(1, keepdim=True) >= 3)
+    if bool((near.detach().isinf().any(2) & counted).any()):
+        came = f"has distances that overflow {clouds.dtype}"
         raise fail("intrinsic_dimension", "x", came, "values of moderate size")
-    near = near[near[:, 1] > 0]
-    ratios = (near[:, 2] / near[:, 1]).log().sort().values
-    if len(ratios) < 3 or not bool(ratios[-1] > 0):
-        return points.new_zeros(())
+    counted = counted & (near[..., 1] > 0)
+    ratios = torch.where(counted, near[..., 2], 1) / torch.where(counted, near[..., 1], 1)
+    n, rank = counted.sum(1, keepdim=True), torch.arange(1, counted.shape[1] + 1, device=clouds.device)
+    ordered = torch.where(counted, ratios.log(), torch.inf).sort(1).values
+    ordered = torch.where(rank <= n, ordered, 0)
     if estimator == "likelihood":
-        return len(ratios) / ratios.sum()
-    kept = max(2, int(len(ratios) * (1 - _DISCARDED)))
-    rank = torch.arange(1, kept + 1, device=points.device, dtype=points.dtype)
-    heights = -torch.log1p(-rank / (len(ratios) + 1))
-    total = ratios[:kept].square().sum()
-    return (heights * ratios[:kept]).sum() / torch.where(total > 0, total, 1)
+        numerator, denominator = n[:, 0], ordered.sum(1)
+    else:
+        kept = rank <= (n * _KEPT // 10).clamp(min=2)
+        heights = -torch.log1p(-torch.where(kept, rank / (n + 1), 0).to(ordered.dtype))
+        some = torch.where(kept, ordered, 0)
+        numerator, denominator = (heights * some).sum(1), some.square().sum(1)
+    found = (n[:, 0] >= 3) & (ordered.detach().amax(1) > 0) & (denominator.detach() > 0)
+    return torch.where(found, numerator / torch.where(found, denominator, 1), 0)
 
 
-def _overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> torch.Tensor:
-    n = len(a)
-    k = min(k, n - 1)
-    if k < 1:
-        return a.new_zeros(())
-    first, second = _neighbours(a, k), _neighbours(b, k)
-    return (first & second).sum(1).to(a.dtype).mean() / k
-
-
-def _neighbours(points: torch.Tensor, k: int) -> torch.Tensor:
-    """Return who is among the k nearest of each point, (N, N) bool; of equal distances the first."""
-    distances = point_distances(points.detach()).fill_diagonal_(torch.inf)
-    near = distances.argsort(dim=1, stable=True)[:, :k]
-    return torch.zeros_like(distances, dtype=torch.bool).scatter(1, near, True)
+def _neighbours(clouds: torch.Tensor, real: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Return who is among the `counts` (B,) nearest of each point, (B, N, N); of equal ones the first."""
+    distances = _distances(clouds.detach(), real)
+    itself = torch.eye(distances.shape[1], dtype=torch.bool, device=distances.device)
+    order = distances.masked_fill(itself, torch.inf).argsort(dim=2, stable=True)
+    among = torch.arange(order.shape[2], device=order.device) < counts[:, None, None]
+    return (
+        torch.zeros_like(among.expand_as(order)).scatter(2, order, among.expand_as(order)) & real[..., None]
+    )
 
 
 class HiddenStateGeometry(FeatureLayer):

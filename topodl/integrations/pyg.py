@@ -100,7 +100,10 @@ def degree_graph(data: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     places = torch.empty_like(order)
     places[order] = torch.arange(len(order), device=order.device) - (sizes.cumsum(0) - sizes)[graph_of[order]]
     values = degrees[order].split(sizes.tolist())
-    return [(own, places[edges[:, graph_of[edges[0]] == k]]) for k, own in enumerate(values)]
+    of_edges = graph_of[edges[0]]
+    by_graph = places[edges[:, torch.argsort(of_edges, stable=True)]]
+    counts = torch.bincount(of_edges, minlength=n_graphs).tolist()
+    return list(zip(values, by_graph.split(counts, dim=1), strict=True))
 
 
 class AddFeatures:

@@ -16,6 +16,7 @@ from topodl.losses.deep_supervision import DeepSupervisionLoss, topomortar_head_
 from topodl.losses.dmt import DMTLoss, dmt_loss
 from topodl.losses.kernel_alignment import CKALoss, MinibatchCKA, cka, cka_loss
 from topodl.losses.mosin import MosinLoss, mosin_loss
+from topodl.losses.pending import PendingLoss
 from topodl.losses.region_wise import RegionWiseLoss, region_wise_loss
 from topodl.losses.regularisers import (
     BettiTargetLoss,
@@ -49,6 +50,7 @@ __all__ = [
     "FeatureCountLoss",
     "MinibatchCKA",
     "MosinLoss",
+    "PendingLoss",
     "RTDLoss",
     "RegionWiseLoss",
     "SegmentationLoss",

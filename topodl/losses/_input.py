@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_dense, check_number, fail, plain_tensor
 from topodl._overflow import NON_FINITE, NonFinite, nan_for_samples, warn_of_overflow
-from topodl._precision import at_least_single
+from topodl._precision import at_least_single, full_precision
 from topodl.losses._channel_targets import (
     are_regions,
     check_shares,
@@ -119,14 +119,13 @@ def loss_function(function: Callable[Concatenate[torch.Tensor, _T, _P], torch.Te
         for name, value in (("logits", logits), ("target", target)):
             if isinstance(value, torch.Tensor):
                 check_dense(function.__name__, name, value)
-        device = logits.device.type if isinstance(logits, torch.Tensor) else "cpu"
 
         def evaluate(logits: torch.Tensor) -> torch.Tensor:
             if are_regions(logits, target, str(kwargs.get("activation", "auto"))):
                 return _mean_over_regions(function, logits, target, kwargs)
             return function(logits, target, *args, **kwargs)
 
-        with torch.autocast(device, enabled=False):
+        with full_precision(logits):
             try:
                 return evaluate(logits)
             except NonFiniteLogitsError as error:

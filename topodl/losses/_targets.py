@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from topodl._checks import fail
-from topodl._host import host_array, untransformed
+from topodl._host import host_array, send, untransformed
 from topodl.kernels.shared.pool import map_batch
 
 __all__ = [
@@ -87,12 +87,21 @@ def target_parts(
     known = [None] * len(arrays) if cache is None else [cache.get(key) for key in keys]
     missing = [i for i, parts in enumerate(known) if parts is None]
     with untransformed():  # what is kept outlives any transform
-        for i, made in zip(missing, map_batch(prepare, [arrays[i] for i in missing]), strict=True):
-            tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in made.items()}
-            parts = known[i] = {name: tensor.to(labels.device) for name, tensor in tensors.items()}
+        made = map_batch(prepare, [arrays[i] for i in missing])
+        for i, parts in zip(missing, _on_device(made, labels.device), strict=True):
+            known[i] = parts
             if cache is not None:
                 cache.put(keys[i], parts)
         return stack_parts([parts for parts in known if parts is not None])
+
+
+def _on_device(made: Sequence[Mapping[str, Any]], device: torch.device) -> list[dict[str, torch.Tensor]]:
+    """Return what was made of each label as tensors on `device`."""
+    parts = [torch.from_numpy(np.asarray(part)) for own in made for part in own.values()]
+    sent = iter(send(parts, device))
+    # Copied on a device, where they share memory: a cache may drop one and keep the others.
+    rows = [{name: next(sent) for name in own} for own in made]
+    return rows if device.type == "cpu" else [{k: v.clone() for k, v in row.items()} for row in rows]
 
 
 def stack_parts(parts: Sequence[TargetParts]) -> dict[str, torch.Tensor]:

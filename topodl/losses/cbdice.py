@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from topodl._checks import check_choice, check_connectivity, check_number
-from topodl._host import host_array, untransformed
+from topodl._host import host_array, send, untransformed
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
@@ -174,20 +174,19 @@ class _Region:
     labelled: torch.Tensor
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """One sample: flat indices of skeleton pixels, and what the sums need there, all constant."""
+class _Comparison(NamedTuple):
+    """One sample: flat indices of skeleton pixels, and what the sums need there: arrays, then tensors."""
 
-    predicted: NDArray[np.int64]  # skeleton of the prediction
-    predicted_depth: NDArray[np.float64]
-    predicted_importance: NDArray[np.float64]
-    label_depth_there: NDArray[np.float64]
-    on_label_skeleton: Mask
-    labelled: NDArray[np.int64]  # skeleton of the label
-    labelled_depth: NDArray[np.float64]
-    labelled_importance: NDArray[np.float64]
-    predicted_depth_there: NDArray[np.float64]
-    on_predicted_skeleton: Mask
+    predicted: Any  # skeleton of the prediction
+    predicted_depth: Any
+    predicted_importance: Any
+    label_depth_there: Any
+    on_label_skeleton: Any
+    labelled: Any  # skeleton of the label
+    labelled_depth: Any
+    labelled_importance: Any
+    predicted_depth_there: Any
+    on_predicted_skeleton: Any
 
 
 def centreline(
@@ -307,29 +306,28 @@ def _compare(
 def _weighted_sums(p: list[torch.Tensor], found: list[list[_Comparison]], over_batch: bool) -> torch.Tensor:
     """Return the fractions of precision, then of sensitivity, by region: (4, B, R), or (4, 1, R)."""
     images = torch.stack(p, 1).flatten(2)
-    sums = [
-        _sums_of_one(image, c)
-        for row, comparisons in zip(images, found, strict=True)
-        for image, c in zip(row, comparisons, strict=True)
-    ]
+    comparisons = _sent([c for row in found for c in row], images)
+    sums = [_sums_of_one(image, c) for image, c in zip(images.flatten(0, 1), comparisons, strict=True)]
     stacked = torch.stack(sums, 1).view(4, len(images), -1)
     return stacked.sum(1, keepdim=True) if over_batch else stacked
 
 
-def _sums_of_one(image: torch.Tensor, c: _Comparison) -> torch.Tensor:
-    def constant(values: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values).to(image)
+def _sent(comparisons: list[_Comparison], like: torch.Tensor) -> list[_Comparison]:
+    """Return the arrays as tensors on the device of `like`, numbers in its dtype."""
+    tensors = [torch.from_numpy(array) for c in comparisons for array in c]
+    sent = iter(send([x.to(like.dtype) if x.is_floating_point() else x for x in tensors], like.device))
+    return [_Comparison(*(next(sent) for _ in c)) for c in comparisons]
 
-    p_line = image[torch.from_numpy(c.predicted).to(image.device)]
-    p_label = image[torch.from_numpy(c.labelled).to(image.device)]
-    weight = constant(c.predicted_importance) * p_line
-    own = constant(c.predicted_depth) * p_line
+
+def _sums_of_one(image: torch.Tensor, c: _Comparison) -> torch.Tensor:
+    p_line, p_label = image[c.predicted], image[c.labelled]
+    weight, own = c.predicted_importance * p_line, c.predicted_depth * p_line
     # where both skeletons run, the other one's radius counts, else the skeleton's own
-    radius = torch.where(constant(c.on_label_skeleton).bool(), constant(c.label_depth_there), own)
-    other = constant(c.predicted_depth_there) * p_label
-    label_radius = torch.where(constant(c.on_predicted_skeleton).bool(), other, constant(c.labelled_depth))
-    label_weight = constant(c.labelled_importance)
-    precision = [weight * constant(c.label_depth_there), radius * weight]
+    radius = torch.where(c.on_label_skeleton, c.label_depth_there, own)
+    other = c.predicted_depth_there * p_label
+    label_radius = torch.where(c.on_predicted_skeleton, other, c.labelled_depth)
+    label_weight = c.labelled_importance
+    precision = [weight * c.label_depth_there, radius * weight]
     sensitivity = [label_weight * other, label_radius * label_weight]
     return torch.stack([t.sum() for t in precision + sensitivity])
 

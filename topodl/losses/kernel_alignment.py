@@ -13,7 +13,7 @@ import torch
 from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
-from topodl._precision import at_least_single, unit_of
+from topodl._precision import at_least_single, full_precision, unit_of
 
 __all__ = ["CKALoss", "MinibatchCKA", "cka", "cka_loss"]
 
@@ -88,7 +88,7 @@ def cka(
         _reject_tokens(x, y, tokens, mask)
         pair, real = [t[None] for t in _features("cka", x, y, unbiased)], None
     first, second = (_in_own_unit(t)[0] for t in pair)
-    with torch.autocast(first.device.type, enabled=False):
+    with full_precision(first):
         if kernel == "linear" and not unbiased and max(first.shape[2], second.shape[2]) < first.shape[1]:
             return _ratio(*_feature_products(first, second)).mean()
         k, m = (_kernel_matrix(t, kernel, bandwidth, real) for t in (first, second))

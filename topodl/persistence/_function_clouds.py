@@ -51,6 +51,16 @@ class FunctionClouds(NamedTuple):
             distances = distances_between(self.points[None, first : first + n])[0]
         return distances.masked_fill(distances > self.longest, math.inf)
 
+    def matrices_on_host(self, name: str) -> list[Array]:
+        """Return the distances (n, n) of each cloud, all by one copy."""
+        sizes, points = self.sizes.tolist(), self.points.detach()
+        if not self.precomputed:
+            matrices = [distances_between(own[None]).reshape(-1) for own in points.split(sizes)]
+            points = torch.cat([points.new_zeros(0), *matrices])
+        distances = host_array(name, points.masked_fill(points > self.longest, math.inf))
+        parts = np.split(distances, np.cumsum(np.square(sizes))[:-1]) if sizes else []
+        return [part.reshape(n, n) for part, n in zip(parts, sizes, strict=True)]
+
     def on_host(self, name: str) -> Iterator[tuple[Array, Array]]:
         """Yield the points (n, d), or distances (n, n), and the function (n,) of each cloud."""
         points, function = host_array(name, self.points), host_array(name, self.function)
@@ -124,9 +134,13 @@ def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: boo
         if [part.shape for part in parts] != [(n,) for n in sizes]:
             came = f"has shapes {[tuple(part.shape) for part in parts]}"
             raise fail(name, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
-    for i, part in enumerate(parts[0] if as_tensor else parts):
-        values = whole_values(part)
-        if values.numel() and not float(values.min()) > -math.inf:  # which NaN is not, either
-            came = "has NaN" if bool(torch.isnan(values).any()) else "has -inf"
-            raise fail(name, f"function[{i}]", came, "numbers above -inf")
-    return torch.cat([part.reshape(-1) for part in parts]) if parts else torch.empty(0, device="cpu")
+    if not parts:
+        return torch.empty(0, device="cpu")
+    heights = torch.cat([part.reshape(-1) for part in parts])
+    if heights.numel() and not float(whole_values(heights).min()) > -math.inf:  # which NaN is not, either
+        for i, part in enumerate(parts[0] if as_tensor else parts):
+            values = whole_values(part)
+            if bool(torch.isnan(values).any() | (values == -math.inf).any()):
+                came = "has NaN" if bool(torch.isnan(values).any()) else "has -inf"
+                raise fail(name, f"function[{i}]", came, "numbers above -inf")
+    return heights

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number, fail
-from topodl._host import host_array
 from topodl.kernels.points.spanning_tree import spanning_tree_of_matrix
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import argsort_floats
@@ -86,8 +85,7 @@ def degree_rips_signed_measure(
     check_choice(_NAME, "metric", metric, ("euclidean", "precomputed"))
     homology_dims = homology_dims_of(_NAME, dims)
     clouds, dtype = read_function_clouds(_NAME, x, None, metric == "precomputed")
-    detached = clouds._replace(points=clouds.points.detach())
-    samples = [host_array(_NAME, detached.matrix(i)) for i in range(len(clouds.sizes))]
+    samples = clouds.matrices_on_host(_NAME)
     counts = _read_degrees(degrees, max(map(len, samples), default=1))
     jobs = [(i, k) for i in range(len(samples)) for k in counts]
     bars = map_batch(lambda job: _bars(samples[job[0]], job[1], homology_dims), jobs)

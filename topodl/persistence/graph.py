@@ -135,7 +135,7 @@ def graph_persistence(
     n_graphs = count_graphs(_NAME, batch, n_graphs)
     tensors = (vertices.detach(), edge_index, None if edges is None else edges.detach(), batch)
     bars, sources = _graph_bars(*tensors, extended, n_graphs)
-    values = [vertices.reshape(-1), vertices.new_tensor([math.inf])]
+    values = [vertices.reshape(-1), vertices.new_full((1,), math.inf)]
     if edges is not None:
         values.insert(1, edges.reshape(-1))
     flat = torch.cat(values)

@@ -209,7 +209,7 @@ def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tupl
     """Return births and deaths: entries of matrices (ΣN²,), or lengths of the edges of points (ΣN, d)."""
     # Rounding may leave a distance a little below 0.
     lengths = flat.index_select(0, edges[0]).clamp(min=0.0) if flat.ndim == 1 else edge_lengths(flat, edges)
-    values = torch.cat((lengths.new_tensor([0.0, math.inf]), lengths))
+    values = torch.cat((lengths.new_zeros(1), lengths.new_full((1,), math.inf), lengths))
     births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
     return births, deaths
 
