@@ -32,6 +32,7 @@ IDLE = 600.0  # seconds of the clock, for what waits for itself
 MEMORY = 12 * 2**30  # bytes of addresses of the child
 REFUSALS = (TypeError, ValueError)  # what topodl's own errors are
 
+_OF_MODELS = {"representations.stitch", "representations.StitchedModel", "attention.record", "topodl.attach"}
 Spoil = Callable[[random.Random, torch.Tensor], Any]
 
 
@@ -167,14 +168,26 @@ def try_input(function: str, number: int) -> tuple[str, str]:
         except REFUSALS as error:
             return type(error).__name__, _changed(place)
         except Exception as error:
-            if not any("/topodl/" in frame.filename for frame in traceback.extract_tb(error.__traceback__)):
-                return "not a call", ""  # the samples themselves do not fit together any more
+            if not _is_ours(function, error):
+                return "not a call", ""
             return "FAILED", f"{type(error).__name__}: {str(error)[:300]} after {place.done}"
     warned = any(not issubclass(each.category, DeprecationWarning) for each in caught)
     for kind, values in (("value", results), ("gradient", gradients)):
         if not warned and any(_has_nan(value) for value in values):
             return "FAILED", f"silent NaN in the {kind} after {place.done}"
     return "value", _changed(place)
+
+
+def _is_ours(function: str, error: Exception) -> bool:
+    """Return whether topodl raised, and neither the samples, spoiled, nor the model of the call."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    in_topodl = [i for i, file in enumerate(files) if "/topodl/" in file]
+    if not in_topodl:
+        return False
+    below = files[in_topodl[-1] :]
+    return function not in _OF_MODELS or not any(
+        "/torch/nn/modules/" in f and "module.py" not in f for f in below
+    )
 
 
 def _gradients(results: list[Any], place: Spoiled) -> list[torch.Tensor]:

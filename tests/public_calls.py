@@ -41,7 +41,7 @@ _EDGES = torch.tensor([[0, 1, 2, 3, 0, 4], [1, 2, 3, 0, 2, 5]])  # of two graphs
 
 def drawn(*shape, seed=0):
     """Return numbers in [0, 1) that are always the same."""
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(*shape, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
 
 
 class Samples:
@@ -95,7 +95,8 @@ class Samples:
 
     @property
     def graphs(self):
-        return self.place(torch.arange(self.n).repeat_interleave(torch.tensor([4, 2] * (self.n // 2))))
+        sizes = torch.tensor([4, 2] * (self.n // 2), device="cpu")
+        return self.place(torch.arange(self.n, device="cpu").repeat_interleave(sizes))
 
     def vertices(self, *channels, seed=0):
         return self.place(drawn(3 * _MOST, *channels, seed=seed)[: 3 * self.n])

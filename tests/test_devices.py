@@ -1,16 +1,22 @@
-"""No tensor is made on whatever device `torch.set_default_device` names: each says where it is."""
+"""Devices: each tensor says where it is, and on a pretended one all that is public works and moves little."""
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils import backend_registration
 
-from topodl import Diagrams
 from topodl._checks import as_tensor
-from topodl.distances import bottleneck_distance, sliced_wasserstein_distance, wasserstein_distance
-from topodl.layers import PersistenceImage, PersLay, Silhouette
-from topodl.losses import DMTLoss, TopoGradLoss
+from topodl.losses import TopoLoss
+
+from .device_traffic import TRAFFIC, counted
+from .public_calls import CALLS, Samples, parts
+from .test_docstrings import MODULES
+from .test_public_surface import look_up, on_the_page
 
 PACKAGE = Path(__file__).parents[1] / "topodl"
 MAKERS = {
@@ -54,25 +60,131 @@ def test_a_call_without_a_device_is_found():
 
 
 @pytest.mark.parametrize(
-    "feature",
-    [
-        lambda d: d[::-1].births,
-        lambda d: sliced_wasserstein_distance(d, d[::-1]),
-        lambda d: wasserstein_distance(d, d[::-1]),
-        lambda d: bottleneck_distance(d, d[::-1]),
-        lambda d: torch.from_numpy(PersistenceImage(4).fit_transform(d)),
-        lambda d: torch.from_numpy(Silhouette(4).fit_transform(d)),
-        lambda d: TopoGradLoss(betti_numbers=[1, 0])(LOGITS, LABELS)[None],
-        lambda d: DMTLoss(base_weight=0.0, topology_weight=0.0, reduction="none")(LOGITS, LABELS),
-        lambda d: PersLay(n_features=4, dims=0)(d).squeeze(1),
-    ],
+    "name", sorted(CALLS.keys() - {"attention.record", "representations.StitchingLayer"})
 )
-def test_another_default_device_changes_nothing(feature):
-    d = Diagrams.from_padded(torch.tensor([[[0.0, 2.0], [1.0, 4.0]], [[0.0, 3.0], [2.0, 2.5]]]))
-    expected = feature(d).detach()
+def test_other_defaults_change_nothing(name):
+    """Of device and dtype; inputs and modules are those that were made without."""
+    made = []
+    expected = parts(CALLS[name](Samples(lambda value: made.append(value) or value)))
+    again = iter(made)
     try:
         torch.set_default_device("meta")
-        found = feature(d).detach()
+        torch.set_default_dtype(torch.float64)
+        found = parts(CALLS[name](Samples(lambda value: next(again))))
     finally:
+        torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+ON_HOST = {
+    "losses.MinibatchCKA": "its sums outlive the minibatches, in double precision",
+    "representations.decision_regions": "its grid is one of numbers, and the model moves its points",
+}
+BY_LENGTH = {"layers.SignedMeasureImage": "takes measures of about the same length together"}
+NOT_CALLED = {
+    "topodl.datasets": "drawn or read on the host",
+    "topodl.errors": "exceptions",
+    "topodl.evaluation": "a study has a setting for its device, see test_gpu_branches",
+    "topodl.integrations.ignite": "tells a loss the progress, and hands a metric on",
+    "topodl.integrations.lightning": "tells a loss the progress",
+    "topodl.integrations.nnunet": "hands logits and target on to a loss",
+    "topodl.integrations.transformers": "adds a penalty to the loss of a trainer, which has the device",
+    "topodl.attention.plotting": "draws arrays of the host",
+    "topodl.Mapper": "a transformer of arrays; mapper_graph is its function of tensors",
+    "topodl.MapperGraph": "what mapper_graph returns",
+    "topodl.PredictionMapper": "reads a model's outputs on the host, sample by sample of a loader",
+    "topodl.get_num_threads": "of the host",
+    "topodl.set_num_threads": "of the host",
+    "topodl.diagrams.EssentialPolicy": "a type",
+    "topodl.hooks.Attachment": "what attach returns",
+    "topodl.decision_region_betti": "counts what decision_regions returns",
+    "topodl.attention.AttentionFeatures": "batches of arrays for the model's device, recorded as record does",
+    "topodl.attention.AttentionRecorder": "what record returns",
+    "topodl.attention.AttentionSample": "a tuple of inputs",
+    "topodl.distances.Matching": "what optimal_matching returns",
+    "topodl.layers.SimplicialWalks": "what simplicial_walks returns",
+    "topodl.losses.PendingLoss": "calls another loss in a thread",
+    "topodl.losses.SegmentationLoss": "the base of the losses",
+    "topodl.losses.registry": "a dictionary",
+    "topodl.losses.topomortar_head_weights": "numbers",
+    "topodl.mapper": "arrays of the host: covers, lenses and clusterers of mapper_graph",
+    "topodl.metrics.ComponentMatches": "what component_matches returns",
+    "topodl.metrics.TopologyError": "an enumeration",
+    "topodl.plotting.plot_critical_pixels": "draws an image of the host",
+    "topodl.plotting.plot_euler_transform": "draws a transform of the host",
+    "topodl.representations.ManifoldVAE": "a transformer of arrays, with a setting for its device",
+    "topodl.representations.Reconstruction": "a network that a transformer of arrays has trained",
+    "topodl.representations.TopologicalAutoencoder": "a transformer of arrays, with a setting for its device",
+    "topodl.representations.embedding_quality": "a function of arrays",
+    "topodl.representations.manifolds.Manifold": "the base of the manifolds",
+    "topodl.integrations.pyg.AddFeatures": "applies a layer to the data of one graph",
+    "topodl.integrations.pyg.CliqueLift": "a transform of data sets, before anything is on a device",
+    "topodl.integrations.pyg.RingLift": "a transform of data sets, before anything is on a device",
+    "topodl.integrations.pyg.complexes_of": "joins the complexes of a batch",
+}
+
+
+def test_every_public_name_is_called_on_a_device_or_says_why_not():
+    page = on_the_page((PACKAGE.parent / "docs" / "api.md").read_text(encoding="utf-8"))
+    called = {id(look_up(f"topodl.{name.removeprefix('topodl.')}")) for name in CALLS}
+    public = {f"{module}.{name}": module for module in MODULES for name in look_up(module).__all__}
+    excused = {id(look_up(name)) for name, module in public.items() if {name, module} & NOT_CALLED.keys()}
+    assert [name for name in public if id(look_up(name)) in page - called - excused] == []
+    assert [name for name in NOT_CALLED if name not in public and name not in MODULES] == []
+    assert len(page & called) > 150
+
+
+@pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="PyTorch has no back ends in Python yet",
+)
+def test_on_a_device_results_are_equal_stay_there_and_little_is_moved():
+    """A process of its own: the device stays registered as long as one lives, and libraries train on it."""
+    command = [sys.executable, "-m", "tests.run_on_device", *ON_HOST]
+    run = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    outcomes = json.loads(run.stdout)
+    assert {name: o["wrong"] for name, o in outcomes.items() if "wrong" in o} == {}
+    moved = {name: o["traffic"] for name, o in outcomes.items()}
+    more = {name: o for name, o in moved.items() if counted(" ".join(o)) - counted(TRAFFIC.get(name, ""))}
+    assert more == {}
+    once_a_sample = {name for name, o in outcomes.items() if o["larger"] != o["traffic"]}
+    assert once_a_sample == BY_LENGTH.keys()
+    assert moved.keys() == TRAFFIC.keys()
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_tensors_without_data_are_refused_or_have_the_right_shapes(name):
+    def place(value):
+        return value.to("meta")
+
+    refusal = None
+    try:
+        found = parts(CALLS[name](Samples(place)))
+    except (TypeError, ValueError) as error:
+        refusal = str(error)
+    if refusal is not None:
+        assert "meta" in refusal
+        return
+    expected = parts(CALLS[name](Samples()))
+    assert [x.shape for x in found] == [x.shape for x in expected]
+    assert all(x.is_meta for x in found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_half_precision(name, dtype):
+    def place(value):
+        halved = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.to(dtype) if halved or isinstance(value, torch.nn.Module) else value
+
+    results = [x for x in parts(CALLS[name](Samples(place))) if isinstance(x, torch.Tensor)]
+    assert not any(x.isnan().any() for x in results if x.is_floating_point())
+
+
+def test_mixed_precision_changes_no_loss():
+    logits, labels = LOGITS.clone().requires_grad_(), LABELS
+    loss = TopoLoss()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss(logits, labels)
+    assert torch.equal(found, loss(logits, labels))

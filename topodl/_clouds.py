@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import as_real, check_tensor, fail
+from topodl._checks import as_real, check_dense, fail
 from topodl._pyg import with_points
 from topodl.kernels.points.rips_edges import all_within
 
@@ -53,7 +53,7 @@ def as_clouds(
 
 def _gathered(function: str, x: Any, batch: Any) -> tuple[torch.Tensor, list[int]]:
     """Return points (N, d) sorted by the cloud that `batch` says they are of, and the size of each cloud."""
-    points, batch = as_real(function, "x", x), check_tensor(function, "batch", batch)
+    points, batch = as_real(function, "x", x), check_dense(function, "batch", batch)
     if batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool:
         raise TypeError(f"{function}: batch has dtype {batch.dtype}; expected integers")
     if points.ndim != 2 or points.shape[1] == 0:

@@ -61,12 +61,13 @@ def read_graphs(name: str, edge_index: Any, batch: Any, n_vertices: int | None) 
 
 
 def check_graphs(
-    name: str, in_features: int, x: Any, edge_index: Any, batch: Any, n_graphs: int | None
+    layer: torch.nn.Module, x: Any, edge_index: Any, batch: Any, n_graphs: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """Return `x`, `edge_index`, the graph of each vertex and their number, or say what is unusable."""
+    name = type(layer).__name__
     x, edge_index = check_dense(name, "x", x), _check_integers(name, "edge_index", edge_index)
     reject_mapped(name, "x", x)
-    check_features(name, "x", x, in_features)
+    check_features(name, "x", x, layer.in_features, layer)  # type: ignore[arg-type]
     _check_edges(name, edge_index, len(x))
     if n_graphs is not None:
         check_number(name, "n_graphs", n_graphs, low=1 if batch is None else 0, integer=True)
@@ -80,20 +81,25 @@ def check_graphs(
 
 
 def _check_integers(name: str, argument: str, value: Any) -> torch.Tensor:
-    """Return `value` if it is a tensor of integers."""
+    """Return `value` as int64 if it is a tensor of integers."""
     integers = check_dense(name, argument, value)
     reject_mapped(name, argument, integers)
     if integers.is_floating_point() or integers.is_complex() or integers.dtype == torch.bool:
         raise TypeError(f"{name}: {argument} has dtype {integers.dtype}; expected integers")
-    return integers
+    return integers.long()  # bytes would select as a mask does
 
 
-def check_features(name: str, argument: str, x: torch.Tensor, in_features: int) -> None:
-    """Raise an `InputError` unless `x` has shape (N, in_features) and is finite."""
+def check_features(
+    name: str, argument: str, x: torch.Tensor, in_features: int, layer: torch.nn.Module
+) -> None:
+    """Raise an `InputError` unless `x` has shape (N, in_features), is finite and has the layer's dtype."""
     if x.ndim != 2:
         raise fail(name, argument, f"has shape {tuple(x.shape)}", "features of shape (N, F)")
     if x.shape[1] != in_features:
         raise fail(name, argument, f"has {x.shape[1]} features", f"{in_features}, as in_features says")
+    weights = next((w for w in layer.parameters() if w.is_floating_point()), x)
+    if x.dtype != weights.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise fail(name, argument, f"has dtype {x.dtype}", f"{weights.dtype}, that of the layer's weights")
     finite = torch.isfinite(x.detach())
     if not bool(finite.all()):
         row, column = (~finite).nonzero()[0].tolist()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl._host import reject_mapped
 from topodl._jagged import JaggedBars
 from topodl._precision import to_numpy
@@ -36,7 +36,7 @@ Bars = TypeVar("Bars", bound=JaggedBars)
 
 def from_padded(cls: type[Bars], bars: torch.Tensor, mask: torch.Tensor | None, dim: int) -> Bars:
     """Read a padded tensor."""
-    bars = check_tensor("Diagrams.from_padded", "bars", bars)
+    bars = check_dense("Diagrams.from_padded", "bars", bars)
     if bars.ndim != 3 or bars.shape[-1] != 2:
         raise fail("Diagrams.from_padded", "bars", f"has shape {tuple(bars.shape)}", "shape (B, M, 2)")
     n_samples, width, _ = bars.shape
@@ -53,7 +53,7 @@ def from_padded(cls: type[Bars], bars: torch.Tensor, mask: torch.Tensor | None, 
 
 def _positions(mask: Any, bars: torch.Tensor) -> torch.Tensor:
     """Return where `mask` (B, M) is true, counted in all samples together."""
-    mask = check_tensor("Diagrams.from_padded", "mask", mask)
+    mask = check_dense("Diagrams.from_padded", "mask", mask)
     if mask.shape != bars.shape[:2] or mask.dtype != torch.bool:
         came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
         raise fail("Diagrams.from_padded", "mask", came, f"booleans of shape {tuple(bars.shape[:2])}")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail, plain_tensor
+from topodl._checks import check_dense, fail, plain_tensor
 from topodl._host import on_host, reject_mapped, whole_values
 from topodl._jagged_checks import check_form, check_values
 from topodl._precision import HALF_TYPES
@@ -63,7 +63,7 @@ class JaggedBatch:
 
     def __init__(self, tensors: Mapping[str, Any], n_samples: int, homology_dims: Iterable[int]) -> None:
         kind = type(self).__name__
-        tensors = {k: v if v is None else check_tensor(kind, k, v) for k, v in tensors.items()}
+        tensors = {k: v if v is None else check_dense(kind, k, v) for k, v in tensors.items()}
         for name in self._VALUES:
             setattr(self, name, tensors[name])
         self._integers = {name: tensors[name] for name in self._INTEGERS}
@@ -207,7 +207,7 @@ class JaggedBatch:
     def select(self, mask: torch.Tensor) -> Self:
         """Return the rows where `mask` (P,) is true; samples and dimensions stay."""
         name = f"{type(self).__name__}.select"
-        mask = check_tensor(name, "mask", mask)
+        mask = check_dense(name, "mask", mask)
         if mask.dtype != torch.bool or mask.shape != self._first.shape[:1]:
             came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
             raise fail(name, "mask", came, f"booleans of shape ({self._first.shape[0]},)")

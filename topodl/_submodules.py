@@ -52,6 +52,8 @@ def as_input(values: Any, device: torch.device, dtype: torch.dtype | None) -> to
     """Return samples as a model takes them: numbers of its precision, integers as they are."""
     if not isinstance(values, torch.Tensor):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    if values.is_meta:
+        raise TypeError("TopologicalFeatures: X is on meta; expected a tensor with data")
     return values.to(device, dtype if values.is_floating_point() else None)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import as_dims, as_real, check_choice, check_number, check_tensor, fail
+from topodl._checks import as_dims, as_real, check_choice, check_dense, check_number, fail
 from topodl._power import power
 from topodl._segments import segment_amax, segment_amin, segment_sum
 from topodl.errors import InputError
@@ -367,7 +367,7 @@ class IntervalModules:
 
 
 def _integers(name: str, value: Any) -> torch.Tensor:
-    x = check_tensor(_NAME, name, value)
+    x = check_dense(_NAME, name, value)
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
         raise TypeError(f"{_NAME}: {name} has dtype {x.dtype}; expected integers")
     if x.ndim != 1:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from topodl._axes import axes_of
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl._docs import shares_documentation
 from topodl._precision import to_numpy
 from topodl.diagrams import Diagrams
@@ -176,7 +176,7 @@ def plot_euler_transform(
     >>> layer = EulerCharacteristicTransform(16, 32, radius=1.0)
     >>> ax = plot_euler_transform(layer(torch.rand(1, 50, 2) - 0.5), radius=1.0)
     """
-    check_tensor("plot_euler_transform", "transform", transform)
+    check_dense("plot_euler_transform", "transform", transform)
     if transform.ndim != 3:
         came = f"has shape {tuple(transform.shape)}"
         raise fail("plot_euler_transform", "transform", came, "(B, directions, thresholds)")
@@ -223,7 +223,7 @@ def plot_critical_pixels(image: torch.Tensor, d: Diagrams, sample: int = 0, ax: 
     >>> d = topodl.cubical_persistence(images, min_persistence=0.2)
     >>> ax = plot_critical_pixels(images[1], d, sample=1)
     """
-    check_tensor("plot_critical_pixels", "image", image)
+    check_dense("plot_critical_pixels", "image", image)
     if image.ndim != 2:
         raise fail("plot_critical_pixels", "image", f"has shape {tuple(image.shape)}", "shape (H, W)")
     one = _sample("plot_critical_pixels", d, sample)

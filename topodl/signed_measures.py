@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from topodl._checks import check_number, check_tensor, fail
+from topodl._checks import check_dense, check_number, fail
 from topodl._host import whole_values
 from topodl._jagged import JaggedBatch
 from topodl._jagged_checks import reject_overflow
@@ -373,7 +373,7 @@ def _checked_grid(
     name: str, argument: str, grid: Any, like: torch.Tensor, rising: bool = True, strict: bool = False
 ) -> torch.Tensor:
     """Return the values of a grid as those of the points are."""
-    grid = check_tensor(name, argument, grid)
+    grid = check_dense(name, argument, grid)
     if grid.ndim != 1 or len(grid) == 0 or grid.is_complex():
         came = f"has shape {tuple(grid.shape)} and dtype {grid.dtype}"
         raise fail(name, argument, came, "at least one real value, of shape (R,)")

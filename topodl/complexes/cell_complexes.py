@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from topodl._checks import check_choice, check_tensor, fail
+from topodl._checks import check_choice, check_dense, fail
 from topodl._host import host_array
 from topodl._segments import bag_sum, segment_sum
 from topodl.complexes import _interchange
@@ -228,7 +228,7 @@ class CellComplexes(JaggedCells):
 
     def _features(self, method: str, x: Any, k: int) -> torch.Tensor:
         """Return `x` if it has a row for each cell of dimension `k`."""
-        x = check_tensor(f"{_NAME}.{method}", "x", x)
+        x = check_dense(f"{_NAME}.{method}", "x", x)
         if x.ndim == 0 or len(x) != self.n_cells(k):
             came = f"has shape {tuple(x.shape)}"
             expected = f"a row for each of {self.n_cells(k)} {names_of_cells(k, self.has_rings)}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl._host import on_host
 from topodl._segments import Bags, take_segments
 from topodl.kernels.complexes.tables import transpose
@@ -60,7 +60,7 @@ class Lists:
 
     def __init__(self, members: torch.Tensor, offsets: torch.Tensor) -> None:
         for name, value in {"members": members, "offsets": offsets}.items():
-            if check_tensor("Lists", name, value).ndim != 1 or value.dtype != torch.int64:
+            if check_dense("Lists", name, value).ndim != 1 or value.dtype != torch.int64:
                 came = f"has shape {tuple(value.shape)} and dtype {value.dtype}"
                 raise fail("Lists", name, came, "one axis, torch.int64")
         rises = len(offsets) > 0 and bool((offsets.diff() >= 0).all())
@@ -78,7 +78,7 @@ class Lists:
     @classmethod
     def from_table(cls, table: torch.Tensor) -> Lists:
         """Return the rows of a table (n, k) as lists."""
-        if check_tensor("Lists.from_table", "table", table).ndim != 2 or table.dtype != torch.int64:
+        if check_dense("Lists.from_table", "table", table).ndim != 2 or table.dtype != torch.int64:
             came = f"has shape {tuple(table.shape)} and dtype {table.dtype}"
             raise fail("Lists.from_table", "table", came, "shape (n, k), torch.int64")
         if table.shape[1] == 0:

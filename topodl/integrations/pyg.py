@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_tensor, fail
+from topodl._checks import check_dense, fail
 from topodl._docs import shares_documentation
 from topodl._pyg import points_of
 from topodl.complexes.cell_complexes import CellComplexes
@@ -89,7 +89,9 @@ def degree_graph(data: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [graph for each in data for graph in degree_graph(each)]
-    edges = _attribute("degree_graph", data, "edge_index")
+    edges = _attribute("degree_graph", data, "edge_index").long()
+    if edges.ndim != 2 or len(edges) != 2:
+        raise fail("degree_graph", "data.edge_index", f"has shape {tuple(edges.shape)}", "shape (2, E)")
     degrees = torch.bincount(edges[0], minlength=int(data.num_nodes)).to(torch.float32)
     graph_of = getattr(data, "batch", None)
     if graph_of is None:
@@ -381,4 +383,4 @@ def _attribute(function: str, data: Any, name: str) -> torch.Tensor:
     value = getattr(data, name, None)
     if value is None:
         raise fail(function, "data", f"is a {type(data).__name__} without {name!r}", f"a tensor in {name!r}")
-    return check_tensor(function, f"data.{name}", value)
+    return check_dense(function, f"data.{name}", value)

@@ -26,9 +26,10 @@ def check_complexes(name: str, complexes: Any, least_dim: int) -> CellComplexes:
 
 
 def check_cells(
-    name: str, features: Any, complexes: Any, in_features: int, max_dim: int
+    layer: torch.nn.Module, features: Any, complexes: Any, in_features: int, max_dim: int
 ) -> tuple[list[torch.Tensor], CellComplexes]:
     """Return a table (n_cells(k), in_features) for each dimension up to `max_dim`, and the complexes."""
+    name = type(layer).__name__
     complexes = check_complexes(name, complexes, max_dim)
     if not isinstance(features, Sequence) or len(features) != max_dim + 1:
         came = (
@@ -44,7 +45,7 @@ def check_cells(
         argument = f"features[{k}]"
         x = check_dense(name, argument, x)
         reject_mapped(name, argument, x)
-        check_features(name, argument, x, in_features)
+        check_features(name, argument, x, in_features, layer)
         if len(x) != complexes.n_cells(k):
             came = f"has {len(x)} rows"
             raise fail(name, argument, came, f"one for each of {complexes.n_cells(k)} cells of dimension {k}")

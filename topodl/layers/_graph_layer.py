@@ -115,9 +115,7 @@ class GraphLayer(nn.Module):
         InputError
             If a shape is wrong, a feature is not finite, or an edge joins two graphs.
         """
-        x, edge_index, graph, n_graphs = check_graphs(
-            type(self).__name__, self.in_features, x, edge_index, batch, n_graphs
-        )
+        x, edge_index, graph, n_graphs = check_graphs(self, x, edge_index, batch, n_graphs)
         edges = simple_edges(edge_index, len(x))
         bars, edge_values, ends, pairs = self._filter(x, edges, graph, n_graphs)
         update = self.components(bars, graph, n_graphs)

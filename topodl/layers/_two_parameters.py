@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from topodl._checks import as_dims, check_choice, check_tensor, fail
+from topodl._checks import as_dims, check_choice, check_dense, fail
 from topodl._distance_matrices import point_distances
 from topodl._host import whole_values
 from topodl._precision import at_least_single
@@ -87,11 +87,12 @@ def read_filtrations(
         raise fail(name, "x", "is an empty list", "at least one sample")
     items = with_graphs(name, x) if all(isinstance(item, tuple | list) for item in x) else x
     if not all(isinstance(item, tuple | list) for item in items):
-        return [Filtrations(check_tensor(name, f"x[{i}]", image)[None]) for i, image in enumerate(items)]
+        return [Filtrations(check_dense(name, f"x[{i}]", image)[None]) for i, image in enumerate(items)]
     sizes = {len(item) for item in items}
     if not sizes <= {2, 3} or len(sizes) > 1:
         expected = "(vertex_values, edge_index), all or none with edge_values, or (cloud, function)"
         raise fail(name, "x", f"has items of {sorted(sizes)} parts", expected)
+    items = [tuple(check_dense(name, f"x[{i}]", part) for part in item) for i, item in enumerate(items)]
     if items[0][1].ndim == 1:
         return [Filtrations([item[0] for item in items], function=[item[1] for item in items])]
     return [_joined(items)]

@@ -123,9 +123,7 @@ class CellMessagePassing(nn.Module):
         TypeError
             If `complexes` are none.
         """
-        tables, complexes = check_cells(
-            "CellMessagePassing", features, complexes, self.in_features, self.max_dim
-        )
+        tables, complexes = check_cells(self, features, complexes, self.in_features, self.max_dim)
         out = []
         for k, cells in enumerate(self.cells):
             faces = complexes.faces(k).bags(complexes.n_cells(k - 1)) if k > 0 else None

@@ -148,7 +148,7 @@ class CycleCliqueEncoding(nn.Module):
         complexes = check_complexes(name, complexes, 2)
         x = check_dense(name, "x", x)
         reject_mapped(name, "x", x)
-        check_features(name, "x", x, self.in_features)
+        check_features(name, "x", x, self.in_features, self)
         n = complexes.n_cells(0)
         if len(x) != n:
             raise fail(name, "x", f"has {len(x)} rows", f"one for each of {n} vertices")

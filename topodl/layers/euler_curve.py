@@ -151,11 +151,11 @@ class EulerCurve(FeatureLayer):
             raise TypeError(
                 f"EulerCurve: x is a {type(x).__name__}; expected a tensor, CellComplexes or Diagrams"
             )
+        x = as_real("EulerCurve", "x", x)
         if x.ndim not in (3, 4) or 0 in x.shape[1:]:
             came = f"has shape {tuple(x.shape)}"
             raise fail("EulerCurve", "x", came, "(B, H, W) or (B, D, H, W) with at least one pixel")
         reject_nan("EulerCurve", "x", x, "numbers")
-        x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         values = at_least_single(x)
         grid = self._grid(values)
         w = None if weights is None else _read_weights(weights, values)

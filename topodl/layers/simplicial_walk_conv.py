@@ -107,7 +107,7 @@ class SimplicialWalkConv(nn.Module):
             If `complexes` are none.
         """
         name = "SimplicialWalkConv"
-        tables, complexes = check_cells(name, features, complexes, self.in_features, self.max_dim)
+        tables, complexes = check_cells(self, features, complexes, self.in_features, self.max_dim)
         if len(walks) != self.max_dim + 1:
             raise fail(name, "walks", f"are of {len(walks)} dimensions", f"walks of {self.max_dim + 1}")
         out = []

@@ -263,6 +263,8 @@ class MinibatchCKA:
         sums = torch.cat(_products(k, m, unbiased=True)).cpu().double()
         if self.kernel == "linear":  # all minibatches count in one unit
             sums = sums * torch.cat([(unit * other) ** 2, unit**4, other**4])
+        if not bool(sums.isfinite().all()):
+            raise fail("MinibatchCKA.update", "x or y", "overflows float64", "values of moderate size")
         self._sums = sums if self._sums is None else self._sums + sums
 
     def compute(self) -> torch.Tensor:

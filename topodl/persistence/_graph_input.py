@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import as_real, check_number, check_tensor, fail
+from topodl._checks import as_real, check_dense, check_number, fail
 from topodl.kernels.shared.radix import radix_argsort
 
 __all__ = [
@@ -39,7 +39,7 @@ def check_indices(
     for argument, index in (("edge_index", edge_index), ("batch", batch)):
         if index is None and argument == "batch":
             continue
-        dtype = check_tensor(name, argument, index).dtype
+        dtype = check_dense(name, argument, index).dtype
         if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
             raise TypeError(f"{name}: {argument} has dtype {dtype}; expected integers")
     if edge_index.ndim != 2 or edge_index.shape[0] != 2:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_tensor, fail, reject_nan
+from topodl._checks import check_dense, fail, reject_nan
 from topodl._precision import at_least_single
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
@@ -142,7 +142,7 @@ def _of_graphs(x: Any, lines: Any, dims: Any, graphs: tuple[Any, ...]) -> Diagra
         edges = pushed(edges, on_lines)
     d = graph_persistence(
         pushed(values, on_lines),
-        check_tensor(_NAME, "edge_index", edge_index),
+        check_dense(_NAME, "edge_index", edge_index),
         edges,
         batch,
         n_graphs=n_graphs,

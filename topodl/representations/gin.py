@@ -128,7 +128,7 @@ class GIN(nn.Module):
         InputError
             If a shape is wrong, a feature is not finite, or an edge joins two graphs.
         """
-        x, edge_index, graph, total = check_graphs("GIN", self.in_features, x, edge_index, batch, n_graphs)
+        x, edge_index, graph, total = check_graphs(self, x, edge_index, batch, n_graphs)
         edges = simple_edges(edge_index, len(x))
         neighbours = Bags.neighbours(edges, len(x))
         members = Bags.gathering(graph, total).transposed

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_number, check_tensor, fail
+from topodl._checks import check_dense, check_number, fail
 from topodl._docs import shares_documentation
 
 __all__ = ["Euclidean", "FlatTorus", "Manifold", "ProjectiveSpace", "SpecialOrthogonal3", "Sphere"]
@@ -172,7 +172,7 @@ class Manifold:
         raise NotImplementedError
 
     def _check(self, argument: str, x: Any) -> torch.Tensor:
-        x = check_tensor(type(self).__name__, argument, x)
+        x = check_dense(type(self).__name__, argument, x)
         if x.ndim == 0 or x.shape[-1] != self.ambient_dim or not x.is_floating_point():
             came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
             raise fail(type(self).__name__, argument, came, f"floats (…, {self.ambient_dim})")

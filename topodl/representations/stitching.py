@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from topodl._checks import check_choice, check_dense, check_number, fail, plain_tensor, reject_nan
+from topodl._checks import as_real, check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._submodules import evaluation_mode, first_tensor, submodule_of
 
 __all__ = ["StitchedModel", "StitchingLayer", "stitch"]
@@ -78,7 +78,7 @@ class StitchingLayer(nn.Module):
         Tensor of shape (B, D), (B, L, D) or (B, D, H, W), …
             With the features and the size of the second model's layer.
         """
-        x = plain_tensor(x)
+        x = check_dense("StitchingLayer", "x", x)
         axis = self._axis(x)
         x = _resized(x, axis, size).movedim(axis, -1)
         return nn.functional.linear(x, self.weight, self.bias).movedim(-1, axis)
@@ -102,13 +102,13 @@ class StitchingLayer(nn.Module):
         Raises
         ------
         InputError
-            If the shapes do not agree with the layer or with each other, or a value is NaN.
+            If the shapes do not agree with the layer or with each other, or a value is NaN or infinite.
         """
         check_choice("StitchingLayer.fit", "method", method, ("affine", "orthogonal"))
-        x, y = check_dense("StitchingLayer.fit", "x", x), check_dense("StitchingLayer.fit", "y", y)
+        x, y = as_real("StitchingLayer.fit", "x", x), as_real("StitchingLayer.fit", "y", y)
         axis = self._axis(x)
-        reject_nan("StitchingLayer.fit", "x", x, "finite features")
-        reject_nan("StitchingLayer.fit", "y", y, "finite features")
+        reject_non_finite("StitchingLayer.fit", "x", x)
+        reject_non_finite("StitchingLayer.fit", "y", y)
         x = _resized(x, axis, _places(y, axis))
         rows_x, rows_y = (t.detach().movedim(axis, -1).flatten(0, -2).double().cpu() for t in (x, y))
         if rows_y.shape != (len(rows_x), self.out_features):
