@@ -32,7 +32,10 @@ IDLE = 600.0  # seconds of the clock, for what waits for itself
 MEMORY = 12 * 2**30  # bytes of addresses of the child
 REFUSALS = (TypeError, ValueError)  # what topodl's own errors are
 
-_OF_MODELS = {"representations.stitch", "representations.StitchedModel", "attention.record", "topodl.attach"}
+_OF_MODELS = {
+    *("representations.stitch", "representations.StitchedModel", "attention.record", "topodl.attach"),
+    *("losses.MosinLoss", "losses.mosin_loss"),
+}
 Spoil = Callable[[random.Random, torch.Tensor], Any]
 
 
@@ -185,9 +188,8 @@ def _is_ours(function: str, error: Exception) -> bool:
     if not in_topodl:
         return False
     below = files[in_topodl[-1] :]
-    return function not in _OF_MODELS or not any(
-        "/torch/nn/modules/" in f and "module.py" not in f for f in below
-    )
+    of_layers = any("/torch/nn/modules/" in file and not file.endswith("/module.py") for file in below)
+    return not (function in _OF_MODELS and of_layers)
 
 
 def _gradients(results: list[Any], place: Spoiled) -> list[torch.Tensor]:

@@ -9,6 +9,8 @@ from topodl import losses, metrics
 from topodl.attention import AttentionTopology
 from topodl.errors import InputError
 
+from .public_calls import CALLS, Samples
+
 KINDS = {
     "sparse": lambda x: x.to_sparse(),
     "meta": lambda x: x.to("meta"),
@@ -63,3 +65,10 @@ def test_attention_names_them(odd):
     maps = torch.full((2, 1, 1, 4, 4), 0.25)
     with pytest.raises(TypeError, match=REFUSED.format("attention")):
         AttentionTopology("sink.max").forward(odd(maps))
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse"])
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"representations.decision_regions"}))
+def test_everything_public_names_them(name, kind):
+    with pytest.raises((TypeError, InputError), match=kind):
+        CALLS[name](Samples(lambda value: KINDS[kind](value) if isinstance(value, torch.Tensor) else value))

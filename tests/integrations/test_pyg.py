@@ -122,6 +122,8 @@ def test_what_is_missing_is_named():
         clouds(SimpleNamespace())
     with pytest.raises(InputError, match="gave Diagrams for one sample"):
         AddFeatures(RipsPersistence(dims=0))(SimpleNamespace(pos=POINTS[0]))
+    with pytest.raises(InputError, match=r"data\.edge_index has shape \(0, 3\); expected shape \(2, E\)"):
+        degree_graph(SimpleNamespace(edge_index=torch.zeros(0, 3, dtype=torch.long), num_nodes=3))
 
 
 @pytest.mark.filterwarnings("ignore")

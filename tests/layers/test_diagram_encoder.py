@@ -194,3 +194,6 @@ def test_unusable_input():
         DiagramEncoder()(torch.rand(3, 2))
     with pytest.raises(InputError, match="DiagramEncoder: dims ask for 2; expected dimensions"):
         DiagramEncoder(dims=2)(make_diagrams(0, [[1, 1]]))
+    huge = Diagrams.from_padded(torch.tensor([[[0.0, 3e38], [1.0, 2.0]]]))
+    with pytest.raises(InputError, match=r"DiagramEncoder: d has values up to 3e\+38"):
+        DiagramEncoder(8, 2, dims=0)(huge)

@@ -145,6 +145,8 @@ def test_how_edges_are_given_changes_nothing(Layer):
         edges.flip(0),
         torch.cat((edges, edges.flip(0), edges), 1),
         torch.cat((edges, loops), 1),
+        edges.to(torch.uint8),  # which would select as a mask does
+        edges.to(torch.int32),
     ):
         torch.testing.assert_close(layer(x, variant, batch), expected)
 
@@ -314,6 +316,8 @@ def test_unusable_input_is_named(Layer):
         layer(x[:, :3], edges)
     with pytest.raises(InputError, match=f"{name}: x has NaN at \\(1, 0\\)"):
         layer(torch.tensor([[0.0] * 4, [torch.nan] * 4]).double(), edges)
+    with pytest.raises(InputError, match=r"x has dtype torch\.float32; expected torch\.float64, that of the"):
+        layer(x.float(), edges)
     with pytest.raises(InputError, match="edge_index has 0 … 3; expected vertices from 0 to 2"):
         layer(x, torch.tensor([[0], [3]]))
     with pytest.raises(InputError, match=r"edge \(0, 1\) between graphs"):

@@ -191,3 +191,5 @@ def test_bad_input_is_named():
     ) % 2  # squares of one colour meet in corners alone
     with pytest.raises(InputError, match=r"too large for torch\.float16"):
         EulerSurface(2, (0, 1))(board.expand(1, 2, -1, -1).half())
+    with pytest.raises(TypeError, match=r"EulerSurface: x\[0\] is a list; expected a torch\.Tensor"):
+        EulerSurface(2, (0, 1))(x.tolist())

@@ -124,6 +124,9 @@ def test_unusable_input_is_named():
         cka(x, torch.full((5, 2), torch.nan))
     with pytest.raises(InputError, match=r"y\[0\] has an infinite value"):
         cka(x, torch.full((5, 2), torch.inf))
+    features = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=r"MinibatchCKA\.update: x or y overflows float64"):
+        MinibatchCKA().update(1e200 * features, features)
 
 
 def tokens(seed=0, n=9, d=4):

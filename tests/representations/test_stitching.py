@@ -262,3 +262,9 @@ def test_unusable_input_is_named():
         StitchingLayer(4, 4).fit(x.index_put((torch.tensor(2), torch.tensor(1)), torch.tensor(torch.nan)), x)
     with pytest.raises(InputError, match="in_features is 0"):
         StitchingLayer(0, 4)
+    with pytest.raises(InputError, match=r"y\[0\] has an infinite value"):
+        StitchingLayer(4, 4).fit(x, torch.full((5, 4), torch.inf))
+    with pytest.raises(TypeError, match=r"x has dtype torch\.complex64; expected real values"):
+        StitchingLayer(4, 4).fit(x.to(torch.complex64), x)
+    with pytest.raises(TypeError, match=r"StitchingLayer: x is a str; expected a torch\.Tensor"):
+        StitchingLayer(4, 4)("text")

@@ -60,6 +60,7 @@ class Complexes:
 def _check_indices(name: str, argument: str, indices: torch.Tensor, low: int, n: int) -> None:
     if torch.compiler.is_compiling():  # there are no values to look at
         return
+    check_dense(name, argument, indices)
     if indices.numel() and (int(indices.min()) < low or int(indices.max()) >= n):
         came = f"has vertices {int(indices.min())} … {int(indices.max())}"
         raise fail(name, argument, came, f"indices from {low} to {n - 1}")

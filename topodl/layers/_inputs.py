@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from topodl._checks import fail, reject_colours_last
 from topodl._interchange import holds_bars
+from topodl._precision import to_numpy
 from topodl._pyg import with_complexes, with_graphs, with_points
 from topodl.diagrams import Diagrams
 
@@ -199,7 +200,7 @@ def _signals(X: Any) -> list[Array] | None:
 
 def _without_tensors(X: Any) -> Any:
     if isinstance(X, torch.Tensor):
-        return X.detach().cpu().numpy()
+        return to_numpy(X)
     if isinstance(X, list | tuple) and any(isinstance(item, torch.Tensor) for item in X):
         return [_without_tensors(item) for item in X]
     return X

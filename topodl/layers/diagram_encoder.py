@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._jagged_checks import reject_overflow
 from topodl._precision import at_least_single
 from topodl._segments import position_in_segment, segment_mean, segment_sum
 from topodl.diagrams import Diagrams
@@ -164,10 +165,12 @@ class DiagramEncoder(DiagramLayer):
         Raises
         ------
         InputError
-            If the diagrams lack a dimension that `fit` did not see.
+            If the diagrams lack a dimension that `fit` did not see, or values overflow.
         """
         bars = self._bars(d)
-        return self._pooled(self._encoded(bars), bars)
+        features = self._pooled(self._encoded(bars), bars)
+        reject_overflow("DiagramEncoder", bars, features)
+        return features
 
     @torch.compiler.disable
     def tokens(self, d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,6 +197,7 @@ class DiagramEncoder(DiagramLayer):
         """
         bars = self._bars(d)
         x = self._encoded(bars)
+        reject_overflow("DiagramEncoder", bars, x)
         features = self._pooled(x, bars).view(bars.n_samples, self.n_outputs, self.width)
         lengths = bars.sample_offsets.diff()
         places = torch.arange(int(lengths.max()) if bars.n_samples else 0, device=x.device)

@@ -311,7 +311,7 @@ class BettiTargetLoss(_Regulariser):
         cost = torch.where(wanted, torch.relu(self.length - scores), of_spare(scores)).square()
         # A bar that is wanted and is not there at all costs what one of score 0 does.
         absent = (numbers - segment_sum(wanted.long(), samples, n)).sum()
-        return cost.sum() + absent * self.length**2
+        return cost.sum() + absent.to(cost.dtype) * self.length**2
 
 
 def _betti_numbers(dim: int, numbers: Any) -> torch.Tensor:

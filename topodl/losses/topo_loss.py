@@ -173,7 +173,7 @@ def _distance(bars: Bars, wanted: torch.Tensor) -> torch.Tensor:
     near = (1 - bars.births).square() + bars.deaths.square()
     cost = torch.where(matched, near, (bars.births - bars.deaths).square() / 2)
     left = wanted - bars.sums(matched.to(wanted.dtype))
-    return bars.sums(cost) + left / 2
+    return bars.sums(cost) + left.to(cost.dtype) / 2
 
 
 class TopoLoss(SegmentationLoss, name="topo_loss", function=topo_loss, prepare=label_betti):

@@ -13,6 +13,7 @@ import torch
 
 from topodl._checks import check_dense, check_number, fail
 from topodl._docs import shares_documentation
+from topodl._precision import at_least_single
 
 __all__ = ["Euclidean", "FlatTorus", "Manifold", "ProjectiveSpace", "SpecialOrthogonal3", "Sphere"]
 
@@ -316,8 +317,9 @@ class SpecialOrthogonal3(Manifold):
         self.log_volume = math.log(math.pi**2 * radius**3)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        rotations: torch.Tensor = _NearestRotation.apply(x.unflatten(-1, (3, 3)))  # type: ignore[no-untyped-call]
-        return rotations.flatten(-2)
+        matrices = at_least_single(x).unflatten(-1, (3, 3))
+        rotations: torch.Tensor = _NearestRotation.apply(matrices)  # type: ignore[no-untyped-call]
+        return rotations.flatten(-2).to(x.dtype)
 
     def _distance(self, z: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         half = ((z - w).norm(dim=-1) / (2 * math.sqrt(2))).clamp(max=1.0)
