@@ -214,15 +214,17 @@ def _changed(place: Spoiled) -> str:
     return ""
 
 
-def work(functions: list[str], start: dict[str, int], diary: Path, minutes: float) -> None:
+def work(wanted: list[str] | None, diary: Path, minutes: float) -> None:
     """Try inputs one after the other, and write down before each which it is."""
+    from tests.public_calls import CALLS
+
+    functions = wanted or list(CALLS)
+    start = _starts(functions, diary)
     if sys.platform != "win32":
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     torch.set_num_threads(1)
-    import tests.public_calls  # noqa: F401 (which takes longer than an input may)
-
     end = time.monotonic() + 60 * minutes
     with diary.open("a", buffering=1, encoding="utf-8") as out:
         while time.monotonic() < end:
@@ -248,13 +250,12 @@ def _place_of(diary: Path) -> Path:
     return diary.with_suffix(".now")
 
 
-def watch(functions: list[str], diary: Path, minutes: float) -> None:
+def watch(wanted: list[str] | None, diary: Path, minutes: float) -> None:
     """Let children try inputs until the time is over; one that dies or hangs has a successor."""
     end = time.monotonic() + 60 * minutes
     while (left := (end - time.monotonic()) / 60) > 0:
-        start = _starts(functions, diary)
-        command = [sys.executable, "-m", "benchmarks.fuzz", "--child", json.dumps(start)]
-        command += ["--diary", str(diary), "--minutes", str(left)]
+        command = [sys.executable, "-m", "benchmarks.fuzz", "--child", "--diary", str(diary)]
+        command += ["--minutes", str(left), *(["--only", *wanted] if wanted else [])]
         _place_of(diary).unlink(missing_ok=True)
         child = subprocess.Popen(command, cwd=ROOT)
         end_of = "hang" if _hangs(child, diary) else f"exit status {child.returncode}"
@@ -338,19 +339,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="FUNCTION", help="as losses.topo_loss; default: all")
     parser.add_argument("--diary", type=Path, default=ROOT / "out" / "fuzz.jsonl", help="seeds and counts")
     parser.add_argument("--replay", nargs=2, metavar=("FUNCTION", "NUMBER"))
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.replay:
         print(*try_input(options.replay[0], int(options.replay[1])))
         return
     if options.child:
-        start = json.loads(options.child)
-        work(list(start), start, options.diary, options.minutes)
+        work(options.only, options.diary, options.minutes)
         return
-    from tests.public_calls import CALLS
-
     options.diary.parent.mkdir(exist_ok=True)
-    watch(options.only or list(CALLS), options.diary, options.minutes)
+    watch(options.only, options.diary, options.minutes)
     print(report(options.diary))
 
 

@@ -77,6 +77,9 @@ class Samples:
     def maps(self):
         return self.place(torch.softmax(drawn(_MOST, 1, 2, 6, 6)[: self.n], -1))
 
+    def maps_of_layer(self, seed):
+        return self.place(torch.softmax(drawn(_MOST, 2, 6, 6, seed=seed)[: self.n], -1))
+
     @property
     def logits(self):
         return self.place(4 * drawn(_MOST, 2, 12, 12)[: self.n] - 2)
@@ -145,16 +148,17 @@ def of_masks(function):
 
 def of_segmentations(function, **options):
     def run(s):
-        logits, labels = s.logits, s.labels
+        logits = 4 * drawn(_MOST, 2, 12, 12)[: s.n] - 2
+        labels = drawn(_MOST, 12, 12, seed=1)[: s.n].round().long()
         if function in (losses.cavity_loss, losses.CavityLoss):
             logits, labels = (x[..., None].repeat_interleave(4, -1) for x in (logits, labels))
+        mask = torch.ones_like(labels)
+        mask[0, :2] = 0
         given = {name: s.place(copy.deepcopy(value)) for name, value in options.items()}
         loss = (
             s.place(function(**given)) if inspect.isclass(function) else functools.partial(function, **given)
         )
-        mask = torch.ones_like(labels)
-        mask[0, :2] = 0
-        return loss(logits, labels, mask=mask)
+        return loss(s.place(logits), s.place(labels), mask=s.place(mask))
 
     return run
 
@@ -388,7 +392,7 @@ _LOSSES = {
     ),
     "scnp_logits": lambda s: losses.scnp_logits(s.logits, s.labels, mask=s.masks),
     "DeepSupervisionLoss": lambda s: losses.DeepSupervisionLoss(losses.CEDiceLoss())(
-        [s.logits, s.logits[..., ::2, ::2]], s.labels
+        [s.logits, s.drawn(2, 6, 6)], s.labels
     ),
     "TotalPersistenceLoss": lambda s: losses.TotalPersistenceLoss()(s.images[None]),
     "FeatureCountLoss": lambda s: losses.FeatureCountLoss(length=0.2)(s.clouds),
@@ -405,7 +409,7 @@ _ATTENTION = {
     "HiddenStateGeometry": lambda s: attention.HiddenStateGeometry()(s.drawn(3, 9, 4)),
     "intrinsic_dimension": lambda s: attention.intrinsic_dimension(s.points(20, 3)),
     "neighborhood_overlap": lambda s: attention.neighborhood_overlap(s.points(20, 3), s.points(20, 4)),
-    "rtd": lambda s: attention.rtd(s.maps[:, 0], s.maps[:, 0].roll(1, -1)),
+    "rtd": lambda s: attention.rtd(s.maps_of_layer(0), s.maps_of_layer(1)),
     "record": recorded,
 }
 _COMPLEXES = {

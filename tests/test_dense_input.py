@@ -27,6 +27,12 @@ REFUSED = (
 )
 
 
+OF_MODELS = {  # which take the tensors first
+    *("attention.record", "representations.decision_regions"),
+    *("representations.stitch", "representations.StitchedModel"),
+}
+
+
 @pytest.fixture(params=KINDS.values(), ids=KINDS)
 def odd(request):
     return request.param
@@ -68,7 +74,7 @@ def test_attention_names_them(odd):
 
 
 @pytest.mark.parametrize("kind", ["meta", "sparse"])
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"representations.decision_regions"}))
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - OF_MODELS))
 def test_everything_public_names_them(name, kind):
     with pytest.raises((TypeError, InputError), match=kind):
         CALLS[name](Samples(lambda value: KINDS[kind](value) if isinstance(value, torch.Tensor) else value))

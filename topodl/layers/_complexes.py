@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import fail, plain_tensor, reject_non_finite, reject_tracing
+from topodl._checks import check_dense, fail, plain_tensor, reject_non_finite, reject_tracing
 from topodl._host import reject_mapped, whole_values
 from topodl._pyg import with_complexes
 from topodl._segments import offsets_of
