@@ -203,7 +203,9 @@ def _gradients(results: list[Any], place: Spoiled) -> list[torch.Tensor]:
 
 
 def _has_nan(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and bool(value.isnan().any())
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.is_meta:
+        return False
+    return bool(value.isnan().any())
 
 
 def _changed(place: Spoiled) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from topodl._checks import check_dense, fail
+from topodl._checks import fail
 from topodl.diagrams import Diagrams
 
 __all__ = ["as_input", "evaluation_mode", "first_tensor", "place_of", "submodule_of"]
@@ -52,7 +52,6 @@ def as_input(values: Any, device: torch.device, dtype: torch.dtype | None) -> to
     """Return samples as a model takes them: numbers of its precision, integers as they are."""
     if not isinstance(values, torch.Tensor):
         values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
-    check_dense("TopologicalFeatures", "X", values)
     return values.to(device, dtype if values.is_floating_point() else None)
 
 

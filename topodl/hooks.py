@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from tqdm import tqdm
 
-from topodl._checks import check_number, fail
+from topodl._checks import check_dense, check_number, fail
 from topodl._columns import cells_of
 from topodl._precision import to_numpy
 from topodl._submodules import as_input, evaluation_mode, first_tensor, place_of, submodule_of
@@ -389,6 +389,9 @@ class TopologicalFeatures(TransformerMixin, BaseEstimator):
             raise fail("TopologicalFeatures", "layers", "is empty", "a layer for at least one submodule")
         device, dtype = place_of(self.model)
         device = device if self.device is None else torch.device(self.device)
+        for values in X.values() if isinstance(X, Mapping) else [X]:
+            if isinstance(values, torch.Tensor):
+                check_dense("TopologicalFeatures", "X", values)
         n_samples = _length(X)
         if n_samples == 0:
             raise fail("TopologicalFeatures", "X", "has no samples", "at least one")
