@@ -36,6 +36,9 @@ _CALLS = {
     "1 downloads 2 reads 1 sizes 1 uploads": (
         "layers.BettiCurve layers.Silhouette layers.SliceFeatures losses.TotalPersistenceLoss"
     ),
+    "2 downloads 2 reads": (
+        "losses.cka_loss losses.CKALoss losses.DeepSupervisionLoss representations.StitchingLayer"
+    ),
     "3 downloads 2 reads 2 uploads": (
         "losses.TopoGradLoss losses.TopoLoss losses.topo_grad_loss losses.topo_loss"
     ),
@@ -47,7 +50,6 @@ _CALLS = {
     "2 downloads 1 reads 3 sizes": (
         "filtrations.degree_values filtrations.forman_curvature integrations.pyg.degree_graph"
     ),
-    "2 downloads 2 reads": "losses.cka_loss losses.CKALoss representations.StitchingLayer",
     "2 downloads 2 uploads": "topodl.alpha_persistence layers.AlphaPersistence complexes.hop_sets",
     "2 downloads 7 uploads": (
         "complexes.clique_complexes complexes.neighbourhood_complexes complexes.lift_features"
@@ -99,7 +101,6 @@ _CALLS = {
     "15 downloads 1 sizes 8 uploads": "topodl.complex_persistence",
     "16 downloads 1 sizes 7 uploads": "topodl.euler_signed_measure",
     "2 downloads": "metrics.component_matches",
-    "2 downloads 1 reads": "losses.DeepSupervisionLoss",
     "2 downloads 1 reads 4 sizes": "representations.GIN",
     "2 downloads 1 reads 5 sizes 7 uploads": "layers.CycleCliqueEncoding",
     "2 downloads 10 uploads": "complexes.ring_complexes",
@@ -115,10 +116,10 @@ _CALLS = {
     "3 downloads 2 reads": "losses.MinibatchCKA",
     "3 downloads 2 reads 8 sizes 1 uploads": "filtrations.heat_kernel_signature",
     "3 downloads 3 reads": "losses.SCNP",
-    "3 downloads 3 reads 7 sizes 1 uploads, then 2 sizes": "layers.DiagramEncoder",
     "3 downloads 4 reads 1 sizes 1 uploads": "attention.rtd",
     "3 downloads 4 reads 2 sizes 2 uploads": "plotting.plot_betti_curve",
     "3 downloads 4 reads 3 sizes 1 uploads": "distances.sliced_wasserstein_distance",
+    "3 downloads 4 reads 7 sizes 1 uploads, then 2 sizes": "layers.DiagramEncoder",
     "3 reads": "complexes.Lists",
     "4 downloads 1 reads 2 uploads": "layers.GraphPersistence",
     "4 downloads 2 reads 2 sizes 1 uploads": "plotting.plot_barcode",
