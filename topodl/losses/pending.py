@@ -29,7 +29,7 @@ class PendingLoss:
     Parameters
     ----------
     loss : callable
-        A loss of topodl, or any function that returns a tensor.
+        A loss of topodl, or any function that returns a tensor of shape () or (B,).
     *arguments, **options
         What it is called with.
 
@@ -84,8 +84,8 @@ class PendingLoss:
 
         Returns
         -------
-        Tensor
-            As of the loss; its graph leads to the logits.
+        Tensor of shape () or (B,)
+            As the loss returns it; its graph leads to the logits.
 
         Raises
         ------
