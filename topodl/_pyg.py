@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import fail, plain_tensor
+from topodl._checks import check_dense, fail, plain_tensor
 
 __all__ = ["has_points", "is_graph", "points_of", "with_complexes", "with_graphs", "with_points"]
 
@@ -24,6 +24,9 @@ def is_graph(item: Any) -> bool:
 def points_of(data: Any) -> list[torch.Tensor]:
     """Return the points of a `Data`, or of each graph of a `Batch`, in the order of its graphs."""
     points, ptr, batch = data.pos, getattr(data, "ptr", None), getattr(data, "batch", None)
+    for name, value in (("pos", points), ("ptr", ptr), ("batch", batch)):
+        if value is not None:
+            check_dense("clouds", f"data.{name}", value)
     if ptr is not None:
         return list(points.split(ptr.diff().tolist()))
     if batch is None:

@@ -122,8 +122,12 @@ def test_what_is_missing_is_named():
         clouds(SimpleNamespace())
     with pytest.raises(InputError, match="gave Diagrams for one sample"):
         AddFeatures(RipsPersistence(dims=0))(SimpleNamespace(pos=POINTS[0]))
-    with pytest.raises(InputError, match=r"data\.edge_index has shape \(0, 3\); expected shape \(2, E\)"):
+    with pytest.raises(InputError, match=r"edge_index has shape \(0, 3\); expected shape \(2, E\)"):
         degree_graph(SimpleNamespace(edge_index=torch.zeros(0, 3, dtype=torch.long), num_nodes=3))
+    with pytest.raises(InputError, match="edge_index has 0 … 9; expected vertices from 0 to 2"):
+        degree_graph(SimpleNamespace(edge_index=torch.tensor([[0], [9]]), num_nodes=3))
+    with pytest.raises(TypeError, match=r"data\.batch has layout torch\.strided on meta"):
+        clouds(SimpleNamespace(pos=POINTS[0], batch=torch.zeros(5, dtype=torch.long, device="meta")))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from topodl._checks import check_choice, check_dense, fail
+from topodl._checks import check_choice, check_dense, fail, reject_nan
 from topodl._segments import bag_sum
 from topodl.complexes.cell_complexes import CellComplexes
 
@@ -59,6 +59,7 @@ def lift_features(
     """
     check_choice(_NAME, "how", how, ("sum", "mean", "concatenate", "projection"))
     x = check_dense(_NAME, "x", x)
+    reject_nan(_NAME, "x", x, "no NaN")
     if not x.is_floating_point():
         raise TypeError(f"{_NAME}: x has dtype {x.dtype}; expected floating-point values")
     n = complexes.n_cells(0)

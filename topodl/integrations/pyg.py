@@ -13,6 +13,7 @@ import torch
 
 from topodl._checks import check_dense, fail
 from topodl._docs import shares_documentation
+from topodl._graph_input import read_graphs
 from topodl._pyg import points_of
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.complexes.cliques import MAX_CELLS, clique_complexes
@@ -90,8 +91,7 @@ def degree_graph(data: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [graph for each in data for graph in degree_graph(each)]
     edges = _attribute("degree_graph", data, "edge_index").long()
-    if edges.ndim != 2 or len(edges) != 2:
-        raise fail("degree_graph", "data.edge_index", f"has shape {tuple(edges.shape)}", "shape (2, E)")
+    read_graphs("degree_graph", edges, getattr(data, "batch", None), int(data.num_nodes))
     degrees = torch.bincount(edges[0], minlength=int(data.num_nodes)).to(torch.float32)
     graph_of = getattr(data, "batch", None)
     if graph_of is None:

@@ -186,7 +186,9 @@ def _read_padded(
     name: str, x: torch.Tensor, simplices: list[Any], mask: torch.Tensor | None
 ) -> tuple[Complexes, torch.Tensor | None]:
     n_samples, n, _ = x.shape
-    if mask is not None and (mask.shape != x.shape[:2] or mask.dtype != torch.bool):
+    if mask is not None and (
+        check_dense(name, "mask", mask).shape != x.shape[:2] or mask.dtype != torch.bool
+    ):
         came = f"has shape {tuple(mask.shape)} and dtype {mask.dtype}"
         raise fail(name, "mask", came, f"booleans of shape {tuple(x.shape[:2])}")
     start = torch.arange(n_samples, device=x.device) * n

@@ -79,6 +79,8 @@ class StitchingLayer(nn.Module):
             With the features and the size of the second model's layer.
         """
         x = check_dense("StitchingLayer", "x", x)
+        if x.dtype != self.weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise fail("StitchingLayer", "x", f"has dtype {x.dtype}", f"{self.weight.dtype}, as its weight")
         axis = self._axis(x)
         x = _resized(x, axis, size).movedim(axis, -1)
         return nn.functional.linear(x, self.weight, self.bias).movedim(-1, axis)
