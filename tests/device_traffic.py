@@ -47,13 +47,9 @@ _CALLS = {
         "losses.critical_region_weights"
     ),
     "1 downloads 1 uploads": "topodl.cubical_persistence layers.CubicalPersistence metrics.betti_numbers",
-    "2 downloads 1 reads 3 sizes": (
-        "filtrations.degree_values filtrations.forman_curvature integrations.pyg.degree_graph"
-    ),
+    "2 downloads 1 reads 3 sizes": ("filtrations.degree_values filtrations.forman_curvature"),
     "2 downloads 2 uploads": "topodl.alpha_persistence layers.AlphaPersistence complexes.hop_sets",
-    "2 downloads 7 uploads": (
-        "complexes.clique_complexes complexes.neighbourhood_complexes complexes.lift_features"
-    ),
+    "2 downloads 7 uploads": ("complexes.clique_complexes complexes.neighbourhood_complexes"),
     "6 downloads 2 sizes 1 uploads": (
         "distances.bottleneck_distance distances.distance_matrix distances.kernel_matrix"
     ),
@@ -139,6 +135,8 @@ _CALLS = {
     "7 downloads 3 reads 4 sizes 5 uploads": "layers.RePHINE",
     "9 downloads 4 reads 2 sizes 7 uploads": "layers.MultiparameterLandscape",
     "9 downloads 7 reads 9 sizes 19 uploads": "layers.PersistentMessagePassing",
+    "2 downloads 1 reads 7 uploads": "complexes.lift_features",
+    "4 downloads 1 reads 6 sizes": "integrations.pyg.degree_graph",
 }
 TRAFFIC = {name: traffic for traffic, names in _CALLS.items() for name in names.split()}
 
