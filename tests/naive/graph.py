@@ -66,3 +66,12 @@ def _path(forest, u, v):
                 if rest is not None:
                     return [k, *rest]
     return None
+
+
+def simple_edges(pairs):
+    """Return ((u, v), positions in `pairs`) of each edge u < v, in order."""
+    copies = {}
+    for position, (u, v) in enumerate(pairs):
+        if u != v:
+            copies.setdefault((min(u, v), max(u, v)), []).append(position)
+    return sorted(copies.items())

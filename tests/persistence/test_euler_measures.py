@@ -105,10 +105,3 @@ def test_gradients():
 def test_bad_input_is_named(arguments, message):
     with pytest.raises(InputError, match=f"euler_signed_measure: .*{message}"):
         euler_signed_measure(**arguments)
-
-
-@pytest.mark.usefixtures("dynamic_shapes")
-def test_the_operator_traces():
-    from topodl.persistence.euler_measures import _graph_euler
-
-    torch.library.opcheck(_graph_euler.op, (torch.rand(5, 2), EDGES, None, None, 1))

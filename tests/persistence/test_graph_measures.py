@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from tests.naive.multiparameter import grids_of, lower_star, measure_of, surface
 from tests.strategies import shuffled
@@ -57,6 +59,31 @@ def test_measures_equal_ranks_of_every_sublevel_set(graph):
         found = m.dim(k).surface(*(torch.tensor(g, dtype=torch.float64) for g in grids))
         np.testing.assert_array_equal(found[0, 0].numpy(), expected)
     check_cells(m, values)
+
+
+@given(st.integers(2, 30), st.integers(0, 120), st.integers(1, 3), st.booleans(), st.integers(0, 10**6))
+def test_measures_of_larger_graphs_count_components_and_cycles(n, n_edges, n_graphs, ties, seed):
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 5, (n, 2)).astype(float) if ties else random.random((n, 2))
+    graph_of = random.integers(0, n_graphs, n)
+    pairs = random.integers(0, n, (2, n_edges))
+    pairs = pairs[:, graph_of[pairs[0]] == graph_of[pairs[1]]]
+    heights = values[pairs].max(0) + (random.integers(0, 2, (pairs.shape[1], 1)) if n_edges % 2 else 0.0)
+    pairs, kept = np.unique(np.sort(pairs, axis=0), axis=1, return_index=True)
+    x, batch = torch.from_numpy(values), torch.from_numpy(graph_of)
+    index, weights = torch.from_numpy(pairs), torch.from_numpy(heights[kept])
+    m = graph_signed_measure(x, index, weights, batch, n_graphs)
+    for s, t in random.choice(values, 4):
+        there = (values <= (s, t)).all(1)
+        links = pairs[:, (weights.numpy() <= (s, t)).all(1) & (pairs[0] != pairs[1])]
+        matrix = coo_array((np.ones(links.shape[1]), links), (n, n))
+        label = connected_components(matrix, directed=False)[1]
+        at = m.surface(torch.tensor([s]), torch.tensor([t]))[:, :, 0, 0].tolist()
+        for g in range(n_graphs):
+            own = there & (graph_of == g)
+            components = len(np.unique(label[own]))
+            cycles = components - own.sum() + (graph_of[links[0]] == g).sum()
+            assert at[g] == [components, cycles]
 
 
 @given(graphs(), st.integers(0, 10**6))
@@ -248,6 +275,7 @@ def test_the_operator_traces_as_one_graph():
     edges = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
     x = torch.rand(4, 2, generator=torch.Generator().manual_seed(2))
     torch.library.opcheck(_graph_measures.op, (x, edges, None, None, 1, [0, 1]))
+    torch.library.opcheck(_graph_measures.op, (x, edges, None, None, 1, [-1]))
     grid = torch.tensor([0.0, 0.5, 1.0])
 
     @torch.compile(fullgraph=True, backend="eager")

@@ -1,24 +1,16 @@
-"""Graphs as the persistence functions take them: checked, with their edges once each."""
+"""Graphs as the persistence functions take them, checked."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from topodl._checks import as_real, check_dense, check_number, fail
-from topodl.kernels.shared.radix import radix_argsort
 
-__all__ = [
-    "SimpleEdges",
-    "check_graphs",
-    "check_indices",
-    "count_graphs",
-    "read_columns",
-    "simple_edges",
-]
+__all__ = ["check_graphs", "check_indices", "count_graphs", "read_columns"]
 
 _Array = npt.NDArray[Any]
 
@@ -102,23 +94,3 @@ def count_graphs(name: str, batch: torch.Tensor | None, n_graphs: int | None) ->
         n_graphs = 1 if batch is None else int(batch.max()) + 1 if len(batch) else 0
     check_number(name, "n_graphs", n_graphs, low=0, integer=True)
     return n_graphs
-
-
-class SimpleEdges(NamedTuple):
-    """The edges of all filtrations without loops, sorted by their ends: copies of one edge are a run."""
-
-    ends: _Array  # (m, 2), u < v, each once
-    copies: _Array  # (M,) their columns in `edge_index`, those of one edge ascending
-    starts: _Array  # (m,) where the copies of each edge begin
-
-
-def simple_edges(n: int, pairs: _Array) -> SimpleEdges:
-    """Return the edges `pairs` (2, E) between `n` vertices, each once."""
-    low, high = pairs.min(0), pairs.max(0)
-    copies = np.flatnonzero(low != high)
-    keys = low[copies] * n + high[copies]
-    order = radix_argsort(keys)
-    copies, keys = copies[order], keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    first = copies[starts]
-    return SimpleEdges(np.stack((low[first], high[first]), 1), copies, starts)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from topodl._checks import fail
@@ -11,9 +9,8 @@ from topodl._host import host_array
 from topodl._precision import at_least_single
 from topodl.complexes._pairing import reject_early_cells
 from topodl.complexes.cell_complexes import CellComplexes
-from topodl.persistence._batch import pairing_op
-from topodl.persistence._measures import EULER, assemble_measures, fake_measures, on_device
-from topodl.persistence.graph_measures import FilteredGraphs, read_filtered_graphs
+from topodl.kernels.graphs.signed_points import EULER
+from topodl.persistence.graph_measures import measure_graphs
 from topodl.persistence.image_measures import Construction, measure_images
 from topodl.signed_measures import SignedMeasures
 
@@ -87,33 +84,7 @@ def euler_signed_measure(
         for argument in (name for name, value in given.items() if value is not None):
             raise fail(_NAME, argument, "is given", "edge_index beside it, for graphs alone")
         return measure_images(_NAME, x, [EULER], construction)
-    vertices, edges, n_graphs = read_filtered_graphs(_NAME, x, edge_index, edge_values, batch, n_graphs)
-    tensors = (vertices.detach(), edge_index, None if edges is None else edges.detach(), batch)
-    table, sources = _graph_euler(*tensors, n_graphs)
-    flat = vertices if edges is None else torch.cat((vertices, edges))
-    points = flat.reshape(-1).index_select(0, sources).view(-1, 2)
-    return assemble_measures(table, points, n_graphs, [EULER])
-
-
-def _fake_graph_euler(
-    vertices: torch.Tensor, edge_index: Any, edges: Any, batch: Any, n_graphs: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return fake_measures(vertices, cell_size=2)
-
-
-@pairing_op(
-    "graph_euler_measure",
-    "(Tensor vertices, Tensor edge_index, Tensor? edges, Tensor? batch, SymInt n_graphs) -> (Tensor, Tensor)",
-    _fake_graph_euler,
-)
-def _graph_euler(
-    vertices: torch.Tensor, edge_index: Any, edges: Any, batch: Any, n_graphs: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    graphs = FilteredGraphs.read(_NAME, vertices, edge_index, edges, batch, n_graphs)
-    points, lines = graphs.present_vertices, graphs.present_edges
-    return on_device(
-        *graphs.signed_table({EULER: [(1, points, points), (-1, lines, lines)]}), vertices.device
-    )
+    return measure_graphs(_NAME, x, edge_index, edge_values, batch, n_graphs, [EULER])
 
 
 def _of_complexes(complexes: CellComplexes) -> SignedMeasures:

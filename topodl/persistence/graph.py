@@ -17,17 +17,11 @@ from topodl._checks import fail, reject_nan
 from topodl._segments import segment_amin
 from topodl.diagrams import Diagrams
 from topodl.kernels.graphs.graph import cycle_deaths, elder_deaths
+from topodl.kernels.graphs.simple_edges import simple_edges
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import argsort_floats, radix_argsort
 from topodl.persistence._batch import assemble, pairing_op, to_host
-from topodl.persistence._graph_input import (
-    SimpleEdges,
-    check_graphs,
-    check_indices,
-    count_graphs,
-    read_columns,
-    simple_edges,
-)
+from topodl.persistence._graph_input import check_graphs, check_indices, count_graphs, read_columns
 
 __all__ = ["ExtendedParts", "extended_parts", "graph_persistence"]
 
@@ -249,7 +243,7 @@ def _graph_bars(
     pairs = to_host(edge_index).numpy().astype(np.int64)
     weights = None if edges is None else to_host(edges).numpy()
     check_graphs(_NAME, values, pairs, weights, graph_of, n_graphs)
-    edges_once = simple_edges(len(values), pairs)
+    edges_once = _SimpleEdges(*simple_edges(len(values), pairs))
     columns = np.ascontiguousarray(values.T)
     heights = None if weights is None else np.ascontiguousarray(weights.T)
     tables = map_batch(
@@ -260,7 +254,15 @@ def _graph_bars(
     return torch.from_numpy(bars).to(vertices.device), torch.from_numpy(sources).to(vertices.device)
 
 
-def _pair_filtration(values: _Array, simple: SimpleEdges, weights: _Array | None, extended: bool) -> _Array:
+class _SimpleEdges(NamedTuple):
+    """The edges of all filtrations without loops, sorted by their ends: copies of one edge are a run."""
+
+    ends: _Array  # (m, 2), u < v, each once
+    copies: _Array  # (M,) their columns in `edge_index`, those of one edge ascending
+    starts: _Array  # (m + 1,) where the copies of each edge begin, and M
+
+
+def _pair_filtration(values: _Array, simple: _SimpleEdges, weights: _Array | None, extended: bool) -> _Array:
     """Return the bars of one filtration (7, n): dimension, birth cell, death cell, birth and death source.
 
     Sources are vertices, N + edge number, or -1 for inf.
@@ -290,7 +292,7 @@ def _pair_filtration(values: _Array, simple: SimpleEdges, weights: _Array | None
 
 
 def _edges_in_order(
-    values: _Array, rank: _Array, simple: SimpleEdges, weights: _Array | None
+    values: _Array, rank: _Array, simple: _SimpleEdges, weights: _Array | None
 ) -> tuple[_Array, _Array]:
     """Return the edges (m, 2), u < v, in order, and the sources of their values."""
     low, high = simple.ends.T
@@ -304,14 +306,14 @@ def _edges_in_order(
     return simple.ends[by_value], source[by_value]
 
 
-def _least_copies(simple: SimpleEdges, weights: _Array) -> _Array:
+def _least_copies(simple: _SimpleEdges, weights: _Array) -> _Array:
     """Return of each edge the copy of smallest value, the first of these."""
-    m = len(simple.starts)
+    m = len(simple.ends)
     if m == len(simple.copies):
         return simple.copies
     heights = weights[simple.copies]
-    edge = np.repeat(np.arange(m), np.diff(simple.starts, append=len(heights)))
-    least = np.flatnonzero(heights == np.minimum.reduceat(heights, simple.starts)[edge])
+    edge = np.repeat(np.arange(m), np.diff(simple.starts))
+    least = np.flatnonzero(heights == np.minimum.reduceat(heights, simple.starts[:-1])[edge])
     _, first = np.unique(edge[least], return_index=True)
     return simple.copies[least[first]]
 

@@ -16,10 +16,11 @@ import torch
 
 from topodl._checks import as_real, check_choice, fail, reject_nan
 from topodl.kernels.graphs.graph import cycle_deaths
+from topodl.kernels.graphs.signed_points import EULER
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import argsort_floats, radix_argsort
 from topodl.persistence._batch import homology_dims_of, pairing_op, to_host
-from topodl.persistence._measures import EULER, assemble_measures, fake_measures, on_device, reached
+from topodl.persistence._measures import assemble_measures, fake_measures, on_device, reached
 from topodl.signed_measures import SignedMeasures
 
 __all__ = ["image_signed_measure", "measure_images"]
