@@ -1,10 +1,12 @@
 """What two parameters tell classifiers: graphs, orbits and a spectrum, beside one parameter and the majority.
 
 python benchmarks/multiparameter_accuracy.py --data FOLDER [FOLDER …] [--only NAME …] [--orbits N]
+    [--store PLACE]
 
 Each FOLDER has data sets in folders of their names: MUTAG, PROTEINS, IMDB-BINARY as TU Dortmund has them,
 COX2 and DHFR so or as PersLay has them (an adjacency matrix in a .mat file for each graph), and Coffee as UCR
-has it (Coffee_TRAIN.txt, Coffee_TEST.txt). ORBIT5K is drawn, N orbits of each of five classes.
+has it (Coffee_TRAIN.txt, Coffee_TEST.txt). ORBIT5K is drawn, N orbits of each of five classes; their
+surfaces are kept in the folder PLACE, from where a run that was stopped goes on.
 
 Graphs are filtered by heat kernel signatures (t = 10) and 1 / degree, clouds of points by alpha radii and
 codensity, spectra by their values and the places of these. Values on a grid, or persistence images, go to a
@@ -14,8 +16,9 @@ random forest of 100 trees; grids are quantiles of the training data, those of o
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +28,7 @@ from scipy.io import loadmat
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from topodl import SignedMeasures, euler_signed_measure
+from topodl import euler_signed_measure
 from topodl.complexes import CellComplexes, alpha_complexes
 from topodl.datasets import load_graphs
 from topodl.filtrations import codensity, degree_values, heat_kernel_signature
@@ -42,7 +45,8 @@ from topodl.layers import (
 Array = np.ndarray[Any, np.dtype[Any]]
 GRAPHS = ("MUTAG", "COX2", "DHFR", "PROTEINS", "IMDB-BINARY")
 CLASSES = (2.5, 3.5, 4.0, 4.1, 4.3)  # of orbits
-FOLDS, TREES, ORBIT_POINTS = 10, 100, 1000
+FOLDS, TREES, ORBIT_POINTS, SPLITS = 10, 100, 1000, 5
+CHUNK = 50  # orbits whose complexes are in memory together
 
 
 class Graphs(NamedTuple):
@@ -122,12 +126,12 @@ def draw_orbits(n: int) -> tuple[torch.Tensor, Array]:
     return torch.from_numpy(points), np.repeat(np.arange(len(CLASSES)), n)
 
 
-def filtered_clouds(points: torch.Tensor, mass: float) -> CellComplexes:
+def filtered_clouds(points: torch.Tensor, **density: float) -> CellComplexes:
     """Return alpha complexes whose cells have their radius and the largest codensity of their vertices."""
     complexes = alpha_complexes(points)
-    density = complexes.with_values(codensity(points, mass=mass).flatten())
+    height = complexes.with_values(codensity(points, **density).flatten())
     dims = range(complexes.dim + 1)
-    return complexes.with_values([torch.stack((complexes.values(k), density.values(k)), 1) for k in dims])
+    return complexes.with_values([torch.stack((complexes.values(k), height.values(k)), 1) for k in dims])
 
 
 def quantiles_of(values: torch.Tensor, resolution: tuple[int, int]) -> list[torch.Tensor]:
@@ -136,29 +140,50 @@ def quantiles_of(values: torch.Tensor, resolution: tuple[int, int]) -> list[torc
     return [torch.from_numpy(np.quantile(part, np.arange(1, n + 1) / n)) for part, n in columns]
 
 
-def score_orbits(n: int) -> Iterator[tuple[str, str]]:
+def orbit_surfaces(points: torch.Tensor, store: Path | None) -> Array:
+    """Return Euler surfaces (n, 30, 30) and curves (n, 30, 1) of orbits, side by side.
+
+    The last values of the grids are those that the published figure was found with: squared radii up to
+    0.0009, minus logarithms of a kernel density of bandwidth 1 from 1.9 to 2.1.
+    """
+    radii, densities = torch.linspace(0, 0.0009, 30).double().sqrt(), torch.linspace(1.9, 2.1, 30).double()
+    parts = []
+    for start in range(0, len(points), CHUNK):
+        path = None if store is None else store / f"orbits_{len(points)}_{start}.npy"
+        if path is None or not path.exists():
+            measures = euler_signed_measure(filtered_clouds(points[start : start + CHUNK], bandwidth=1.0))
+            surfaces = measures.surface(radii, torch.cat((densities, densities.new_tensor([1e9]))))
+            part = surfaces[:, 0].numpy().astype(np.float32)
+            if path is not None:
+                np.save(path, part)
+        parts.append(part if path is None else np.load(path))
+    return np.concatenate(parts)
+
+
+def boosted_trees() -> tuple[str, Any]:
+    """Return XGBoost's classifier, which the published figure is of, or else scikit-learn's."""
+    if importlib.util.find_spec("xgboost"):
+        from xgboost import XGBClassifier
+
+        return "XGBoost", XGBClassifier(n_jobs=1)
+    return "boosted trees", HistGradientBoostingClassifier(random_state=0)
+
+
+def score_orbits(n: int, store: Path | None) -> Iterator[tuple[str, str]]:
     points, y = draw_orbits(n)
     yield "majority", f"{100 / len(CLASSES):.1f}"
-    train, test = train_test_split(np.arange(len(y)), test_size=0.3, stratify=y, random_state=0)
-    parts, values = [], []
-    for chunk in torch.arange(len(y)).split(50):
-        complexes = filtered_clouds(points[chunk], mass=0.1)
-        parts.append(euler_signed_measure(complexes))
-        for k in (1, 2):
-            seen = torch.isin(chunk[complexes.samples(k)], torch.from_numpy(train))
-            values.append(complexes.values(k)[seen][::20])
-    features = SignedMeasures.cat(parts)
-    kinds: dict[str, Callable[[], Any]] = {
-        "forest": lambda: RandomForestClassifier(TREES, random_state=0, n_jobs=2),
-        "boosted trees": lambda: HistGradientBoostingClassifier(random_state=0),
-    }
-    ends = np.quantile(torch.cat(values).numpy(), (0.0, 0.97), axis=0)
-    radii, densities = (torch.from_numpy(grid.copy()) for grid in np.linspace(*ends, 30).T)
-    for name, second in (("alpha alone, Euler", densities.new_tensor([1e9])), ("Euler", densities)):
-        table = features.surface(radii, second).flatten(1).numpy()
-        for kind, classifier in kinds.items():
-            score = classifier().fit(table[train], y[train]).score(table[test], y[test])
-            yield f"{name}, {kind}", f"{100 * score:.1f}"
+    surfaces = orbit_surfaces(points, store)
+    for name, table in (("alpha alone, Euler", surfaces[:, :, -1]), ("Euler", surfaces[:, :, :-1])):
+        for kind, classifier in (
+            boosted_trees(),
+            ("forest", RandomForestClassifier(TREES, random_state=0)),
+        ):
+            scores = []
+            for seed in range(SPLITS):
+                parts = train_test_split(table.reshape(len(y), -1), y, test_size=0.3, random_state=seed)
+                seen, unseen, y_seen, y_unseen = parts
+                scores.append(100 * classifier.fit(seen, y_seen).score(unseen, y_unseen))
+            yield f"{name}, {kind}", f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
 
 
 def embedded(signals: Array) -> torch.Tensor:
@@ -206,6 +231,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     parser.add_argument("--only", nargs="+", default=[*GRAPHS, "Coffee", "ORBIT5K"])
     parser.add_argument("--orbits", type=int, default=1000, help="of each of five classes")
+    parser.add_argument("--store", type=Path, metavar="PLACE", help="where surfaces of orbits are kept")
     arguments = parser.parse_args()
     for name in arguments.only:
         folder = next((root / name for root in arguments.data if (root / name).is_dir()), None)
@@ -213,7 +239,7 @@ def main() -> None:
             print(f"{name}: not run, there is no such folder")
             continue
         if name == "ORBIT5K":
-            scores = score_orbits(arguments.orbits)
+            scores = score_orbits(arguments.orbits, arguments.store)
         else:
             scores = score_coffee(folder) if name == "Coffee" else score_graphs(folder)  # type: ignore[arg-type]
         start = time.perf_counter()
