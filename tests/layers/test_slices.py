@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 from tests.naive.multiparameter import bars_on_line, king_graph_cliques, lower_star
 from tests.persistence.test_fibered import EDGES, bars_of, drawn
-from topodl import Diagrams, InputError, fibered_persistence, level_persistence
+from topodl import Diagrams, InputError, cubical_persistence, fibered_persistence, level_persistence
 from topodl.complexes import clique_complexes
 from topodl.layers import (
     BettiCurve,
@@ -245,3 +245,59 @@ BOX = {"value_ranges": (0, 1)}
 def test_bad_settings_are_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("superlevel", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("kind", ["image", "graphs", "complexes"])
+def test_parameters_that_fall_are_negated_ones_that_rise(kind, superlevel):
+    signs = torch.tensor([-1.0 if down else 1.0 for down in superlevel], dtype=torch.float64)
+    if kind == "image":
+        x, negated = KINDS[kind], KINDS[kind] * signs.view(2, 1, 1)
+    elif kind == "graphs":
+        x, negated = GRAPHS, [(values * signs, edges) for values, edges in GRAPHS]
+    else:
+        tables = [COMPLEXES.values(k) for k in range(COMPLEXES.dim + 1)]
+        least = [torch.where(signs > 0, 1.0, 0.0) * table for table in tables]  # no face after its cofaces
+        x, negated = COMPLEXES.with_values(least), COMPLEXES.with_values([part * signs for part in least])
+    ranges = [(0.0, 0.75), (0.25, 1.0)]
+    turned = [
+        (-high, -low) if down else (low, high) for (low, high), down in zip(ranges, superlevel, strict=True)
+    ]
+    for layer in (FiberedPersistence(n_lines=3), MultiparameterLandscape(n_landscapes=2, resolution=4)):
+        falling = clone(layer).set_params(value_ranges=ranges, superlevel=superlevel)
+        rising = clone(layer).set_params(value_ranges=turned)
+        found, expected = falling(x), rising(negated)
+        if isinstance(layer, FiberedPersistence):
+            assert bars_of(found) == bars_of(expected)
+            for mine, theirs in zip(falling.lines(), rising.lines(), strict=True):
+                torch.testing.assert_close(mine, theirs * signs)
+        else:
+            axes = [axis for axis, down in zip((-2, -1), superlevel, strict=True) if down]
+            torch.testing.assert_close(found, expected.flip(axes))
+
+
+@pytest.mark.parametrize("parameter", [0, 1])
+def test_levels_of_falling_parameters_cut_from_below(parameter):
+    x, levels = KINDS["image"], [0.7, 0.3]
+    found = LevelPersistence(levels, parameter, superlevel=True)(x)
+    for b, level in np.ndindex(len(x), 2):
+        above = torch.where(x[b, parameter] >= levels[level], x[b, 1 - parameter], -math.inf)
+        expected = cubical_persistence(above[None], superlevel=True)
+        expected = expected.select(expected.births > -math.inf)
+        assert bars_of(found[2 * b + level]) == bars_of(expected)
+    layer = LevelPersistence(2, superlevel=(True, False)).fit(x)
+    expected = np.quantile(x[:, 0].numpy(), [0.5, 0.0])
+    np.testing.assert_allclose(layer.levels_.numpy(), expected)
+
+
+def test_distances_of_clouds_do_not_fall():
+    for layer in (FiberedPersistence(value_ranges=(0, 1)), LevelPersistence([0.5])):
+        with pytest.raises(InputError, match="superlevel is True for distances"):
+            clone(layer).set_params(superlevel=True)(CLOUDS)
+        rising = [(cloud, -function) for cloud, function in CLOUDS]
+        falls = clone(layer).set_params(superlevel=(False, True))
+        if isinstance(layer, LevelPersistence):
+            assert bars_of(falls(CLOUDS)) == bars_of(LevelPersistence([-0.5])(rising))
+        else:
+            expected = FiberedPersistence(value_ranges=[(0, 1), (-1, 0)])(rising)
+            assert bars_of(falls(CLOUDS)) == bars_of(expected)

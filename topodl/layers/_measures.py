@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topodl._checks import as_real, check_choice, check_number, fail
+from topodl._checks import check_choice, check_number, fail
 from topodl._docs import shares_documentation
 from topodl.layers._base import FeatureLayer
 from topodl.layers._grids import even_grid, given_ranges
@@ -30,14 +30,10 @@ class MeasureLayer(RangedLayer, FeatureLayer):
         Number of grid values of each parameter.
     spacing : {"even", "quantiles"}
         Whether grid values lie evenly in their range, or `fit` takes quantiles of all values.
-    superlevel : bool or tuple of two bool
-        Whether sets grow from the largest values of a parameter down; its axis keeps the order of the values.
-        Not for the distances of clouds.
     """
 
     resolution: Any
     spacing: Literal["even", "quantiles"]
-    superlevel: Any
     grid0_: torch.Tensor | None
     grid1_: torch.Tensor | None
 
@@ -65,15 +61,6 @@ class MeasureLayer(RangedLayer, FeatureLayer):
         for size in both:
             check_number(name, "resolution", size, low=1, integer=True)
         return int(both[0]), int(both[1])
-
-    def _falling(self) -> tuple[bool, bool]:
-        name, given = type(self).__name__, self.superlevel
-        both = tuple(given) if isinstance(given, list | tuple | np.ndarray) else (given, given)
-        if len(both) != 2:
-            raise fail(name, "superlevel", f"is {given!r}", "a bool, or one of each parameter")
-        for each in both:
-            check_choice(name, "superlevel", each, (False, True))
-        return bool(both[0]), bool(both[1])
 
     def _check_settings(self) -> None:
         check_choice(type(self).__name__, "spacing", self.spacing, ("even", "quantiles"))
@@ -138,10 +125,11 @@ class MeasureLayer(RangedLayer, FeatureLayer):
         turned = [-grid.flip(0) if down else grid for grid, down in zip(grids, falling, strict=True)]
         axes = [axis for axis, down in zip((-2, -1), falling, strict=True) if down]
         parts = [
-            self._features(_turned(type(self).__name__, part, falling), turned)
-            for part in self._batches(x, edge_index, edge_values, batch, function)
+            self._features(part, turned)
+            for part in self._rising_batches(x, edge_index, edge_values, batch, function)
         ]
-        return torch.cat(parts).flip(axes) if axes else torch.cat(parts)
+        features = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return features.flip(axes) if axes else features
 
     def _features(self, batch: Filtrations, grids: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the features (B, K, R0, R1) of a batch whose parameters rise."""
@@ -183,28 +171,3 @@ class HomologyLayer(MeasureLayer):
         if batch.kind == "clouds":
             return rips_signed_measure(batch.x, batch.function, dims, self.levels, self.metric)
         return image_signed_measure(batch.x, dims, self.construction)
-
-
-def _turned(name: str, batch: Filtrations, falling: tuple[bool, bool]) -> Filtrations:
-    """Return a batch with parameters that fall negated, so that all rise."""
-    if not any(falling):
-        return batch
-    if batch.kind == "clouds":
-        if falling[0]:
-            raise fail(
-                name, "superlevel", "is True for distances", "it for the function alone: (False, True)"
-            )
-        several = isinstance(batch.function, list | tuple)
-        return batch._replace(function=[-each for each in batch.function] if several else -batch.function)
-    signs = [-1.0 if down else 1.0 for down in falling]
-    if batch.kind == "complexes":
-        values = [batch.x.values(k) for k in range(batch.x.dim + 1)]
-        return batch._replace(x=batch.x.with_values([part * part.new_tensor(signs) for part in values]))
-    x = as_real(name, "x", batch.x)
-    if batch.kind == "graphs":
-        edges = batch.edge_values
-        if edges is not None:
-            edges = as_real(name, "edge_values", edges)
-            edges = edges * edges.new_tensor(signs)
-        return batch._replace(x=x * x.new_tensor(signs), edge_values=edges)
-    return batch._replace(x=x * x.new_tensor(signs).view(1, 2, *[1] * (x.ndim - 2)))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from topodl._checks import as_dims, check_choice, check_dense, fail
+from topodl._checks import as_dims, as_real, check_choice, check_dense, fail
 from topodl._distance_matrices import point_distances
 from topodl._host import whole_values
 from topodl._precision import at_least_single
@@ -137,10 +137,14 @@ class SlicedLayer(Layer):
         complexes.
     construction : {"vertex", "cell"}
         Of images and volumes; see `topodl.cubical_persistence`.
+    superlevel : bool or tuple of two bool
+        Whether sets grow from the largest values of a parameter down; a grid keeps the order of the values.
+        Not for the distances of clouds.
     metric : {"euclidean", "precomputed"}
         Whether clouds are points or matrices of distances.
     """
 
+    superlevel: Any
     construction: Literal["vertex", "cell"]
     metric: Literal["euclidean", "precomputed"]
     sample_shape = None
@@ -177,6 +181,20 @@ class SlicedLayer(Layer):
         check_choice(type(self).__name__, "metric", self.metric, ("euclidean", "precomputed"))
         return read_filtrations(type(self).__name__, x, *rest)
 
+    def _rising_batches(self, x: Any, *rest: Any) -> list[Filtrations]:
+        """Return batches whose parameters rise: those that fall are negated."""
+        falling = self._falling()
+        return [_turned(type(self).__name__, part, falling) for part in self._batches(x, *rest)]
+
+    def _falling(self) -> tuple[bool, bool]:
+        name, given = type(self).__name__, self.superlevel
+        both = tuple(given) if isinstance(given, list | tuple | np.ndarray) else (given, given)
+        if len(both) != 2:
+            raise fail(name, "superlevel", f"is {given!r}", "a bool, or one of each parameter")
+        for each in both:
+            check_choice(name, "superlevel", each, (False, True))
+        return bool(both[0]), bool(both[1])
+
     def _options(self, batch: Filtrations) -> dict[str, Any]:
         """Return what the functions of persistence take beside `x`."""
         arguments = batch._asdict()
@@ -204,6 +222,31 @@ class SlicedLayer(Layer):
         if not hasattr(self, "homology_dims_"):
             raise self._not_fitted("dims")
         return self.homology_dims_
+
+
+def _turned(name: str, batch: Filtrations, falling: tuple[bool, bool]) -> Filtrations:
+    """Return a batch with parameters that fall negated, so that all rise."""
+    if not any(falling):
+        return batch
+    if batch.kind == "clouds":
+        if falling[0]:
+            raise fail(
+                name, "superlevel", "is True for distances", "it for the function alone: (False, True)"
+            )
+        several = isinstance(batch.function, list | tuple)
+        return batch._replace(function=[-each for each in batch.function] if several else -batch.function)
+    signs = [-1.0 if down else 1.0 for down in falling]
+    if batch.kind == "complexes":
+        values = [batch.x.values(k) for k in range(batch.x.dim + 1)]
+        return batch._replace(x=batch.x.with_values([part * part.new_tensor(signs) for part in values]))
+    x = as_real(name, "x", batch.x)
+    if batch.kind == "graphs":
+        edges = batch.edge_values
+        if edges is not None:
+            edges = as_real(name, "edge_values", edges)
+            edges = edges * edges.new_tensor(signs)
+        return batch._replace(x=x * x.new_tensor(signs), edge_values=edges)
+    return batch._replace(x=x * x.new_tensor(signs).view(1, 2, *[1] * (x.ndim - 2)))
 
 
 class RangedLayer(SlicedLayer):
@@ -240,7 +283,7 @@ class RangedLayer(SlicedLayer):
         """Raise an `InputError` if a setting is unusable."""
 
     def _box(self) -> torch.Tensor:
-        """Return low and high of each parameter, (2, 2); a range of no length has length 1."""
+        """Return low and high of each parameter made to rise, (2, 2); a range of no length has length 1."""
         if self.value_ranges is not None:
             pairs = given_ranges(type(self).__name__, "value_ranges", self.value_ranges, 2)
             box = torch.tensor(pairs, dtype=torch.float64, device="cpu")
@@ -248,5 +291,7 @@ class RangedLayer(SlicedLayer):
             box = self.ranges_
         else:
             raise self._not_fitted("value_ranges")
+        falls = torch.tensor(self._falling(), device=box.device)[:, None]
+        box = torch.where(falls, -box.flip(1), box)
         flat = (box[:, 1] == box[:, 0]).to(box.dtype)
         return torch.stack((box[:, 0], box[:, 1] + flat), 1)

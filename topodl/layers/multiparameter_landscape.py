@@ -61,6 +61,7 @@ class MultiparameterLandscape(RangedLayer, FeatureLayer):
         dims: Any = None,
         value_ranges: Any = None,
         construction: Literal["vertex", "cell"] = "vertex",
+        superlevel: Any = (False, False),
         metric: Literal["euclidean", "precomputed"] = "euclidean",
         *,
         chunk_size: int = 128,
@@ -73,6 +74,7 @@ class MultiparameterLandscape(RangedLayer, FeatureLayer):
         self.dims = dims
         self.value_ranges = value_ranges
         self.construction = construction
+        self.superlevel = superlevel
         self.metric = metric
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
@@ -109,8 +111,9 @@ class MultiparameterLandscape(RangedLayer, FeatureLayer):
         """
         self._check_settings()
         box = self._box()
-        batches = self._batches(x, edge_index, edge_values, batch, function)
-        return torch.cat([self._of_batch(part, box) for part in batches])
+        batches = self._rising_batches(x, edge_index, edge_values, batch, function)
+        landscapes = torch.cat([self._of_batch(part, box) for part in batches])
+        return landscapes.flip([axis for axis, down in zip((-2, -1), self._falling(), strict=True) if down])
 
     def _of_batch(self, batch: Filtrations, box: torch.Tensor) -> torch.Tensor:
         n = int(self.resolution)

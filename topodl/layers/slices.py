@@ -17,7 +17,7 @@ from topodl._checks import check_choice, check_number
 from topodl._docs import shares_documentation
 from topodl.diagrams import Diagrams
 from topodl.layers._base import PersistenceLayer
-from topodl.layers._two_parameters import RangedLayer, SlicedLayer
+from topodl.layers._two_parameters import Filtrations, RangedLayer, SlicedLayer
 from topodl.persistence.fibered import fibered_persistence
 from topodl.persistence.levels import level_persistence
 
@@ -66,6 +66,7 @@ class FiberedPersistence(RangedLayer, PersistenceLayer):
         value_ranges: Any = None,
         learnable: bool = False,
         construction: Literal["vertex", "cell"] = "vertex",
+        superlevel: Any = (False, False),
         metric: Literal["euclidean", "precomputed"] = "euclidean",
         random_state: int = 0,
         *,
@@ -80,6 +81,7 @@ class FiberedPersistence(RangedLayer, PersistenceLayer):
         self.value_ranges = value_ranges
         self.learnable = learnable
         self.construction = construction
+        self.superlevel = superlevel
         self.metric = metric
         self.random_state = random_state
         self.chunk_size = chunk_size
@@ -110,7 +112,7 @@ class FiberedPersistence(RangedLayer, PersistenceLayer):
         check_choice(name, "learnable", self.learnable, (True, False))
 
     def lines(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return base points and directions (L, 2) in the units of the data.
+        """Return base points and directions (L, 2) in the units of the data; where these fall, negative ones.
 
         Returns
         -------
@@ -121,6 +123,12 @@ class FiberedPersistence(RangedLayer, PersistenceLayer):
         NotFittedError
             If `value_ranges` were neither given nor learnt.
         """
+        signs = torch.tensor([-1.0 if down else 1.0 for down in self._falling()], device=self.bases.device)
+        bases, directions = self._rising_lines()
+        return bases * signs, directions * signs
+
+    def _rising_lines(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return base points and directions (L, 2) where both parameters rise."""
         self._check_settings()
         box = self._box().to(self.bases.device)
         lengths = box[:, 1] - box[:, 0]
@@ -153,8 +161,8 @@ class FiberedPersistence(RangedLayer, PersistenceLayer):
         InputError
             If a setting or the input is unusable.
         """
-        lines = self.lines()
-        batches = self._batches(x, edge_index, edge_values, batch, function)
+        lines = self._rising_lines()
+        batches = self._rising_batches(x, edge_index, edge_values, batch, function)
         return Diagrams.cat(
             fibered_persistence(part.x, lines, self.dims, **self._options(part)) for part in batches
         )
@@ -179,14 +187,16 @@ class LevelPersistence(SlicedLayer, PersistenceLayer):
     """Persistent homology by one parameter at levels of the other; see `topodl.level_persistence`.
 
     As a transformer: images (B, 2, H, W) or volumes, a list of them, of graphs (vertex_values, edge_index) or
-    (…, edge_values), of clouds (points, function), or `CellComplexes` with two values a cell.
+    (…, edge_values), of clouds (points, function), or `CellComplexes` with two values a cell. Where the
+    parameter that is not cut falls, bars do: births are above deaths.
     `SliceFeatures` puts the features of all levels side by side.
 
     Parameters
     ----------
     levels : int or sequence of float
         Number of levels, which `fit` takes as quantiles of the training data at equal distances up to the
-        largest value; or the levels themselves. The diagrams of sample b are those from ``b * L`` on.
+        largest value, down to the least where sets grow down; or the levels themselves. The
+        diagrams of sample b are those from ``b * L`` on.
 
     Examples
     --------
@@ -204,6 +214,7 @@ class LevelPersistence(SlicedLayer, PersistenceLayer):
         parameter: int = 0,
         dims: Any = None,
         construction: Literal["vertex", "cell"] = "vertex",
+        superlevel: Any = (False, False),
         metric: Literal["euclidean", "precomputed"] = "euclidean",
         *,
         chunk_size: int = 128,
@@ -215,6 +226,7 @@ class LevelPersistence(SlicedLayer, PersistenceLayer):
         self.parameter = parameter
         self.dims = dims
         self.construction = construction
+        self.superlevel = superlevel
         self.metric = metric
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
@@ -237,7 +249,8 @@ class LevelPersistence(SlicedLayer, PersistenceLayer):
             return
         check_number("LevelPersistence", "levels", self.levels, low=1, integer=True)
         shares = np.arange(1, self.levels + 1) / self.levels
-        quantiles = np.quantile(values, shares) if len(values) else shares
+        sign = -1.0 if self._falling()[cut] else 1.0
+        quantiles = sign * np.quantile(sign * values, shares) if len(values) else shares
         self.levels_ = torch.from_numpy(quantiles).to(self._place()[0])
 
     def _cuts(self) -> torch.Tensor:
@@ -270,9 +283,13 @@ class LevelPersistence(SlicedLayer, PersistenceLayer):
         InputError
             If a setting or the input is unusable.
         """
-        levels = self._cuts()
-        batches = self._batches(x, edge_index, edge_values, batch, function)
-        return Diagrams.cat(
-            level_persistence(part.x, levels, self.dims, parameter=self.parameter, **self._options(part))
-            for part in batches
-        )
+        batches = self._rising_batches(x, edge_index, edge_values, batch, function)
+        return Diagrams.cat(self._of_batch(part, self._cuts()) for part in batches)
+
+    def _of_batch(self, batch: Filtrations, levels: torch.Tensor) -> Diagrams:
+        check_choice("LevelPersistence", "parameter", self.parameter, (0, 1))
+        cut = 1 if batch.kind == "clouds" else self.parameter
+        falls, kept_falls = self._falling()[cut], self._falling()[1 - cut]
+        options = {"parameter": self.parameter, **self._options(batch)}
+        d = level_persistence(batch.x, -levels if falls else levels, self.dims, **options)
+        return d._with(births=-d.births, deaths=-d.deaths) if kept_falls else d
