@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from topodl._checks import fail
-from topodl._host import host_array, is_traced
+from topodl._host import host_array, is_traced, on_host
 from topodl._precision import at_least_single, unit_of
 from topodl.kernels.points.rips_edges import inspect_matrix
 
@@ -26,6 +26,7 @@ __all__ = [
     "warn_of_distances",
 ]
 
+_LEAST = 2.0**-450  # of lengths whose squares are numbers as exact as they are
 _EXPECTED = "symmetric distances of at least 0, up to rounding"
 
 
@@ -51,6 +52,11 @@ def edge_lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     if points.dtype != torch.float64:  # squares of whose differences fit
         return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
     differences = tails - heads
+    if on_host(points):
+        lengths = torch.linalg.vector_norm(differences, dim=1)
+        values = lengths.detach()
+        if bool(((values > _LEAST) & (values < 1 / _LEAST)).all()):
+            return lengths
     units = unit_of(differences.detach().abs().amax(1))
     return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
 

@@ -179,8 +179,11 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
 
     def _place(self) -> tuple[torch.device, torch.dtype | None]:
         """Return the device of the layer and, where it has learnable weights, their dtype."""
-        weight = next((p for p in self.parameters() if not is_lazy(p)), None)
-        buffer = next((b for b in self.buffers() if not is_lazy(b)), None)
+        modules = list(self.modules()) if self._modules else [self]  # which takes longer than the rest
+        weights = (p for module in modules for p in module._parameters.values())
+        buffers = (b for module in modules for b in module._buffers.values())
+        weight = next((p for p in weights if p is not None and not is_lazy(p)), None)
+        buffer = next((b for b in buffers if b is not None and not is_lazy(b)), None)
         if weight is not None:
             return weight.device, weight.dtype
         return (torch.device("cpu") if buffer is None else buffer.device), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -44,12 +45,17 @@ def power_weights(d: Diagrams, exponent: float) -> torch.Tensor:
 def even_grid(low: Any, high: Any, size: int) -> torch.Tensor:
     """Return `size` values from `low` to `high`, those of NumPy to the last bit: ends of bars lie on them."""
     if not torch.compiler.is_compiling():
-        return torch.from_numpy(np.linspace(low, high, int(size)))
+        return torch.from_numpy(_even_values(float(low), float(high), int(size)).copy())
     device = low.device if isinstance(low, torch.Tensor) else torch.device("cpu")
     steps = torch.arange(max(int(size) - 1, 1), dtype=torch.float64, device=device)
     inner = steps * ((high - low) / max(int(size) - 1, 1)) + low
     last = torch.as_tensor(high, dtype=torch.float64, device=device).reshape(1)
     return torch.cat([inner, last]) if size > 1 else inner
+
+
+@functools.lru_cache(maxsize=256)
+def _even_values(low: float, high: float, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.linspace(low, high, size)
 
 
 def first_at_least(grid: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from topodl._checks import as_real, fail
-from topodl._host import is_traced, whole_values
+from topodl._host import has_gradient, is_traced, whole_values
 
 __all__ = ["checked_lines", "pushed"]
 
@@ -16,6 +16,7 @@ def pushed(values: torch.Tensor, lines: tuple[torch.Tensor, torch.Tensor], axis:
     """Return where on each line values with P parameters along `axis` are reached, L values along it."""
     shape = (-1, *[1] * (values.ndim - axis - 1))
     unbounded = is_traced(values) or bool(torch.isinf(values).any())
+    in_place = not unbounded and not any(map(has_gradient, (values, *lines)))  # memory costs more than sums
     levels = None
     for i, (base, direction) in enumerate(zip(lines[0].T, lines[1].T, strict=True)):
         value = values.narrow(axis, i, 1)
@@ -23,9 +24,11 @@ def pushed(values: torch.Tensor, lines: tuple[torch.Tensor, torch.Tensor], axis:
             finite = value.masked_fill(torch.isinf(value), 0.0)
             level = (finite - base.view(shape)) / direction.view(shape)
             level = torch.where(torch.isinf(value), value.detach(), level)
+        elif in_place:
+            level = (value - base.view(shape)).div_(direction.view(shape))
         else:
             level = (value - base.view(shape)) / direction.view(shape)
-        levels = level if levels is None else torch.maximum(levels, level)
+        levels = level if levels is None else torch.maximum(levels, level, out=levels if in_place else None)
     assert levels is not None
     return levels
 
