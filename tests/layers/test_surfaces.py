@@ -51,6 +51,43 @@ def test_counted_surfaces_are_those_of_the_measures(
     assert layer(x).dtype == dtype
 
 
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.booleans(),
+    st.sampled_from(["vertex", "cell"]),
+    st.sampled_from([0.3, 1.0, 2.5, 6.0, 11.0]),
+    st.sampled_from([(torch.float32, 2e-4), (torch.float64, 1e-11)]),
+)
+def test_ramps_and_their_gradients_are_those_of_the_measures(
+    seed, height, width, ties, construction, wide, dtype
+):
+    x = images(seed, 2, height, width, ties).to(dtype[0])
+    x[0, 0, 0, 0], x[1, 1, -1, -1] = torch.inf, -torch.inf
+    layer = EulerSurface((4, 3), [(0, 1), (0, 1)], wide, construction)
+    layer.grid0_ = torch.tensor([0.013, 0.211, 0.523, 0.877], dtype=torch.float64)
+    layer.grid1_ = torch.tensor([-0.317, 0.439, 0.791], dtype=torch.float64)
+    found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
+    m = euler_signed_measure(expected, construction=construction)
+    surfaces = [layer(found), m.surface(layer.grid0_, layer.grid1_, wide)]
+    torch.testing.assert_close(*surfaces, atol=dtype[1], rtol=0)
+    weights = torch.rand(surfaces[0].shape, generator=torch.Generator().manual_seed(seed), dtype=dtype[0])
+    for surface in surfaces:
+        (surface * weights).sum().backward()
+    torch.testing.assert_close(found.grad, expected.grad, atol=20 * dtype[1], rtol=0)
+
+
+def test_ramps_of_bad_settings_are_refused():
+    x = images(0)
+    with pytest.raises(InputError, match="grid1 has bins of no width"):
+        EulerSurface((4, 1), (0, 1), width=1.0)(x)
+    with pytest.raises(InputError, match="width is 0"):
+        EulerSurface(4, (0, 1), width=0)(x)
+    with pytest.raises(InputError, match="NaN"):
+        EulerSurface(4, (0, 1), width=1.0)(x.log() * torch.nan)
+
+
 @given(st.integers(0, 10**6))
 def test_grids_of_any_spacing_are_searched_rightly(seed):
     g = np.random.default_rng(seed)

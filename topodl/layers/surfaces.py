@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
-from topodl._checks import as_real, fail, reject_nan
+from topodl._checks import fail
 from topodl._docs import shares_documentation
-from topodl._host import host_array, is_traced
-from topodl._precision import at_least_single
-from topodl.kernels.images.euler_surface import count_cells
-from topodl.kernels.shared.pool import map_batch
+from topodl.layers._euler_images import image_surfaces
 from topodl.layers._measures import HomologyLayer, MeasureLayer
 from topodl.layers._two_parameters import Filtrations
 from topodl.persistence.euler_measures import euler_signed_measure
@@ -87,34 +83,16 @@ class EulerSurface(MeasureLayer):
                 "images, graphs, or CellComplexes, as topodl.complexes.rips_complexes makes them of clouds"
             )
             raise fail("EulerSurface", "x", "are clouds", expected)
-        if batch.kind == "images" and self.width is None and not is_traced(batch.x):
-            counts = _counts(batch.x, grids, self.construction)
-            if counts is not None:
-                return counts
+        if batch.kind == "images":
+            surfaces = image_surfaces(batch.x, grids, self.width, self.construction)
+            if surfaces is not None:
+                return surfaces
         x, edge_index, edge_values, of, n_graphs, _ = batch
         m = euler_signed_measure(x, edge_index, edge_values, of, n_graphs, self.construction)
         return m.surface(grids[0], grids[1], self.width)
 
     def _rows(self) -> list[str]:
         return ["euler"]
-
-
-def _counts(x: Any, grids: Sequence[torch.Tensor], construction: str) -> torch.Tensor | None:
-    """Return the surfaces of images of two channels, None where these are something else."""
-    x = as_real("EulerSurface", "x", x)
-    if x.ndim != 4 or x.shape[1] != 2 or 0 in x.shape or construction not in ("vertex", "cell"):
-        return None  # which `euler_signed_measure` has the words for
-    reject_nan("EulerSurface", "x", x, "numbers")
-    images = host_array("EulerSurface", at_least_single(x))
-    grid0, grid1 = (grid.cpu().numpy().astype(images.dtype) for grid in grids)
-    out = np.empty((len(images), 1, len(grid0), len(grid1)), np.int64)
-    map_batch(
-        lambda i: count_cells(images[i], grid0, grid1, construction == "cell", out[i, 0]), range(len(images))
-    )
-    surfaces = torch.from_numpy(out).to(x.device, x.dtype)
-    if x.dtype == torch.float16 and not bool(torch.isfinite(surfaces).all()):
-        raise fail("EulerSurface", "x", "has surfaces too large for torch.float16", "float32")
-    return surfaces
 
 
 @shares_documentation(graph_signed_measure, image_signed_measure, sections=["References"])
