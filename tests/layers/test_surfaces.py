@@ -78,6 +78,19 @@ def test_ramps_and_their_gradients_are_those_of_the_measures(
     torch.testing.assert_close(found.grad, expected.grad, atol=20 * dtype[1], rtol=0)
 
 
+@pytest.mark.parametrize("width", [None, 1.0])
+def test_volumes_have_surfaces_too(width):
+    x = torch.rand(2, 2, 3, 2, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    grid = torch.linspace(0, 1, 4, dtype=torch.float64)
+    expected = euler_signed_measure(x).surface(grid, grid, width)
+    torch.testing.assert_close(EulerSurface(4, (0, 1), width)(x), expected)
+    layer = HilbertSurface(0, 4, (0, 1), width)
+    torch.testing.assert_close(layer(x), image_signed_measure(x).surface(grid, grid, width))
+    assert layer.fit_transform(x.numpy()).shape == (2, 16)
+    with pytest.raises(InputError, match="dims has 1"):
+        HilbertSurface(1, 4, (0, 1))(x)
+
+
 def test_ramps_of_bad_settings_are_refused():
     x = images(0)
     with pytest.raises(InputError, match="grid1 has bins of no width"):

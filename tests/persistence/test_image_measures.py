@@ -57,6 +57,21 @@ def test_measures_equal_flooding_every_sublevel_set(construction, x):
 
 
 @pytest.mark.parametrize("construction", CONSTRUCTIONS)
+@given(st.tuples(*[st.integers(1, 3)] * 3), st.booleans(), st.integers(0, 10**6))
+def test_measures_of_volumes_count_what_is_there(construction, sides, ties, seed):
+    g = np.random.default_rng(seed)
+    x = torch.from_numpy(g.integers(0, 3, (1, 2, *sides)).astype(float) if ties else g.random((1, 2, *sides)))
+    measures = [f(x, construction=construction) for f in (image_signed_measure, euler_signed_measure)]
+    assert measures[0].homology_dims == (0,)
+    for s, t in g.choice(x.flatten(2)[0].T.numpy(), 3):
+        there = ((x[:, 0] <= s) & (x[:, 1] <= t)).double()
+        d = cubical_persistence(torch.where(there > 0, 0.0, torch.inf), construction=construction)
+        betti = [int((d.dim(k).births < torch.inf).sum()) for k in range(3)]
+        found = [int(m.surface(torch.tensor([s]), torch.tensor([t]))) for m in measures]
+        assert found == [betti[0], betti[0] - betti[1] + betti[2]]
+
+
+@pytest.mark.parametrize("construction", CONSTRUCTIONS)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_measures(shared, name, construction):
     with np.load(shared / "golden" / "multiparameter" / f"image_{name}.npz") as golden:
@@ -199,8 +214,10 @@ def test_bad_options_are_named():
     x = torch.zeros(1, 2, 3, 3)
     with pytest.raises(InputError, match="construction is 'union'"):
         image_signed_measure(x, construction="union")
-    with pytest.raises(InputError, match="dims has 2; expected integers from 0 to 1 for 2D samples"):
+    with pytest.raises(InputError, match="dims has 2; expected integers from 0 to 1 for images, and 0 for"):
         image_signed_measure(x, dims=2)
+    with pytest.raises(InputError, match="dims has 1; expected .* for images, and 0 for volumes"):
+        image_signed_measure(torch.zeros(1, 2, 3, 3, 3), dims=(0, 1))
     with pytest.raises(TypeError, match="x is a ndarray"):
         image_signed_measure(x.numpy())
 

@@ -26,9 +26,9 @@ __all__ = ["EulerSurface", "HilbertSurface"]
 class EulerSurface(MeasureLayer):
     """Euler characteristic of the cells with values ≤ (s, t), on a grid of s and t: (B, 1, R0, R1).
 
-    It needs no pairing, and costs the cells plus the grid. As a transformer: images (B, 2, H, W), a list of
-    them or of graphs (vertex_values, edge_index) or (…, edge_values), or `CellComplexes` with two values a
-    cell.
+    It needs no pairing, and costs the cells plus the grid. As a transformer: images (B, 2, H, W) or volumes,
+    a list of them or of graphs (vertex_values, edge_index) or (…, edge_values), or `CellComplexes` with two
+    values a cell.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ class HilbertSurface(HomologyLayer):
     """Betti numbers of the sets with values ≤ (s, t), on a grid of s and t: (B, K, R0, R1).
 
     They are sampled from exact measures: no value is rounded to the grid. As a transformer: images
-    (B, 2, H, W), a list of them, of graphs (vertex_values, edge_index) or (…, edge_values), or of clouds
-    (points, function), for function-Rips filtrations.
+    (B, 2, H, W), or volumes with ``dims=0``, a list of them, of graphs (vertex_values, edge_index) or
+    (…, edge_values), or of clouds (points, function), for function-Rips filtrations.
 
     Parameters
     ----------

@@ -35,9 +35,9 @@ def euler_signed_measure(
 
     Parameters
     ----------
-    x : Tensor of shape (B, 2, H, W), CellComplexes, or Tensor of shape (N, 2) beside `edge_index`
-        Images of two channels; complexes with two values a cell, where no cell comes before its faces; or
-        values of the vertices of graphs. Both parameters rise; what is +inf in one is never present.
+    x : Tensor (B, 2, H, W) or (B, 2, D, H, W), CellComplexes, or Tensor (N, 2) beside `edge_index`
+        Images or volumes of two channels; complexes with two values a cell, where no cell comes before its
+        faces; or values of the vertices of graphs. Both parameters rise; what is +inf in one is never there.
     edge_index : Tensor of shape (2, E), integers, optional
         Edges of the graphs, as `graph_signed_measure` takes them.
     edge_values : Tensor of shape (E, 2), optional

@@ -1,12 +1,15 @@
 """Signed measures of images of two channels, exact and differentiable, in both dimensions and constructions.
 
 Components are those of the graph of neighbouring pixels. An image lies in the plane, so cycles are what the
-Euler characteristic leaves of them. Pixels are ordered by (value, flat index) in each channel.
+Euler characteristic leaves of them; those of a volume are not told. Pixels are ordered by
+(value, flat index) in each channel.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -29,18 +32,13 @@ _NAME = "image_signed_measure"
 _Array = npt.NDArray[Any]
 Construction = Literal["vertex", "cell"]
 
-# The pixels of cells, as steps down and to the right.
-_SQUARE = ((0, 0), (0, 1), (1, 0), (1, 1))
-_EDGES: dict[bool, tuple[tuple[tuple[int, int], ...], ...]] = {
-    False: (((0, 0), (0, 1)), ((0, 0), (1, 0))),
-    True: (((0, 0), (0, 1)), ((0, 0), (1, 0)), ((0, 0), (1, 1)), ((0, 1), (1, 0))),
-}
+Steps = tuple[tuple[int, ...], ...]  # the pixels of a cell, from the corner of its box on
 
 
 def image_signed_measure(
-    x: torch.Tensor, dims: int | Iterable[int] = (0, 1), construction: Construction = "vertex"
+    x: torch.Tensor, dims: int | Iterable[int] | None = None, construction: Construction = "vertex"
 ) -> SignedMeasures:
-    """Compute the signed measures of each image of a batch, filtered by the values of two channels.
+    """Compute the signed measures of each image or volume of a batch, filtered by the values of two channels.
 
     The weights of all points p ≤ (s, t) add up to the number of components, or of holes, of the pixels whose
     first value is at most s and second at most t. The measures are exact: no grid is involved. Points are
@@ -48,15 +46,17 @@ def image_signed_measure(
 
     Parameters
     ----------
-    x : Tensor of shape (B, 2, H, W)
-        Images of two channels. Both parameters rise; a pixel that is +inf in one is never present. NaN is
-        refused. Half types are ordered in float32; integers and booleans are cast to the default dtype.
-    dims : int or iterable of int
-        Homology dimensions: 0 components, 1 holes.
+    x : Tensor of shape (B, 2, H, W) or (B, 2, D, H, W)
+        Images or volumes of two channels. Both parameters rise; a pixel that is +inf in one is never present.
+        NaN is refused. Half types are ordered in float32; integers and booleans are cast to the default
+        dtype.
+    dims : int or iterable of int, optional
+        Homology dimensions: 0 components, 1 holes. By default both of images, and 0 of volumes, which have no
+        other.
     construction : {"vertex", "cell"}
-        "vertex": pixels are vertices, joined to 4 neighbours. "cell": pixels are closed squares, joined to 8
-        neighbours, and what is present is the union of squares; the faces of a square come with the first
-        square around them that is present, and not with the least value in each channel.
+        "vertex": pixels are vertices, joined to 4 (6) neighbours. "cell": pixels are closed squares, joined
+        to 8 (26) neighbours, and what is present is the union of squares; the faces of a square come with the
+        first square around them that is present, and not with the least value in each channel.
 
     Returns
     -------
@@ -87,17 +87,30 @@ def image_signed_measure(
     >>> m.points.tolist(), m.weights.tolist()
     ([[0.0, 2.0], [1.0, 1.0], [1.0, 2.0], [2.0, 0.0], [2.0, 1.0]], [1, 1, -1, 1, -1])
     """
-    return measure_images(_NAME, x, homology_dims_of(_NAME, dims, 1), construction)
+    x = _checked_images(_NAME, x, construction)
+    highest = 5 - x.ndim
+    if dims is None:
+        dims = range(highest + 1)
+    homology_dims = homology_dims_of(_NAME, dims)
+    if homology_dims[-1] > highest:
+        expected = "integers from 0 to 1 for images, and 0 for volumes"
+        raise fail(_NAME, "dims", f"has {homology_dims[-1]}", expected)
+    return measure_images(_NAME, x, homology_dims, construction)
+
+
+def _checked_images(name: str, x: Any, construction: str) -> torch.Tensor:
+    check_choice(name, "construction", construction, ("vertex", "cell"))
+    x = as_real(name, "x", x)
+    if x.ndim not in (4, 5) or x.shape[1] != 2 or 0 in x.shape[2:]:
+        expected = "images of two channels, shape (B, 2, H, W), or volumes, with at least one pixel"
+        raise fail(name, "x", f"has shape {tuple(x.shape)}", expected)
+    reject_nan(name, "x", x, "no NaN")
+    return x
 
 
 def measure_images(name: str, x: Any, dims: Sequence[int], construction: str) -> SignedMeasures:
-    """Return the measures of images (B, 2, H, W), of their Euler characteristic for the dimension −1."""
-    check_choice(name, "construction", construction, ("vertex", "cell"))
-    x = as_real(name, "x", x)
-    if x.ndim != 4 or x.shape[1] != 2 or 0 in x.shape[2:]:
-        expected = "images of two channels, shape (B, 2, H, W), with at least one pixel"
-        raise fail(name, "x", f"has shape {tuple(x.shape)}", expected)
-    reject_nan(name, "x", x, "no NaN")
+    """Return the measures of images and volumes, of their Euler characteristic for the dimension −1."""
+    x = _checked_images(name, x, construction)
     table, sources = _image_measures(x.detach(), list(dims), construction == "cell")
     points = x.reshape(-1).index_select(0, sources).view(-1, 2)
     return assemble_measures(table, points, x.shape[0], dims)
@@ -117,11 +130,11 @@ def _image_measures(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the ordered table of signed points, and where their coordinates stand among all values."""
     images = to_host(x).numpy()
-    height, width = images.shape[2:]
-    n = height * width
+    shape = images.shape[2:]
+    n = math.prod(shape)
 
     def table_of(sample: int) -> tuple[_Array, _Array]:
-        rows = _signed_pixels(images[sample].reshape(2, n), height, width, dims, by_cells)
+        rows = _signed_pixels(images[sample].reshape(2, n), shape, dims, by_cells)
         return np.concatenate((np.full((1, rows.shape[1]), sample), rows)), rows[2:] + n * np.array(
             [[2 * sample], [2 * sample + 1]]
         )
@@ -132,12 +145,13 @@ def _image_measures(
     return on_device(table, np.ascontiguousarray(sources.T).reshape(-1), x.device)
 
 
-def _signed_pixels(values: _Array, height: int, width: int, dims: Sequence[int], by_cells: bool) -> _Array:
+def _signed_pixels(values: _Array, shape: Sequence[int], dims: Sequence[int], by_cells: bool) -> _Array:
     """Return dimensions, weights and both pixels of the points of one image (2, N), in order."""
     orders = [argsort_floats(channel) for channel in values]
-    image = _RankedImage(values, orders, height, width)
-    edges = [image.cells(steps) for steps in _EDGES[by_cells]]
-    faces = _faces(image, by_cells)
+    image = _RankedImage(values, orders, shape)
+    lines, higher = _cells(len(shape), by_cells)
+    edges = [image.cells(steps) for steps in lines]
+    faces = [(sign, image.cells(steps)[0]) for sign, steps in higher]
     forest = _exchanges(image, edges) if max(dims) > EULER else None
     parts = []
     for k in dims:
@@ -163,17 +177,17 @@ class _Forest(NamedTuple):
 class _RankedImage:
     """An image of two channels by the ranks of its pixels, which are all different."""
 
-    def __init__(self, values: _Array, orders: Sequence[_Array], height: int, width: int) -> None:
+    def __init__(self, values: _Array, orders: Sequence[_Array], shape: Sequence[int]) -> None:
         self.values, self.orders = values, orders
-        self.index = np.arange(height * width).reshape(height, width)
-        ranks = np.empty((2, height * width), np.int64)
+        self.index = np.arange(math.prod(shape)).reshape(shape)
+        ranks = np.empty(values.shape, np.int64)
         for rank, order in zip(ranks, orders, strict=True):
             rank[order] = self.index.reshape(-1)
-        self.ranks = ranks.reshape(2, height, width)
+        self.ranks = ranks.reshape(2, *shape)
         own = np.stack((self.index.reshape(-1),) * 2)
         self.pixels = own[:, reached(values)]
 
-    def cells(self, steps: Sequence[tuple[int, int]]) -> tuple[_Array, _Array]:
+    def cells(self, steps: Steps) -> tuple[_Array, _Array]:
         """Return of each cell that is ever reached the last pixel in each channel (2, n), and all (n, k)."""
         parts = [self._shifted(self.ranks, step, steps) for step in steps]
         last = parts[0]
@@ -186,25 +200,32 @@ class _RankedImage:
         return (pairs, pixels) if present.all() else (pairs[:, present], pixels[present])
 
     @staticmethod
-    def _shifted(table: _Array, step: tuple[int, int], steps: Sequence[tuple[int, int]]) -> _Array:
+    def _shifted(table: _Array, step: tuple[int, ...], steps: Steps) -> _Array:
         """Return what stands at a step from the corner of each cell."""
-        (down, right), (low, far) = step, (max(s[0] for s in steps), max(s[1] for s in steps))
-        height, width = table.shape[-2:]
-        shifted: _Array = table[..., down : height - low + down, right : width - far + right]
+        sides, ends = table.shape[-len(step) :], map(max, zip(*steps, strict=True))
+        parts = [slice(at, side - end + at) for at, side, end in zip(step, sides, ends, strict=True)]
+        where: Any = (..., *parts)
+        shifted: _Array = table[where]
         return shifted
 
 
-def _faces(image: _RankedImage, by_cells: bool) -> list[tuple[int, _Array]]:
-    """Return the signs and pixels of the cells of dimension 2 and 3.
+@functools.cache
+def _cells(n_axes: int, by_cells: bool) -> tuple[list[Steps], list[tuple[int, Steps]]]:
+    """Return the edges, and the cells of higher dimensions with their signs, in boxes of two pixels a side.
 
-    Unions of closed squares have the shape of the cliques of neighbours: four triangles and a tetrahedron in
-    each two by two pixels (the nerve theorem: squares that meet in pairs meet all).
+    Vertices span segments, squares and cubes. Unions of closed squares have the shape of the cliques of
+    neighbours: four triangles and a tetrahedron in each two by two pixels (the nerve theorem: squares, and
+    cubes, that meet in pairs meet all).
     """
-    square = image.cells(_SQUARE)[0]
-    if not by_cells:
-        return [(1, square)]
-    triangles = [(1, image.cells(steps)[0]) for steps in itertools.combinations(_SQUARE, 3)]
-    return [*triangles, (-1, square)]
+    block = list(itertools.product((0, 1), repeat=n_axes))
+    if by_cells:
+        some = itertools.chain(*(itertools.combinations(block, k) for k in range(2, len(block) + 1)))
+        cells = [steps for steps in some if not any(map(min, zip(*steps, strict=True)))]
+        higher = [(1 if len(steps) % 2 else -1, steps) for steps in cells if len(steps) > 2]
+        return [steps for steps in cells if len(steps) == 2], higher
+    boxes = [tuple(step for step in block if not any(np.greater(step, span))) for span in block]
+    higher = [(1 if len(steps) in (1, 4) else -1, steps) for steps in boxes if len(steps) > 2]
+    return [steps for steps in boxes if len(steps) == 2], higher
 
 
 def _exchanges(image: _RankedImage, edges: Sequence[tuple[_Array, _Array]]) -> _Forest:
