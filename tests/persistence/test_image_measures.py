@@ -216,7 +216,7 @@ def test_bad_options_are_named():
         image_signed_measure(x, construction="union")
     with pytest.raises(InputError, match="dims has 2; expected integers from 0 to 1 for images, and 0 for"):
         image_signed_measure(x, dims=2)
-    with pytest.raises(InputError, match="dims has 1; expected .* for images, and 0 for volumes"):
+    with pytest.raises(InputError, match=r"dims has 1; expected .* for images, and 0 for volumes"):
         image_signed_measure(torch.zeros(1, 2, 3, 3, 3), dims=(0, 1))
     with pytest.raises(TypeError, match="x is a ndarray"):
         image_signed_measure(x.numpy())
