@@ -42,7 +42,6 @@ def is_sound(
     return True
 
 
-@kernel
 def signed_points(
     vertex_keys: Any,
     edge_keys: Any,
@@ -79,17 +78,25 @@ def signed_points(
     conflict : tuple of two int
         Columns of copies of one edge of which neither has the least values in both parameters, or −1.
     """
-    n = len(vertex_keys)
-    ends, columns, starts = simple_edges(n, pairs)
+    n, read = len(vertex_keys), (graph_of, n_graphs, own_values, never)
+    ends, keys, rows, cells, graph_of_cell, conflict = _read_cells(vertex_keys, edge_keys, pairs, *read)
+    left = _exchanges(n, ends, keys, cells, graph_of_cell)
+    return *_points(n, ends, rows, cells, graph_of_cell, dims, left), conflict
+
+
+@kernel
+def _read_cells(
+    vertex_keys: Any, edge_keys: Any, pairs: Any, graph_of: Any, n_graphs: Any, own_values: bool, never: Any
+) -> Any:
+    """Return edges, keys and rows of all cells, those that are reached, graphs of all, and what conflicts."""
+    ends, columns, starts = simple_edges(len(vertex_keys), pairs)
     if own_values:
         keys, rows, conflict = _cells_of_own_values(vertex_keys, edge_keys, columns, starts)
     else:
         keys, rows = _lower_stars(vertex_keys, ends)
         conflict = (-1, -1)
     cells, graph_of_cell = _present_cells(keys, ends, graph_of, n_graphs, never)
-    left = _exchanges(n, ends, keys, cells, graph_of_cell)
-    table, places = _points(n, ends, rows, cells, graph_of_cell, dims, left)
-    return table, places, conflict
+    return ends, keys, rows, cells, graph_of_cell, conflict
 
 
 @subroutine
@@ -149,7 +156,7 @@ def _present_cells(keys: Any, ends: Any, graph_of: Any, n_graphs: Any, never: An
     return counted_order(present[:n_present], graph_of_cell, n_graphs), graph_of_cell
 
 
-@subroutine
+@kernel
 def _exchanges(n: Any, ends: Any, keys: Any, cells: Any, graph_of: Any) -> Any:
     """Return of each edge the edge (as a cell) that leaves when it enters; −1 if none does, −2 if absent.
 
@@ -219,7 +226,7 @@ def _sort(members: Any, spare: Any, start: Any, end: Any, major: Any, minor: Any
         width *= 2
 
 
-@subroutine
+@kernel
 def _points(n: Any, ends: Any, rows: Any, cells: Any, graph_of: Any, dims: Any, left: Any) -> Any:
     """Return the points of all graphs and dimensions as `signed_points` does, by their cells in order."""
     n_points = 0
