@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from topodl._checks import as_tensor, check_tensor, reject_nan, reject_non_finite
+from topodl._checks import as_mask, as_tensor, check_tensor, reject_nan, reject_non_finite
 from topodl.errors import InputError, MissingDependencyError
 
 
@@ -52,6 +52,19 @@ def test_what_is_not_finite_is_named_with_its_sample():
     x[1, 0] = float("nan")
     with pytest.raises(InputError, match=r"f: x\[1\] has NaN at \(0\); expected finite values"):
         reject_non_finite("f", "x", x)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float64])
+def test_masks_of_any_dtype(dtype):
+    assert as_mask("f", "mask", torch.tensor([0, 1, 1]).to(dtype), "pixels count").tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, float("nan"), float("-inf")])
+def test_floats_that_may_be_weights_are_no_mask(value):
+    expected = "f: mask has floats other than 0 and 1; expected nonzero where pixels count, as booleans"
+    with pytest.raises(InputError, match=expected):
+        as_mask("f", "mask", torch.tensor([0.0, 1.0, value]), "pixels count")
+    assert as_mask("f", "mask", torch.tensor([2, -3, 0]), "pixels count").tolist() == [True, True, False]
 
 
 def test_wrong_type_names_the_argument():

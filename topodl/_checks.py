@@ -16,6 +16,7 @@ from topodl.errors import InputError
 
 __all__ = [
     "as_dims",
+    "as_mask",
     "as_real",
     "as_tensor",
     "check_choice",
@@ -133,6 +134,24 @@ def check_dense(function: str, argument: str, value: Any) -> torch.Tensor:
     if x.is_floating_point() and x.dtype.itemsize < 2:
         raise TypeError(f"{function}: {argument} has dtype {x.dtype}; expected floats of at least 16 bits")
     return x
+
+
+def as_mask(function: str, argument: str, value: Any, kept: str) -> torch.Tensor:
+    """Return `value` as booleans, True where it is not 0; `kept` says what is there.
+
+    Floats between 0 and 1 would be weights, or the logits of a mask.
+
+    Examples
+    --------
+    >>> import torch
+    >>> as_mask("cka", "mask", torch.tensor([0.0, 1.0]), "tokens are")
+    tensor([False,  True])
+    """
+    x = check_dense(function, argument, value)
+    if x.is_floating_point() and bool(((x != 0) & (x != 1)).any()):
+        expected = f"nonzero where {kept}, as booleans or integers, or 0 and 1"
+        raise fail(function, argument, "has floats other than 0 and 1", expected)
+    return x != 0
 
 
 def as_real(function: str, argument: str, value: Any) -> torch.Tensor:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from tests.losses.test_contract import sample
 from topodl.errors import InputError
 from topodl.losses import CEDiceLoss, ClDiceLoss, DeepSupervisionLoss, SkeletonRecallLoss
-from topodl.losses._shrinking import shrink_labels
+from topodl.losses._shrinking import nearest_pixels, shrink_labels
 
 
 class Record(torch.nn.Module):
@@ -127,6 +127,33 @@ def test_a_target_for_each_head(dtype):
     torch.testing.assert_close(supervision(heads, targets, mask=masks), expected)
     for how in ("nearest", "max", "skeleton"):
         assert torch.isfinite(DeepSupervisionLoss(loss, shrink=how)(heads, targets[0]))
+
+
+def test_weights_of_pixels_for_all_heads():
+    heads, targets = heads_and_targets()
+    loss, shares = CEDiceLoss(), [0.5, 0.3, 0.2]
+    supervision = DeepSupervisionLoss(loss, shares)
+    weights = torch.rand(2, 1, 16, 24, generator=torch.Generator().manual_seed(2))
+    means = [weights, *(weights.view(2, 16 // k, k, 24 // k, k).mean((2, 4)) for k in (2, 4))]
+    expected = sum(
+        w * loss(z, nearest_pixels(targets[0], z.shape[2:]), pixel_weights=each)
+        for w, z, each in zip(shares, heads, means, strict=True)
+    )
+    torch.testing.assert_close(supervision(heads, targets[0], pixel_weights=weights), expected)
+    torch.testing.assert_close(supervision(heads, targets[0][:, 0], pixel_weights=weights[:, 0]), expected)
+    listed = sum(
+        w * loss(z, y, pixel_weights=each)
+        for w, z, y, each in zip(shares, heads, targets, means, strict=True)
+    )
+    torch.testing.assert_close(supervision(heads, targets, pixel_weights=means), listed)
+    smaller = DeepSupervisionLoss(loss)
+    for argument in ("pixel_weights", "mask"):
+        with pytest.raises(InputError, match=rf"{argument} has shape \(2, 1, 8, 12\); .*as the target"):
+            smaller(heads[1:], targets[0], **{argument: torch.ones(2, 8, 12)})
+    with pytest.raises(InputError, match="pixel_weights has negative, infinite or NaN entries"):
+        smaller(heads[1:], targets[0], pixel_weights=weights - 0.1)
+    with pytest.raises(InputError, match="pixel_weights is a Tensor; expected a sequence of 3, one a head"):
+        supervision(heads, targets, pixel_weights=weights)
 
 
 def test_lists_that_do_not_fit_are_named():

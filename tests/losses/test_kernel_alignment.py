@@ -181,6 +181,8 @@ def test_what_three_axes_stand_for_has_to_be_said():
         cka(x, y, tokens=False, mask=MASK)
     with pytest.raises(InputError, match=r"mask has shape \(3, 8\); expected \(3, 9\), as x"):
         cka(x, y, tokens=True, mask=MASK[:, :8])
+    with pytest.raises(InputError, match="mask has floats other than 0 and 1; expected nonzero where tokens"):
+        cka(x, y, tokens=True, mask=0.5 * torch.ones(3, 9))
     with pytest.raises(InputError, match=r"mask\[2\] has 1 tokens; expected at least 2"):
         cka(x, y, tokens=True, mask=torch.tensor([[1] * 9, [1] * 9, [1] + [0] * 8]))
     with pytest.raises(InputError, match=r"y has shape .*expected .*tokens of x"):

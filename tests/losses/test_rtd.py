@@ -74,5 +74,7 @@ def test_masked_tokens_do_not_count():
     )
     with pytest.raises(InputError, match=r"mask\[1\] has no token; expected at least one"):
         RTDLoss()(x, z, mask * torch.tensor([[1], [0]]))
+    with pytest.raises(InputError, match="mask has floats other than 0 and 1; expected nonzero where tokens"):
+        RTDLoss()(x, z, 0.5 * mask)
     with pytest.raises(InputError, match=r"x has shape \(9, 3\) beside a mask"):
         RTDLoss()(x[0], z[0], mask)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tests.losses import golden
+from topodl.errors import InputError
 from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.simple_points import simple_point_table
 from topodl.kernels.masks.warping import warp
@@ -134,3 +135,26 @@ def test_gradcheck():
     logits = torch.randn(2, 3, 6, 7, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(3, (2, 6, 7))
     assert torch.autograd.gradcheck(lambda z: warping_loss(z, labels, reduction="none"), logits)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_weights_are_those_of_the_mean_over_critical_pixels(channels):
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn(2, channels, 9, 11, generator=generator)
+    labels = torch.randint(max(channels, 2), (2, 9, 11), generator=generator)
+    weights = torch.rand(2, 9, 11, generator=generator) * (torch.rand(2, 9, 11, generator=generator) < 0.8)
+    batch = SegmentationBatch.read("test", logits, labels)
+    critical = critical_pixels(batch, batch.channels(False), True).double()
+    if channels == 1:
+        ce = -torch.where(labels == 1, logits[:, 0], -logits[:, 0]).sigmoid().log().double()
+    else:
+        ce = torch.nn.functional.cross_entropy(logits, labels, reduction="none").double()
+    by_class = (critical * (weights * ce)[:, None]).sum((2, 3)) / (critical * weights[:, None]).sum((2, 3))
+    loss = WarpingLoss(base_weight=0.0, topology_weight=1.0, reduction="none")
+    found = loss(logits, labels, pixel_weights=weights).double()
+    torch.testing.assert_close(found, by_class.mean(1), rtol=1e-5, atol=1e-6)
+    assert loss(logits, labels, pixel_weights=0 * weights).tolist() == [0.0, 0.0]
+    late = WarpingLoss(active_from=0.5)
+    assert torch.equal(late(logits, labels, pixel_weights=weights), late(logits, labels))
+    with pytest.raises(InputError, match="pixel_weights are given; expected none, as there is no cross"):
+        WarpingLoss(variant="topomortar")(logits, labels, pixel_weights=weights)

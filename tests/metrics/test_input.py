@@ -62,6 +62,15 @@ def test_every_dtype_with_and_without_channel_axis_is_the_same(function, dtype):
     assert torch.equal(function(preds.to(dtype)[:, None], target.to(dtype)), expected)
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_mask_of_weights_is_an_error(function):
+    preds, target = torch.randint(0, 2, (2, 3, 9, 9), generator=torch.Generator().manual_seed(0))
+    kept = torch.ones(3, 9, 9)
+    assert torch.equal(function(preds, target, mask=kept), function(preds, target))
+    with pytest.raises(InputError, match="mask has floats other than 0 and 1; expected nonzero where pixels"):
+        function(preds, target, mask=0.5 * kept)
+
+
 def test_betti_numbers_names_its_own_argument():
     with pytest.raises(InputError, match="betti_numbers: mask has shape"):
         betti_numbers(torch.zeros(4))

@@ -84,7 +84,7 @@ class CommonOptions(TypedDict, total=False):
         Nonzero where pixels count; booleans or integers, or 0 and 1 as floats.
     pixel_weights : Tensor of shape (B, 1, *S) or (B, *S), optional
         Weight of each pixel in the mean that is the cross-entropy, at least 0 and without gradient. An error
-        for a loss without cross-entropy.
+        where the options leave no cross-entropy.
     non_finite : {"nan", "raise"}, default="nan"
         What becomes of NaN and infinite logits: "nan" makes the loss and the gradient of the sample NaN, with
         a warning that names it, so that a scaler of gradients skips the step; "raise" is an error.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import check_dense, check_number, check_spacing, fail, plain_tensor, reject_nan
+from topodl._checks import as_mask, check_dense, check_number, check_spacing, fail, plain_tensor, reject_nan
 from topodl._host import reject_mapped
 from topodl.losses._channel_targets import class_of_each_pixel
 
@@ -53,15 +53,11 @@ def read_labels(
         check_number(function, "ignore_index", ignore_index, integer=True)
         ignored = labels == ignore_index
     if mask is not None:
-        counted = _drop_channel(function, "mask", check_dense(function, "mask", mask), like)
+        kept = "pixels count (their weights are pixel_weights)"
+        counted = _drop_channel(function, "mask", as_mask(function, "mask", mask, kept), like)
         if counted.shape != labels.shape:
             raise fail(function, "mask", f"has shape {tuple(counted.shape)}", f"shape {tuple(labels.shape)}")
-        if counted.is_floating_point() and bool(((counted != 0) & (counted != 1)).any()):
-            came = "has floats other than 0 and 1"
-            raise fail(
-                function, "mask", came, "nonzero where pixels count; weights of pixels are pixel_weights"
-            )
-        ignored = ignored | ~counted.to(labels.device, torch.bool)
+        ignored = ignored | ~counted.to(labels.device)
     nothing_ignored = ignored.ndim == 0
     if (like is None or not nothing_ignored) and bool(((labels < 0) & ~ignored).any()):
         raise label_out_of_range(function, labels.masked_fill(ignored, 0), None)
@@ -75,7 +71,11 @@ def read_pixel_weights(function: str, weights: Any, logits: torch.Tensor) -> tor
     weights = _drop_channel(
         function, "pixel_weights", check_dense(function, "pixel_weights", weights), logits
     )
-    weights = weights.detach().to(logits.device, logits.dtype)
+    return check_pixel_weights(function, weights.detach().to(logits.device, logits.dtype))
+
+
+def check_pixel_weights(function: str, weights: torch.Tensor) -> torch.Tensor:
+    """Return `weights`, or raise if some cannot be weights."""
     if not bool((weights >= 0).all()) or bool(weights.isinf().any()):
         raise fail(
             function, "pixel_weights", "has negative, infinite or NaN entries", "finite ones of at least 0"

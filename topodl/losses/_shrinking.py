@@ -17,7 +17,7 @@ from topodl.kernels.masks.thinning import thin
 from topodl.kernels.shared.pool import map_batch
 from topodl.losses._reading import read_labels
 
-__all__ = ["SHRINKING", "Shrinking", "nearest_pixels", "shrink_labels"]
+__all__ = ["SHRINKING", "Shrinking", "mean_pixels", "nearest_pixels", "shrink_labels"]
 
 Shrinking = Literal["nearest", "max", "skeleton"]
 SHRINKING: tuple[Shrinking, ...] = ("nearest", "max", "skeleton")
@@ -54,6 +54,11 @@ def shrink_labels(
 def nearest_pixels(values: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Return the pixels of `values` (B, K, *S) nearest to those of an image of the smaller `size`."""
     return F.interpolate(values.to(torch.float64), size=size, mode="nearest-exact").to(values.dtype)
+
+
+def mean_pixels(values: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Return the means of `values` (B, K, *S) in the pixels of an image of the smaller `size`."""
+    return F.interpolate(values, size=size, mode="area")
 
 
 def _greatest(labels: torch.Tensor, size: torch.Size) -> torch.Tensor:

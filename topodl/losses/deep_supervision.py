@@ -12,8 +12,10 @@ import torch
 
 from topodl._checks import check_choice, check_dense, check_number, fail
 from topodl._overflow import one_warning
+from topodl._precision import at_least_single
 from topodl.losses._base import SegmentationLoss
-from topodl.losses._shrinking import SHRINKING, Shrinking, shrink_labels
+from topodl.losses._reading import check_pixel_weights
+from topodl.losses._shrinking import SHRINKING, Shrinking, mean_pixels, shrink_labels
 from topodl.losses._targets import TargetParts
 
 __all__ = ["DeepSupervisionLoss", "topomortar_head_weights"]
@@ -120,6 +122,7 @@ class DeepSupervisionLoss(torch.nn.Module):
         target: torch.Tensor | Sequence[torch.Tensor],
         *,
         mask: Masks | None = None,
+        pixel_weights: Masks | None = None,
         precomputed: Parts | None = None,
     ) -> torch.Tensor:
         """Return the weighted sum of the losses of all heads.
@@ -132,6 +135,9 @@ class DeepSupervisionLoss(torch.nn.Module):
             Labels, as for the loss itself: one, which is shrunk for smaller heads, or one a head.
         mask : Tensor of shape (B, 1, *S) or (B, *S), or sequence of Tensor, optional
             Nonzero where pixels count; one a head where the targets are.
+        pixel_weights : Tensor of shape (B, 1, *S) or (B, *S), or sequence of Tensor, optional
+            Weights of pixels in the cross-entropy, of which smaller heads get the means; one a head where the
+            targets are.
         precomputed : mapping of str to Tensor of shape (B, …), or sequence of them, optional
             What the loss's ``precompute`` returned for `target`; one a head where the targets are.
 
@@ -150,8 +156,10 @@ class DeepSupervisionLoss(torch.nn.Module):
         weights = self._weights_of(len(outputs))
         if isinstance(target, torch.Tensor):
             job_of = self._shared_target(outputs, target, mask, precomputed)
+            weights_of = _shared_weights(outputs, target, pixel_weights)
         else:
             job_of = _listed_targets(outputs, target, mask, precomputed)
+            weights_of = _listed_weights(len(outputs), pixel_weights)
         total: torch.Tensor | None = None
         with one_warning():
             for i, weight in enumerate(weights):
@@ -159,7 +167,10 @@ class DeepSupervisionLoss(torch.nn.Module):
                     continue
                 labels, counted, parts = job_of(i)
                 topology = i == 0 or self.topology_heads == "all"
-                value = self.loss(outputs[i], labels, mask=counted, precomputed=parts, topology=topology)
+                others = {} if pixel_weights is None else {"pixel_weights": weights_of(i)}
+                value = self.loss(
+                    outputs[i], labels, mask=counted, precomputed=parts, topology=topology, **others
+                )
                 total = weight * value if total is None else total + weight * value
         return outputs[0].sum() * 0 if total is None else total
 
@@ -176,7 +187,7 @@ class DeepSupervisionLoss(torch.nn.Module):
         labels = _with_channel(
             "target", target, outputs[0], 1 if activation == "auto" else outputs[0].shape[1]
         )
-        counted = None if mask is None else _with_channel("mask", mask, outputs[0], 1)
+        counted = None if mask is None else _of_target("mask", mask, outputs[0], labels)
         size = labels.shape[2:]
         _check_sizes(outputs, tuple(size))
         several = labels.shape[1] > 1
@@ -237,6 +248,16 @@ def _with_channel(argument: str, values: object, output: torch.Tensor, n_channel
     return with_channel
 
 
+def _of_target(argument: str, values: Any, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return values (B, *S) or (B, 1, *S) of the pixels of `target` as (B, 1, *S)."""
+    values = _with_channel(argument, values, output, 1)
+    whole = (len(target), 1, *target.shape[2 - output.ndim :])
+    if values.shape != whole:
+        expected = f"{whole}, as the target"
+        raise fail("DeepSupervisionLoss", argument, f"has shape {tuple(values.shape)}", expected)
+    return values
+
+
 def _listed_targets(
     outputs: list[torch.Tensor],
     targets: Sequence[torch.Tensor],
@@ -255,6 +276,30 @@ def _listed_targets(
             expected = f"shape {(batch, 1, *size)} or {(batch, *size)}, that of its head"
             raise fail("DeepSupervisionLoss", f"target[{i}]", f"has shape {tuple(label.shape)}", expected)
     return lambda i: (labels[i], counted[i], parts[i])
+
+
+def _shared_weights(
+    outputs: list[torch.Tensor], target: torch.Tensor, pixel_weights: Any
+) -> Callable[[int], torch.Tensor | None]:
+    """Return what gives for each head the weights of pixels, their means where it is smaller."""
+    if pixel_weights is None:
+        return lambda i: None
+    weights = _of_target("pixel_weights", pixel_weights, outputs[0], target)
+    weights = check_pixel_weights("DeepSupervisionLoss", weights.to(at_least_single(outputs[0]).dtype))
+
+    def weights_of(i: int) -> torch.Tensor:
+        size = outputs[i].shape[2:]
+        return weights if weights.shape[2:] == size else mean_pixels(weights, size)
+
+    return weights_of
+
+
+def _listed_weights(n_heads: int, pixel_weights: Any) -> Callable[[int], torch.Tensor | None]:
+    """Return what gives for each head the weights that were made for it."""
+    if pixel_weights is None:
+        return lambda i: None
+    weights = _one_a_head("pixel_weights", pixel_weights, n_heads)
+    return lambda i: weights[i]
 
 
 def _one_a_head(argument: str, values: object, n_heads: int) -> Sequence[Any]:

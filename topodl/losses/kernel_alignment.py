@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from topodl._checks import check_choice, check_dense, check_number, fail, reject_non_finite
+from topodl._checks import as_mask, check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._overflow import NON_FINITE, NonFinite, or_nan
 from topodl._precision import at_least_single, full_precision, unit_of
@@ -338,7 +338,7 @@ def _real_tokens(x: torch.Tensor, unbiased: bool, mask: Any) -> tuple[torch.Tens
         if x.shape[1] < least:
             raise fail("cka", "x", f"has shape {tuple(x.shape)}", f"(B, N, …) with N of at least {least}")
         return None, torch.tensor(x.shape[1], device=x.device)
-    real = check_dense("cka", "mask", mask).to(x.device) != 0
+    real = as_mask("cka", "mask", mask, "tokens are").to(x.device)
     if real.shape != x.shape[:2]:
         raise fail("cka", "mask", f"has shape {tuple(real.shape)}", f"{tuple(x.shape[:2])}, as x")
     counts = real.sum(1)

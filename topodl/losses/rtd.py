@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from topodl._checks import check_choice, check_dense, check_number, fail
+from topodl._checks import as_mask, check_choice, check_dense, check_number, fail
 from topodl._overflow import NON_FINITE, NonFinite
 from topodl.persistence.rtd import rtd
 
@@ -123,7 +123,7 @@ def _real_tokens(
     """Yield the real tokens of each sample, or the distances between them."""
     name = "RTDLoss"
     pair = [check_dense(name, argument, value) for argument, value in (("x", x), ("z", z))]
-    real = check_dense(name, "mask", mask) != 0
+    real = as_mask(name, "mask", mask, "tokens are")
     for argument, value in zip("xz", pair, strict=True):
         if value.ndim != 3 or value.shape[:2] != real.shape or len(value) == 0:
             came = f"has shape {tuple(value.shape)} beside a mask of shape {tuple(real.shape)}"

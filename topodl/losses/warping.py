@@ -45,6 +45,7 @@ def warping_loss(
 
     .. math:: L_{warp} = \frac1C \sum_c \frac1{|M_c|} \sum_{i \in M_c} -\log p_{y_i, i}
 
+
     The label is warped towards the prediction, and the prediction towards the label, by flips of simple
     pixels, the ones nearest to a border first; a flip of a simple pixel changes no topology. The critical
     pixels M are the errors that remain in one direction or the other. They are constants: the gradient
@@ -71,7 +72,8 @@ def warping_loss(
         predicted foreground: its critical pixels are mostly correct ones. It leaves ties to NumPy's unstable
         sort, so that its pixels depend on the processor. See the guide to the losses.
     **common
-        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`.
+        `activation`, `class_weights`, `reduction`, `ignore_index`, `mask`: see `CommonOptions`. With
+        `pixel_weights` the means over critical pixels are means by these; an error for "topomortar".
 
     Returns
     -------
@@ -108,6 +110,7 @@ def warping_loss(
         total = -base_weight * dice_score(batch, include_background=True)
     else:
         total = base_weight * (1 - dice_score(batch, include_background))
+    weights = None if study else batch.counted_weights()
     if topology_weight == 0:
         return batch.reduce(total)
     channels = batch.channels(include_background and not study)[: 1 if study else None]
@@ -115,7 +118,7 @@ def warping_loss(
     masks = critical_pixels(batch, channels, corner, size, study)
     if study:
         return batch.reduce(total + topology_weight * _study_cross_entropy(batch, masks[:, 0]))
-    return batch.reduce(total + topology_weight * _critical_cross_entropy(batch, masks, channels))
+    return batch.reduce(total + topology_weight * _critical_cross_entropy(batch, masks, channels, weights))
 
 
 def critical_pixels(
@@ -187,17 +190,25 @@ def _inwards(
     return np.concatenate([inside[first], outside[then]])
 
 
-def _critical_cross_entropy(batch: SegmentationBatch, masks: torch.Tensor, channels: range) -> torch.Tensor:
+def _critical_cross_entropy(
+    batch: SegmentationBatch, masks: torch.Tensor, channels: range, weights: torch.Tensor | None
+) -> torch.Tensor:
     """Return the mean of -log p of the label over each class's critical pixels, weighted, (B,)."""
     sample, channel, pixel = masks.flatten(2).nonzero(as_tuple=True)
     labels = batch.labels.flatten(1)[sample, pixel]
+    counts = masks.flatten(2).sum(2).clamp_min(1)
     if batch.logits.shape[1] > 1:
         log_p = batch.log_probabilities.flatten(2)[sample, labels, pixel]
     else:
         p = batch.probabilities.flatten(1)[sample, pixel]
         log_p = torch.where(labels == 1, p, 1 - p).clamp_min(1e-12).log()
+    if weights is not None:
+        weighted = weights.flatten(1)[sample, pixel]
+        log_p = log_p * weighted
+        totals = weighted.new_zeros(masks.shape[:2]).index_put((sample, channel), weighted, accumulate=True)
+        counts = torch.where(totals > 0, totals, 1.0)
     sums = log_p.new_zeros(masks.shape[:2]).index_put((sample, channel), -log_p, accumulate=True)
-    return batch.weigh_classes(sums / masks.flatten(2).sum(2).clamp_min(1), channels)
+    return batch.weigh_classes(sums / counts, channels)
 
 
 def _study_cross_entropy(batch: SegmentationBatch, masks: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from topodl._checks import check_dense, fail
+from topodl._checks import as_mask, check_dense, fail
 from topodl.metrics._options import Reading
 
 __all__ = [
@@ -148,7 +148,7 @@ def _counted(function: str, mask: Source, size: tuple[int, ...]) -> torch.Tensor
     if tuple(mask.values.shape) not in (size, (batch, 1, *space)):
         expected = f"shape {size} or {(batch, 1, *space)}"
         raise fail(function, mask.name, f"has shape {tuple(mask.values.shape)}", expected)
-    return mask.values.to(torch.bool).reshape(size)
+    return as_mask(function, mask.name, mask.values, "pixels count").reshape(size)
 
 
 def to_labels(reading: Reading, source: Source, ignored: torch.Tensor | None) -> NDArray[Any]:
