@@ -18,6 +18,7 @@ from topodl.evaluation.run_folder import RunFolder, read_rows
 from topodl.evaluation.settings import StudySettings
 from topodl.evaluation.study import run_study
 from topodl.evaluation.tasks import Task, trainings_of, unfinished, work_name
+from topodl.losses import SegmentationLoss, registry
 
 TINY = {
     "iterations": 2,
@@ -32,6 +33,25 @@ TINY = {
 
 def tiny(**values):
     return StudySettings.of_protocol("quick", **(TINY | values))
+
+
+def own_loss(logits, target, *, shift=0.0):
+    labels = target.reshape(len(target), *logits.shape[2:])
+    return (nn.functional.cross_entropy(logits, labels) - shift).sqrt()
+
+
+def test_a_loss_of_ones_own_that_has_none_of_the_common_options_is_trained_with(tmp_path):
+    class OwnLoss(SegmentationLoss, name="own_loss", function=own_loss):
+        """The root of the cross-entropy."""
+
+    try:
+        words = ["ce_dice", "own_loss", "own_loss:shift=-1.0"]
+        folder = run_study(tiny(losses=words), tmp_path / "run", data=splits())
+        assert all(len(result(folder, word)) == 1 for word in words)
+        with pytest.raises(InputError, match="failed in iteration 1: the mean of the loss is nan"):
+            run_study(tiny(losses=["own_loss:shift=100.0"]), tmp_path / "nan", data=splits())
+    finally:
+        registry.pop("own_loss")
 
 
 def result(folder, loss="ce_dice", seed=3):

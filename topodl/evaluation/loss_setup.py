@@ -37,7 +37,9 @@ def build_loss(text: str, settings: StudySettings, data: StudyData) -> DeepSuper
     spec = parse_loss(text)
     kind = registry[spec.name]
     takes = inspect.signature(kind).parameters
-    options: dict[str, Any] = {"non_finite": "raise"}  # without a scaler a step of NaN ends the training
+    options: dict[str, Any] = {}
+    if "non_finite" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        options["non_finite"] = "raise"  # without a scaler a step of NaN ends the training
     if data.regions:
         options["activation"] = "sigmoid"
     if data.ignores:

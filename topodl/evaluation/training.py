@@ -245,10 +245,7 @@ class Training:
                 return self._loss(heads, targets.long())
             hard = self._loss(heads, hardened(targets, regions))
         except InputError as error:
-            raise InputError(
-                f"topodl evaluate: {self.task} failed in iteration {self.iteration + 1}: {error}; "
-                "a lower --learning-rate may help if the training diverged"
-            ) from error
+            raise self._failure(self.iteration + 1, str(error)) from error
         soft = soft_cross_entropy(heads, targets, regions=regions, ignores=self.data.ignores)
         return 0.5 * (hard + soft)
 
@@ -271,7 +268,16 @@ class Training:
         if self.fabric.world_size > 1:
             mean = self.fabric.all_reduce(mean)
         self._loss_sum, self._loss_count = torch.zeros_like(self._loss_sum), 0
+        if not bool(torch.isfinite(mean)):  # of a loss that does not say so itself
+            raise self._failure(self.iteration, f"the mean of the loss is {float(mean)}; expected a number")
         return float(mean)
+
+    def _failure(self, iteration: int, reason: str) -> InputError:
+        """Return the error that says when the training failed, and why."""
+        return InputError(
+            f"topodl evaluate: {self.task} failed in iteration {iteration}: {reason}; "
+            "a lower --learning-rate may help if the training diverged"
+        )
 
     def _record(self, mean_loss: float, end: int) -> None:
         point: dict[str, Any] = {"iteration": self.iteration, "loss": mean_loss}
