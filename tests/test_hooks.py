@@ -361,6 +361,36 @@ def test_a_target_is_what_another_model_gives(teacher_first):
     assert not student[0]._forward_hooks
 
 
+@pytest.mark.parametrize("teacher_first", [False, True])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_target_without_gradient_leaves_the_model_its_own(teacher_first, mode):
+    student, teacher, x = nn.Linear(4, 3), nn.Linear(4, 3), torch.rand(6, 4)
+
+    def look_at_the_teacher():
+        with mode():
+            teacher(x)
+
+    with attach(student, "", nn.MSELoss(), target=(teacher, "")) as alignment:
+        passes = [look_at_the_teacher, lambda: student(x)]
+        for run in passes if teacher_first else reversed(passes):
+            run()
+    expected = nn.functional.mse_loss(student(x), teacher(x).detach())
+    found = torch.autograd.grad(alignment.total(), student.weight)
+    torch.testing.assert_close(found, torch.autograd.grad(expected, student.weight))
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("teacher_first", [False, True])
+def test_outputs_that_are_changed_in_place_afterwards_are_compared_as_they_were(teacher_first):
+    student, teacher = (nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True)) for _ in range(2))
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    with attach(student, "0", nn.MSELoss(), target=(teacher, "0")) as alignment:
+        for model in (teacher, student) if teacher_first else (student, teacher):
+            model(x)
+    first, second = (x @ model[0].weight.T + model[0].bias for model in (student, teacher))
+    torch.testing.assert_close(alignment.value, nn.functional.mse_loss(first, second))
+
+
 def test_alignment_with_a_target_is_trained():
     student, teacher, x = two_models()
     optimiser = torch.optim.Adam(student.parameters(), lr=0.02)
@@ -418,6 +448,10 @@ def test_the_number_of_arguments_is_looked_at_when_attaching():
         attach(model, "0", CKALoss(), target="0")
     with pytest.raises(TypeError, match=r"target is a tuple; expected \(model, name\)"):
         attach(model, "0", CKALoss(), target=("0", teacher))
+    with pytest.raises(TypeError, match=r"target takes \(labels\); expected a function without arguments"):
+        attach(model, "0", CKALoss(), target=lambda labels: labels)
+    with pytest.raises(TypeError, match=r"target\[1\] is a int; expected the name of a submodule"):
+        attach(model, "0", CKALoss(), target=(teacher, 1))
     with pytest.raises(InputError, match=r"target\[1\] is 'missing'; expected a submodule"):
         attach(model, "0", CKALoss(), target=(teacher, "missing"))
     assert not model[0]._forward_hooks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -53,6 +53,14 @@ def _stop_watching(attachment: Attachment) -> None:
             torch.compiler.reset()
 
 
+class _Pass(NamedTuple):
+    """The output of a model, and how it ran."""
+
+    output: Any
+    with_gradient: bool
+    in_inference: bool
+
+
 class Attachment:
     """What `attach` returns: a handle on the hook, and a context manager that removes it at its end.
 
@@ -95,7 +103,7 @@ class Attachment:
         self._target = target
         self._lock = threading.Lock()
         self.values: list[Any] = []
-        self._waiting: dict[str, Any] = {}  # of two models, the output of the one that has run first
+        self._waiting: dict[str, _Pass] = {}  # of two models, that of the one that has run first
         submodule = submodule_of("attach", model, name)
         teacher = submodule_of("attach", *target, "target[1]") if isinstance(target, tuple) else None
         _watch_hooks(self)
@@ -117,18 +125,23 @@ class Attachment:
 
     def _meet(self, side: str, x: Any) -> None:
         """Keep the output of one of two models until the other one has run."""
+        this = _Pass(x, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
         with self._lock:
             other = self._waiting.pop("target" if side == "model" else "model", None)
             again = side in self._waiting
-            if other is None:
-                self._waiting[side] = x
+            if other is None:  # copied, as layers that follow may change it in place
+                copied = x.clone() if isinstance(x, torch.Tensor) else x
+                self._waiting[side] = this._replace(output=copied)
         if again:
             raise InputError(
                 f"attach: the {side} of {self.name!r} has run twice; expected passes of the model and of its "
                 "target in turn, in either order; clear() forgets the pass that is alone"
             )
         if other is not None:
-            self._record(*((x, other) if side == "model" else (other, x)))
+            model, target = (this, other) if side == "model" else (other, this)
+            # the target may run last, and without gradient
+            with torch.inference_mode(model.in_inference), torch.set_grad_enabled(model.with_gradient):
+                self._record(model.output, _detached(target.output))
 
     def _record(self, *arguments: Any) -> None:
         # Nested: an encoder without its padded tokens.
@@ -197,6 +210,14 @@ def _check_arguments(layer_or_loss: Callable[..., Any], target: Any) -> None:
     if not (pair or target is None or callable(target)):
         came = f"is a {type(target).__name__}"
         raise TypeError(f"attach: target {came}; expected (model, name), or a function without arguments")
+    if callable(target):
+        try:
+            inspect.signature(target).bind()
+        except TypeError:
+            expected = "a function without arguments"
+            raise TypeError(f"attach: target takes {inspect.signature(target)}; expected {expected}") from None
+        except ValueError:  # of builtins nothing is known
+            pass
     called = layer_or_loss.forward if isinstance(layer_or_loss, nn.Module) else layer_or_loss
     try:
         parameters = inspect.signature(called).parameters.values()
@@ -214,7 +235,10 @@ def _check_arguments(layer_or_loss: Callable[..., Any], target: Any) -> None:
 
 
 def _detached(x: Any) -> Any:
-    return x.detach() if isinstance(x, torch.Tensor | Diagrams) else x
+    """Return `x` without gradient, such that a gradient may flow through what is computed of it."""
+    if isinstance(x, torch.Tensor):
+        return x.clone() if x.is_inference() and not torch.is_inference_mode_enabled() else x.detach()
+    return x.detach() if isinstance(x, Diagrams) else x
 
 
 def attach(
