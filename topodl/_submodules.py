@@ -20,7 +20,8 @@ __all__ = ["as_input", "evaluation_mode", "first_tensor", "place_of", "submodule
 def submodule_of(function: str, model: nn.Module, name: str, argument: str = "name") -> nn.Module:
     """Return the submodule of that name, also of a compiled or wrapped model."""
     if not isinstance(name, str):
-        raise TypeError(f"{function}: {argument} is a {type(name).__name__}; expected the name of a submodule")
+        came = f"is a {type(name).__name__}"
+        raise TypeError(f"{function}: {argument} {came}; expected the name of a submodule")
     modules = dict(model.named_modules())
     for prefix in ("", "_orig_mod.", "module."):
         if prefix + name in modules:

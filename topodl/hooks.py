@@ -214,8 +214,8 @@ def _check_arguments(layer_or_loss: Callable[..., Any], target: Any) -> None:
         try:
             inspect.signature(target).bind()
         except TypeError:
-            expected = "a function without arguments"
-            raise TypeError(f"attach: target takes {inspect.signature(target)}; expected {expected}") from None
+            came = f"takes {inspect.signature(target)}"
+            raise TypeError(f"attach: target {came}; expected a function without arguments") from None
         except ValueError:  # of builtins nothing is known
             pass
     called = layer_or_loss.forward if isinstance(layer_or_loss, nn.Module) else layer_or_loss
