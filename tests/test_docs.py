@@ -8,6 +8,8 @@ import torch
 from sklearn.neighbors import kneighbors_graph as nearest_neighbours
 from torch import nn
 
+from topodl.losses import registry
+
 from .evaluation.fake_run import make_run
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -74,6 +76,15 @@ def representations():
     losses = {"reconstruction_loss": nn.functional.mse_loss, "criterion": nn.MSELoss()}
     models = {"model": Autoencoder(), "first": TwoLayers(), "second": TwoLayers()}
     return {"x": torch.randn(16, 8), "y": torch.randn(16, 2), **losses, **models}
+
+
+@pytest.fixture(autouse=True)
+def no_loss_stays_registered():
+    """Take out of the registry what a page puts there."""
+    known = set(registry)
+    yield
+    for name in registry.keys() - known:
+        registry.pop(name)
 
 
 @pytest.mark.parametrize("page", PAGES)
