@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +114,12 @@ class Setting:
 
     def domain(self, name: str) -> NDArray[np.bool_]:
         """Return which images are in distribution (`"ID"`), out of it (`"OOD"`), or there (`"ALL"`)."""
-        in_distribution = np.array([group == "indistr" for group in self.groups])
+        in_distribution = self._in_distribution
         return {"ID": in_distribution, "OOD": ~in_distribution, "ALL": np.ones_like(in_distribution)}[name]
+
+    @cached_property
+    def _in_distribution(self) -> NDArray[np.bool_]:
+        return np.array([group == "indistr" for group in self.groups])
 
     def trainings_in(self, domain: str) -> list[NDArray[np.bool_]]:
         """Return the images of a domain that one training of a seed was tested on, fold by fold."""

@@ -87,6 +87,12 @@ def read_measurements(path: Path) -> Measurements:
     if not body:
         raise InputError(f"{_FUNCTION}: {path} has no rows; expected one per test image")
     values = np.array([_numbers(path, line, row, columns) for line, row in enumerate(body, start=2)])
+    infinite = np.isinf(values).any(axis=1)
+    if infinite.any():
+        raise InputError(
+            f"{_FUNCTION}: {path}, line {infinite.argmax() + 2} has an infinite value; "
+            "expected a number, or nothing where it is undefined"
+        )
     ids = tuple(row[header.index("ID")] for row in body)
     twice = next((image_id for image_id, count in Counter(ids).items() if count > 1), None)
     if twice is not None:
@@ -116,15 +122,9 @@ def _classes_and_metrics(path: Path, header: list[str]) -> tuple[tuple[str, ...]
 
 def _numbers(path: Path, line: int, row: list[str], columns: list[int]) -> list[float]:
     try:
-        numbers = [float(row[column] or "nan") for column in columns]
+        return [float(row[column] or "nan") for column in columns]
     except (ValueError, IndexError):
         raise InputError(f"{_FUNCTION}: {path}, line {line} is not a row of numbers") from None
-    if any(map(math.isinf, numbers)):
-        raise InputError(
-            f"{_FUNCTION}: {path}, line {line} has an infinite value; "
-            "expected a number, or nothing where it is undefined"
-        )
-    return numbers
 
 
 def aligned(measurements: Measurements, first: Measurements) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from topodl.evaluation.pictures import (
     presentable,
     read_image,
     read_masks,
+    stored_names,
 )
 from topodl.evaluation.views import View, views_of
 
@@ -61,7 +62,7 @@ class Example:
 
 
 def choose_examples(
-    setting: Setting, seed: int, available: Sequence[str], count: int = 4, collapsed: Collection[str] = ()
+    setting: Setting, seed: int, available: Collection[str], count: int = 4, collapsed: Collection[str] = ()
 ) -> list[str]:
     """Return the test images on which the losses differ most in topology.
 
@@ -76,7 +77,7 @@ def choose_examples(
         The measurements.
     seed : int
         Seed whose predictions are shown.
-    available : sequence of str
+    available : collection of str
         IDs of the images whose pictures are on disk.
     count : int
         How many to choose.
@@ -95,7 +96,7 @@ def choose_examples(
     group_of = dict(zip(setting.image_ids, setting.groups, strict=True))
     ranked = sorted((i for i in available if i in score_of), key=lambda i: (-score_of[i], i))
     first_of_group = {group_of[image_id]: image_id for image_id in reversed(ranked)}
-    best = [image_id for image_id in ranked if first_of_group[group_of[image_id]] == image_id]
+    best = dict.fromkeys(image_id for image_id in ranked if first_of_group[group_of[image_id]] == image_id)
     return [*best, *(image_id for image_id in ranked if image_id not in best)][:count]
 
 
@@ -121,16 +122,9 @@ def load_examples(
     setting = study.setting
     for seed in sorted({seed for loss in setting.losses for seed in loss.seeds}):
         losses = [loss for loss in setting.losses if seed in loss.seeds]
-        available = [
-            image_id
-            for image_id in setting.image_ids
-            if all(
-                find_stored(folder.label_image(image_id))
-                and find_stored(folder.prediction(loss.folder_name, seed, image_id))
-                for loss in losses
-                for folder in [study.folder_of[loss.name]]
-            )
-        ]
+        folders = {study.folder_of[loss.name].labels for loss in losses}
+        folders |= {study.folder_of[loss.name].predictions(loss.folder_name, seed) for loss in losses}
+        available = set.intersection(*map(stored_names, folders)) & set(setting.image_ids)
         if available:
             chosen = choose_examples(setting, seed, available, count, collapsed)
             return seed, [_load_example(study, seed, image_id, collapsed) for image_id in chosen]

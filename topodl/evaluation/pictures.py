@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,16 @@ from numpy.typing import NDArray
 from topodl._files import regular_file
 from topodl.errors import InputError, MissingDependencyError
 
-__all__ = ["IGNORED", "Masks", "check_same_size", "find_stored", "presentable", "read_image", "read_masks"]
+__all__ = [
+    "IGNORED",
+    "Masks",
+    "check_same_size",
+    "find_stored",
+    "presentable",
+    "read_image",
+    "read_masks",
+    "stored_names",
+]
 
 Masks = NDArray[np.uint8]
 IGNORED = 255
@@ -21,6 +31,20 @@ _SUFFIXES = (".png", ".npy")
 def find_stored(path: Path) -> Path | None:
     """Return the file of that name as it was stored, PNG or an array; None if there is none."""
     return next((p for suffix in _SUFFIXES if (p := path.with_suffix(suffix)).is_file()), None)
+
+
+def stored_names(folder: Path) -> set[str]:
+    """Return the names of all that `find_stored` finds in a folder and below, without ".png" or ".npy"."""
+    if not folder.is_dir():
+        return set()
+    found = set()
+    for entry in os.scandir(folder):
+        name, suffix = os.path.splitext(entry.name)
+        if suffix in _SUFFIXES and entry.is_file():
+            found.add(name)
+        elif entry.is_dir():
+            found |= {f"{entry.name}/{inner}" for inner in stored_names(Path(entry))}
+    return found
 
 
 def read_masks(path: Path, n_classes: int, spatial_dims: int) -> Masks:

@@ -119,9 +119,14 @@ class RunFolder:
         """One test image, as it was evaluated."""
         return self.root / "inputs" / f"{image_id}.png"
 
+    @property
+    def labels(self) -> Path:
+        """Folder of the labels of the test images, as they were evaluated."""
+        return self.root / "labels"
+
     def label_image(self, image_id: str) -> Path:
         """Label of one test image as it was evaluated, 0 and 255."""
-        return self.root / "labels" / f"{image_id}.png"
+        return self.labels / f"{image_id}.png"
 
     def read_settings(self) -> dict[str, Any]:
         """Return what `settings.json` says."""

@@ -57,9 +57,10 @@ def betti_matching_loss(
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight, topology_weight : float, default=(1, 0.001)
-        Weights of CE + Dice, whose Dice leaves the background out, and of the matching error, a sum over
-        bars.
+    base_weight : float, default=1
+        Of CE + Dice, whose Dice leaves the background out.
+    topology_weight : float, default=0.001
+        Of the matching error, a sum over bars.
     filtration : {"superlevel", "sublevel", "both"}, default="superlevel"
         Whether bars are born from the foreground, from the background, or the mean of both errors.
     push : bool, default=False

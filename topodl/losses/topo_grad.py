@@ -66,8 +66,10 @@ def topo_grad_loss(
     betti_numbers : ints of shape (D,), (K, D), (B, K, D) or (B, 1, D), optional
         Components and holes (D = 2); in volumes components, tunnels and cavities (D = 3). One row for all
         of the K classes that count, one for each, or such for each sample. By default those of the label.
-    base_weight, topology_weight : float, default=(1, 0.002)
-        Weights of CE + Dice, whose Dice leaves the background out, and of the bars.
+    base_weight : float, default=1
+        Of CE + Dice, whose Dice leaves the background out.
+    topology_weight : float, default=0.002
+        Of the bars.
     power : {2, 1}, default=2
         Of the lengths in the sums.
     essential : {"clamp", "drop"}, default="clamp"

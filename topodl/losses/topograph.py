@@ -53,8 +53,10 @@ def topograph_loss(
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, H, W) or (B, H, W), integers
         Labels in [0, C), in {0, 1} for one channel.
-    base_weight, topology_weight : float, default=(1, 0.02)
-        Weights of CE + Dice, whose Dice leaves the background out, and of the critical regions.
+    base_weight : float, default=1
+        Of CE + Dice, whose Dice leaves the background out.
+    topology_weight : float, default=0.02
+        Of the critical regions.
     aggregation : {"mean", "sum", "max", "min", "rms"}, default="mean"
         How the pixels of a region become one value.
     connectivity : {8, 4}, default=8
