@@ -1,8 +1,11 @@
-"""Sphinx configuration: guides in Markdown, an executed gallery, the reference from the docstrings."""
+"""Sphinx configuration: guides in Markdown, executed tutorials and gallery, the reference from docstrings."""
 
-import re
+import sys
+from pathlib import Path
 
 import topodl
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "topodl"
 author = "the topodl developers"
@@ -18,39 +21,44 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "docstrings",
+    "names",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "gallery_src"]
+exclude_patterns = ["_build", "gallery_src", "tutorials_src"]
 default_role = "py:obj"  # a name in single backticks leads to what it names
+maximum_signature_line_length = 80
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "topodl"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "source_repository": "https://github.com/topodl/topodl/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+templates_path = ["_templates"]
 autosummary_generate = True
+autosummary_imported_members = True
+autosummary_ignore_module_all = False
+# Where file names know no case, `topodl.Mapper` and `topodl.mapper` would be one page.
+autosummary_filename_map = {"topodl.mapper": "topodl.mapper-module"}
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 sphinx_gallery_conf = {
-    "examples_dirs": "gallery_src",
-    "gallery_dirs": "gallery",
+    "examples_dirs": ["tutorials_src", "gallery_src"],
+    "gallery_dirs": ["tutorials", "gallery"],
     "filename_pattern": r"plot_",
     "download_all_examples": False,
+    "doc_module": ("topodl",),
+    "reference_url": {"topodl": None},
+    "backreferences_dir": "api/backreferences",
+    "within_subsection_order": "FileNameSortKey",
+    "capture_repr": ("_repr_html_",),  # not what the last call of a block returns
+    "min_reported_time": 1,
 }
-
-
-def escape_shapes(app, what, name, obj, options, lines):
-    """Keep Sphinx from reading the shape (B, *S) as emphasis and |death − birth| as a substitution."""
-    if what == "data" and lines[:1] == (type(obj).__doc__ or "").splitlines()[:1]:
-        lines.clear()  # a variable without a docstring shows that of its type
-    for i, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
-            parts = re.split(r"(`+[^`]*`+)", line)
-            parts[::2] = [re.sub(r"([*|])(?=\S)", r"\\\1", part) for part in parts[::2]]
-            lines[i] = "".join(parts)
-
-
-def setup(app):
-    """Register the hook: Sphinx calls this function by its name."""
-    app.connect("autodoc-process-docstring", escape_shapes, priority=400)

@@ -13,8 +13,8 @@ from .evaluation.fake_run import make_run
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {path.relative_to(DOCS).with_suffix("").as_posix(): path for path in sorted(DOCS.rglob("*.md"))}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-# Blocks that download, need a cluster, or train for minutes, by a word of theirs.
-LEFT_OUT = ("TopoMortar(", "SLURMCluster(", '"my-study"')
+# Blocks that download, need a cluster or a library that tests do without, or train for minutes, by a word.
+LEFT_OUT = ("TopoMortar(", "SLURMCluster(", '"my-study"', "torchvision")
 NEEDS = {
     "attention": ["transformers"],
     "integrations/lightning": ["lightning"],

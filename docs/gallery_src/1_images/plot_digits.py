@@ -25,9 +25,13 @@ X = X.astype(np.float32) / 16
 train, test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
 
 # %%
-# The superlevel filtration of one digit: this eight has two long bars in dimension 1.
-eight = torch.from_numpy(train[y_train == 8][1].reshape(8, 8))
-diagram = topodl.cubical_persistence(eight[None], superlevel=True, construction="cell")
+# The superlevel filtration of one digit. About half of the eights have two long bars in dimension 1, one a
+# hole, as this one; in the others a hole is too dim, or open.
+eights = torch.from_numpy(train[y_train == 8].reshape(-1, 8, 8))
+diagrams = topodl.cubical_persistence(eights, superlevel=True, construction="cell")
+long_holes = [int((diagram.dim(1).persistence().abs() > 0.3).sum()) for diagram in diagrams]
+print(f"{long_holes.count(2)} of {len(eights)} eights have two")
+eight, diagram = eights[long_holes.index(2)], diagrams[long_holes.index(2)]
 figure, axes = plt.subplots(1, 2, figsize=(8, 4))
 plot_critical_pixels(eight, diagram.filter(0.2), ax=axes[0])
 _ = plot_diagram(diagram, ax=axes[1])

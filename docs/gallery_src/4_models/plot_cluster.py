@@ -9,6 +9,7 @@ machine.
 
 import joblib
 import numpy as np
+from dask.distributed import Client
 from sklearn.pipeline import make_pipeline
 
 from topodl.layers import BettiCurve, CubicalPersistence
@@ -20,13 +21,10 @@ print(here.shape)
 
 # %%
 # Nothing changes but where it runs. For a real cluster, `Client` takes the address of its scheduler.
-try:
-    from dask.distributed import Client
-except ImportError:
-    print("Dask is not installed: pip install 'dask[distributed]'")
-else:
-    with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None):  # noqa: SIM117
-        with joblib.parallel_config(backend="dask"):
-            there = pipeline.transform(images)
-    np.testing.assert_array_equal(here, there)
-    print("the cluster's features are the same")
+with (
+    Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None),
+    joblib.parallel_config(backend="dask"),
+):
+    there = pipeline.transform(images)
+np.testing.assert_array_equal(here, there)
+print("the cluster's features are the same")

@@ -81,4 +81,4 @@ print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 # %%
 # A notebook shows a graph as a picture.
-graph_of_torus  # noqa: B018
+graph_of_torus

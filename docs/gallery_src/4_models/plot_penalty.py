@@ -45,7 +45,7 @@ def extra_topology(maps):
     """Return the mean over the maps of the persistence beyond their longest bars."""
     d = topodl.cubical_persistence(maps, channels=True, superlevel=True).finite()
     bars = d.persistence().square()
-    longest = torch.zeros(d.n_segments).index_reduce(0, d.segments, bars, "amax")
+    longest = torch.zeros(d.n_segments).scatter_reduce(0, d.segments, bars, "amax")
     return (bars.sum() - longest.sum()) / len(d)
 
 
