@@ -84,7 +84,7 @@ def test_the_reference_has_every_public_name():
     assert [name for name in public if id(look_up(name)) not in page] == []
 
 
-@pytest.mark.parametrize("template", ["", "   :template: module.rst\n"])
+@pytest.mark.parametrize("template", ["", "   :template: autosummary/module.rst\n"])
 def test_a_name_that_is_nowhere_fails(template):
     with pytest.raises(ModuleNotFoundError):
         on_the_page(f".. autosummary::\n   :toctree: x\n{template}\n   topodl.nonsense\n")
