@@ -136,6 +136,12 @@ def test_a_damaged_split_file_is_named(root, text):
         TopoMortar(root, split="val")
 
 
+def test_a_picture_that_a_split_lists_twice_is_named(root):
+    (root / "splits.yaml").write_text("1:\n  val: [051.png, 052.png, 051.png]\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"splits\.yaml lists 051 twice in val; expected each picture once"):
+        TopoMortar(root, split="val")
+
+
 def test_damaged_groups_are_named(root):
     (root / "dataset_types.txt").write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"dataset_types\.txt has no columns 'ID' and 'group'"):

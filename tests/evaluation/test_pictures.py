@@ -11,7 +11,7 @@ from PIL import Image
 from topodl.errors import InputError
 from topodl.evaluation.error_pictures import draw_masks, draw_overlay, enlarged, find_errors
 from topodl.evaluation.overlays import draw_example
-from topodl.evaluation.pictures import find_stored, presentable, read_image, read_masks
+from topodl.evaluation.pictures import find_stored, presentable, read_image, read_masks, stored_names
 from topodl.evaluation.stored_pictures import write_label
 from topodl.evaluation.views import views_of
 
@@ -23,6 +23,19 @@ def save(path, array):
     else:
         Image.fromarray(array).save(path)
     return path
+
+
+def test_the_names_of_a_folder_are_those_that_are_found_one_by_one(tmp_path):
+    assert stored_names(tmp_path / "nowhere") == set()
+    for name in ("a.png", "case.1.npy", "clinic/a.png", "notes.txt", "b.csv", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")
+    names = stored_names(tmp_path)
+    assert names == {"a", "case.1", "clinic/a", ".hidden"}
+    assert all(find_stored(tmp_path / f"{name}.png") for name in names)
+    assert find_stored(tmp_path / "dangling.png") is None
 
 
 def test_a_picture_is_found_under_the_suffix_that_it_has(tmp_path):

@@ -1,6 +1,9 @@
 """Where a study's images come from, how they are cut, scaled and resized, and what is refused."""
 
+import multiprocessing
+import os
 import shutil
+import signal
 import types
 
 import numpy as np
@@ -27,6 +30,10 @@ def load(given=None, **values):
     settings = StudySettings.of_protocol("quick", device="cpu", **values)
     folds = load_data(settings, notes.append, None if given is None else read_given(given, 4.0))
     return (*folds, notes)
+
+
+def identity(image, label, rng):
+    return image, label
 
 
 def sample(image, label, spacing=None):
@@ -262,11 +269,26 @@ def test_a_third_of_every_batch_shows_foreground():
     label[0, 5, 5] = 1
     data = study_data(label, patch_size=(16, 16))
     settings = StudySettings.of_protocol("quick", batch_size=4, device="cpu")
-    batches = training_batches(data, data.train.labels, lambda x, y, rng: (x, y), settings,
+    batches = training_batches(data, data.train.labels, identity, settings,
                                seed=1, first=0, end=5, rank=0, world_size=1)  # fmt: skip
     for images, labels in batches:
         assert images.shape == (4, 1, 16, 16)
         assert (labels == 1).flatten(1).any(1)[-2:].tolist() == [True, True]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere Ctrl-C is no signal that one process sends another")
+def test_ctrl_c_leaves_the_workers_that_load_to_their_parent(capfd):
+    label = np.zeros((1, 40, 40))
+    label[0, 5, 5] = 1
+    data = study_data(label, patch_size=(16, 16))
+    settings = StudySettings.of_protocol("quick", batch_size=2, workers=1, device="cpu")
+    batches = training_batches(data, data.train.labels, identity, settings,
+                               seed=1, first=0, end=6, rank=0, world_size=1)  # fmt: skip
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGINT)
+    assert len(list(batches)) == 5
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_label_shrinks_to_the_class_of_most_of_its_area():

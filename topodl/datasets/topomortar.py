@@ -204,6 +204,10 @@ def _read_split(path: Path, split: str) -> list[str]:
         raise MissingDependencyError("pyyaml", extra="eval", purpose=_NAME) from None
     try:
         folds: Any = yaml.safe_load(_read_text(path))
-        return [Path(name).stem for name in folds[1][split]]
+        names = [Path(name).stem for name in folds[1][split]]
     except (yaml.YAMLError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{_NAME}: {path} does not list the {split} files of fold 1: {error}") from error
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{_NAME}: {path} lists {twice} twice in {split}; expected each picture once")
+    return names

@@ -5,6 +5,7 @@ Which images stand in batch i, how they are cut and augmented, depends on the se
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -236,5 +237,11 @@ def training_batches(
         sampler=range(first, end),
         num_workers=settings.workers,
         pin_memory=settings.device.startswith("cuda"),
+        worker_init_fn=_leave_interrupts_to_the_parent if settings.workers else None,
     )
     return iter(loader)
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    """Ignore Ctrl-C, which reaches every process of a terminal: the parent says so, and ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
