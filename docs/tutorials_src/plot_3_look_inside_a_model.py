@@ -97,7 +97,7 @@ for row, (name, net, right) in enumerate((("plain", model, accuracy), ("calm", c
     with torch.no_grad(), topodl.attach(net, "layer1.1.conv2", lambda maps: maps) as seen:
         net(x[test][:1])
     for column, ax in enumerate(axes[row]):
-        ax.imshow(seen.value[0, column], cmap="viridis", vmin=-2, vmax=2)
+        ax.imshow(seen.value[0, column], cmap="viridis", vmin=-10, vmax=10)
         ax.set(xticks=[], yticks=[])
     axes[row, 0].set_ylabel(name)
     print(f"{name}: accuracy {right:.3f}, bumps {bumps(seen.value).item():.2f}")
