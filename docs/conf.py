@@ -35,11 +35,6 @@ html_theme = "furo"
 html_title = "topodl"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_theme_options = {
-    "source_repository": "https://github.com/topodl/topodl/",
-    "source_branch": "main",
-    "source_directory": "docs/",
-}
 templates_path = ["_templates"]
 autosummary_generate = True
 autosummary_imported_members = True

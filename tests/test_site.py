@@ -26,6 +26,7 @@ names, docstrings = load("names"), load("docstrings")
     ("name", "address"),
     [
         ("torch.nn.Module", f"{TORCH}generated/torch.nn.Module.html"),
+        ("torch.nn.modules.module.Module", f"{TORCH}generated/torch.nn.Module.html"),
         ("torch.Tensor", f"{TORCH}tensors.html#torch.Tensor"),
         ("Tensor", f"{TORCH}tensors.html#torch.Tensor"),
         ("torch.utils.data.DataLoader", f"{TORCH}data.html#torch.utils.data.DataLoader"),

@@ -39,7 +39,7 @@ def exists(name):
 
 def address_outside(name):
     """Return the address of a name of another library, or None."""
-    name = "torch.Tensor" if name == "Tensor" else name
+    name = "torch.Tensor" if name == "Tensor" else re.sub(r"^torch\.nn\.modules\.\w+\.", "torch.nn.", name)
     library = name.split(".")[0]
     if "." not in name or library not in ("torch", "sklearn", "numpy") or not exists(name):
         return None
