@@ -51,7 +51,6 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "download_all_examples": False,
     "doc_module": ("topodl",),
-    "reference_url": {"topodl": None},
     "backreferences_dir": "api/backreferences",
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_",),  # not what the last call of a block returns
