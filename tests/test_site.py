@@ -42,7 +42,10 @@ def test_names_of_other_libraries_lead_to_their_pages(name, address):
 
 
 def reference(*found):
-    objects = {name: types.SimpleNamespace(objtype=kind) for name, kind in found}
+    objects = {
+        name: types.SimpleNamespace(objtype=kind.removeprefix("alias of "), aliased="alias" in kind)
+        for name, kind in found
+    }
     return types.SimpleNamespace(domains={"py": types.SimpleNamespace(objects=objects)})
 
 
@@ -64,6 +67,7 @@ def reference(*found):
 def test_names_of_topodl_lead_to_one_page_or_none(name, full):
     env = reference(
         ("topodl.losses.ClDiceLoss", "class"),
+        ("topodl.losses.cldice.ClDiceLoss", "alias of class"),
         ("topodl.mapper", "module"),
         ("topodl.mapper.Mapper", "class"),
         ("topodl.mapper.Mapper.fit", "method"),

@@ -59,7 +59,8 @@ def short_names(env):
         found = {}
         for name, entry in env.domains["py"].objects.items():
             short = name.rsplit(".", 1)[-1]
-            if entry.objtype in ("class", "function", "exception", "data"):
+            # An alias is where a class is defined; its page goes by where it is imported from.
+            if entry.objtype in ("class", "function", "exception", "data") and not entry.aliased:
                 found.setdefault(short, set()).add(name)
         short = {key: names.pop() for key, names in found.items() if len(names) == 1}
         short |= {key: f"topodl.losses.{loss.__name__}" for key, loss in registry.items()}
