@@ -85,6 +85,18 @@ def test_a_folder_of_several_data_sets(tmp_path):
         load_graphs(tmp_path, "NO")
 
 
+def test_graphs_one_by_one(tmp_path):
+    graphs = load_graphs(write(tmp_path, FOLDER))
+    mixed = graphs._replace(batch=graphs.batch[::-1], edge_index=len(graphs.x) - 1 - graphs.edge_index)
+    for collection in (graphs, mixed._replace(x=graphs.x[::-1])):
+        pairs = collection.pairs()
+        assert len(pairs) == graphs.n_graphs
+        for i, (x, edges) in enumerate(pairs):
+            alone = collection.take([i])
+            np.testing.assert_array_equal(x, alone.x)
+            np.testing.assert_array_equal(edges, alone.edge_index)
+
+
 def test_graphs_can_be_taken_and_given_to_torch(tmp_path):
     graphs = load_graphs(write(tmp_path, FOLDER))
     part = graphs.take([2, 1])

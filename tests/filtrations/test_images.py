@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 import topodl
 from topodl.errors import InputError
-from topodl.filtrations import binarise, density, dilation, erosion, height, radial
+from topodl.filtrations import binarise, density, dilation, erosion, height, radial, tilt
 
 MASK = torch.zeros(1, 3, 4, dtype=torch.bool)
 MASK[0, [0, 1, 1], [0, 2, 3]] = True
@@ -117,10 +117,29 @@ def test_a_mask_is_born_from_one_side(seed, shape):
             assert float(sample.births.min()) == float(mask.nonzero()[:, 0].min())
 
 
+@given(SEEDS, SHAPES, st.integers(1, 3))
+def test_ramps_of_each_pixel(seed, shape, k):
+    images, vectors = drawn(seed, 2, *shape), drawn(seed + 1, k, len(shape)) - 0.5
+    slopes = (0.5, -2.0)
+    units = vectors.numpy() / np.linalg.norm(vectors.numpy(), axis=1, keepdims=True)
+    places = pixels_of(shape) - (np.array(shape) - 1) / 2
+    ramps = np.concatenate([slope * units @ places.T / (max(shape) / 2) for slope in slopes])
+    expected = images.numpy().reshape(2, 1, -1) + ramps
+    np.testing.assert_allclose(tilt(images, vectors, slopes).flatten(2), expected, atol=1e-6)
+    assert torch.equal(tilt(images, vectors[0], -2.0), tilt(images, vectors[:1], [-2.0])[:, 0])
+
+
+def test_a_ramp_tells_left_from_right():
+    left = torch.zeros(1, 3, 5, dtype=torch.float64)
+    left[0, 1, 1] = -4.0
+    births = [topodl.cubical_persistence(tilt(x, [0.0, 1.0]), dims=0).births for x in (left, left.flip(2))]
+    assert [round(float(birth[0]), 6) for birth in births] == [-4.4, -3.6]
+
+
 def test_gradients_reach_directions_centres_and_grey_values():
     x, vectors = drawn(0, 2, 3, 4), drawn(1, 3, 2) - 0.5
     x.requires_grad_(), vectors.requires_grad_()
-    for filtration in (height, radial):
+    for filtration in (height, radial, tilt):
         assert torch.autograd.gradcheck(filtration, (x, vectors))
         assert torch.autograd.gradgradcheck(filtration, (x, vectors))
     assert torch.autograd.gradcheck(lambda x: density(x, 1.5, metric="euclidean"), (x,))
@@ -153,7 +172,7 @@ def test_numbers_of_directions_and_centres():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_types_are_kept(dtype):
     x = torch.ones(1, 3, 3, dtype=dtype)
-    for found in (height(x, 2), radial(x), density(x), binarise(x, width=1.0)):
+    for found in (height(x, 2), radial(x), density(x), binarise(x, width=1.0), tilt(x, 2)):
         assert found.dtype == dtype
     assert height(x > 0, 2).dtype == torch.get_default_dtype()
     assert height(x[:0], 2).shape == (0, 2, 3, 3)
@@ -186,6 +205,9 @@ ONES = torch.ones(2, 3, 3)
         (lambda: binarise(ONES, "mean"), "threshold is 'mean'; expected a number or 'otsu'"),
         (lambda: binarise(ONES / 0, "otsu"), r"x\[0\] has an infinite value"),
         (lambda: binarise(ONES, width=0.0), "width is 0.0"),
+        (lambda: tilt(ONES, [0.0, 0.0]), "tilt: directions has a vector of length 0"),
+        (lambda: tilt(ONES, slopes=[]), "slopes is empty; expected at least one number"),
+        (lambda: tilt(ONES, slopes=[1.0, torch.inf]), "slopes is inf"),
     ],
 )
 def test_unusable_input_is_named(call, message):

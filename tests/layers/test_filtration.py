@@ -50,6 +50,7 @@ def test_scikit_learn_accepts(estimator, check):
         ("density", {"radius": 2}),
         ("signed_distance", {"clip": 2.0}),
         ("binarise", {"threshold": "otsu"}),
+        ("tilt", {"directions": 3, "slopes": (0.5, 2.0)}),
     ],
 )
 def test_is_the_function_of_its_name(kind, options):
@@ -58,12 +59,14 @@ def test_is_the_function_of_its_name(kind, options):
     assert all(torch.equal(*pair) for pair in zip(layer([*MASKS.float()]), expected, strict=True))
     small = Filtration(kind, chunk_size=2, **options)
     assert small.fit_transform(MASKS.numpy()).shape == expected.shape
-    np.testing.assert_allclose(small.transform(MASKS.numpy().astype(np.float32)), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        small.transform(MASKS.numpy().astype(np.float32)), expected, rtol=1e-6, atol=1e-6
+    )
     ragged = small.transform([MASKS[0].numpy(), MASKS[1, :2].numpy(), MASKS[2].numpy()])
-    np.testing.assert_allclose(ragged[2], expected[2], rtol=1e-6)
+    np.testing.assert_allclose(ragged[2], expected[2], rtol=1e-6, atol=1e-6)
     assert ragged[1].shape[-2:] == (2, 6)
     table = Filtration(kind, sample_shape=(4, 6), **options).fit_transform(MASKS.numpy().reshape(5, -1))
-    np.testing.assert_allclose(table, expected, rtol=1e-6)
+    np.testing.assert_allclose(table, expected, rtol=1e-6, atol=1e-6)
 
 
 GRAPHS = [
@@ -141,7 +144,7 @@ def test_several_directions_make_one_row_of_features():
 
 def test_learnt_directions_and_centres_are_trained():
     torch.manual_seed(0)
-    for kind, name in (("height", "directions"), ("radial", "centres")):
+    for kind, name in (("height", "directions"), ("radial", "centres"), ("tilt", "directions")):
         network = nn.Sequential(
             Filtration(kind, learnable=True, sample_shape=(4, 6), **{name: 2}),
             CubicalPersistence(dims=0, channels=True),

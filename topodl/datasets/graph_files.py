@@ -95,6 +95,25 @@ class GraphCollection(NamedTuple):
             edge_labels=None if self.edge_labels is None else self.edge_labels[kept],
         )
 
+    def pairs(self) -> list[tuple[Array, Array]]:
+        """Return the graphs one by one, as transformers of graphs take them.
+
+        Returns
+        -------
+        list of (x, edge_index)
+            Features (n, F) of the nodes of each graph, and its edges (2, e) among these.
+        """
+        nodes, ends = np.argsort(self.batch, kind="stable"), self.batch[self.edge_index[0]]
+        place = np.empty_like(nodes)
+        place[nodes] = np.arange(len(nodes))
+        counts = np.bincount(self.batch, minlength=self.n_graphs)
+        starts = np.cumsum(counts) - counts
+        order = np.argsort(ends, kind="stable")
+        edges = (place[self.edge_index] - starts[ends])[:, order]
+        cuts = np.cumsum(np.bincount(ends, minlength=self.n_graphs))[:-1]
+        parts = np.split(self.x[nodes], np.cumsum(counts)[:-1])
+        return list(zip(parts, np.split(edges, cuts, axis=1), strict=True))
+
     def tensors(self, device: Any = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return `x`, `edge_index`, `batch` and `y` as tensors.
 

@@ -34,6 +34,7 @@ _HOMES = {
     "return_probabilities": "topodl.filtrations.geodesics",
     "signed_distance": "topodl.filtrations.distances",
     "sliding_windows": "topodl.filtrations.series",
+    "tilt": "topodl.filtrations.images",
 }
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "return_probabilities",
     "signed_distance",
     "sliding_windows",
+    "tilt",
 ]
 
 if TYPE_CHECKING:
@@ -89,5 +91,6 @@ if TYPE_CHECKING:
         mutual_information,
         sliding_windows,
     )
+    from topodl.filtrations.images import binarise, density, height, radial, tilt
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Filtrations of images and volumes by where their pixels are: heights, distances from centres, density.
+"""Filtrations of images and volumes by where their pixels are: heights, ramps, distances, density.
 
 Garin, Tauzin, "A topological 'reading' lesson", ICMLA 2019. Cost: linear in the pixels, for each direction,
 centre or pixel of a ball.
@@ -23,7 +23,16 @@ from topodl._power import power
 from topodl._precision import at_least_single, in_double
 from topodl.filtrations._images import PIXEL_METRICS, Frame, PixelMetric, between, read_images, read_shares
 
-__all__ = ["ball_offsets", "binarise", "density", "even_centres", "even_directions", "height", "radial"]
+__all__ = [
+    "ball_offsets",
+    "binarise",
+    "density",
+    "even_centres",
+    "even_directions",
+    "height",
+    "radial",
+    "tilt",
+]
 
 
 def height(
@@ -86,19 +95,84 @@ def height(
     name = "height"
     images = read_shares(name, x)
     frame = Frame(name, images, spacing)
-    if isinstance(directions, numbers.Integral):
-        directions = even_directions(name, len(frame.shape), directions, random_state)
-    vectors = _vectors(name, "directions", directions, frame)
-    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    if not torch.compiler.is_compiling() and bool((whole_values(lengths) == 0).any()):
-        raise fail(name, "directions", "has a vector of length 0", "a direction in each row")
-    units = vectors.view(-1, len(frame.shape)) / lengths.view(-1, 1)
+    vectors, units = _directions(name, directions, frame, random_state)
     values = torch.zeros((), dtype=frame.dtype, device=frame.device)
     for axis in range(len(frame.shape)):
         step, place = units[:, axis].view(-1, *[1] * len(frame.shape)), frame.coordinate(axis)
         values = values + torch.where(step >= 0, step * place, -step * place.flip(axis))
     mixed = between(name, images, values, outside, frame.diagonal)
     return mixed if vectors.ndim == 2 else mixed[:, 0]
+
+
+def tilt(
+    x: torch.Tensor,
+    directions: int | Sequence[float] | torch.Tensor = 8,
+    slopes: float | Sequence[float] = 1.0,
+    *,
+    spacing: float | Sequence[float] = 1.0,
+    random_state: int | None = None,
+) -> torch.Tensor:
+    """Return images with a ramp added, which makes births and deaths depend on where things are.
+
+    The ramp is 0 in the middle of the image and rises by two slopes over the length of its longest side. The
+    larger the slope, the more of the place of a bar and the less of its brightness is seen. Gradients reach
+    images and directions.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, H, W) or (B, D, H, W)
+        Images of any real values.
+    directions : int, sequence of float, or Tensor of shape (K, d) or (d,)
+        Vectors in the order of the axes, d of them as an image has axes, of any length but 0, along which
+        ramps rise. A number: so many, spread evenly.
+    slopes : float or sequence of float
+        How much a ramp rises over half of the longest side, in the unit of the values.
+    spacing : float or sequence of float
+        Size of a pixel along each axis.
+    random_state : int, optional
+        Seed of directions that are drawn, where a number of them is given, and not spread evenly.
+
+    Returns
+    -------
+    Tensor of shape (B, S · K, H, W) or (B, S · K, D, H, W)
+        For each slope all directions; in the dtype of `x`, or the default dtype. One slope in one direction
+        (d,), neither of them in a sequence, has no axis S · K.
+
+    Raises
+    ------
+    InputError
+        If a shape is another one, a value is NaN, a slope not finite, or a direction is 0 or not finite.
+    TypeError
+        If `x` is no real tensor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from topodl.filtrations import tilt
+    >>> tilt(torch.zeros(1, 2, 3), [0.0, 1.0], slopes=3.0)
+    tensor([[[-2.,  0.,  2.],
+             [-2.,  0.,  2.]]])
+    >>> tilt(torch.rand(4, 8, 8), 8, slopes=(0.5, 1.0)).shape
+    torch.Size([4, 16, 8, 8])
+    """
+    name = "tilt"
+    images = read_images(name, x)
+    frame = Frame(name, images, spacing)
+    vectors, units = _directions(name, directions, frame, random_state)
+    several = list(slopes) if isinstance(slopes, Sequence | torch.Tensor) else [slopes]
+    if not several:
+        raise fail(name, "slopes", "is empty", "at least one number")
+    for slope in several:
+        check_number(name, "slopes", slope)
+    half = max(n * side for n, side in zip(frame.shape, frame.sides, strict=True)) / 2
+    ramps = torch.zeros((), dtype=frame.dtype, device=frame.device)
+    for axis, end in enumerate(frame.ends.tolist()):
+        step = units[:, axis].view(-1, *[1] * len(frame.shape))
+        ramps = ramps + step * ((frame.coordinate(axis) - end / 2) / half)
+    ramps = torch.cat([float(slope) * ramps for slope in several])
+    tilted = (at_least_single(images)[:, None] + ramps).to(images.dtype)
+    is_one = vectors.ndim == 1 and not isinstance(slopes, Sequence | torch.Tensor)
+    return tilted[:, 0] if is_one else tilted
 
 
 def radial(
@@ -324,6 +398,19 @@ def ball_offsets(
 def _length(steps: Sequence[int], order: float) -> float:
     sizes = [abs(step) for step in steps]
     return max(sizes) if order == math.inf else sum(size**order for size in sizes) ** (1 / order)
+
+
+def _directions(
+    name: str, directions: Any, frame: Frame, random_state: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return directions as they are given, (K, d) or (d,), and their unit vectors (K, d)."""
+    if isinstance(directions, numbers.Integral):
+        directions = even_directions(name, len(frame.shape), directions, random_state)
+    vectors = _vectors(name, "directions", directions, frame)
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    if not torch.compiler.is_compiling() and bool((whole_values(lengths) == 0).any()):
+        raise fail(name, "directions", "has a vector of length 0", "a direction in each row")
+    return vectors, vectors.view(-1, len(frame.shape)) / lengths.view(-1, 1)
 
 
 def _vectors(name: str, argument: str, value: Any, frame: Frame) -> torch.Tensor:

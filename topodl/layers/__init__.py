@@ -52,8 +52,12 @@ _HOMES = {
     "SliceFeatures": "topodl.layers.slice_features",
     "TOGL": "topodl.layers.togl",
     "TopologicalVector": "topodl.layers.bar_vectors",
+    "cloud_features": "topodl.layers.presets",
     "cycle_cliques": "topodl.layers.cycle_clique_encoding",
+    "graph_features": "topodl.layers.presets",
+    "image_features": "topodl.layers.presets",
     "simplicial_walks": "topodl.layers.random_walks",
+    "time_series_features": "topodl.layers.presets",
 }
 
 __all__ = [
@@ -101,8 +105,12 @@ __all__ = [
     "SimplicialWalks",
     "SliceFeatures",
     "TopologicalVector",
+    "cloud_features",
     "cycle_cliques",
+    "graph_features",
+    "image_features",
     "simplicial_walks",
+    "time_series_features",
 ]
 
 if TYPE_CHECKING:
@@ -131,6 +139,7 @@ if TYPE_CHECKING:
     from topodl.layers.persistent_message_passing import PersistentMessagePassing
     from topodl.layers.perslay import PersLay
     from topodl.layers.preprocessing import BarClamper, BarSelector, DiagramScaler, PaddedBars
+    from topodl.layers.presets import cloud_features, graph_features, image_features, time_series_features
     from topodl.layers.random_walks import SimplicialWalks, simplicial_walks
     from topodl.layers.rephine import RePHINE
     from topodl.layers.signed_measure_image import SignedMeasureImage

@@ -46,6 +46,7 @@ _KINDS = {
     "radial": _Kind(filtrations.radial, "images", "centres"),
     "return_probabilities": _Kind(filtrations.return_probabilities, "graphs"),
     "signed_distance": _Kind(filtrations.signed_distance, "images"),
+    "tilt": _Kind(filtrations.tilt, "images", "directions"),
 }
 _OF_GRAPHS = ("edge_index", "edge_weights", "edge_lengths", "batch", "n_vertices", "at")
 
@@ -66,12 +67,12 @@ class Filtration(ArrayLayer):
     ----------
     kind : str
         Name of the function. Of images: "binarise", "density", "dilation", "erosion", "height", "radial",
-        "signed_distance". Of graphs: "closeness", "degree_values", "eccentricity", "forman_curvature",
+        "signed_distance", "tilt". Of graphs: "closeness", "degree_values", "eccentricity", "forman_curvature",
         "heat_kernel_signature", "ollivier_curvature", "return_probabilities". Of clouds:
         "geodesic_distances".
     learnable : bool
-        Whether the directions of "height" or the centres of "radial" are trained: they are then a parameter
-        of that name, which begins with what the option says.
+        Whether the directions of "height" and "tilt" or the centres of "radial" are trained: they are then a
+        parameter of that name, which begins with what the option says.
     sample_shape : tuple of int, optional
         Shape of an image or a cloud in a row of a table, as (8, 8). None: a row is an image of one row.
     **options
