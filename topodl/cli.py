@@ -27,8 +27,8 @@ _COMMANDS = {
         "train a network with several losses, compare them on test images, write a report",
     ),
     "features": (
-        "topodl.attention.features_command",
-        "compute features of data with a model, as a table on disk",
+        "topodl.evaluation.features_command",
+        "compute features of data with a model, as a table on disk; benchmark features",
     ),
     "graphs": (
         "topodl.representations.graphs_command",

@@ -24,36 +24,32 @@ _Table = np.ndarray[Any, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``topodl features``."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    attention = kinds.add_parser(
-        "attention", help="features of a language model's attention maps, one row a line of a text file"
-    )
-    attention.add_argument(
+    """Add the arguments of ``topodl features attention``."""
+    parser.add_argument(
         "--model",
         required=True,
         help="folder of a saved model, name on the Hugging Face hub, or package:NAME",
     )
-    attention.add_argument("--text", type=Path, required=True, help="text file (UTF-8), one text a line")
-    attention.add_argument(
+    parser.add_argument("--text", type=Path, required=True, help="text file (UTF-8), one text a line")
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
         help="table to write, .parquet or .csv; a stopped run goes on from here",
     )
-    attention.add_argument(
+    parser.add_argument(
         "--features", nargs="+", default=["graph", "barcode", "pattern"], help="groups or names of features"
     )
-    attention.add_argument("--thresholds", nargs="+", type=float, help="thresholds of the graph features")
-    attention.add_argument("--symmetrize", default="max", choices=["max", "upper", "mean", "min", "none"])
-    attention.add_argument("--max-length", type=int, default=128, help="tokens at which a text is cut")
-    attention.add_argument("--batch-size", type=int, default=16, help="texts a forward pass")
-    attention.add_argument("--layers", help="regular expression for the names of the attention modules")
-    attention.add_argument("--overwrite", action="store_true", help="replace a finished table")
+    parser.add_argument("--thresholds", nargs="+", type=float, help="thresholds of the graph features")
+    parser.add_argument("--symmetrize", default="max", choices=["max", "upper", "mean", "min", "none"])
+    parser.add_argument("--max-length", type=int, default=128, help="tokens at which a text is cut")
+    parser.add_argument("--batch-size", type=int, default=16, help="texts a forward pass")
+    parser.add_argument("--layers", help="regular expression for the names of the attention modules")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished table")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``topodl features`` and return its exit status."""
+    """Run ``topodl features attention`` and return its exit status."""
     if arguments.out.suffix not in (".parquet", ".csv"):
         raise InputError(f"topodl features: --out is {arguments.out}; expected a name in .parquet or .csv")
     if arguments.out.is_dir() or (arguments.out.exists() and not arguments.overwrite):
