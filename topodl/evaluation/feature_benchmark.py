@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers-python", default=sys.executable, metavar="PATH", help="Python that has giotto-tda or GUDHI"
     )
     parser.add_argument("--model", help="language model for the text, as of topodl features attention")
-    parser.add_argument("--trees", type=int, default=200, help="trees of the random forest (default: 200)")
+    parser.add_argument("--trees", type=int, default=100, help="trees of the random forest (default: 100)")
     parser.add_argument(
         "--output", type=Path, default=Path("features"), metavar="FOLDER", help="default: features"
     )
@@ -114,10 +114,8 @@ def _complete(samples: Samples, results: dict[str, Any], file: Path, arguments: 
         else:
             found = _timed(own[name], samples.X) if name in own else texts[name]
         if found is None:
-            tqdm.write(f"{samples.name}: {name} is not installed for --peers-python", file=sys.stderr)
             continue
         table, seconds = found
-        table = np.nan_to_num(np.asarray(table, dtype=np.float64), posinf=0, neginf=0)
         rows[name] = {"columns": table.shape[1], "seconds": seconds} | _scores(
             table, samples, arguments.trees
         )
@@ -148,7 +146,10 @@ def _text_sets(samples: Samples, arguments: argparse.Namespace) -> dict[str, tup
 
 
 def _of_peer(peer: str, samples: Samples, python: str) -> tuple[Array, float] | None:
-    """Return a peer's table and its seconds, computed by a Python of its own; None where it is missing."""
+    """Return a peer's table and its seconds, computed by a Python of its own.
+
+    None where it is missing or fails, which is said and does not keep others from their turn.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "samples.npz", Path(folder) / "table.npz"
         np.savez(source, **_arrays(samples))
@@ -159,13 +160,14 @@ def _of_peer(peer: str, samples: Samples, python: str) -> tuple[Array, float] | 
         except OSError as error:
             came = f"--peers-python is {python}, which cannot be run ({error.strerror})"
             raise InputError(f"{_NAME}: {came}; expected a Python") from None
-        if ended.returncode == feature_peers.MISSING:
-            return None
         if ended.returncode:
             last = ended.stderr.strip().splitlines()[-1:] or [f"status {ended.returncode}"]
-            raise InputError(f"{_NAME}: {peer} on {samples.name} failed ({last[0]}); expected a table")
+            why = "is not installed" if ended.returncode == feature_peers.MISSING else "failed"
+            tqdm.write(f"{samples.name}: {peer} {why} for --peers-python ({last[0]})", file=sys.stderr)
+            return None
         with np.load(target) as found:
-            return found["table"], float(found["seconds"])
+            # Empty diagrams give NaN or infinite numbers in some of theirs, which no classifier takes.
+            return np.nan_to_num(found["table"], posinf=0, neginf=0), float(found["seconds"])
 
 
 def _arrays(samples: Samples) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.spatial import ConvexHull, Delaunay
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
@@ -28,7 +29,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _NAME = "topodl features benchmark"
 _GRAPHS = ("MUTAG", "PROTEINS", "IMDB-BINARY")
 _SERIES = ("GunPoint", "ItalyPowerDemand")
-DATA = ("digits", "MNIST", *_GRAPHS, *_SERIES, "shapes", "text")
+DATA = ("digits", "MNIST", *_GRAPHS, *_SERIES, "shapes", "meshes", "text")
 """Names of the data."""
 
 _PER_SHAPE, _POINTS = 40, 100
@@ -39,7 +40,7 @@ class Samples(NamedTuple):
 
     name: str
     kind: str
-    """ "images" (B, H, W), "clouds" and "series" (arrays), "graphs" (pairs) or "texts"."""
+    """ "images", "clouds" and "series" (arrays), "graphs" (pairs), "meshes" (triples) or "texts"."""
     X: Any
     y: Array
     groups: Array | None = None
@@ -61,6 +62,8 @@ def load_samples(name: str, folders: list[Path]) -> Samples | None:
         return Samples(name, "images", images.reshape(-1, 8, 8), y)
     if name == "shapes":
         return _draw_shapes()
+    if name == "meshes":
+        return _draw_meshes()
     if name == "MNIST":
         return _read_mnist(folders)
     if name in _GRAPHS:
@@ -83,11 +86,55 @@ def _draw_shapes() -> Samples:
         ]
         random = np.random.default_rng(seed)
         for label, points in enumerate(shapes):
-            turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
-            centred = points - points.mean(0)
-            clouds.append((centred / np.sqrt(np.square(centred).sum(1).mean())) @ turn)
+            clouds.append(_turned(points, random))
             y.append(label)
     return Samples("shapes", "clouds", np.stack(clouds), np.array(y))
+
+
+def _turned(points: Array, random: np.random.Generator) -> Array:
+    """Return points (N, 3) turned at random, around 0 and at a mean squared distance of 1 from there."""
+    turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
+    centred = points - points.mean(0)
+    turned: Array = (centred / np.sqrt(np.square(centred).sum(1).mean())) @ turn
+    return turned
+
+
+def _draw_meshes() -> Samples:
+    """Return (points, edges, triangles) of spheres, discs, tori, cylinders, stretched, noisy, turned."""
+    meshes, y = [], []
+    for seed in range(_PER_SHAPE):
+        random = np.random.default_rng(seed)
+        for label, (points, triangles) in enumerate(_surfaces(random)):
+            stretched = points @ (np.eye(3) + 0.2 * random.normal(size=(3, 3)))
+            noisy = stretched + 0.03 * random.normal(size=stretched.shape)
+            sides = np.concatenate([triangles[:2], triangles[1:], triangles[::2]], 1)
+            meshes.append((_turned(noisy, random), np.unique(np.sort(sides, 0), axis=1), triangles))
+            y.append(label)
+    return Samples("meshes", "meshes", meshes, np.array(y))
+
+
+def _surfaces(random: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    """Return points (N, 3) and triangles (3, F) of a sphere, a disc, a torus and a cylinder."""
+    points = random.normal(size=(_POINTS, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    yield points, ConvexHull(points).simplices.T.astype(np.int64)
+    flat = random.uniform(-1, 1, size=(_POINTS, 2))
+    yield np.c_[flat, np.zeros(_POINTS)], Delaunay(flat).simplices.T.astype(np.int64)
+    around, along = np.divmod(np.arange(_POINTS), 10)
+    u, v = 2 * np.pi * around / 10, 2 * np.pi * along / 10
+    radii = 1 + 0.4 * np.cos(v)
+    yield np.c_[radii * np.cos(u), radii * np.sin(u), 0.4 * np.sin(v)], _grid_triangles(True)
+    yield np.c_[np.cos(u), np.sin(u), v / np.pi - 1], _grid_triangles(False)
+
+
+def _grid_triangles(closed: bool) -> Array:
+    """Return the triangles of a grid of 10 by 10 points, closed along the first axis or along both."""
+    along = np.arange(10 if closed else 9)
+    first, second = np.arange(10)[:, None], along[None]
+    right, up = (first + 1) % 10, (second + 1) % 10
+    a, b, c, d = (10 * i + j for i, j in ((first, second), (right, second), (first, up), (right, up)))
+    corners = [(a, b, c), (b, d, c)]
+    return np.concatenate([np.stack([part.ravel() for part in corner]) for corner in corners], 1)
 
 
 def _read_mnist(folders: list[Path]) -> Samples | None:

@@ -14,6 +14,7 @@ from topodl.filtrations import heat_kernel_signature
 from topodl.layers import (
     BettiCurve,
     CubicalPersistence,
+    EulerCharacteristicTransform,
     GraphPersistence,
     PersistenceEntropy,
     PersistenceImage,
@@ -43,6 +44,8 @@ PRESETS = {
 def recipes(samples: Samples) -> dict[str, Recipe]:
     """Return the functions from samples to a table, by what the result calls them: controls last."""
     kind = samples.kind
+    if kind == "meshes":
+        return _MESHES | _CONTROLS[kind]
     presets: dict[str, Callable[[], Any]] = {
         "images": image_features,
         "clouds": cloud_features,
@@ -105,9 +108,18 @@ def _degree_histogram(X: Any) -> Array:
     return np.stack([np.bincount(degree, minlength=51) for degree in degrees])
 
 
+def _vertices(X: Any) -> list[Array]:
+    return [points for points, *_ in X]
+
+
+_MESHES: dict[str, Recipe] = {
+    "EulerCharacteristicTransform": lambda X: EulerCharacteristicTransform(32, 32).fit_transform(X),
+    "cloud_features": lambda X: cloud_features().fit_transform(_vertices(X)),
+}
 _CONTROLS: dict[str, dict[str, Recipe]] = {
     "images": {"control: pixels": _flat, "control: mean and deviation": lambda X: _moments(_flat(X))},
     "clouds": {"control: mean and deviation": _moments},
     "graphs": {"control: degree histogram": _degree_histogram},
+    "meshes": {"control: mean and deviation": lambda X: _moments(_vertices(X))},
     "series": {"control: values": _flat, "control: mean and deviation": _moments},
 }

@@ -145,6 +145,11 @@ def tilt(
     TypeError
         If `x` is no real tensor.
 
+    References
+    ----------
+    K. Turner, S. Mukherjee, D. M. Boyer, "Persistent homology transform for modeling shapes and surfaces",
+    Information and Inference 3, 2014 (sublevel sets in all directions).
+
     Examples
     --------
     >>> import torch

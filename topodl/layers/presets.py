@@ -80,6 +80,12 @@ def image_features(
     InputError
         If `directions` or `slopes` are empty; other settings are checked by `fit`.
 
+    References
+    ----------
+    A. Garin, G. Tauzin, "A topological 'reading' lesson: classification of MNIST using TDA", ICMLA 2019
+    (filtrations in all directions). Y. Umeda, "Time series classification via topological data analysis",
+    Transactions of the Japanese Society for Artificial Intelligence 32, 2017 (Betti curves).
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -139,6 +145,11 @@ def time_series_features(
     ------
     InputError
         If `slopes` are empty; other settings are checked by `fit`.
+
+    References
+    ----------
+    Y. Umeda, "Time series classification via topological data analysis", Transactions of the Japanese Society
+    for Artificial Intelligence 32, 2017.
 
     Examples
     --------
@@ -208,6 +219,11 @@ def cloud_features(
     InputError
         If `filtration` is another one; other settings are checked by `fit`.
 
+    References
+    ----------
+    D. Ali et al. A survey of vectorization methods in topological data analysis. IEEE TPAMI 45, 2023.
+    H. Adams et al. Persistence images: a stable vector representation of persistent homology. JMLR 18, 2017.
+
     Examples
     --------
     >>> import numpy as np
@@ -261,6 +277,11 @@ def graph_features(
     See Also
     --------
     topodl.datasets.GraphCollection.pairs : the graphs of a public file in this form.
+
+    References
+    ----------
+    M. Carrière et al., "PersLay", AISTATS 2020 (heat kernel signatures and extended persistence).
+    D. Ali et al. A survey of vectorization methods in topological data analysis. IEEE TPAMI 45, 2023.
 
     Examples
     --------
