@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         return_probabilities,
     )
     from topodl.filtrations.heat import heat_kernel_signature
-    from topodl.filtrations.images import binarise, density, height, radial
+    from topodl.filtrations.images import binarise, density, height, radial, tilt
     from topodl.filtrations.series import (
         EmbeddingParameters,
         delay_embedding,
@@ -91,6 +91,5 @@ if TYPE_CHECKING:
         mutual_information,
         sliding_windows,
     )
-    from topodl.filtrations.images import binarise, density, height, radial, tilt
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -67,8 +67,8 @@ class Filtration(ArrayLayer):
     ----------
     kind : str
         Name of the function. Of images: "binarise", "density", "dilation", "erosion", "height", "radial",
-        "signed_distance", "tilt". Of graphs: "closeness", "degree_values", "eccentricity", "forman_curvature",
-        "heat_kernel_signature", "ollivier_curvature", "return_probabilities". Of clouds:
+        "signed_distance", "tilt". Of graphs: "closeness", "degree_values", "eccentricity",
+        "forman_curvature", "heat_kernel_signature", "ollivier_curvature", "return_probabilities". Of clouds:
         "geodesic_distances".
     learnable : bool
         Whether the directions of "height" and "tilt" or the centres of "radial" are trained: they are then a
