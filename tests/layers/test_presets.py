@@ -41,8 +41,8 @@ CASES = {
     "volumes": (image_features(directions=2, slopes=[1.0]), drawn(1, 4, 3, 4, 5), 2 * 3 * 16),
     "table": (image_features(directions=2, sample_shape=(4, 5)), drawn(2, 4, 20), 2 * 3 * 2 * 16),
     "some images": (image_features(directions=2), [drawn(i, 4, 5 + i) for i in range(4)], 2 * 3 * 2 * 16),
-    "series": (time_series_features(resolution=6), drawn(3, 5, 30), 2 * 5 * 6),
-    "some series": (time_series_features(), [drawn(i, 20 + i) for i in range(4)], 2 * 5 * 16),
+    "series": (time_series_features(resolution=6), drawn(3, 5, 30), 2 * 5 * 6 + 92),
+    "some series": (time_series_features(), [drawn(i, 20 + i) for i in range(4)], 2 * 5 * 16 + 92),
     "clouds": (cloud_features(), drawn(4, 5, 12, 3), 2 * (46 + 64)),
     "some clouds": (cloud_features(filtration="alpha"), [drawn(i, 9 + i, 2) for i in range(4)], 2 * 110),
     "graphs": (graph_features(), [(3, TRIANGLE), (4, PATH), (2, [[], []])] * 2, 4 * 92),
@@ -120,9 +120,17 @@ def test_graphs_come_in_several_forms():
 
 def test_series_backwards_swap_slopes():
     series = drawn(6, 4, 25)
-    features = time_series_features(slopes=(-1.0, 1.0), resolution=5)
+    features = time_series_features(slopes=(-1.0, 1.0), resolution=5, dimension=None)
     there, back = (features.fit_transform(x).reshape(4, 2, 2, 5) for x in (series, series[:, ::-1].copy()))
     np.testing.assert_allclose(there, back[:, :, ::-1], atol=1e-5)
+
+
+def test_delays_by_hand():
+    series = drawn(8, 3, 12)
+    clouds = torch.from_numpy(np.stack([series[:, :-4], series[:, 2:-2], series[:, 4:]], 2))
+    expected = PersistenceStatistics().fit_transform(topodl.rips_persistence(clouds))
+    found = time_series_features(delay=2).fit_transform(series)[:, -92:]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_digits_are_told_apart_by_topology_alone():

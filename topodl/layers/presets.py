@@ -20,6 +20,7 @@ from topodl._pyg import is_graph
 from topodl.filtrations import degree_values, heat_kernel_signature
 from topodl.layers import _inputs
 from topodl.layers.curves import BettiCurve
+from topodl.layers.delay_embedding import DelayEmbedding
 from topodl.layers.filtration import Filtration
 from topodl.layers.images import PersistenceImage
 from topodl.layers.persistence import (
@@ -119,12 +120,15 @@ def time_series_features(
     *,
     slopes: Sequence[float] = (-2.0, -1.0, 0.0, 1.0, 2.0),
     resolution: int = 16,
+    dimension: int | None = 3,
+    delay: int = 1,
     n_jobs: int | None = None,
 ) -> FeatureUnion:
-    """Return a transformer of time series: Betti curves of their sub- and superlevel sets on ramps.
+    """Return a transformer of time series: their sub- and superlevel sets on ramps, and a delay embedding.
 
-    As `image_features`, along time alone: the ramps of rising and falling slopes tell early peaks from late
-    ones; slope 0 is the series itself.
+    Betti curves as in `image_features`, along time alone: the ramps of rising and falling slopes tell early
+    peaks from late ones; slope 0 is the series itself. Beside them statistics of the Rips persistence of the
+    cloud of delayed values, whose loops are what repeats; its time grows with the square of the length.
 
     Parameters
     ----------
@@ -132,6 +136,10 @@ def time_series_features(
         How much a ramp rises over half of the series, as a share of the range of values.
     resolution : int
         Values of each curve.
+    dimension : int, optional
+        Coordinates of the delay embedding, as in `DelayEmbedding`. None leaves it out.
+    delay : int
+        Steps between its coordinates.
     n_jobs : int, optional
         Chunks of series at once, by joblib's current backend.
 
@@ -139,7 +147,7 @@ def time_series_features(
     -------
     sklearn.pipeline.FeatureUnion
         Takes series (B, L), or a list of series of several lengths; gives a column for each side ("valleys",
-        "peaks"), slope and value of the curve.
+        "peaks"), slope and value of the curve, and 92 of the embedding ("delays").
 
     Raises
     ------
@@ -158,7 +166,7 @@ def time_series_features(
     >>> series = np.sin(np.linspace(0, 20, 100) + np.arange(5)[:, None])
     >>> features = time_series_features(resolution=8)
     >>> features.fit_transform(series).shape
-    (5, 80)
+    (5, 172)
     >>> print(features.get_feature_names_out()[0])
     valleys__slicefeatures_0_betticurve_h0_0
     """
@@ -167,7 +175,19 @@ def time_series_features(
         ("valleys", _series_side(False, slopes, resolution, n_jobs)),
         ("peaks", _series_side(True, slopes, resolution, n_jobs)),
     ]
+    if dimension is not None:
+        sides.append(("delays", _series_cloud(dimension, delay, n_jobs)))
     return FeatureUnion(sides)
+
+
+def _series_cloud(dimension: int, delay: int, n_jobs: int | None) -> Pipeline:
+    return Pipeline(
+        [
+            ("embedding", DelayEmbedding(dimension, delay, n_jobs=n_jobs)),
+            ("persistence", RipsPersistence(n_jobs=n_jobs)),
+            ("features", PersistenceStatistics(n_jobs=n_jobs)),
+        ]
+    )
 
 
 def _series_side(superlevel: bool, slopes: Sequence[float], resolution: int, n_jobs: int | None) -> Pipeline:
