@@ -113,7 +113,7 @@ def _vertices(X: Any) -> list[Array]:
 
 
 _MESHES: dict[str, Recipe] = {
-    "EulerCharacteristicTransform": lambda X: EulerCharacteristicTransform(32, 32).fit_transform(X),
+    "EulerCharacteristicTransform": lambda X: EulerCharacteristicTransform(32, 32).fit(X).transform(X),
     "cloud_features": lambda X: cloud_features().fit_transform(_vertices(X)),
 }
 _CONTROLS: dict[str, dict[str, Recipe]] = {
