@@ -1,4 +1,4 @@
-"""The page for those who come from other libraries: its names are there, and no class of theirs is missing."""
+"""The page for those who come from other libraries: its names exist, and no class of theirs is missing."""
 
 import ast
 import inspect
