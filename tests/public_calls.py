@@ -365,8 +365,11 @@ _LAYERS = {
     ),
 }
 _DISTANCES = {
-    name: of_two_diagrams(getattr(distances, name)) for name in distances.__all__ if name != "Matching"
+    name: of_two_diagrams(getattr(distances, name))
+    for name in distances.__all__
+    if name not in ("Barycentre", "Matching", "barycentre")
 }
+_DISTANCES["barycentre"] = lambda s: [*parts(distances.barycentre(s.diagrams()).diagrams)]
 _METRICS = {
     "component_matches": lambda s: [t for m in metrics.component_matches(s.labels, s.masks) for t in m],
     "betti_numbers": lambda s: metrics.betti_numbers(s.labels),

@@ -59,8 +59,9 @@ class Lists:
     _bags: Bags | None = None
 
     def __init__(self, members: torch.Tensor, offsets: torch.Tensor) -> None:
+        members, offsets = check_dense("Lists", "members", members), check_dense("Lists", "offsets", offsets)
         for name, value in {"members": members, "offsets": offsets}.items():
-            if check_dense("Lists", name, value).ndim != 1 or value.dtype != torch.int64:
+            if value.ndim != 1 or value.dtype != torch.int64:
                 came = f"has shape {tuple(value.shape)} and dtype {value.dtype}"
                 raise fail("Lists", name, came, "one axis, torch.int64")
         rises = len(offsets) > 0 and bool((offsets.diff() >= 0).all())

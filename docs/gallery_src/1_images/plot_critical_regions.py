@@ -10,6 +10,7 @@ The control does just that, and is a loss of one's own in ten lines.
 The weights are ours, after a remark in TubeMLLM (arXiv:2603.09217), whose formula is not published.
 """
 
+import csv
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -17,8 +18,13 @@ import numpy as np
 import torch
 
 from topodl.evaluation import RunFolder, StudySettings, run_study
-from topodl.evaluation.run_folder import read_numbers, read_rows
 from topodl.losses import SegmentationLoss, ce_dice_loss, critical_region_map
+
+
+def read_rows(path):
+    """Return the rows of a table of the run."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def wrong_ce_dice(logits, target, *, gamma=10.0):
@@ -46,7 +52,7 @@ for loss in losses:
     path = folder.result_csv("supervised", "accurate", "large", loss, 1)
     rows = [row for row in read_rows(path) if row["ID"] in like]
     columns = ("Dice_mortar", "Betti0Error_mortar", "Betti1Error_mortar")
-    dice, components, holes[loss] = (read_numbers(path, rows, column).mean() for column in columns)
+    dice, components, holes[loss] = (np.mean([float(row[column]) for row in rows]) for column in columns)
     print(f"{loss:28s} {dice:6.3f} {components:11.1f} {holes[loss]:6.1f}")
 
 # %%
