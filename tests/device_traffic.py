@@ -29,12 +29,25 @@ _CALLS = {
         "representations.manifolds.FlatTorus representations.manifolds.ProjectiveSpace "
         "representations.manifolds.Sphere"
     ),
+    "1 downloads 1 uploads": (
+        "topodl.cubical_persistence layers.CubicalPersistence metrics.betti_numbers "
+        "filtrations.mutual_information filtrations.false_neighbours"
+    ),
     "2 downloads 2 reads 1 uploads": (
         "metrics.BettiError metrics.BettiMatchingError metrics.ComponentScores "
         "metrics.VariationOfInformation losses.cka"
     ),
+    "1 downloads 1 reads 1 uploads": (
+        "layers.EulerSurface filtrations.signed_distance filtrations.dilation filtrations.erosion"
+    ),
+    "1 downloads 1 sizes": (
+        "topodl.Diagrams integrations.pyg.clouds layers.DiagramScaler filtrations.neighbour_graph"
+    ),
     "1 downloads 2 reads 1 sizes 1 uploads": (
         "layers.BettiCurve layers.Silhouette layers.SliceFeatures losses.TotalPersistenceLoss"
+    ),
+    "1 reads": (
+        "layers.DelayEmbedding filtrations.binarise filtrations.delay_embedding filtrations.sliding_windows"
     ),
     "2 downloads 2 reads": (
         "losses.cka_loss losses.CKALoss losses.DeepSupervisionLoss representations.StitchingLayer"
@@ -46,79 +59,93 @@ _CALLS = {
         "losses.CriticalCEDiceLoss losses.critical_ce_dice_loss losses.critical_region_map "
         "losses.critical_region_weights"
     ),
-    "1 downloads 1 uploads": "topodl.cubical_persistence layers.CubicalPersistence metrics.betti_numbers",
-    "2 downloads 1 reads 3 sizes": ("filtrations.degree_values filtrations.forman_curvature"),
+    "1 downloads 2 reads 1 sizes": "layers.Amplitude layers.Atol layers.PaddedBars",
+    "1 downloads 2 reads 2 sizes": "layers.PersistenceImage layers.BarSelector layers.LongestBars",
+    "1 downloads 2 reads 2 uploads": "topodl.image_signed_measure layers.LevelPersistence filtrations.tilt",
     "2 downloads 2 uploads": "topodl.alpha_persistence layers.AlphaPersistence complexes.hop_sets",
-    "2 downloads 7 uploads": ("complexes.clique_complexes complexes.neighbourhood_complexes"),
+    "2 downloads 7 uploads": (
+        "complexes.clique_complexes complexes.neighbourhood_complexes complexes.directed_flag_complexes"
+    ),
+    "2 reads": "attention.intrinsic_dimension attention.neighborhood_overlap filtrations.density",
     "6 downloads 2 sizes 1 uploads": (
         "distances.bottleneck_distance distances.distance_matrix distances.kernel_matrix"
     ),
     "1 downloads": "filtrations.codensity filtrations.degree_rips_values",
-    "1 downloads 1 reads 1 uploads": "layers.EulerSurface filtrations.signed_distance",
-    "1 downloads 1 sizes": "topodl.Diagrams integrations.pyg.clouds",
+    "1 downloads 1 reads 1 sizes": "layers.PersLay layers.NumberOfBars",
     "1 downloads 2 reads 1 sizes, then 2 sizes": "layers.PersistenceEntropy layers.PersistenceStatistics",
     "1 downloads 3 uploads": "topodl.rips_persistence layers.RipsPersistence",
     "2 downloads 1 reads 1 sizes 1 uploads": "losses.DMTLoss losses.dmt_loss",
     "2 downloads 1 reads 1 sizes 3 uploads": "losses.TopographLoss losses.topograph_loss",
     "2 downloads 1 reads 12 uploads": "losses.BettiMatchingLoss losses.betti_matching_loss",
     "2 downloads 1 reads 2 uploads": "losses.RegionWiseLoss losses.region_wise_loss",
+    "2 downloads 1 reads 3 sizes": "filtrations.degree_values filtrations.forman_curvature",
     "2 downloads 2 reads 4 uploads": "representations.stitch representations.StitchedModel",
-    "2 downloads 4 reads 2 uploads": "topodl.rtd losses.RTDLoss",
-    "2 downloads 6 reads 4 uploads": "losses.topological_autoencoder_loss losses.TopologicalAutoencoderLoss",
+    "2 downloads 6 reads 4 uploads": (
+        "losses.topological_autoencoder_loss losses.TopologicalAutoencoderLoss"
+    ),
     "2 downloads 6 sizes 10 uploads": "attention.AttentionTopology attention.record",
-    "2 reads": "attention.intrinsic_dimension attention.neighborhood_overlap",
     "3 downloads 1 reads 1 sizes 1 uploads": "losses.WarpingLoss losses.warping_loss",
     "3 downloads 1 reads 1 uploads": "losses.CavityLoss losses.cavity_loss",
     "3 downloads 1 sizes 1 uploads": "layers.DiagramDistances layers.DiagramKernel",
+    "3 reads": "complexes.Lists representations.guide_codes",
+    "3 reads 2 uploads": "layers.Filtration filtrations.height",
+    "4 downloads 2 reads 2 uploads": "topodl.rtd losses.RTDLoss",
     "4 downloads 3 reads 4 uploads": "losses.ClDiceLoss losses.cldice_loss",
     "5 downloads 1 reads 3 uploads": "losses.WindowedTopoLoss losses.windowed_topo_loss",
+    "5 downloads 5 reads 8 sizes 2 uploads": "filtrations.closeness filtrations.eccentricity",
     "6 downloads 1 reads 6 uploads": "losses.CbDiceLoss losses.cbdice_loss",
-    "1 downloads 1 reads 1 sizes": "layers.PersLay",
     "1 downloads 1 reads 1 sizes 3 uploads": "losses.FeatureCountLoss",
-    "1 downloads 1 reads 2 uploads": "topodl.image_signed_measure",
+    "1 downloads 1 reads 2 sizes": "layers.BarClamper",
     "1 downloads 11 reads 13 sizes 1 uploads": "topodl.IntervalModules",
     "1 downloads 18 uploads": "complexes.alpha_complexes",
     "1 downloads 2 reads 1 sizes 3 uploads": "topodl.attach",
-    "1 downloads 2 reads 2 sizes": "layers.PersistenceImage",
     "1 downloads 2 reads 2 sizes 2 uploads": "losses.BettiTargetLoss",
-    "1 downloads 2 reads 2 uploads": "layers.LevelPersistence",
+    "1 downloads 3 reads 1 sizes": "layers.ComplexPolynomial",
     "1 downloads 3 reads 1 uploads": "topodl.level_persistence",
+    "1 downloads 4 reads 1 sizes 1 uploads": "layers.PersistenceCurve",
     "1 downloads 4 uploads": "complexes.CellComplexes",
     "1 downloads 5 uploads": "mapper.mapper_graph",
     "1 downloads 6 reads 1 uploads": "topodl.fibered_persistence",
     "1 downloads 6 reads 2 uploads": "layers.FiberedPersistence",
-    "1 downloads 6 reads 4 uploads": "layers.HilbertSurface",
+    "1 downloads 7 reads 4 uploads": "layers.HilbertSurface",
     "1 downloads 8 uploads": "complexes.rips_complexes",
     "1 reads 1 uploads": "layers.EulerCurve",
     "1 sizes": "representations.manifolds.SpecialOrthogonal3",
     "10 reads": "attention.HiddenStateGeometry",
     "11 downloads 2 sizes 12 uploads": "layers.simplicial_walks",
+    "11 downloads 3 reads 1 sizes 10 uploads": "distances.barycentre",
     "11 reads 3 sizes 2 uploads": "layers.EulerCharacteristicTransform",
     "15 downloads 1 sizes 8 uploads": "topodl.complex_persistence",
     "16 downloads 1 sizes 7 uploads": "topodl.euler_signed_measure",
     "2 downloads": "metrics.component_matches",
     "2 downloads 1 reads 4 sizes": "representations.GIN",
     "2 downloads 1 reads 5 sizes 7 uploads": "layers.CycleCliqueEncoding",
+    "2 downloads 1 reads 7 uploads": "complexes.lift_features",
     "2 downloads 10 uploads": "complexes.ring_complexes",
+    "2 downloads 3 reads 1 uploads": "filtrations.geodesic_distances",
+    "2 downloads 3 reads 2 sizes": "layers.TopologicalVector",
     "2 downloads 3 reads 4 sizes 7 uploads": "layers.CellMessagePassing",
     "2 downloads 3 sizes 7 uploads": "layers.cycle_cliques",
-    "2 downloads 7 reads 2 sizes 5 uploads": "layers.SignedMeasureImage",
+    "2 downloads 8 reads 2 sizes 5 uploads": "layers.SignedMeasureImage",
     "2 downloads 8 sizes 9 uploads": "integrations.pyg.cell_tensors",
     "2 downloads 8 uploads": "complexes.graph_rips_complexes",
+    "2 reads 1 uploads": "filtrations.radial",
     "21 downloads 6 reads 9 sizes 22 uploads": "layers.SimplicialWalkConv",
     "28 downloads 2 reads 14 sizes 23 uploads": "layers.HodgeEncoding",
     "3 downloads": "topodl.TopologicalFeatures",
     "3 downloads 1 reads 2 uploads": "topodl.graph_signed_measure",
+    "3 downloads 1 reads 8 sizes": "filtrations.return_probabilities",
     "3 downloads 2 reads": "losses.MinibatchCKA",
     "3 downloads 2 reads 8 sizes 1 uploads": "filtrations.heat_kernel_signature",
     "3 downloads 3 reads": "losses.SCNP",
     "3 downloads 4 reads 1 sizes 1 uploads": "attention.rtd",
     "3 downloads 4 reads 2 sizes 2 uploads": "plotting.plot_betti_curve",
     "3 downloads 4 reads 3 sizes 1 uploads": "distances.sliced_wasserstein_distance",
-    "3 downloads 4 reads 7 sizes 1 uploads, then 2 sizes": "layers.DiagramEncoder",
-    "3 reads": "complexes.Lists",
     "4 downloads 1 reads 2 uploads": "layers.GraphPersistence",
+    "4 downloads 1 reads 6 sizes": "integrations.pyg.degree_graph",
+    "4 downloads 1 sizes 12 uploads": "complexes.mesh_complexes",
     "4 downloads 2 reads 2 sizes 1 uploads": "plotting.plot_barcode",
+    "4 downloads 5 reads 8 sizes 1 uploads, then 2 sizes": "layers.DiagramEncoder",
     "4 downloads 6 reads 4 sizes 2 uploads": "topodl.extended_parts",
     "4 downloads 6 uploads": "topodl.degree_rips_signed_measure",
     "5 downloads 1 reads 2 uploads": "topodl.graph_persistence",
@@ -131,12 +158,11 @@ _CALLS = {
     "6 downloads 2 reads 2 sizes 1 uploads": "plotting.plot_diagram",
     "6 downloads 4 reads 2 sizes 5 uploads": "losses.DiagramTargetLoss",
     "6 downloads 4 reads 5 sizes 5 uploads": "layers.TOGL",
+    "6 downloads 5 reads 4 sizes 2 uploads": "filtrations.graph_geodesics",
     "6 downloads 5 sizes 2 uploads": "distances.optimal_matching",
     "7 downloads 3 reads 4 sizes 5 uploads": "layers.RePHINE",
     "9 downloads 4 reads 2 sizes 7 uploads": "layers.MultiparameterLandscape",
     "9 downloads 7 reads 9 sizes 19 uploads": "layers.PersistentMessagePassing",
-    "2 downloads 1 reads 7 uploads": "complexes.lift_features",
-    "4 downloads 1 reads 6 sizes": "integrations.pyg.degree_graph",
 }
 TRAFFIC = {name: traffic for traffic, names in _CALLS.items() for name in names.split()}
 

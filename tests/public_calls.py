@@ -66,6 +66,10 @@ class Samples:
         return self.drawn(9, 3)
 
     @property
+    def series(self):
+        return self.drawn(40, seed=5)
+
+    @property
     def others(self):
         return self.drawn(9, 2, seed=3)
 
@@ -190,6 +194,10 @@ def cells_of(lift):
 
 def of_graphs(function, **options):
     return lambda s: function(s.edges, batch=s.graphs, n_vertices=3 * s.n, **options)
+
+
+def of_graphs_of_lengths(function):
+    return lambda s: function(s.edges, s.at_edges(), batch=s.graphs, n_vertices=3 * s.n)
 
 
 def of_measures(function, *args, **options):
@@ -341,6 +349,19 @@ _LAYERS = {
     "PersistenceLandscape": of_diagrams(layers.PersistenceLandscape, **_GRID),
     "PersistenceStatistics": of_diagrams(layers.PersistenceStatistics),
     "Silhouette": of_diagrams(layers.Silhouette, **_GRID),
+    "PersistenceCurve": of_diagrams(layers.PersistenceCurve, **_GRID),
+    "Amplitude": of_diagrams(layers.Amplitude),
+    "Atol": of_fitted(lambda: layers.Atol(3)),
+    "BarClamper": of_diagrams(layers.BarClamper, 0.5, 1.0),
+    "BarSelector": of_diagrams(layers.BarSelector, 3),
+    "DiagramScaler": of_fitted(layers.DiagramScaler),
+    "ComplexPolynomial": of_diagrams(layers.ComplexPolynomial, n_coefficients=3),
+    "LongestBars": of_diagrams(layers.LongestBars, 3),
+    "NumberOfBars": of_diagrams(layers.NumberOfBars, 0.1),
+    "PaddedBars": of_diagrams(layers.PaddedBars, 4),
+    "TopologicalVector": of_diagrams(layers.TopologicalVector, 3),
+    "Filtration": lambda s: s.made(lambda: layers.Filtration("height", directions=4))(s.images),
+    "DelayEmbedding": lambda s: s.made(layers.DelayEmbedding, 2, 3)(s.series),
     "DiagramDistances": of_fitted(layers.DiagramDistances),
     "DiagramKernel": of_fitted(layers.DiagramKernel),
     "PersLay": of_diagrams(layers.PersLay, n_features=4, dims=0),
@@ -426,6 +447,12 @@ _COMPLEXES = {
     "graph_rips_complexes": of_lift(complexes.graph_rips_complexes),
     "neighbourhood_complexes": of_lift(complexes.neighbourhood_complexes),
     "ring_complexes": of_lift(complexes.ring_complexes),
+    "directed_flag_complexes": of_lift(complexes.directed_flag_complexes),
+    "mesh_complexes": lambda s: cells_of(
+        complexes.mesh_complexes(
+            s.place(torch.arange(3 * s.n, device="cpu").view(-1, 3).T), n_vertices=3 * s.n
+        )
+    ),
     "numbering_dependent_cycles": of_lift(complexes.numbering_dependent_cycles),
     "hop_sets": lambda s: complexes.hop_sets(s.edges, s.graphs).members,
     "lift_features": lambda s: complexes.lift_features(s.vertices(4), s.complexes),
@@ -442,8 +469,30 @@ _FILTRATIONS = {
         s.edges, 0.5, s.at_edges(), batch=s.graphs
     ),
     "signed_distance": lambda s: filtrations.signed_distance(s.labels),
+    "height": lambda s: filtrations.height(s.images, 4),
+    "tilt": lambda s: filtrations.tilt(s.images, 4),
+    "radial": lambda s: filtrations.radial(s.images, 2),
+    "binarise": lambda s: filtrations.binarise(s.images, 0.5, width=0.1),
+    "density": lambda s: filtrations.density(s.images, 2.0),
+    "dilation": lambda s: filtrations.dilation(s.labels),
+    "erosion": lambda s: filtrations.erosion(s.labels),
+    "neighbour_graph": lambda s: [*filtrations.neighbour_graph(s.clouds, 3)],
+    "geodesic_distances": lambda s: filtrations.geodesic_distances(s.clouds, 3),
+    "graph_geodesics": of_graphs_of_lengths(filtrations.graph_geodesics),
+    "closeness": of_graphs_of_lengths(filtrations.closeness),
+    "eccentricity": of_graphs_of_lengths(filtrations.eccentricity),
+    "return_probabilities": lambda s: filtrations.return_probabilities(
+        s.edges, 3, batch=s.graphs, n_vertices=3 * s.n
+    ),
+    "delay_embedding": lambda s: filtrations.delay_embedding(s.series, 2, 3),
+    "sliding_windows": lambda s: filtrations.sliding_windows(s.series, 8, 4),
+    "mutual_information": lambda s: filtrations.mutual_information(s.series, 4),
+    "false_neighbours": lambda s: filtrations.false_neighbours(s.series, 2, 3),
 }
 _REPRESENTATIONS = {
+    "guide_codes": lambda s: representations.guide_codes(
+        s.clouds, torch.square, lambda x: x.square().mean(), n_steps=2
+    ),
     "decision_regions": lambda s: representations.decision_regions(score, [(-2, 2, 9), (-2, 2, 9)]),
     "GIN": lambda s: s.made(representations.GIN, 4, 2)(s.vertices(4), s.edges, s.graphs),
     "StitchingLayer": stitched_layer,

@@ -101,6 +101,11 @@ def neighbour_graph(x: Clouds, k: int, metric: Metric = "euclidean") -> Neighbou
     name = "neighbour_graph"
     check_number(name, "k", k, low=1, integer=True)
     tables = map_clouds(name, lambda clouds: _neighbour_entries(name, clouds, k, metric), x, metric, None)
+    if isinstance(tables, torch.Tensor):
+        sample, i, j = torch.isfinite(tables.detach()).triu(1).nonzero().unbind(1)
+        n_samples, n = tables.shape[:2]
+        batch = torch.arange(n_samples, device=tables.device).repeat_interleave(n)
+        return NeighbourGraph(torch.stack((i, j)) + sample * n, tables[sample, i, j], batch)
     ends, lengths, sizes, start = [], [], [], 0
     for table in tables:
         edges = torch.isfinite(table.detach()).triu(1).nonzero().T
@@ -238,7 +243,13 @@ def graph_geodesics(
     graphs = read_graphs(name, edge_index, batch, n_vertices)
     lengths = checked_weights(name, graphs, edge_index, edge_lengths, "edge_lengths")
     blocks = each_block(graphs, in_double(lengths))
-    return [path_lengths(name, _entries(block[None]))[0].to(lengths.dtype) for block in blocks]
+    paths: list[torch.Tensor] = [lengths] * len(blocks)
+    for n in {len(block) for block in blocks}:  # graphs of one size together
+        which = [k for k, block in enumerate(blocks) if len(block) == n]
+        found = path_lengths(name, _entries(torch.stack([blocks[k] for k in which]))).to(lengths.dtype)
+        for k, own in zip(which, found, strict=True):
+            paths[k] = own
+    return paths
 
 
 def closeness(

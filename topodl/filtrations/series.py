@@ -363,6 +363,8 @@ def _windows(name: str, series: torch.Tensor, size: int, delay: int, stride: int
 
 def _series_on_host(name: str, x: Any, needed: int) -> list[NDArray[np.float64]]:
     """Return each series (L, C) as an array, long enough."""
+    # A batch leaves its device once.
+    x = x.detach().cpu() if isinstance(x, torch.Tensor) else x
     several = _each(name, x, lambda series: series)
     arrays = [host_array(name, at_least_single(series)).astype(np.float64) for series in several]
     for k, series in enumerate(arrays):
