@@ -12,6 +12,7 @@ from scipy import sparse
 
 from topodl._checks import as_real, as_tensor, check_tensor, fail
 from topodl._distance_matrices import tolerances
+from topodl.kernels.shared.radix import radix_argsort
 from topodl.persistence._batch import to_host
 
 __all__ = ["SparseDistances", "are_sparse", "joined", "read_sparse_distances"]
@@ -70,8 +71,9 @@ def _entries(function: str, argument: str, matrix: Any) -> tuple[npt.NDArray[np.
         matrix = matrix.coalesce()
         values = as_real(function, argument, matrix.values())
         return matrix.indices().cpu().numpy(), values
-    entries = sparse.coo_array(matrix, copy=True)
-    entries.sum_duplicates()
+    rows = sparse.csr_array(matrix, copy=True)
+    rows.sum_duplicates()
+    entries = rows.tocoo()
     if entries.dtype not in (np.float32, np.float64):
         if entries.dtype.kind not in "biuf":
             raise TypeError(f"{function}: {argument} has dtype {entries.dtype}; expected real values")
@@ -93,9 +95,10 @@ def _one_of_both(
         raise fail(function, argument, came, _EXPECTED)
     low, high = ends[:, off].min(axis=0), ends[:, off].max(axis=0)
     is_below = ends[0, off] > ends[1, off]
-    order = np.lexsort((is_below, high, low))
-    edges, places = np.stack([low[order], high[order]], 1), off[order]
-    again = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1)) + 1
+    keys = low * n + high
+    order = radix_argsort(2 * keys + is_below)
+    keys, edges, places = keys[order], np.stack([low[order], high[order]], 1), off[order]
+    again = np.flatnonzero(keys[1:] == keys[:-1]) + 1
     first, second = values[places[again - 1]], values[places[again]]
     with np.errstate(invalid="ignore"):  # inf - inf
         apart = ~(np.abs(first - second) <= max(relative * largest, rest)) & (first != second)
@@ -104,7 +107,9 @@ def _one_of_both(
         i, j = edges[again[k]]
         came = f"has {first[k]} at ({i}, {j}) and {second[k]} at ({j}, {i})"
         raise fail(function, argument, came, _EXPECTED)
-    return np.delete(edges, again, axis=0), np.delete(places, again)
+    is_first = np.ones(len(keys), np.bool_)
+    is_first[again] = False
+    return edges[is_first], places[is_first]
 
 
 def joined(samples: Sequence[SparseDistances]) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
