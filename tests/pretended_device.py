@@ -7,16 +7,14 @@ its tensors. As on a GPU, an operation refuses tensors of the host, but for numb
 from collections import Counter
 from typing import Any
 
-import pytest
 import torch
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map
 
-__all__ = ["DEVICE", "DeviceTensor", "Traffic", "needs_device", "on_device"]
+__all__ = ["DeviceTensor", "Traffic", "on_device", "register"]
 
 _NAME = "pretended"
-DEVICE = torch.device("cpu")
 _active: list[Counter[str]] = []  # of what counts at present
 
 
@@ -72,7 +70,7 @@ class DeviceTensor(torch.Tensor):
             strides=values.stride(),
             storage_offset=values.storage_offset(),
             dtype=values.dtype,
-            device=DEVICE,
+            device=torch.device(_NAME, 0),
         )
 
     def __init__(self, values: torch.Tensor) -> None:
@@ -113,8 +111,12 @@ class Traffic(TorchDispatchMode):
         return _run(operator, args, kwargs or {}, self.counts)
 
 
-def _register() -> Any:
-    """Let PyTorch know the device, and how `torch.tensor`, which no mode sees, fills a tensor there."""
+def register() -> Any:
+    """Let PyTorch know the device, and how `torch.tensor`, which no mode sees, fills a tensor there.
+
+    The process keeps the device for good, and other libraries find it: call this in one of your own, and hold
+    on to what is returned.
+    """
     backend_registration._setup_privateuseone_for_python_backend(_NAME, _Module())
 
     def empty(*args: Any, **kwargs: Any) -> DeviceTensor:
@@ -132,16 +134,10 @@ def _register() -> Any:
     return library
 
 
-if hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
-    _library = _register()
-    DEVICE = torch.device(_NAME, 0)
-needs_device = pytest.mark.skipif(DEVICE.type == "cpu", reason="PyTorch has no back ends in Python yet")
-
-
 def on_device(value: Any) -> Any:
     """Return a tensor or a module on the device."""
     with Traffic():
-        return value.to(DEVICE)
+        return value.to(torch.device(_NAME, 0))
 
 
 def _run(operator: Any, args: Any, kwargs: dict[str, Any], counts: Counter[str]) -> Any:

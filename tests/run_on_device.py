@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .pretended_device import DeviceTensor, Traffic, on_device
+from .pretended_device import DeviceTensor, Traffic, on_device, register
 from .public_calls import CALLS, Samples, parts
 
 _BATCHES = 2, 6  # what happens once a sample happens more often in the larger one
@@ -84,4 +84,5 @@ if __name__ == "__main__":
     import sys
 
     warnings.simplefilter("ignore")
+    library = register()
     print(json.dumps(outcomes(sys.argv[1:])))

@@ -165,4 +165,5 @@ def test_a_sample_alone_has_the_output_that_it_has_in_a_batch(name, place, dtype
 
 
 def test_every_layer_is_looked_at():
-    assert set(CASES) | OF_CELLS == set(topodl.layers.__all__)
+    pipelines = {"cloud_features", "graph_features", "image_features", "time_series_features"}
+    assert set(CASES) | OF_CELLS | pipelines == set(topodl.layers.__all__)

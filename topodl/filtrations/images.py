@@ -86,9 +86,9 @@ def height(
     >>> import torch
     >>> from topodl.filtrations import height
     >>> mask = torch.tensor([[[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]])
-    >>> height(mask, [0.0, -1.0], outside=9.0)
-    tensor([[[2., 9., 0.],
-             [2., 1., 0.]]])
+    >>> height(mask, [0.0, -1.0], outside=9.0).round().long()
+    tensor([[[2, 9, 0],
+             [2, 1, 0]]])
     >>> height(mask, 4).shape
     torch.Size([1, 4, 2, 3])
     """

@@ -264,10 +264,10 @@ class ComplexPolynomial(CurveLayer):
     >>> from topodl import Diagrams
     >>> from topodl.layers import ComplexPolynomial
     >>> d = Diagrams.from_padded(torch.tensor([[[0.0, 1.0], [1.0, 2.0]]]))
-    >>> ComplexPolynomial(n_coefficients=3)(d)  # (z − i) (z − 1 − 2i) = z² − (1 + 3i) z − 2 + i
-    tensor([[[[-1., -3.],
-              [-2.,  1.],
-              [ 0.,  0.]]]])
+    >>> ComplexPolynomial(n_coefficients=3)(d).round().long()  # (z−i) (z−1−2i) = z² − (1+3i) z − 2+i
+    tensor([[[[-1, -3],
+              [-2,  1],
+              [ 0,  0]]]])
     """
 
     _uses_grid = False

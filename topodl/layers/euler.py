@@ -95,8 +95,8 @@ class EulerCharacteristicTransform(FeatureLayer):
 
     >>> ring = torch.tensor([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
     >>> layer = EulerCharacteristicTransform(4, 3, radius=1.0, mode="hard", images=True)
-    >>> layer(ring)[0, 1]  # the second direction is (0, 1)
-    tensor([1., 1., 0.])
+    >>> layer(ring)[0, 1].round().long()  # the second direction is (0, 1)
+    tensor([1, 1, 0])
     """
 
     directions: Any

@@ -95,8 +95,8 @@ def image_features(
     >>> from topodl.layers import image_features
     >>> X, y = load_digits(return_X_y=True)
     >>> model = make_pipeline(image_features(sample_shape=(8, 8)), LogisticRegression(max_iter=1000))
-    >>> model.fit(X[:300], y[:300]).predict(X[300:303])
-    array([7, 3, 5])
+    >>> model.fit(X[:300], y[:300]).score(X[300:600], y[300:600]) > 0.8
+    True
     """
     name = "image_features"
     _reject_empty(name, "slopes", slopes)
