@@ -121,7 +121,9 @@ class Samples:
 
     def diagrams(self, scale=1.0):
         bars = scale * drawn(_MOST, 5, 2).cumsum(-1)[: self.n]
-        return Diagrams.from_padded(self.place(bars), self.place(torch.ones(self.n, 5, dtype=torch.bool)))
+        return Diagrams.from_padded(
+            self.place(bars), self.place(torch.ones(self.n, 5, dtype=torch.bool, device="cpu"))
+        )
 
     def made(self, make, *args, **options):
         """Return a module, its parameters drawn from the same seed each time, in evaluation."""
@@ -482,7 +484,7 @@ _FILTRATIONS = {
     "closeness": of_graphs_of_lengths(filtrations.closeness),
     "eccentricity": of_graphs_of_lengths(filtrations.eccentricity),
     "return_probabilities": lambda s: filtrations.return_probabilities(
-        s.edges, 3, batch=s.graphs, n_vertices=3 * s.n
+        s.edges, 3, s.at_edges(), batch=s.graphs, n_vertices=3 * s.n
     ),
     "delay_embedding": lambda s: filtrations.delay_embedding(s.series, 2, 3),
     "sliding_windows": lambda s: filtrations.sliding_windows(s.series, 8, 4),

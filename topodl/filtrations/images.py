@@ -154,9 +154,9 @@ def tilt(
     --------
     >>> import torch
     >>> from topodl.filtrations import tilt
-    >>> tilt(torch.zeros(1, 2, 3), [0.0, 1.0], slopes=3.0)
-    tensor([[[-2.,  0.,  2.],
-             [-2.,  0.,  2.]]])
+    >>> tilt(torch.zeros(1, 2, 3), [0.0, 1.0], slopes=3.0).round().long()
+    tensor([[[-2,  0,  2],
+             [-2,  0,  2]]])
     >>> tilt(torch.rand(4, 8, 8), 8, slopes=(0.5, 1.0)).shape
     torch.Size([4, 16, 8, 8])
     """

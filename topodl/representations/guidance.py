@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 
 from topodl._checks import check_dense, check_number, fail, reject_non_finite
+from topodl._precision import at_least_single
 
 __all__ = ["guide_codes"]
 
@@ -88,15 +89,18 @@ def guide_codes(
         raise fail(name, "codes", came, "floating-point numbers of shape (B, …)")
     reject_non_finite(name, "codes", start)
     with torch.inference_mode(False), torch.enable_grad():
-        start = start.clone()
+        dtype = start.dtype
+        start = at_least_single(start).clone()  # squares of gradients vanish in half precision
         moved = start.clone().requires_grad_()
         optimiser = torch.optim.Adam([moved], lr=learning_rate)
         for _ in range(n_steps):
             # A mean times the number of samples: each goes its own way, whatever the others are.
-            (gradient,) = torch.autograd.grad(_scalar(name, loss(decode(moved))) * len(start), moved)
+            (gradient,) = torch.autograd.grad(
+                _scalar(name, loss(decode(moved.to(dtype)))) * len(start), moved
+            )
             moved.grad = gradient + 2 * closeness * (moved - start).detach()
             optimiser.step()
-    return moved.detach()
+    return moved.detach().to(dtype)
 
 
 def _scalar(name: str, value: torch.Tensor) -> torch.Tensor:
