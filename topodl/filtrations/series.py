@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from topodl._checks import as_real, check_number, fail, reject_non_finite
+from topodl._checks import as_real, check_dense, check_number, fail, reject_non_finite
 from topodl._host import host_array
 from topodl._precision import at_least_single
 from topodl.kernels.shared.pool import map_batch
@@ -364,7 +364,7 @@ def _windows(name: str, series: torch.Tensor, size: int, delay: int, stride: int
 def _series_on_host(name: str, x: Any, needed: int) -> list[NDArray[np.float64]]:
     """Return each series (L, C) as an array, long enough."""
     # A batch leaves its device once.
-    x = x.detach().cpu() if isinstance(x, torch.Tensor) else x
+    x = check_dense(name, "x", x).detach().cpu() if isinstance(x, torch.Tensor) else x
     several = _each(name, x, lambda series: series)
     arrays = [host_array(name, at_least_single(series)).astype(np.float64) for series in several]
     for k, series in enumerate(arrays):

@@ -154,8 +154,7 @@ class RipsPersistence(_CloudPersistence):
 
     As a transformer: clouds (B, N, d), a list of clouds (N_i, d), or a table of flattened clouds; distance
     matrices alike, also as a list of SciPy's sparse matrices (N_i, N_i): a missing entry is no edge, a stored
-    0 is a distance, the diagonal plays no part, and one triangle stands for both. They are made dense, chunk
-    by chunk.
+    0 is a distance, the diagonal plays no part, and one triangle stands for both.
 
     Parameters
     ----------
