@@ -30,12 +30,20 @@ def _enter(values: Any, indices: Any, value: Any, index: Any) -> Any:
 
 
 @borrowing_subroutine
-def _one_enters(products: Any, least: Any, others: Any) -> Any:
-    """Say whether one of `_WIDTH` products is above `least` or above its own of the `others`."""
+def _one_is_above(products: Any, bound: Any) -> Any:
+    """Say whether one of `_WIDTH` products is above a bound, without branches, so that it runs on vectors."""
     n_above = 0
     for c in range(_WIDTH):
-        n_above += int(products[c] > least) | int(products[c] > others[c])
+        n_above += int(products[c] > bound)
     return n_above > 0
+
+
+@borrowing_subroutine
+def _smallest(values: Any) -> Any:
+    smallest = values[0]
+    for k in range(1, len(values)):
+        smallest = min(smallest, values[k])
+    return smallest
 
 
 @kernel
@@ -47,14 +55,19 @@ def keep_largest(products: Any, row: int, column: int, values: Any, indices: Any
     """
     n_rows, n_columns = products.shape
     last = values.shape[1] - 1
+    bounds = np.empty((n_columns + _WIDTH - 1) // _WIDTH, least.dtype)  # of the lists of columns together
+    for block in range(len(bounds)):
+        start = column + block * _WIDTH
+        bounds[block] = _smallest(least[start : min(start + _WIDTH, column + n_columns)])
     for i in range(n_rows):
         a = row + i
-        for start in range(max(0, a + 1 - column), n_columns, _WIDTH):
-            end = min(start + _WIDTH, n_columns)
-            near = least[column + start : column + end]
-            if end - start == _WIDTH and not _one_enters(products[i, start:end], least[a], near):
+        first = max(0, a + 1 - column)
+        for block in range(first // _WIDTH, len(bounds)):
+            start, end = block * _WIDTH, min((block + 1) * _WIDTH, n_columns)
+            bound = min(least[a], bounds[block])
+            if end - start == _WIDTH and not _one_is_above(products[i, start:end], bound):
                 continue
-            for j in range(start, end):
+            for j in range(max(start, first), end):
                 b = column + j
                 if products[i, j] > least[a]:
                     _enter(values[a], indices[a], products[i, j], b)
@@ -62,6 +75,7 @@ def keep_largest(products: Any, row: int, column: int, values: Any, indices: Any
                 if products[i, j] > least[b]:
                     _enter(values[b], indices[b], products[i, j], a)
                     least[b] = values[b, last]
+            bounds[block] = _smallest(least[column + start : column + end])
 
 
 def warm_up() -> None:
