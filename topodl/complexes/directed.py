@@ -6,15 +6,17 @@ import numpy as np
 import torch
 
 from topodl._checks import check_number
+from topodl._docs import shares_documentation
 from topodl.complexes._input import read_graphs
 from topodl.complexes.cell_complexes import CellComplexes
-from topodl.complexes.cliques import MAX_CELLS, clique_tables
+from topodl.complexes.cliques import MAX_CELLS, clique_complexes, clique_tables
 
 __all__ = ["directed_flag_complexes"]
 
 _NAME = "directed_flag_complexes"
 
 
+@shares_documentation(clique_complexes)
 def directed_flag_complexes(
     edge_index: torch.Tensor,
     batch: torch.Tensor | None = None,
@@ -35,18 +37,6 @@ def directed_flag_complexes(
     edge_index : Tensor of shape (2, E), integers
         Where each edge begins and ends, in any order. Loops and repetitions are left out;
         `CellComplexes.index_of` says which cell each of them is, so that weights find their edges.
-    batch : Tensor of shape (N,), integers, optional
-        The graph of each vertex, rising. One graph by default.
-    n_graphs : int, optional
-        Number of graphs, where the last ones may have no vertex.
-    n_vertices : int, optional
-        Number of vertices N of one graph without `batch`; by default one more than the largest in
-        `edge_index`.
-    max_dim : int
-        The largest dimension of a simplex; one of dimension k has k + 1 vertices. The result has tables up to
-        it, also where no graph has a simplex as large.
-    max_cells : int
-        The most cells of all graphs together. They are counted before there is memory for them.
 
     Returns
     -------

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from topodl._checks import check_choice, check_dense, check_number, check_spacing, fail
+from topodl._docs import shares_documentation
 from topodl._host import host_array
 from topodl.filtrations._images import PIXEL_METRICS, PixelMetric
 from topodl.kernels.shared.pool import map_batch
@@ -117,6 +118,7 @@ def dilation(
     return _to_mask("dilation", mask, metric, spacing, clip, False)
 
 
+@shares_documentation(dilation)
 def erosion(
     mask: torch.Tensor,
     *,
@@ -125,17 +127,6 @@ def erosion(
     clip: float | None = None,
 ) -> torch.Tensor:
     """Return the distance of each pixel of the mask to what is outside, 0 there: `dilation` of the others.
-
-    Parameters
-    ----------
-    mask : Tensor of shape (B, H, W) or (B, D, H, W)
-        Booleans, or numbers 0 and 1.
-    metric : {"euclidean", "taxicab", "chessboard"}
-        The distance of pixels; "taxicab" makes steps along the axes, "chessboard" diagonal ones, too.
-    spacing : float or sequence of float, optional
-        Size of a pixel along each axis, beside the Euclidean metric alone; 1 by default.
-    clip : float, optional
-        Largest distance.
 
     Returns
     -------

@@ -12,6 +12,7 @@ import torch
 
 from topodl._checks import check_number, fail
 from topodl._distance_matrices import distances_between
+from topodl._docs import shares_documentation
 from topodl._precision import at_least_single, in_double
 from topodl.filtrations._clouds import Clouds, Metric, map_clouds
 from topodl.filtrations._graphs import by_blocks, checked_weights, each_block, read_graphs
@@ -252,6 +253,7 @@ def graph_geodesics(
     return paths
 
 
+@shares_documentation(graph_geodesics)
 def closeness(
     edge_index: torch.Tensor,
     edge_lengths: torch.Tensor | None = None,
@@ -262,18 +264,6 @@ def closeness(
     """Return how close each vertex is to all others: 1 over the mean length of its shortest paths.
 
     Where a vertex reaches r of the n − 1 others alone, it is the fraction r / (n − 1) of that.
-
-    Parameters
-    ----------
-    edge_index : Tensor of shape (2, E), integers
-        End points of the edges of all graphs, in one or both directions. Graphs are simple and undirected:
-        loops are left out, and of several edges between the same vertices the first counts.
-    edge_lengths : Tensor of shape (E,), optional
-        Positive lengths of the edges, 1 by default; gradients reach those that paths take.
-    batch : Tensor of shape (N,), integers, optional
-        The graph of each vertex, in any order; it also says how many vertices there are.
-    n_vertices : int, optional
-        Number of vertices N where there is no `batch`; by default one more than the largest of `edge_index`.
 
     Returns
     -------
@@ -311,6 +301,7 @@ def closeness(
     return _of_paths("closeness", of_paths, edge_index, edge_lengths, batch, n_vertices)
 
 
+@shares_documentation(graph_geodesics)
 def eccentricity(
     edge_index: torch.Tensor,
     edge_lengths: torch.Tensor | None = None,
@@ -319,18 +310,6 @@ def eccentricity(
     n_vertices: int | None = None,
 ) -> torch.Tensor:
     """Return the length of the longest of the shortest paths from each vertex to those that it reaches.
-
-    Parameters
-    ----------
-    edge_index : Tensor of shape (2, E), integers
-        End points of the edges of all graphs, in one or both directions. Graphs are simple and undirected:
-        loops are left out, and of several edges between the same vertices the first counts.
-    edge_lengths : Tensor of shape (E,), optional
-        Positive lengths of the edges, 1 by default; gradients reach those that paths take.
-    batch : Tensor of shape (N,), integers, optional
-        The graph of each vertex, in any order; it also says how many vertices there are.
-    n_vertices : int, optional
-        Number of vertices N where there is no `batch`; by default one more than the largest of `edge_index`.
 
     Returns
     -------
@@ -363,6 +342,7 @@ def eccentricity(
     return _of_paths("eccentricity", of_paths, edge_index, edge_lengths, batch, n_vertices)
 
 
+@shares_documentation(graph_geodesics)
 def return_probabilities(
     edge_index: torch.Tensor,
     steps: int | Sequence[int] = 2,
@@ -375,18 +355,11 @@ def return_probabilities(
 
     Parameters
     ----------
-    edge_index : Tensor of shape (2, E), integers
-        End points of the edges of all graphs, in one or both directions. Graphs are simple and undirected:
-        loops are left out, and of several edges between the same vertices the first counts.
     steps : int or sequence of int
         Numbers of steps, at least 0.
     edge_weights : Tensor of shape (E,), optional
         Positive weights of the edges, 1 by default: a step takes an edge in proportion to its weight.
         Gradients reach them.
-    batch : Tensor of shape (N,), integers, optional
-        The graph of each vertex, in any order; it also says how many vertices there are.
-    n_vertices : int, optional
-        Number of vertices N where there is no `batch`; by default one more than the largest of `edge_index`.
 
     Returns
     -------
