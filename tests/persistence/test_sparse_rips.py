@@ -112,6 +112,12 @@ def test_samples_without_an_entry():
     assert d.dim(1).n_bars == 0
 
 
+def test_a_batch_without_samples():
+    none = torch.sparse_coo_tensor(torch.empty(3, 0).long(), torch.empty(0), (0, 4, 4), check_invariants=True)
+    d = topodl.rips_persistence(none, metric="precomputed")
+    assert (d.n_samples, d.n_bars, d.homology_dims) == (0, 0, (0, 1))
+
+
 @pytest.mark.parametrize("kind", ["coo", "csr"])
 @pytest.mark.filterwarnings("ignore:Sparse CSR:UserWarning")
 def test_gradients_reach_the_entries(kind):

@@ -114,8 +114,9 @@ def _one_of_both(
 
 def joined(samples: Sequence[SparseDistances]) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
     """Return the values of all samples (E,), and their positions among the entries (ΣN²,) of all matrices."""
-    keys, start = [], 0
+    keys, start = [np.empty(0, np.int64)], 0
     for n, edges, _ in samples:
         keys.append(start + edges[:, 0] * n + edges[:, 1])
         start += n * n
-    return torch.cat([sample.values for sample in samples]), np.concatenate(keys)
+    values = [sample.values for sample in samples] or [torch.empty(0, device="cpu")]
+    return torch.cat(values), np.concatenate(keys)
