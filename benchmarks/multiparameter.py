@@ -90,7 +90,7 @@ def graph_rows(folder: Path | None, rng: np.random.Generator) -> dict[str, dict[
 
 
 def cloud_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
-    """Return function-Rips in dimension 0, of one cloud and of eight at once."""
+    """Return function-Rips in dimension 0, from the points on, of one cloud and of eight at once."""
     rows: dict[str, dict[str, Candidate]] = {}
     for n, batch in ((50, 1), (100, 1), (100, 8)):
         points, function = rng.random((batch, n, 2)), rng.random((batch, n))
@@ -100,13 +100,19 @@ def cloud_rows(rng: np.random.Generator) -> dict[str, dict[str, Candidate]]:
             import multipers as mp
             from multipers.filtrations import RipsLowerstar
 
-            trees = [
-                RipsLowerstar(points=p, function=v, threshold_radius=np.inf)
-                for p, v in zip(points, function, strict=True)
-            ]
+            def trees(points: Any = points, function: Any = function) -> list[Any]:
+                return [
+                    RipsLowerstar(points=p, function=v, threshold_radius=np.inf)
+                    for p, v in zip(points, function, strict=True)
+                ]
+
             row["multipers, by slices"] = lambda trees=trees: [  # type: ignore[misc]
-                mp.signed_measure(tree, degree=0, n_jobs=1) for tree in trees
+                mp.signed_measure(tree, degree=0, n_jobs=1) for tree in trees()
             ]
+            if hasattr(mp, "ops"):  # from 2.6 on with mpfree in it
+                row["multipers, by mpfree"] = lambda trees=trees: [  # type: ignore[misc]
+                    mp.signed_measure(mp.Slicer(tree).minpres(0), degree=0, n_jobs=1) for tree in trees()
+                ]
         rows[f"function-Rips H0, {batch} of {n} points"] = row
     return rows
 

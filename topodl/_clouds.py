@@ -82,15 +82,16 @@ def checked_clouds(
     """
     points = host.reshape(-1, host.shape[-1])
     starts = list(itertools.accumulate(sizes, initial=0))
+    clouds = [points[a:b] for a, b in itertools.pairwise(starts)]
     largest = torch.finfo(dtype).max
+    if all_within(points.reshape(-1), largest / (2 * math.sqrt(points.shape[1]))):
+        return clouds
     if not all_within(points.reshape(-1), largest):
         row, column = np.argwhere(~np.isfinite(points))[0]
         sample = int(np.searchsorted(starts, row, side="right")) - 1
         came = f"has {points[row, column]} at ({row - starts[sample]}, {column})".replace("nan", "NaN")
         raise fail(function, f"x[{sample}]", came, expected)
-    clouds = [points[a:b] for a, b in itertools.pairwise(starts)]
-    safe = largest / (2 * math.sqrt(points.shape[1]))
-    for sample, cloud in enumerate(() if all_within(points.reshape(-1), safe) else clouds):
+    for sample, cloud in enumerate(clouds):
         # halved, for the difference of two coordinates may overflow where half of it does not
         half = [float(b) / 2 - float(a) / 2 for a, b in zip(cloud.min(0), cloud.max(0), strict=True)]
         if math.hypot(*half) > largest / 2:

@@ -54,8 +54,8 @@ def edge_lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     differences = tails - heads
     if on_host(points):
         lengths = torch.linalg.vector_norm(differences, dim=1)
-        values = lengths.detach()
-        if bool(((values > _LEAST) & (values < 1 / _LEAST)).all()):
+        values = lengths.detach().numpy()
+        if not len(values) or (values.min() > _LEAST and values.max() < 1 / _LEAST):
             return lengths
     units = unit_of(differences.detach().abs().amax(1))
     return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units

@@ -1,6 +1,5 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +9,6 @@ from tests.naive.multiparameter import bars_on_line, flag_filtration, king_graph
 from tests.persistence.test_fibered import EDGES, bars_of, check_gradients, drawn, ends, rounded
 from topodl import InputError, cubical_persistence, graph_persistence, level_persistence, rips_persistence
 from topodl.complexes import clique_complexes
-from topodl.persistence._levels import _order_of
 
 LEVELS = torch.tensor([0.5, 0.1, math.inf, 0.8], dtype=torch.float64)
 
@@ -123,12 +121,3 @@ IMAGE, CLOUD = torch.zeros(1, 2, 3, 3), torch.zeros(1, 3, 2)
 def test_bad_input_is_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
-
-
-@given(st.integers(0, 10**6), st.sampled_from([4, 2**40]))
-def test_rows_are_in_order_whatever_their_numbers(seed, numbers):
-    random = np.random.default_rng(seed)
-    rows = random.integers(-1, 4, (20, 7))
-    rows[:, 4:6] = random.integers(-1, numbers, (20, 2))
-    compared = rows[:, [0, 1, 3, 4, 5]].tolist()
-    assert _order_of(rows).tolist() == sorted(range(20), key=lambda i: compared[i])

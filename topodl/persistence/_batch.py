@@ -102,6 +102,8 @@ def pack_bars(samples: Sequence[BarCells], cell_size: int, device: torch.device)
 def to_device(table: Cells, device: torch.device) -> torch.Tensor:
     """Return packed bars as a tensor on `device`."""
     packed = torch.from_numpy(table)
+    if device.type == "cpu":
+        return packed
     if device.type == "cuda":
         return packed.pin_memory().to(device, non_blocking=True)
     return packed.to(device)

@@ -38,8 +38,8 @@ def fibered_clouds(
     n_lines = len(on_lines[0])
     detached = clouds._replace(points=clouds.points.detach(), function=clouds.function.detach())
     parts = list(_paired(detached, (on_lines[0].detach(), on_lines[1].detach()), homology_dims))
-    n_samples = len(clouds.sizes) * n_lines
-    nothing = clouds.sizes.new_zeros((0, 6))
+    n_samples = len(clouds.counts) * n_lines
+    nothing = torch.zeros((0, 6), dtype=torch.int64, device=clouds.points.device)
     rows = torch.cat([nothing, *parts])
     samples, bar_dims = rows[:, :2].T.contiguous()
     cells = rows[:, 2:].reshape(-1, 2, 2)
@@ -62,9 +62,9 @@ def _paired(
 ) -> Iterator[torch.Tensor]:
     """Yield rows of integers (n, 6): sample, dimension, birth and death cell, of several clouds at a time."""
     n_lines, group, n_entries = len(lines[0]), [], 0
-    for b in range(len(clouds.sizes)):
+    for b in range(len(clouds.counts)):
         group.append(b)
-        n_entries += n_lines * int(clouds.sizes[b]) ** 2
+        n_entries += n_lines * clouds.counts[b] ** 2
         if n_entries >= _MOST_ENTRIES:
             yield from _paired_together(clouds, group, lines, homology_dims)
             group, n_entries = [], 0
@@ -81,7 +81,7 @@ def _paired_together(
     base, direction = lines
     matrices, heights = [], []
     for b in group:
-        first, n = int(clouds.starts[b]), int(clouds.sizes[b])
+        first, n = int(clouds.starts()[b]), clouds.counts[b]
         of_function = (clouds.function[first : first + n] - base[:, 1:]) / direction[:, 1:]
         of_length = (clouds.matrix(b) - base[:, 0, None, None]) / direction[:, 0, None, None]
         vertices = torch.maximum(of_function, -(base / direction)[:, :1])
@@ -149,7 +149,8 @@ def _values_at(
     at_edges = is_edge.nonzero()[:, 0]
     lengths = clouds.function.new_zeros(len(cells))
     lengths = lengths.index_put((at_edges,), clouds.lengths(cloud[at_edges], ends[at_edges]))
-    of_ends = clouds.function[ends + clouds.starts[cloud][:, None]]
+    starts = torch.from_numpy(clouds.starts()).to(cloud.device)
+    of_ends = clouds.function[ends + starts[cloud][:, None]]
     both = torch.stack((lengths, torch.maximum(of_ends[:, 0], of_ends[:, 1])), 1)
     values = ((both - base[line]) / direction[line]).amax(1)
     return values.masked_fill(never, math.inf)

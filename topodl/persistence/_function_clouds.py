@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ import torch
 from topodl._checks import as_real, fail
 from topodl._clouds import as_clouds, checked_clouds
 from topodl._distance_matrices import as_distances, distances_between, edge_lengths
-from topodl._host import host_array, reject_mapped, whole_values
+from topodl._host import has_gradient, host_array, reject_mapped, whole_values
 from topodl._precision import at_least_single
+from topodl.kernels.points.rips_edges import cell_lengths
 
 __all__ = ["FunctionClouds", "read_function", "read_function_clouds"]
 
@@ -27,45 +29,53 @@ class FunctionClouds(NamedTuple):
 
     points: torch.Tensor  # (ΣN, d), or (ΣN²,) distances
     function: torch.Tensor  # (ΣN,)
-    sizes: torch.Tensor  # (B,)
-    starts: torch.Tensor  # (B,), of the points
+    counts: Sequence[int]  # (B,), of points
     longest: float
 
     @property
     def precomputed(self) -> bool:
         return self.points.ndim == 1
 
-    def first_entries(self) -> torch.Tensor:
+    @property
+    def sizes(self) -> torch.Tensor:
+        """The numbers of points (B,), beside the points."""
+        return torch.tensor(list(self.counts), dtype=torch.int64, device=self.points.device)
+
+    def starts(self) -> Array:
+        """Return where the points of each cloud begin, (B,)."""
+        return np.array([*itertools.accumulate(self.counts, initial=0)][:-1], np.int64)
+
+    def first_entries(self) -> Array:
         """Return where the matrix of each cloud begins, (B,)."""
-        squares = self.sizes.square()
-        return squares.cumsum(0) - squares
+        squares = np.array(self.counts, np.int64) ** 2
+        return squares.cumsum() - squares
 
     def matrix(self, b: int) -> torch.Tensor:
         """Return the distances (n, n) of a cloud."""
-        n = int(self.sizes[b])
+        n = self.counts[b]
         if self.precomputed:
             first = int(self.first_entries()[b])
             distances = self.points[first : first + n * n].view(n, n)
         else:
-            first = int(self.starts[b])
+            first = int(self.starts()[b])
             distances = distances_between(self.points[None, first : first + n])[0]
         return distances.masked_fill(distances > self.longest, math.inf)
 
     def matrices_on_host(self, name: str) -> list[Array]:
         """Return the distances (n, n) of each cloud, all by one copy."""
-        sizes, points = self.sizes.tolist(), self.points.detach()
+        points = self.points.detach()
         if not self.precomputed:
-            matrices = [distances_between(own[None]).reshape(-1) for own in points.split(sizes)]
+            matrices = [distances_between(own[None]).reshape(-1) for own in points.split(list(self.counts))]
             points = torch.cat([points.new_zeros(0), *matrices])
         distances = host_array(name, points.masked_fill(points > self.longest, math.inf))
-        parts = np.split(distances, np.cumsum(np.square(sizes))[:-1]) if sizes else []
-        return [part.reshape(n, n) for part, n in zip(parts, sizes, strict=True)]
+        parts = np.split(distances, self.first_entries()[1:]) if self.counts else []
+        return [part.reshape(n, n) for part, n in zip(parts, self.counts, strict=True)]
 
     def on_host(self, name: str) -> Iterator[tuple[Array, Array]]:
         """Yield the points (n, d), or distances (n, n), and the function (n,) of each cloud."""
         points, function = host_array(name, self.points), host_array(name, self.function)
         first, entry = 0, 0
-        for n in self.sizes.tolist():
+        for n in self.counts:
             own = (
                 points[entry : entry + n * n].reshape(n, n) if self.precomputed else points[first : first + n]
             )
@@ -74,23 +84,29 @@ class FunctionClouds(NamedTuple):
 
     def values_of(self, samples: Array, cells: Array) -> torch.Tensor:
         """Return (P,) the lengths of edges, and 0 of vertices (i, −1), as `lengths` does."""
+        points, device = self.points, self.points.device
+        if not self.precomputed and points.is_cpu and not has_gradient(points):
+            return torch.from_numpy(
+                cell_lengths(np.ascontiguousarray(points.numpy()), self.starts(), samples, cells)
+            )
         at = np.flatnonzero(cells[:, 1] >= 0)
-        of, ends, sizes = samples[at], cells[at].T, self.sizes.cpu().numpy()
+        of, (tails, heads) = samples[at], cells[at].T
         if self.precomputed:
-            entries = ((sizes**2).cumsum() - sizes**2)[of] + ends[0] * sizes[of] + ends[1]
-            lengths = self.points.index_select(0, torch.from_numpy(entries).to(self.points.device))
+            entries = self.first_entries()[of] + tails * np.array(self.counts)[of] + heads
+            lengths = points.index_select(0, torch.from_numpy(entries).to(device))
         else:
-            edges = ends + (sizes.cumsum() - sizes)[of]
-            lengths = edge_lengths(self.points, torch.from_numpy(edges).to(self.points.device))
-        places = torch.from_numpy(at).to(self.points.device)
-        return lengths.new_zeros(len(cells)).index_copy(0, places, lengths)
+            edges = np.stack((tails, heads)) + self.starts()[of]
+            lengths = edge_lengths(points, torch.from_numpy(edges).to(device))
+        return lengths.new_zeros(len(cells)).index_copy(0, torch.from_numpy(at).to(device), lengths)
 
     def lengths(self, clouds: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         """Return (m,) the lengths of edges (m, 2), numbered in their cloud, of the `clouds` (m,)."""
         if self.precomputed:
-            at = self.first_entries()[clouds] + cells[:, 0] * self.sizes[clouds] + cells[:, 1]
+            first = torch.from_numpy(self.first_entries()).to(clouds.device)
+            at = first[clouds] + cells[:, 0] * self.sizes[clouds] + cells[:, 1]
             return self.points.index_select(0, at)
-        return edge_lengths(self.points, (cells + self.starts[clouds][:, None]).T)
+        starts = torch.from_numpy(self.starts()).to(clouds.device)
+        return edge_lengths(self.points, (cells + starts[clouds][:, None]).T)
 
 
 def read_function_clouds(
@@ -115,13 +131,12 @@ def read_function_clouds(
         if len(sizes):
             checked_clouds(name, host_array(name, values), sizes, points.dtype, _POINTS)
         flat = values.reshape(-1, values.shape[-1])
-    counts = torch.tensor(list(sizes), dtype=torch.int64, device=flat.device)
     if function is None:
         heights = flat.new_zeros(sum(sizes))
     else:
         heights = read_function(name, function, sizes, isinstance(x, torch.Tensor))
         heights = heights.to(flat.device, flat.dtype)
-    return FunctionClouds(flat, heights, counts, counts.cumsum(0) - counts, longest), points.dtype
+    return FunctionClouds(flat, heights, sizes, longest), points.dtype
 
 
 def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: bool) -> torch.Tensor:
@@ -136,7 +151,8 @@ def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: boo
             raise fail(name, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
     if not parts:
         return torch.empty(0, device="cpu")
-    heights = torch.cat([part.reshape(-1) for part in parts])
+    flat = [part.reshape(-1) for part in parts]
+    heights = torch.cat(flat) if len(flat) > 1 else flat[0]
     if heights.numel() and not float(whole_values(heights).min()) > -math.inf:  # which NaN is not, either
         for i, part in enumerate(parts[0] if as_tensor else parts):
             values = whole_values(part)

@@ -5,7 +5,6 @@ Between two levels nothing changes but at the upper one: what the bars there hav
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,8 @@ import torch
 
 from topodl._checks import check_number, fail
 from topodl.kernels.shared.pool import map_batch
-from topodl.kernels.shared.radix import argsort_floats, radix_argsort
+from topodl.kernels.shared.radix import argsort_floats
+from topodl.kernels.shared.row_tables import row_table
 from topodl.persistence._batch import BarCells
 from topodl.persistence._measures import assemble_measures, on_device
 from topodl.signed_measures import SignedMeasures
@@ -177,24 +177,8 @@ def measures_of_rows(
     values1 : Tensor
         What the places of the second coordinates are in.
     """
-    joined = np.concatenate([np.empty((0, width + 5), np.int64), *rows])
-    order = _order_of(joined)
-    columns = joined[order].T
-    table = np.full((3 + 2 * width, len(order)), -1)
-    table[: 3 + width], table[3 + width] = columns[:-2], columns[-2]
-    packed, places = on_device(table, np.ascontiguousarray(columns[-1]), values1.device)
-    points = torch.stack((values0(table[0], table[3 : 3 + width].T), values1.index_select(0, places)), 1)
+    joined = rows[0] if len(rows) == 1 else np.concatenate([np.empty((0, width + 5), np.int64), *rows])
+    table, places = row_table(joined)
+    packed, sources = on_device(table, places, values1.device)
+    points = torch.stack((values0(table[0], table[3 : 3 + width].T), values1.index_select(0, sources)), 1)
     return assemble_measures(packed, points.to(dtype), n_samples, dims)
-
-
-def _order_of(rows: Array) -> Array:
-    """Return the order of rows by sample, dimension, first cell and vertex; those of equal ones stay."""
-    columns = [rows[:, i] + 1 for i in (0, 1, *range(3, rows.shape[1] - 1))]  # no cell is -1
-    spans = [int(column.max(initial=0)) + 1 for column in columns]
-    if math.prod(spans) >= 2**62:
-        return np.lexsort(columns[::-1])
-    keys = np.zeros(len(rows), np.int64)
-    for column, span in zip(columns, spans, strict=True):
-        keys = keys * span + column
-    order: Array = radix_argsort(keys)
-    return order

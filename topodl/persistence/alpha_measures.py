@@ -77,7 +77,7 @@ def alpha_signed_measure(
             [1.4142, 3.0000]]), tensor([ 1, -1]))
     """
     clouds, dtype = read_function_clouds(_NAME, x, function, precomputed=False)
-    points, sizes = clouds.points, clouds.sizes.cpu().numpy()
+    points, sizes, starts = clouds.points, clouds.counts, clouds.starts()
     if points.shape[1] not in (2, 3):
         raise fail(_NAME, "x", f"has points in {points.shape[1]} dimensions", "two or three")
     homology_dims = homology_dims_of(_NAME, dims, highest=points.shape[1] - 1 if len(sizes) else 2)
@@ -91,7 +91,6 @@ def alpha_signed_measure(
     rows, values = bars_of_levels(
         bars_at, clouds.function, [each for _, each in samples], wanted, homology_dims, points.shape[1] + 1
     )
-    starts = sizes.cumsum() - sizes
 
     def radii(of: Array, cells: Array) -> torch.Tensor:
         through = np.where(cells < 0, -1, cells + starts[of][:, None])

@@ -5,6 +5,7 @@ Components are those of a minimum spanning tree that points enter in the order o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,9 +14,8 @@ import numpy.typing as npt
 import torch
 
 from topodl._checks import check_choice
-from topodl.kernels.points.insertions import tree_changes
+from topodl.kernels.points.insertions import component_rows
 from topodl.kernels.shared.pool import map_batch
-from topodl.kernels.shared.radix import argsort_floats
 from topodl.persistence._batch import homology_dims_of
 from topodl.persistence._function_clouds import read_function_clouds
 from topodl.persistence._levels import bars_of_levels, measures_of_rows, read_levels
@@ -95,9 +95,9 @@ def rips_signed_measure(
     samples = list(clouds.on_host(_NAME))
     rows, values = [], clouds.function
     if 0 in homology_dims:
-        starts = np.cumsum([0, *(len(own) for _, own in samples)]).tolist()
+        starts = list(itertools.accumulate((len(own) for _, own in samples), initial=0))
         rows += map_batch(
-            lambda i: _components(i, *samples[i], clouds.precomputed, starts[i]), range(len(samples))
+            lambda i: component_rows(*samples[i], clouds.precomputed, i, starts[i]), range(len(samples))
         )
     if above := [k for k in homology_dims if k > 0]:
         of_levels, values = bars_of_levels(
@@ -110,20 +110,6 @@ def rips_signed_measure(
         )
         rows += of_levels
     return measures_of_rows(rows, 2, clouds.values_of, values, len(samples), homology_dims, dtype)
-
-
-def _components(sample: int, points: _Array, function: _Array, precomputed: bool, start: int) -> _Array:
-    order = argsort_floats(function)
-    order = order[function[order] < np.inf]
-    changes = tree_changes(points, order, precomputed)
-    if precomputed:  # what is infinitely long is no edge
-        changes = changes[points[changes[:, 0], changes[:, 1]] < np.inf]
-    rows = np.zeros((len(order) + len(changes), 7), np.int64)
-    rows[:, 0], vertices, edges = sample, rows[: len(order)], rows[len(order) :]
-    vertices[:, 2], vertices[:, 3], vertices[:, 4], vertices[:, 5] = 1, order, -1, order
-    edges[:, 2], edges[:, 3:5], edges[:, 5] = -changes[:, 2], changes[:, :2], changes[:, 3]
-    rows[:, 6] = rows[:, 5] + start
-    return rows
 
 
 def _bars(points: _Array, members: _Array, dims: Sequence[int], precomputed: bool) -> Any:

@@ -5,7 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topodl.kernels.points.insertions import tree_changes
+from topodl.kernels.points.insertions import component_rows
+
+
+def tree_changes(points, order, precomputed):
+    """Return rows (m, 4): both ends of an edge, 1 where it enters the tree or -1, and the point that came."""
+    function = np.full(len(points), np.inf)
+    function[order] = np.arange(len(order))
+    rows = component_rows(points, function, precomputed, 7, 100)
+    assert (rows[:, 0] == 7).all()
+    assert (rows[:, 1] == 0).all()
+    assert (rows[:, 6] == 100 + rows[:, 5]).all()
+    of_points, of_edges = rows[: len(order)], rows[len(order) :]
+    assert of_points[:, 2:6].tolist() == [[1, v, -1, v] for v in order.tolist()]
+    return np.stack((of_edges[:, 3], of_edges[:, 4], -of_edges[:, 2], of_edges[:, 5]), 1)
 
 
 def tree_lengths(distances, members):
@@ -19,7 +32,7 @@ def tree_lengths(distances, members):
     return lengths
 
 
-@given(st.integers(1, 10), st.integers(1, 3), st.integers(0, 10**6), st.booleans())
+@given(st.integers(1, 14), st.integers(1, 3), st.integers(0, 10**6), st.booleans())
 def test_the_tree_is_minimal_whenever_a_point_has_come(n, d, seed, ties):
     random = np.random.default_rng(seed)
     points = random.integers(0, 3, (n, d)).astype(float) if ties else random.random((n, d))
@@ -50,3 +63,8 @@ def test_units_change_nothing(unit):
     points = np.random.default_rng(0).random((30, 3))
     order = np.arange(30)
     assert np.array_equal(tree_changes(points * unit, order, False), tree_changes(points, order, False))
+
+
+def test_edges_of_infinite_length_are_none():
+    distances = np.array([[0.0, np.inf, 1.0], [np.inf, 0.0, np.inf], [1.0, np.inf, 0.0]])
+    assert tree_changes(distances, np.arange(3), True).tolist() == [[0, 2, 1, 2]]

@@ -14,6 +14,7 @@ from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = [
     "all_within",
+    "cell_lengths",
     "condensed_distances",
     "condensed_upper_triangle",
     "enclosing_radius",
@@ -35,6 +36,20 @@ def all_within(values: Any, largest: float) -> bool:
     for k in range(len(values)):
         usable &= abs(values[k]) <= largest
     return usable
+
+
+@kernel
+def cell_lengths(points: Any, starts: Any, samples: Any, cells: Any) -> Any:
+    """Return the lengths of edges `cells` (m, 2), numbered from the starts of their samples; 0 of (i, -1).
+
+    They are rounded to the precision of the `points` (n, d), which are finite.
+    """
+    lengths, room = np.zeros(len(cells), points.dtype), np.empty(points.shape[1])
+    for e in range(len(cells)):
+        if cells[e, 1] >= 0:
+            first = starts[samples[e]]
+            lengths[e] = pair_distance(points, first + cells[e, 0], first + cells[e, 1], room)
+    return lengths
 
 
 @borrowing_subroutine
@@ -246,5 +261,7 @@ def warm_up() -> None:
     sorted_edges(condensed, 3, float(enclosing_radius(condensed, 3)))
     for dtype in (np.float32, np.float64):
         all_within(np.zeros(3, dtype), 1.0)
+        none = np.zeros(1, np.int64)
+        cell_lengths(np.zeros((2, 1), dtype), none, none, np.zeros((2, 1), np.int64).T)
         condensed_upper_triangle(np.zeros((3, 3), dtype))
         inspect_matrix(np.zeros((3, 3), dtype))
