@@ -6,6 +6,7 @@ the Euclidean neighbours are those of the cosine. Cost: O(n² d) for the neighbo
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from topodl._checks import as_real, as_tensor, fail, reject_non_finite
-from topodl._precision import to_numpy
+from topodl._precision import is_ordinary, to_numpy
 from topodl.mapper._nearest import nearest_by_direction
 
 __all__ = ["graph_of_edges", "graph_of_neighbours", "read_graph"]
@@ -23,6 +24,7 @@ __all__ = ["graph_of_edges", "graph_of_neighbours", "read_graph"]
 Array = np.ndarray[Any, np.dtype[Any]]
 _NAME = "PredictionMapper"
 _MANY_DIMS = 16  # from which on trees of boxes do not pay
+_STEEP = 0.03  # squared, far above the rounding errors of single precision
 
 
 def read_graph(X: Any, n: int) -> sparse.csr_array | None:
@@ -85,12 +87,13 @@ def graph_of_neighbours(
         came = f"has shape {tuple(values.shape)}"
         raise fail(_NAME, "X", came, f"embeddings ({n}, d) as there are predictions, or a graph of them")
     reject_non_finite(_NAME, "X", values)
-    points = to_numpy(values).astype(np.float64)
+    points = to_numpy(values)
     k = min(n_neighbors, n - 1)
     if k == 0:
         return sparse.csr_array((n, n))
     if whiten is not None and metric != "precomputed":
         points = _whitened(points, whiten, random_state)
+    points = points.astype(np.float64, copy=False)
     if metric == "cosine":
         lengths = np.linalg.norm(points, axis=1, keepdims=True)
         points, metric = points / np.where(lengths > 0, lengths, 1.0), "euclidean"
@@ -107,11 +110,20 @@ def _joined(nearest: Array) -> sparse.csr_array:
 
 
 def _whitened(points: Array, n_components: int, random_state: Any) -> Array:
-    """Return the principal components (n, at most `n_components`), each divided by its singular value."""
-    if (points == points[0]).all():
+    """Return the principal components (n, at most `n_components`), each divided by its singular value.
+
+    They are computed in the precision of the points, in double where small components would suffer.
+    """
+    if (points[:, 0] == points[0, 0]).all() and (points == points[0]).all():
         return np.zeros((len(points), 1))
+    largest = float(max(points.max(), -points.min()))
+    if not is_ordinary(largest):
+        points = np.ldexp(points.astype(np.float64), -math.frexp(largest)[1])
+    # scikit-learn subtracts the mean from squares: of a large one, their rounding errors would be left.
     pca = PCA(n_components=min(n_components, *points.shape), random_state=random_state)
-    scores = pca.fit_transform(points)
+    scores = pca.fit_transform(points - points[0])
     size = pca.singular_values_
+    if points.dtype != np.float64 and not size.min(initial=np.inf) > _STEEP * size.max(initial=0.0):
+        return _whitened(points.astype(np.float64), n_components, random_state)
     rounding = size.max(initial=0.0) * max(points.shape) * np.finfo(np.float64).eps
     return scores[:, size > rounding] / size[size > rounding]

@@ -14,7 +14,7 @@ from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = ["keep_largest", "warm_up"]
 
-_WIDTH = 32  # products that are looked at together
+_WIDTH = 64  # products that are looked at together
 
 
 @borrowing_subroutine
@@ -30,20 +30,12 @@ def _enter(values: Any, indices: Any, value: Any, index: Any) -> Any:
 
 
 @borrowing_subroutine
-def _one_is_above(products: Any, bound: Any) -> Any:
-    """Say whether one of `_WIDTH` products is above a bound, without branches, so that it runs on vectors."""
-    n_above = 0
+def _one_enters(products: Any, least_of_row: Any, least_of_columns: Any) -> Any:
+    """Say whether one of `_WIDTH` products enters a list, without branches, so that it runs on vectors."""
+    n_entering = 0
     for c in range(_WIDTH):
-        n_above += int(products[c] > bound)
-    return n_above > 0
-
-
-@borrowing_subroutine
-def _smallest(values: Any) -> Any:
-    smallest = values[0]
-    for k in range(1, len(values)):
-        smallest = min(smallest, values[k])
-    return smallest
+        n_entering += int(products[c] > min(least_of_row, least_of_columns[c]))
+    return n_entering > 0
 
 
 @kernel
@@ -55,17 +47,13 @@ def keep_largest(products: Any, row: int, column: int, values: Any, indices: Any
     """
     n_rows, n_columns = products.shape
     last = values.shape[1] - 1
-    bounds = np.empty((n_columns + _WIDTH - 1) // _WIDTH, least.dtype)  # of the lists of columns together
-    for block in range(len(bounds)):
-        start = column + block * _WIDTH
-        bounds[block] = _smallest(least[start : min(start + _WIDTH, column + n_columns)])
     for i in range(n_rows):
         a = row + i
         first = max(0, a + 1 - column)
-        for block in range(first // _WIDTH, len(bounds)):
-            start, end = block * _WIDTH, min((block + 1) * _WIDTH, n_columns)
-            bound = min(least[a], bounds[block])
-            if end - start == _WIDTH and not _one_is_above(products[i, start:end], bound):
+        for start in range(first - first % _WIDTH, n_columns, _WIDTH):
+            end = min(start + _WIDTH, n_columns)
+            others = least[column + start : column + end]
+            if end - start == _WIDTH and not _one_enters(products[i, start:end], least[a], others):
                 continue
             for j in range(max(start, first), end):
                 b = column + j
@@ -75,7 +63,6 @@ def keep_largest(products: Any, row: int, column: int, values: Any, indices: Any
                 if products[i, j] > least[b]:
                     _enter(values[b], indices[b], products[i, j], a)
                     least[b] = values[b, last]
-            bounds[block] = _smallest(least[column + start : column + end])
 
 
 def warm_up() -> None:

@@ -42,11 +42,12 @@ def halve(
     whole = np.empty(2 * members.size, np.bool_)
     component, half = full(starts.size - 1, _OUTSIDE, np.int64), np.empty(members.size, np.int64)
     to_visit = np.empty(members.size, np.int64)
+    lows, highs = np.empty(lens.shape[1], lens.dtype), np.empty(lens.shape[1], lens.dtype)
     new_offsets[0] = n_sets = 0
     for k in range(offsets.size - 1):
         first, last = offsets[k], offsets[k + 1]
-        column, spread = _widest(lens, members, first, last, by_deviation)
-        low, high = _range(lens, column, members, first, last)
+        column, spread = _widest(lens, members, first, last, by_deviation, lows, highs)
+        low, high = lows[column], highs[column]
         if low == high or spread < least_spread:
             begin = new_offsets[n_sets]
             for i in range(first, last):
@@ -67,15 +68,6 @@ def halve(
 
 
 @borrowing_subroutine
-def _range(lens: Any, column: Any, members: Any, first: Any, last: Any) -> Any:
-    low = high = lens[members[first], column]
-    for i in range(first + 1, last):
-        value = lens[members[i], column]
-        low, high = min(low, value), max(high, value)
-    return low, high
-
-
-@borrowing_subroutine
 def _deviation(lens: Any, column: Any, members: Any, first: Any, last: Any) -> Any:
     mean = squares = 0.0
     for i in range(first, last):
@@ -87,15 +79,20 @@ def _deviation(lens: Any, column: Any, members: Any, first: Any, last: Any) -> A
 
 
 @borrowing_subroutine
-def _widest(lens: Any, members: Any, first: Any, last: Any, by_deviation: Any) -> Any:
-    """Return the first column among those that spread most, and how much it does."""
+def _widest(lens: Any, members: Any, first: Any, last: Any, by_deviation: Any, low: Any, high: Any) -> Any:
+    """Return the first column among those that spread most, and how much it does; write ranges of columns."""
+    for column in range(lens.shape[1]):
+        low[column] = high[column] = lens[members[first], column]
+    for i in range(first + 1, last):
+        values = lens[members[i]]
+        for column in range(len(values)):
+            low[column] = min(low[column], values[column])
+            high[column] = max(high[column], values[column])
     widest, most = 0, -1.0
     for column in range(lens.shape[1]):
+        spread = high[column] - low[column]
         if by_deviation:
             spread = _deviation(lens, column, members, first, last)
-        else:
-            low, high = _range(lens, column, members, first, last)
-            spread = high - low
         if spread * _SAME_SPREAD > most:
             widest, most = column, spread
     return widest, most
