@@ -13,9 +13,9 @@ import torch
 from topodl._checks import as_real, fail
 from topodl._clouds import as_clouds, checked_clouds
 from topodl._distance_matrices import as_distances, distances_between, edge_lengths
-from topodl._host import has_gradient, host_array, reject_mapped, whole_values
+from topodl._host import has_gradient, host_array, reject_mapped
 from topodl._precision import at_least_single
-from topodl.kernels.points.rips_edges import cell_lengths
+from topodl.kernels.points.rips_edges import cell_points
 
 __all__ = ["FunctionClouds", "read_function", "read_function_clouds"]
 
@@ -31,6 +31,7 @@ class FunctionClouds(NamedTuple):
     function: torch.Tensor  # (ΣN,)
     counts: Sequence[int]  # (B,), of points
     longest: float
+    on_host: tuple[Array, Array]  # points or distances, and the function
 
     @property
     def precomputed(self) -> bool:
@@ -71,9 +72,9 @@ class FunctionClouds(NamedTuple):
         parts = np.split(distances, self.first_entries()[1:]) if self.counts else []
         return [part.reshape(n, n) for part, n in zip(parts, self.counts, strict=True)]
 
-    def on_host(self, name: str) -> Iterator[tuple[Array, Array]]:
-        """Yield the points (n, d), or distances (n, n), and the function (n,) of each cloud."""
-        points, function = host_array(name, self.points), host_array(name, self.function)
+    def samples(self) -> Iterator[tuple[Array, Array]]:
+        """Yield the points (n, d), or distances (n, n), and the function (n,) of each cloud, on the host."""
+        points, function = self.on_host
         first, entry = 0, 0
         for n in self.counts:
             own = (
@@ -85,10 +86,6 @@ class FunctionClouds(NamedTuple):
     def values_of(self, samples: Array, cells: Array) -> torch.Tensor:
         """Return (P,) the lengths of edges, and 0 of vertices (i, −1), as `lengths` does."""
         points, device = self.points, self.points.device
-        if not self.precomputed and points.is_cpu and not has_gradient(points):
-            return torch.from_numpy(
-                cell_lengths(np.ascontiguousarray(points.numpy()), self.starts(), samples, cells)
-            )
         at = np.flatnonzero(cells[:, 1] >= 0)
         of, (tails, heads) = samples[at], cells[at].T
         if self.precomputed:
@@ -98,6 +95,16 @@ class FunctionClouds(NamedTuple):
             edges = np.stack((tails, heads)) + self.starts()[of]
             lengths = edge_lengths(points, torch.from_numpy(edges).to(device))
         return lengths.new_zeros(len(cells)).index_copy(0, torch.from_numpy(at).to(device), lengths)
+
+    def points_at(self, samples: Array, cells: Array, values: torch.Tensor, places: Array) -> torch.Tensor:
+        """Return (P, 2) the lengths of edges (i, j), 0 of vertices (i, −1), beside the `values` at places."""
+        if self.precomputed or not values.is_cpu or has_gradient(self.points) or has_gradient(values):
+            sources = torch.from_numpy(places).to(values.device)
+            return torch.stack((self.values_of(samples, cells), values.index_select(0, sources)), 1)
+        own = self.on_host[0], self.starts()
+        return torch.from_numpy(
+            cell_points(*own, samples, cells, np.ascontiguousarray(values.numpy()), places)
+        )
 
     def lengths(self, clouds: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         """Return (m,) the lengths of edges (m, 2), numbered in their cloud, of the `clouds` (m,)."""
@@ -127,20 +134,25 @@ def read_function_clouds(
         matrices = [flat[a : a + n * n].view(1, n, n) for a, n in zip(starts, sizes, strict=False)]
         exact = [as_distances(name, "x", matrix, i).reshape(-1) for i, matrix in enumerate(matrices)]
         flat = torch.cat([flat[:0], *exact])
+        own = host_array(name, flat)
     else:
-        if len(sizes):
-            checked_clouds(name, host_array(name, values), sizes, points.dtype, _POINTS)
         flat = values.reshape(-1, values.shape[-1])
+        own = host_array(name, flat)
+        checked_clouds(name, own, sizes, points.dtype, _POINTS)
     if function is None:
         heights = flat.new_zeros(sum(sizes))
+        own_heights = np.zeros(sum(sizes), own.dtype)
     else:
-        heights = read_function(name, function, sizes, isinstance(x, torch.Tensor))
+        heights, own_heights = read_function(name, function, sizes, isinstance(x, torch.Tensor))
         heights = heights.to(flat.device, flat.dtype)
-    return FunctionClouds(flat, heights, sizes, longest), points.dtype
+        own_heights = own_heights.astype(own.dtype, copy=False)
+    return FunctionClouds(flat, heights, sizes, longest, (own, own_heights)), points.dtype
 
 
-def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: bool) -> torch.Tensor:
-    """Return the function values (ΣN,) of all clouds."""
+def read_function(
+    name: str, function: Any, sizes: Sequence[int], as_tensor: bool
+) -> tuple[torch.Tensor, Array]:
+    """Return the function values (ΣN,) of all clouds, and them on the host in at least single precision."""
     parts = [as_real(name, "function", function)] if as_tensor else list(function)
     if as_tensor and parts[0].shape != (len(sizes), sizes[0] if len(sizes) else parts[0].shape[-1]):
         raise fail(name, "function", f"has shape {tuple(parts[0].shape)}", "one value a point, shape (B, N)")
@@ -150,13 +162,13 @@ def read_function(name: str, function: Any, sizes: Sequence[int], as_tensor: boo
             came = f"has shapes {[tuple(part.shape) for part in parts]}"
             raise fail(name, "function", came, f"those of clouds of {list(sizes)} points, (N_i,) each")
     if not parts:
-        return torch.empty(0, device="cpu")
+        return torch.empty(0, device="cpu"), np.empty(0, np.float32)
     flat = [part.reshape(-1) for part in parts]
     heights = torch.cat(flat) if len(flat) > 1 else flat[0]
-    if heights.numel() and not float(whole_values(heights).min()) > -math.inf:  # which NaN is not, either
-        for i, part in enumerate(parts[0] if as_tensor else parts):
-            values = whole_values(part)
-            if bool(torch.isnan(values).any() | (values == -math.inf).any()):
-                came = "has NaN" if bool(torch.isnan(values).any()) else "has -inf"
+    own = host_array(name, at_least_single(heights))
+    if not own.min(initial=math.inf) > -math.inf:  # which NaN is not, either
+        for i, values in enumerate(np.split(own, np.cumsum(sizes)[:-1])):
+            if not values.min(initial=math.inf) > -math.inf:
+                came = "has NaN" if np.isnan(values).any() else "has -inf"
                 raise fail(name, f"function[{i}]", came, "numbers above -inf")
-    return heights
+    return heights, own

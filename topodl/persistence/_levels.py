@@ -16,8 +16,8 @@ from topodl._checks import check_number, fail
 from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import argsort_floats
 from topodl.kernels.shared.row_tables import row_table
-from topodl.persistence._batch import BarCells
-from topodl.persistence._measures import assemble_measures, on_device
+from topodl.persistence._batch import BarCells, to_device
+from topodl.persistence._measures import assemble_measures
 from topodl.signed_measures import SignedMeasures
 
 __all__ = ["Level", "bars_of_levels", "measures_of_rows", "read_levels", "rows_of"]
@@ -159,8 +159,8 @@ def rows_of(
 def measures_of_rows(
     rows: Sequence[Array],
     width: int,
-    values0: Callable[[Array, Array], torch.Tensor],
-    values1: torch.Tensor,
+    points_at: Callable[[Array, Array, torch.Tensor, Array], torch.Tensor],
+    values: torch.Tensor,
     n_samples: int,
     dims: Sequence[int],
     dtype: torch.dtype,
@@ -172,13 +172,12 @@ def measures_of_rows(
     rows : sequence of ndarrays of shape (m, 5 + k)
     width : int
         Vertices of a cell, k.
-    values0 : function of two arrays
-        The first coordinates (P,) of samples (P,) and their cells (P, k).
-    values1 : Tensor
+    points_at : function of ndarray, ndarray, Tensor and ndarray
+        The points (P, 2) at samples (P,), their first cells (P, k), `values`, and places (P,) in these.
+    values : Tensor
         What the places of the second coordinates are in.
     """
     joined = rows[0] if len(rows) == 1 else np.concatenate([np.empty((0, width + 5), np.int64), *rows])
     table, places = row_table(joined)
-    packed, sources = on_device(table, places, values1.device)
-    points = torch.stack((values0(table[0], table[3 : 3 + width].T), values1.index_select(0, sources)), 1)
-    return assemble_measures(packed, points.to(dtype), n_samples, dims)
+    points = points_at(table[0], table[3 : 3 + width].T, values, places)
+    return assemble_measures(to_device(table, values.device), points.to(dtype), n_samples, dims)

@@ -82,7 +82,7 @@ def alpha_signed_measure(
         raise fail(_NAME, "x", f"has points in {points.shape[1]} dimensions", "two or three")
     homology_dims = homology_dims_of(_NAME, dims, highest=points.shape[1] - 1 if len(sizes) else 2)
     wanted = read_levels(_NAME, levels, clouds.function)
-    samples = list(clouds.on_host(_NAME))
+    samples = list(clouds.samples())
 
     def bars_at(sample: int, members: Array) -> Any:
         bars = pair_cloud(samples[sample][0][members].astype(np.float64, copy=False), homology_dims)
@@ -92,8 +92,9 @@ def alpha_signed_measure(
         bars_at, clouds.function, [each for _, each in samples], wanted, homology_dims, points.shape[1] + 1
     )
 
-    def radii(of: Array, cells: Array) -> torch.Tensor:
+    def points_at(of: Array, cells: Array, values: torch.Tensor, places: Array) -> torch.Tensor:
         through = np.where(cells < 0, -1, cells + starts[of][:, None])
-        return circumradii(points, torch.from_numpy(through).to(points.device)).to(points.dtype)
+        radii = circumradii(points, torch.from_numpy(through).to(points.device)).to(points.dtype)
+        return torch.stack((radii, values.index_select(0, torch.from_numpy(places).to(values.device))), 1)
 
-    return measures_of_rows(rows, points.shape[1] + 1, radii, values, len(sizes), homology_dims, dtype)
+    return measures_of_rows(rows, points.shape[1] + 1, points_at, values, len(sizes), homology_dims, dtype)

@@ -95,7 +95,7 @@ def degree_rips_signed_measure(
         for i, distances in enumerate(samples)
     ]
     values = torch.tensor([-float(k) for k in counts], dtype=clouds.points.dtype, device=clouds.points.device)
-    return measures_of_rows(rows, 2, clouds.values_of, values, len(samples), homology_dims, dtype)
+    return measures_of_rows(rows, 2, clouds.points_at, values, len(samples), homology_dims, dtype)
 
 
 def _read_degrees(degrees: Any, n: int) -> list[int]:

@@ -148,9 +148,10 @@ def _of_clouds(
     # the engine checks the whole clouds, and says which one is wrong
     rips_persistence(x, 0, metric, max_edge_length)
     clouds = list(x)
-    heights = read_function(_NAME, function, [len(cloud) for cloud in clouds], isinstance(x, torch.Tensor))
+    counts = [len(cloud) for cloud in clouds]
+    heights, _ = read_function(_NAME, function, counts, isinstance(x, torch.Tensor))
     parts, samples, members = [], [], []
-    for b, (cloud, height) in enumerate(zip(clouds, heights.split([len(c) for c in clouds]), strict=True)):
+    for b, (cloud, height) in enumerate(zip(clouds, heights.split(counts), strict=True)):
         for i, level in enumerate(levels.tolist()):
             below = (height.detach() <= level).nonzero()[:, 0].to(cloud.device)
             if len(below):

@@ -92,7 +92,7 @@ def rips_signed_measure(
     homology_dims = homology_dims_of(_NAME, dims)
     clouds, dtype = read_function_clouds(_NAME, x, function, metric == "precomputed")
     wanted = read_levels(_NAME, levels, clouds.function)
-    samples = list(clouds.on_host(_NAME))
+    samples = list(clouds.samples())
     rows, values = [], clouds.function
     if 0 in homology_dims:
         starts = list(itertools.accumulate((len(own) for _, own in samples), initial=0))
@@ -109,7 +109,7 @@ def rips_signed_measure(
             width=2,
         )
         rows += of_levels
-    return measures_of_rows(rows, 2, clouds.values_of, values, len(samples), homology_dims, dtype)
+    return measures_of_rows(rows, 2, clouds.points_at, values, len(samples), homology_dims, dtype)
 
 
 def _bars(points: _Array, members: _Array, dims: Sequence[int], precomputed: bool) -> Any:

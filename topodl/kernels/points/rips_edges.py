@@ -14,7 +14,7 @@ from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = [
     "all_within",
-    "cell_lengths",
+    "cell_points",
     "condensed_distances",
     "condensed_upper_triangle",
     "enclosing_radius",
@@ -39,17 +39,19 @@ def all_within(values: Any, largest: float) -> bool:
 
 
 @kernel
-def cell_lengths(points: Any, starts: Any, samples: Any, cells: Any) -> Any:
-    """Return the lengths of edges `cells` (m, 2), numbered from the starts of their samples; 0 of (i, -1).
+def cell_points(points: Any, starts: Any, samples: Any, cells: Any, values: Any, places: Any) -> Any:
+    """Return (m, 2) the lengths of edges `cells` (m, 2), 0 of (i, -1), beside the values at `places` (m,).
 
-    They are rounded to the precision of the `points` (n, d), which are finite.
+    Ends are numbered from the starts of their samples. Lengths are rounded to the precision of the `points`
+    (n, d), which are finite.
     """
-    lengths, room = np.zeros(len(cells), points.dtype), np.empty(points.shape[1])
+    found, room = np.zeros((len(cells), 2), points.dtype), np.empty(points.shape[1])
     for e in range(len(cells)):
+        found[e, 1] = values[places[e]]
         if cells[e, 1] >= 0:
             first = starts[samples[e]]
-            lengths[e] = pair_distance(points, first + cells[e, 0], first + cells[e, 1], room)
-    return lengths
+            found[e, 0] = pair_distance(points, first + cells[e, 0], first + cells[e, 1], room)
+    return found
 
 
 @borrowing_subroutine
@@ -262,6 +264,7 @@ def warm_up() -> None:
     for dtype in (np.float32, np.float64):
         all_within(np.zeros(3, dtype), 1.0)
         none = np.zeros(1, np.int64)
-        cell_lengths(np.zeros((2, 1), dtype), none, none, np.zeros((2, 1), np.int64).T)
+        points, cells = np.zeros((2, 1), dtype), np.zeros((2, 1), np.int64).T
+        cell_points(points, none, none, cells, points[:, 0], none)
         condensed_upper_triangle(np.zeros((3, 3), dtype))
         inspect_matrix(np.zeros((3, 3), dtype))
