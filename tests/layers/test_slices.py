@@ -194,6 +194,16 @@ def test_vectorisers_of_slices_learn_and_may_be_set():
     assert nested.fit_transform(d.detach()).shape == (4, 2 * 2 * 9)
 
 
+@pytest.mark.parametrize("chunk_size", [1, 2, 7])
+def test_chunks_of_slices_are_those_of_samples(chunk_size):
+    d = FiberedPersistence(n_lines=3, value_ranges=(0, 1))(drawn((5, 2, 4, 4)))
+    whole = SliceFeatures(PersistenceImage(resolution=3), 3).fit_transform(d)
+    parts = SliceFeatures(PersistenceImage(resolution=3), 3, chunk_size=chunk_size, n_jobs=1).fit_transform(d)
+    np.testing.assert_allclose(parts, whole, rtol=1e-12)
+    with pytest.raises(InputError, match="SliceFeatures: chunk_size is 0"):
+        SliceFeatures(PersistenceImage(resolution=3), 3, chunk_size=0).fit_transform(d)
+
+
 def test_unfitted_layers_say_what_is_missing():
     image = drawn((1, 2, 3, 3))
     for layer, missing in (

@@ -210,6 +210,20 @@ def test_channels_are_samples_of_their_own():
     assert len(cubical_persistence(volumes, channels=True)) == 2
 
 
+@pytest.mark.parametrize("superlevel", [False, True])
+def test_many_small_images_keep_their_own_short_and_long_bars(superlevel):
+    images = torch.rand(700, 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    joined = cubical_persistence(images, superlevel=superlevel, min_persistence=0.3)
+    alone = [cubical_persistence(x[None], superlevel=superlevel, min_persistence=0.3) for x in images]
+    assert 0 < joined.finite().n_bars < cubical_persistence(images, superlevel=superlevel).finite().n_bars
+    expected = topodl.Diagrams.cat(alone)
+    for name in ("births", "deaths", "samples", "dims", "birth_cells", "death_cells"):
+        torch.testing.assert_close(getattr(joined, name), getattr(expected, name), rtol=0, atol=0)
+    images[600, 1, 2] = torch.nan
+    with pytest.raises(topodl.InputError, match=r"x\[600\] has NaN at \(1, 2\)"):
+        cubical_persistence(images)
+
+
 def test_dims_and_min_persistence_select_bars():
     x = torch.rand(3, 9, 9, generator=torch.Generator().manual_seed(8))
     everything = cubical_persistence(x)

@@ -157,13 +157,18 @@ class Layer(TransformerMixin, BaseEstimator, nn.Module):
         size = self.chunk_size
         if not isinstance(size, int | np.integer) or size < 1:
             raise fail(type(self).__name__, "chunk_size", f"is {size!r}", "an integer of at least 1")
-        starts = range(0, max(len(samples), 1), int(size))
-        jobs = (delayed(_apply)(self, samples[start : start + size], start) for start in starts)
+        step = int(size) * self._items_per_sample()
+        starts = range(0, max(len(samples), 1), step)
+        jobs = (delayed(_apply)(self, samples[start : start + step], start) for start in starts)
         backend, _ = get_active_backend()
         generates = getattr(backend, "supports_return_generator", False)  # or the progress is seen at the end
         parts = Parallel(n_jobs=self.n_jobs, return_as="generator" if generates else "list")(jobs)
         name = type(self).__name__
         return _join(list(tqdm(parts, desc=name, total=len(starts), unit="chunk", disable=not self.verbose)))
+
+    def _items_per_sample(self) -> int:
+        """Return how many items that can be sliced one sample of `transform` is."""
+        return 1
 
     def _as_samples(self, X: Any, reset: bool) -> Any:
         """Return what `transform` was given as something checked that has a length and can be sliced."""

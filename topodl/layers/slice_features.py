@@ -22,7 +22,8 @@ class SliceFeatures(DiagramLayer):
     Parameters
     ----------
     vectoriser : DiagramLayer
-        As `PersistenceImage()`; `fit` fits it to the diagrams of all slices.
+        As `PersistenceImage()`; `fit` fits it to the diagrams of all slices. How `transform` works on these,
+        in chunks of samples with all their slices, is up to this layer's own settings.
     n_slices : int
         Number of diagrams of each sample: `n_lines`, or the number of levels.
 
@@ -104,9 +105,8 @@ class SliceFeatures(DiagramLayer):
     def _fit(self, samples: Any) -> None:
         self.vectoriser._fit(samples)
 
-    def _in_chunks(self, samples: Any) -> Any:
-        table = self.vectoriser._in_chunks(samples)
-        return table.reshape(len(samples) // int(self.n_slices), -1)
+    def _items_per_sample(self) -> int:
+        return int(self.n_slices)
 
     def _feature_names(self) -> list[str]:
         names = self.vectoriser.get_feature_names_out()

@@ -33,6 +33,7 @@ from topodl.persistence._periodic import pair_periodic
 __all__ = ["cubical_persistence", "periodic_axes"]
 
 _NAME = "cubical_persistence"
+_PIXELS_AT_ONCE = 4096
 _SHAPES = {
     False: "shape (B, H, W) or (B, D, H, W), or signals (B, L)",
     True: "shape (B, C, H, W) or (B, C, D, H, W)",
@@ -221,24 +222,27 @@ def _cubical_bars(
 ) -> torch.Tensor:
     """Return the bars of all samples as `pack_bars` does."""
     host = to_host(x)
-    samples = host.numpy().reshape(-1, *x.shape[-n_spatial:])
+    shape = tuple(x.shape[-n_spatial:])
+    images = host.numpy().reshape(-1, math.prod(shape))
+    # Calls would take longer than the pairing of a small image; volumes are paired one by one.
+    at_once = max(1, _PIXELS_AT_ONCE // images.shape[1]) if n_spatial == 2 else 1
     if n_spatial == 3:
         reject_nan(_NAME, "x", host, "no NaN")
 
-    def bars_of(i: int) -> Any:
-        values = np.negative(samples[i]) if superlevel else samples[i]
-        flat = values.reshape(-1)
-        bits = flat.view(np.int32 if flat.itemsize == 4 else np.int64)
+    def bars_from(first: int) -> Any:
+        values = images[first : first + at_once]
+        values = np.negative(values) if superlevel else values
+        bits = values.view(np.int32 if values.itemsize == 4 else np.int64)
         if n_spatial == 2:
-            height, width = values.shape
-            bars, has_nan = pair_pixels(flat, bits, height, width, by_cells, 0 in dims, 1 in dims, i)
+            height, width = shape
+            bars, has_nan = pair_pixels(values, bits, height, width, by_cells, 0 in dims, 1 in dims, first)
             if has_nan:
                 reject_nan(_NAME, "x", host, "no NaN")
         else:
-            bars = _volume_bars(flat, bits, values.shape, dims, by_cells, i)
-        return _longer(flat, bars, min_persistence)
+            bars = _volume_bars(values[0], bits[0], shape, dims, by_cells, first)
+        return _longer(values, bars, min_persistence, first)
 
-    tables = map_batch(bars_of, range(len(samples)))
+    tables = map_batch(bars_from, range(0, len(images), at_once))
     joined = tables[0] if len(tables) == 1 else np.concatenate([np.empty((4, 0), np.int64), *tables], axis=1)
     return to_device(joined, x.device)
 
@@ -295,11 +299,11 @@ def _volume_bars(
     return np.concatenate(tables, axis=1)
 
 
-def _longer(flat: Any, bars: Any, min_persistence: float) -> Any:
-    """Return the pairs that live strictly longer, the essential ones among them."""
+def _longer(values: Any, bars: Any, min_persistence: float, first: int) -> Any:
+    """Return the pairs that live strictly longer, the essential ones among them, in samples from `first`."""
     if min_persistence == 0.0:
         return bars  # the kernels return no pair of equal values
-    births, deaths = bars[2], bars[3]
+    samples, births, deaths = bars[0] - first, bars[2], bars[3]
     with np.errstate(over="ignore", invalid="ignore"):  # what never dies stays, whatever its difference is
-        lengths = flat[deaths] - flat[births]
+        lengths = values[samples, deaths] - values[samples, births]
     return bars.compress((deaths < 0) | (lengths > min_persistence), axis=1)

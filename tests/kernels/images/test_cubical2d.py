@@ -12,10 +12,14 @@ from topodl.kernels.images.cubical2d import _LINKS, pair_pixels
 SIZES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=7)
 
 
+def read(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels of each image, flat, and their bits."""
+    flat = images.reshape(len(images), images.shape[1] * images.shape[2])
+    return flat, flat.view(np.int32 if flat.itemsize == 4 else np.int64)
+
+
 def pairs_of(image: np.ndarray, by_cells: bool, dims: tuple[int, ...] = (0, 1)) -> list[tuple[int, int, int]]:
-    flat = image.reshape(-1)
-    bits = flat.view(np.int32 if flat.itemsize == 4 else np.int64)
-    bars, has_nan = pair_pixels(flat, bits, *image.shape, by_cells, 0 in dims, 1 in dims, 5)
+    bars, has_nan = pair_pixels(*read(image[None]), *image.shape, by_cells, 0 in dims, 1 in dims, 5)
     assert not has_nan
     assert bool((bars[0] == 5).all())
     return sorted(zip(*bars[1:].tolist(), strict=True))
@@ -84,3 +88,26 @@ def _walls_alone(image: np.ndarray) -> int:
 
     bars = gudhi.CubicalComplex(vertices=image).persistence(2, 0)
     return sum(dim == 0 for dim, (_, death) in bars if death < np.inf)
+
+
+@pytest.mark.parametrize("by_cells", [False, True])
+@given(n=st.integers(0, 9), shape=SIZES, seed=st.integers(0, 2**32 - 1))
+def test_images_of_a_batch_are_paired_one_by_one(by_cells, n, shape, seed):
+    images = np.random.default_rng(seed).integers(0, 5, (n, *shape)).astype(np.float64)
+    bars, has_nan = pair_pixels(*read(images), *shape, by_cells, True, True, 3)
+    parts = [
+        pair_pixels(*read(image[None]), *shape, by_cells, True, True, 3 + i) for i, image in enumerate(images)
+    ]
+    assert not has_nan
+    np.testing.assert_array_equal(
+        bars, np.concatenate([np.empty((4, 0), np.int64), *(p[0] for p in parts)], 1)
+    )
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_one_nan_in_a_batch_is_told(at):
+    images = np.random.default_rng(0).random((3, 4, 4))
+    images[at, 1, 2] = np.nan
+    bars, has_nan = pair_pixels(*read(images), 4, 4, False, True, True, 0)
+    assert has_nan
+    assert bars.shape == (4, 0)

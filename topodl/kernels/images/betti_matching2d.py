@@ -225,9 +225,9 @@ def match_pixels(
 ) -> Any:  # fmt: skip
     """Return, for dimension 0 and then 1, (births, deaths, partners) of `first` and of `second`.
 
-    Arguments are as in `pair_pixels`; `both` is the minimum of the two images. A partner is the position of
-    the matched bar of the other image, −1 where there is none. The first bar of dimension 0 is the essential
-    class, of death −1; the two are partners.
+    Arguments are as in `pair_pixels`, but of one image (n,); `both` is the minimum of the two images. A
+    partner is the position of the matched bar of the other image, −1 where there is none. The first bar of
+    dimension 0 is the essential class, of death −1; the two are partners.
     """
     # Not a kernel: kernels compile again in each kernel that calls them.
     a, b, c = (

@@ -59,6 +59,50 @@ _LINKS = _link_table()
 
 @kernel
 def pair_pixels(
+    images: Any,
+    bits: Any,
+    height: int,
+    width: int,
+    by_cells: bool,
+    dim0: bool,
+    dim1: bool,
+    first: int,
+) -> Any:
+    """Return (bars, whether a value is NaN): the pairs of pixels of different values, none where one is NaN.
+
+    `images` are the pixels (B, n), `bits` the same memory as signed integers. `by_cells` takes pixels as top
+    cells (8-connected), otherwise as vertices (4-connected). The rows of `bars` (4, P) are the sample, which
+    counts from `first`, dimension, birth and death pixel; the first bar of dimension 0 in a sample is the
+    essential class, of death −1.
+    """
+    if len(images) == 1:
+        return _pair_image(images[0], bits[0], height, width, by_cells, dim0, dim1, first)
+    table, n = np.empty((4, 0), np.int64), 0
+    for i in range(len(images)):
+        bars, has_nan = _pair_image(images[i], bits[i], height, width, by_cells, dim0, dim1, first + i)
+        if has_nan:
+            return bars, True
+        if n + bars.shape[1] > table.shape[1]:
+            table = _columns(table, n, 2 * (n + bars.shape[1]))
+        for row in range(4):
+            for j in range(bars.shape[1]):
+                table[row, n + j] = bars[row, j]
+        n += bars.shape[1]
+    return _columns(table, n, n), False
+
+
+@subroutine
+def _columns(table: Any, n: int, room: int) -> Any:
+    """Return a table with `room` columns, the first `n` those of `table`."""
+    wider = np.empty((table.shape[0], room), table.dtype)
+    for row in range(table.shape[0]):
+        for j in range(n):
+            wider[row, j] = table[row, j]
+    return wider
+
+
+@subroutine
+def _pair_image(
     values: Any,
     bits: Any,
     height: int,
@@ -68,12 +112,7 @@ def pair_pixels(
     dim1: bool,
     sample: int,
 ) -> Any:
-    """Return (bars, whether a value is NaN): the pairs of pixels of different values, none where one is NaN.
-
-    `values` are the pixels, flat, `bits` the same memory as signed integers. `by_cells` takes pixels as top
-    cells (8-connected), otherwise as vertices (4-connected). The rows of `bars` (4, P) are `sample`,
-    dimension, birth and death pixel; the first bar of dimension 0 is the essential class, of death −1.
-    """
+    """Return what `pair_pixels` does, of one image."""
     none = zeros(0, np.int64)
     if _has_nan(values):
         return _bars(sample, none, none, none, none), True
@@ -157,9 +196,10 @@ def _earlier_neighbours(values: Any, height: int, width: int) -> Any:
 
 @borrowing_subroutine
 def _mask_with_bounds(values: Any, p: int, height: int, width: int) -> Any:
-    mask = 0
+    mask, row = 0, p // width
+    column = p - row * width
     for j in range(8):
-        y, x = p // width + _ROWS[j], p % width + _COLUMNS[j]
+        y, x = row + _ROWS[j], column + _COLUMNS[j]
         if 0 <= y < height and 0 <= x < width:
             q = y * width + x
             if values[q] < values[p] or (values[q] == values[p] and q < p):
@@ -461,5 +501,5 @@ def _merge_descending(edges: Any, keys: Any, order: Any, maxima: Any, levels: An
 def warm_up() -> None:
     """Compile the kernels for float32 and float64."""
     for dtype, integer in ((np.float32, np.int32), (np.float64, np.int64)):
-        values = np.arange(9, dtype=dtype)
+        values = np.arange(9, dtype=dtype)[None]
         pair_pixels(values, values.view(integer), 3, 3, False, True, True, 0)

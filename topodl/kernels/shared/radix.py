@@ -48,12 +48,16 @@ def argsort_floats(values: Any) -> Any:
     return radix_argsort(ordered_keys(values.view(f"i{values.itemsize}"))).astype(np.int64)
 
 
+_FEW = 32  # so many keys are inserted one by one sooner than counters are set to zero
+
+
 @kernel
 def radix_argsort(keys: Any) -> Any:
     """Return the int32 positions that sort the int64 `keys` in ascending order; ties keep their order."""
     n = keys.size
     order = np.empty(n, np.int32)
-    if n == 0:
+    if n <= _FEW:
+        _insert_in_order(keys, order)
         return order
     words, spare = np.empty(n, np.uint64), np.empty(n, np.uint64)
     low = high = keys[0]
@@ -72,6 +76,16 @@ def radix_argsort(keys: Any) -> Any:
         for i in range(n):
             order[i] = np.int32(words[i] & np.uint64(0xFFFF_FFFF))
     return order
+
+
+@borrowing_subroutine
+def _insert_in_order(keys: Any, order: Any) -> None:
+    for i in range(keys.size):
+        key, place = keys[i], np.uint64(i)  # unsigned: Numba need not look for negative indices
+        while place > 0 and keys[order[place - np.uint64(1)]] > key:
+            order[place] = order[place - np.uint64(1)]
+            place -= np.uint64(1)
+        order[place] = i
 
 
 @subroutine
