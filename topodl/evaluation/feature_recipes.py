@@ -7,21 +7,27 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from topodl.evaluation.feature_data import Samples
 from topodl.filtrations import heat_kernel_signature
 from topodl.layers import (
+    Amplitude,
+    Atol,
     BettiCurve,
+    ComplexPolynomial,
     CubicalPersistence,
     EulerCharacteristicTransform,
     GraphPersistence,
+    LongestBars,
+    PersistenceCurve,
     PersistenceEntropy,
     PersistenceImage,
     PersistenceLandscape,
     PersistenceStatistics,
     RipsPersistence,
     Silhouette,
+    TopologicalVector,
     cloud_features,
     graph_features,
     image_features,
@@ -39,6 +45,8 @@ PRESETS = {
     "series": "time_series_features",
 }
 """Name of the ready pipeline of each kind of data."""
+
+_METRICS = ("bottleneck", "wasserstein", "landscape", "betti", "heat")
 
 
 def recipes(samples: Samples) -> dict[str, Recipe]:
@@ -66,6 +74,12 @@ def _vectorisations() -> dict[str, Any]:
         "BettiCurve": BettiCurve(resolution=16),
         "PersistenceStatistics": PersistenceStatistics(),
         "PersistenceEntropy": PersistenceEntropy(),
+        "PersistenceCurve": PersistenceCurve(resolution=16),
+        "Atol": Atol(),
+        "ComplexPolynomial": ComplexPolynomial(),
+        "LongestBars": LongestBars(),
+        "TopologicalVector": TopologicalVector(),
+        "Amplitude": FeatureUnion([(metric, Amplitude(metric)) for metric in _METRICS]),
     }
 
 
