@@ -434,6 +434,13 @@ def test_the_guard_asks_for_the_memory_that_is_taken():
         assert taken <= whole <= 1.5 * taken + _rips_pairing._FIXED_BYTES
 
 
+def test_small_clouds_run_where_nothing_is_free_and_large_ones_say_so(monkeypatch):
+    monkeypatch.setattr("topodl.persistence._rips_pairing.free_memory", lambda: 0)
+    assert rips_persistence(torch.rand(1, 50, 2)).n_samples == 1
+    with pytest.raises(MemoryLimitError, match="a sample of 500 points"):
+        rips_persistence(torch.rand(1, 500, 2))
+
+
 def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     told = tmp_path / "proc" / "meminfo"
     told.parent.mkdir()

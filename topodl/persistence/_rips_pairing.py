@@ -35,6 +35,7 @@ __all__ = ["pair_cloud", "pair_components", "pair_few_edges", "reject_too_large"
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
 _FIXED_BYTES = 10**6
+_SMALL_BYTES = 2**22  # to read what is free takes as long as to pair a cloud that takes less
 _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 
 
@@ -78,8 +79,8 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
             f"{_NAME}: x has a sample of {n} points with more than {n} / 256 edges each; expected at most "
             f"{_MOST_POINTS} points if dims > 0, or a shorter max_edge_length"
         )
-    # asked once where all edges fit: to read what is free takes as long as a small cloud
-    scarce = _edge_bytes(n, n * (n - 1) // 2, cloud.dtype) > free_memory()
+    whole = _edge_bytes(n, n * (n - 1) // 2, cloud.dtype)
+    scarce = whole > _SMALL_BYTES and whole > free_memory()  # asked once where all edges fit
     if scarce:
         needed = _edge_bytes(n, 0, cloud.dtype)
         reject_too_large(n, needed, "points have a matrix of distances", "fewer points, or dims=(0,)")
