@@ -91,7 +91,11 @@ def test_writes_tables_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch, s
         assert row["seconds"] >= 0
     table = (tmp_path / "out" / "results.md").read_text()
     assert table.startswith("| GunPoint | logistic regression | random forest | columns | seconds |")
-    assert (tmp_path / "out" / "results.svg").read_text().rstrip().endswith("</svg>")
+    page = (tmp_path / "out" / "results.html").read_text(encoding="utf-8")
+    for name in ("time_series_features", "PersistenceImage", "values"):
+        assert len(re.findall(rf">\s*(control: )?{name}\s*<", page)) == 2  # in the picture and in the table
+    assert page.count('<td class="better">') >= 2
+    assert "http" not in page  # nothing is loaded from elsewhere
     assert "control: values" in capsys.readouterr().out
     del rows["PersistenceImage"]
     file.write_text(json.dumps({"settings": {"trees": 3}, "rows": {"GunPoint": rows}}))

@@ -446,6 +446,7 @@ def test_memory_that_the_file_cache_holds_counts_as_free(monkeypatch, tmp_path):
     told.parent.mkdir()
     told.write_text("MemTotal: 8000 kB\nMemFree: 10 kB\nMemAvailable: 4000 kB\n", encoding="ascii")
     monkeypatch.setattr(_memory, "_ROOT", tmp_path)
+    monkeypatch.setattr("topodl.persistence._rips_pairing._SMALL_BYTES", 0)
     x = torch.randn(1, 200, 3, generator=torch.Generator().manual_seed(7))
     assert rips_persistence(x).n_samples == 1
     with pytest.raises(MemoryLimitError, match=r"expected at most 0\.0 GiB"):

@@ -7,6 +7,7 @@ are cross-validated on them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -23,11 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from topodl import __version__
 from topodl._files import atomic_path, read_text
-from topodl.errors import InputError, MissingDependencyError
+from topodl.errors import InputError
 from topodl.evaluation import feature_peers
 from topodl.evaluation.feature_data import DATA, Samples, load_samples
-from topodl.evaluation.feature_recipes import PRESETS, recipes
+from topodl.evaluation.feature_recipes import MESH_RECIPES, PRESETS, recipes
+from topodl.evaluation.figures import Figure, accuracy_bars
+from topodl.evaluation.rendering import render
 from topodl.evaluation.tables import Cell, Row, Table
 
 __all__ = ["add_arguments", "run"]
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Cross-validate classifiers on features of topology: topodl's ready pipelines, each vectorisation "
         "alone, recipes of giotto-tda and GUDHI where they are installed, and controls without topology. "
-        "Writes results.json, results.md and results.svg; what results.json has is not computed again."
+        "Writes results.json, results.md and results.html; what results.json has is not computed again."
     )
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="default: all")
     parser.add_argument(
@@ -80,9 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             _complete(samples, results, file, arguments)
     tables = _tables(results["rows"])
-    with atomic_path(arguments.output / "results.md") as partial:
-        partial.write_text("\n\n".join(table.markdown() for table in tables) + "\n", encoding="utf-8")
-    _draw(results["rows"], arguments.output / "results.svg")
+    page = {"figures": _figures(results["rows"]), "tables": tables, "version": __version__}
+    written = {
+        "results.md": "\n\n".join(table.markdown() for table in tables) + "\n",
+        "results.html": render("features.html.j2", page, escape=True),
+    }
+    for name, text in written.items():
+        with atomic_path(arguments.output / name) as partial:
+            partial.write_text(text, encoding="utf-8")
     print("\n\n".join(table.plain() for table in tables))
     return 0
 
@@ -219,39 +228,22 @@ def _score_text(scores: list[float]) -> str:
     return f"{100 * np.mean(scores):.1f} ± {100 * _error(scores):.1f}"
 
 
-def _draw(rows: dict[str, Any], file: Path) -> None:
-    """Draw the accuracies of each data set, the better classifier of each recipe, with standard errors."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependencyError("matplotlib", extra="plot", purpose="the picture of the table") from None
-    filled = {data: of_data for data, of_data in rows.items() if of_data}
-    if not filled:
-        return
-    figure = Figure((7, 0.22 * sum(len(r) + 2 for r in filled.values()) + 0.5), layout="constrained")
-    heights = [len(of_data) + 1 for of_data in filled.values()]
-    axes = figure.subplots(len(filled), squeeze=False, height_ratios=heights)[:, 0]
-    for ax, (data, of_data) in zip(axes, filled.items(), strict=True):
-        better = [max((row[n] for n in _classifiers(1)), key=np.mean) for row in of_data.values()]
-        means, errors = (np.array([100 * f(s) for s in better]) for f in (np.mean, _error))
-        colours = [_colour(name) for name in of_data]
-        ax.barh(list(of_data), means, xerr=errors, color=colours, height=0.7)
-        ax.set_xlim(max(0, means.min() - 10), 100)
-        ax.invert_yaxis()
-        ax.set_title(data, loc="left", fontsize=10)
-        ax.tick_params(labelsize=8)
-    axes[-1].set_xlabel("accuracy in %")
-    with atomic_path(file) as partial:
-        figure.savefig(partial, format="svg")
+def _figures(rows: dict[str, Any]) -> list[Figure]:
+    """Return bars for each data set: the better classifier of each recipe, with standard errors."""
+    figures = []
+    for data, of_data in rows.items():
+        if of_data:
+            better = [max((row[n] for n in _classifiers(1)), key=np.mean) for row in of_data.values()]
+            means, errors = (np.array([100 * f(scores) for scores in better]) for f in (np.mean, _error))
+            names = [name.removeprefix("control: ") for name in of_data]
+            figures.append(accuracy_bars(data, names, means, errors, [_series(name) for name in of_data]))
+    return figures
 
 
-def _colour(name: str) -> str:
-    if name in PRESETS.values() or name == _ATTENTION:
-        return "tab:blue"
-    return (
-        "tab:gray"
-        if name.startswith("control")
-        else "tab:orange"
-        if name in ("giotto-tda", "GUDHI")
-        else "lightsteelblue"
-    )
+def _series(name: str) -> int:
+    """Return the number of the colour that the page explains."""
+    if name in (*PRESETS.values(), *MESH_RECIPES, _ATTENTION):
+        return 2
+    if name.startswith("control: "):
+        return 0
+    return 1 if name in itertools.chain(*feature_peers.PEERS.values()) else 6

@@ -34,7 +34,7 @@ from topodl.layers import (
     time_series_features,
 )
 
-__all__ = ["PRESETS", "Recipe", "recipes"]
+__all__ = ["MESH_RECIPES", "PRESETS", "Recipe", "recipes"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Recipe = Callable[[Any], Array]
@@ -53,7 +53,7 @@ def recipes(samples: Samples) -> dict[str, Recipe]:
     """Return the functions from samples to a table, by what the result calls them: controls last."""
     kind = samples.kind
     if kind == "meshes":
-        return _MESHES | _CONTROLS[kind]
+        return MESH_RECIPES | _CONTROLS[kind]
     presets: dict[str, Callable[[], Any]] = {
         "images": image_features,
         "clouds": cloud_features,
@@ -126,10 +126,12 @@ def _vertices(X: Any) -> list[Array]:
     return [points for points, *_ in X]
 
 
-_MESHES: dict[str, Recipe] = {
+MESH_RECIPES: dict[str, Recipe] = {
     "EulerCharacteristicTransform": lambda X: EulerCharacteristicTransform(32, 32).fit(X).transform(X),
     "cloud_features": lambda X: cloud_features().fit_transform(_vertices(X)),
 }
+"""What stands in the place of a ready pipeline where the data are meshes."""
+
 _CONTROLS: dict[str, dict[str, Recipe]] = {
     "images": {"control: pixels": _flat, "control: mean and deviation": lambda X: _moments(_flat(X))},
     "clouds": {"control: mean and deviation": _moments},

@@ -1,4 +1,4 @@
-"""Box plots and learning curves as SVG for inline use: they take their colours from the page's style sheet.
+"""Box plots, bars and learning curves as inline SVG: they take their colours from the page's style sheet.
 
 Matplotlib draws them once in placeholder colours, which become CSS variables: dark mode needs no second copy.
 """
@@ -21,7 +21,7 @@ from topodl.evaluation.loading import Curve
 from topodl.evaluation.measurements import Metric
 from topodl.evaluation.statistics import FloatArray, mean_of_defined
 
-__all__ = ["N_SERIES_COLORS", "Figure", "box_plots", "learning_curves"]
+__all__ = ["N_SERIES_COLORS", "Figure", "accuracy_bars", "box_plots", "learning_curves"]
 
 N_SERIES_COLORS = 8
 _INK, _FAINT, _MEAN = "#010101", "#020202", "#030303"
@@ -132,6 +132,28 @@ def _draw_boxes(axes: Any, samples: Sequence[FloatArray], hollow: Sequence[bool]
 
 def _without_nan(values: FloatArray) -> FloatArray:
     return values[~np.isnan(values)]
+
+
+def accuracy_bars(
+    title: str, names: Sequence[str], means: FloatArray, errors: FloatArray, series: Sequence[int]
+) -> Figure:
+    """Return bars of accuracies in % with their standard errors, in the colour of the series of each."""
+    widest = max(map(len, names))
+    height = 0.45 + 0.2 * len(names)
+    figure, axes = _new_figure(height, left=0.12 + 0.078 * min(widest, _NAME_WIDTH), bottom=0.4)
+    places = np.arange(len(names))
+    axes.barh(places, means, color=[_SERIES[n] for n in series], height=0.7)
+    axes.hlines(places, means - errors, means + errors, colors=_INK, linewidth=1.2)
+    axes.set_yticks(
+        places, [textwrap.shorten(n, _NAME_WIDTH, placeholder=" …") for n in names], parse_math=False
+    )
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(max(0.0, float((means - errors).min()) - 10), 100)
+    axes.set_xlabel("accuracy in %", color=_INK, fontsize=8.5)
+    axes.grid(axis="x", color=_FAINT, linewidth=0.7)
+    shown = ", ".join(f"{name} {mean:.1f}" for name, mean in zip(names, means, strict=True))
+    alternative = f"Bars of accuracies in %: {shown}."
+    return Figure(title, _to_svg(figure, alternative), alternative)
 
 
 def learning_curves(

@@ -9,8 +9,8 @@ from typing import Any
 
 from topodl import __version__
 from topodl._docs import shares_documentation
-from topodl._files import atomic_path, visible
-from topodl.errors import InputError, MissingDependencyError
+from topodl._files import atomic_path
+from topodl.errors import InputError
 from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE, NEARLY_ALL
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
 from topodl.evaluation.described import data_sentence, read_description
@@ -23,13 +23,13 @@ from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.findings import summary
 from topodl.evaluation.loading import Setting, Study, load_studies
 from topodl.evaluation.overlays import load_examples
+from topodl.evaluation.rendering import render
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.statistics import Correction, percent
 from topodl.evaluation.tables import (
     class_tables,
     comparison_table,
     cost_table,
-    escaped_markdown,
     group_table,
     p_value_table,
     result_table,
@@ -112,8 +112,8 @@ def write_report(
     }
     target = RunFolder(output)
     files = {
-        target.results_markdown: _render("results.md.j2", values, escape=False),
-        target.report_html: _render("report.html.j2", values, escape=True),
+        target.results_markdown: render("results.md.j2", values, escape=False),
+        target.report_html: render("report.html.j2", values, escape=True),
     }
     _write(files)
     return target.report_html
@@ -226,23 +226,6 @@ def _flattened(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, st
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             rows.append((prefix + name, text))
     return rows
-
-
-def _render(template: str, values: dict[str, Any], *, escape: bool) -> str:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependencyError("jinja2", extra="eval", purpose="topodl report") from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("topodl.evaluation"),
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["markdown"] = escaped_markdown
-    return visible(environment.get_template(template).render(values))
 
 
 def output_folder(first: Path, output: str | Path | None) -> Path:
