@@ -224,6 +224,20 @@ def test_many_small_images_keep_their_own_short_and_long_bars(superlevel):
         cubical_persistence(images)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
+def test_both_sides_of_a_signal_are_its_extended_persistence(seed, n):
+    signal = torch.from_numpy(np.random.default_rng(seed).permutation(n).astype(np.float64))
+    path = torch.stack([torch.arange(n - 1), torch.arange(1, n)])
+    parts = topodl.extended_parts(topodl.graph_persistence(signal, path, extended=True))
+    sides = {"ordinary": False, "relative": True}
+    for part, superlevel in sides.items():
+        of_graph, of_image = getattr(parts, part), cubical_persistence(signal[None], 0, superlevel).finite()
+        bars = [sorted(zip(d.births.tolist(), d.deaths.tolist(), strict=True)) for d in (of_graph, of_image)]
+        assert bars[0] == bars[1]
+    assert [parts.extended_plus.births.tolist(), parts.extended_plus.deaths.tolist()] == [[0.0], [n - 1.0]]
+    assert parts.extended_minus.n_bars == 0
+
+
 def test_dims_and_min_persistence_select_bars():
     x = torch.rand(3, 9, 9, generator=torch.Generator().manual_seed(8))
     everything = cubical_persistence(x)
