@@ -112,6 +112,17 @@ def test_writes_tables_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch, s
     assert "cannot be read" in capsys.readouterr().err
 
 
+def test_rows_are_chosen_by_name(tmp_path, capsys, small_data):
+    assert (
+        benchmark(tmp_path, "--data", "GunPoint", "--recipes", "control: values", "PersistenceEntropy") == 0
+    )
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]["GunPoint"]
+    assert set(rows) == {"control: values", "PersistenceEntropy"}
+    capsys.readouterr()
+    assert benchmark(tmp_path, "--data", "GunPoint", "--recipes", "control: pixels") == 2
+    assert "--recipes has 'control: pixels'; expected some of Amplitude, Atol," in capsys.readouterr().err
+
+
 def test_the_best_of_each_classifier_is_marked_be_it_a_control():
     row = {"columns": 2, "seconds": 0.123}
     rows = {

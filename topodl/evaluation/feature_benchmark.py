@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers-python", default=sys.executable, metavar="PATH", help="Python that has giotto-tda or GUDHI"
     )
     parser.add_argument("--model", help="language model for the text, as of topodl features attention")
+    parser.add_argument(
+        "--recipes", nargs="+", metavar="NAME", help="rows to compute, by their names there (default: all)"
+    )
     parser.add_argument("--trees", type=int, default=100, help="trees of the random forest (default: 100)")
     parser.add_argument(
         "--output", type=Path, default=Path("features"), metavar="FOLDER", help="default: features"
@@ -75,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     file = arguments.output / "results.json"
     results = _read_results(file, {"trees": arguments.trees})
+    known: set[str] = set()
     for name in arguments.data:
         samples = load_samples(name, arguments.folders)
         if samples is None:
@@ -82,7 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         elif samples.kind == "texts" and arguments.model is None:
             print(f"{name}: left out without --model", flush=True)
         else:
-            _complete(samples, results, file, arguments)
+            known.update(_complete(samples, results, file, arguments))
+    unknown = sorted(set(arguments.recipes or ()) - known)
+    if unknown:
+        expected = f"of {', '.join(sorted(known)) or 'no recipe: all data were left out'}"
+        raise InputError(f"{_NAME}: --recipes has {unknown[0]!r}; expected some {expected}")
     tables = _tables(results["rows"])
     page = {"figures": _figures(results["rows"]), "tables": tables, "version": __version__}
     written = {
@@ -109,13 +117,17 @@ def _read_results(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return results
 
 
-def _complete(samples: Samples, results: dict[str, Any], file: Path, arguments: argparse.Namespace) -> None:
-    """Add the rows of some data that are missing, one after the other, and save each."""
+def _complete(
+    samples: Samples, results: dict[str, Any], file: Path, arguments: argparse.Namespace
+) -> list[str]:
+    """Add the rows of some data that are missing, one after the other, save each, and return their names."""
     own = {} if samples.kind == "texts" else recipes(samples)
     texts = _text_sets(samples, arguments) if samples.kind == "texts" else {}
     peers = feature_peers.PEERS.get(samples.kind, ())
     rows = results["rows"].setdefault(samples.name, {})
-    for name in tqdm([*own, *texts, *peers], desc=samples.name, unit="recipe"):
+    names = [*own, *texts, *peers]
+    chosen = [name for name in names if arguments.recipes is None or name in arguments.recipes]
+    for name in tqdm(chosen, desc=samples.name, unit="recipe"):
         if name in rows:
             continue
         if name in peers:
@@ -130,6 +142,7 @@ def _complete(samples: Samples, results: dict[str, Any], file: Path, arguments: 
         )
         with atomic_path(file) as partial:
             partial.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    return names
 
 
 def _timed(recipe: Any, X: Any) -> tuple[Array, float]:

@@ -85,7 +85,11 @@ def _giotto_graphs(X: list[tuple[int, Array]]) -> Array:
         matrix.data[:] = 1
         matrices.append(matrix)
     distances = GraphGeodesicDistance(directed=False, unweighted=True).fit_transform(matrices)
-    persistence = VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
+    # Components that never meet: their infinite bars would make all amplitudes NaN.
+    end = 1 + max(matrix[np.isfinite(matrix)].max() for matrix in distances)
+    persistence = VietorisRipsPersistence(
+        metric="precomputed", homology_dimensions=(0, 1), infinity_values=float(end)
+    )
     return _giotto_vectors(persistence.fit_transform(distances))
 
 
