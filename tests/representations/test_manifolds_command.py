@@ -11,11 +11,12 @@ from topodl.representations import manifolds_command
 from topodl.representations.manifolds_command import _bars, _draw
 
 SMALL = ["manifolds", "--data", "torus", "--latents", "T2", "R4", "--samples", "100", "--epochs", "1"]
+ALONE = [*SMALL, "--jobs", "1"]
 
 
 def test_writes_a_table_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     output = ["--output", str(tmp_path / "out")]
-    assert main([*SMALL, "--starts", "1", *output]) == 0
+    assert main([*ALONE, "--starts", "1", *output]) == 0
     runs = json.loads((tmp_path / "out" / "results.json").read_text())["runs"]
     assert sorted(runs) == ["torus/R4/0", "torus/T2/0"]
     assert all(np.isfinite(np.hstack(list(run.values()))).all() for run in runs.values())
@@ -24,12 +25,22 @@ def test_writes_a_table_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     assert "[2/2] torus on R4, start 0" in capsys.readouterr().out
     trained = []
     monkeypatch.setattr(
-        manifolds_command, "_trained", lambda *job: trained.append(job[:3]) or runs["torus/T2/0"]
+        manifolds_command, "_trained", lambda args, job: trained.append(job) or runs["torus/T2/0"]
     )
-    assert main([*SMALL, "--starts", "2", *output]) == 0
+    assert main([*ALONE, "--starts", "2", *output]) == 0
     assert trained == [("torus", "T2", 1), ("torus", "R4", 1)]
     assert main([*SMALL, "--epochs", "2", *output]) == 2
     assert "expected another folder" in capsys.readouterr().err
+
+
+def test_two_trainings_side_by_side_give_what_they_give_one_by_one(tmp_path):
+    assert main([*ALONE, "--starts", "1", "--output", str(tmp_path / "one")]) == 0
+    assert main([*SMALL, "--starts", "1", "--jobs", "2", "--output", str(tmp_path / "two")]) == 0
+    one, two = (json.loads((tmp_path / name / "results.json").read_text())["runs"] for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for key, measures in one.items():
+        for name, value in measures.items():
+            assert two[key][name] == pytest.approx(value, rel=1e-3, abs=1e-3)
 
 
 def test_the_data_have_their_topology():
@@ -45,7 +56,9 @@ def test_the_data_have_their_topology():
         assert torch.from_numpy(_draw(data, 5, 0)).dtype == torch.float32
 
 
-@pytest.mark.parametrize(("option", "value"), [("--starts", "0"), ("--samples", "10"), ("--epochs", "0")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--starts", "0"), ("--samples", "10"), ("--epochs", "0"), ("--jobs", "0")]
+)
 def test_unusable_options_are_named(option, value, capsys):
     assert main([*SMALL, option, value]) == 2
     assert f"{option.strip('-')} is {value}" in capsys.readouterr().err

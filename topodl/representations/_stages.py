@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from topodl._checks import fail
+from topodl._checks import check_number, fail
 from topodl._files import atomic_path, read_text
+from topodl.kernels.shared.pool import get_num_threads
 
-__all__ = ["StageResults", "mean_and_deviation"]
+__all__ = ["StageResults", "add_jobs_argument", "check_jobs", "mean_and_deviation"]
 
 
 class StageResults:
@@ -61,3 +63,22 @@ def mean_and_deviation(values: list[float], digits: int) -> str:
         return f"{mean:.{digits}f}"
     deviation = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def add_jobs_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs``, which `check_jobs` reads."""
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trainings side by side, each in a process of one thread (default: as many as there are CPUs)",
+    )
+
+
+def check_jobs(function: str, jobs: int | None, device: str = "cpu") -> int:
+    """Return how many processes train; an accelerator is shared by none unless they are asked for."""
+    if jobs is None:
+        return get_num_threads() if device == "cpu" else 1
+    check_number(function, "jobs", jobs, low=1, integer=True)
+    return jobs

@@ -7,13 +7,14 @@ Euclidean space of enough dimensions, is ours.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from topodl._checks import check_number
-from topodl.representations._stages import StageResults
+from topodl.representations._stages import StageResults, add_jobs_argument, check_jobs
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--starts", type=int, default=3, help="trainings of each (default: 3)")
     parser.add_argument("--epochs", type=int, default=40, help="epochs (default: 40)")
     parser.add_argument("--samples", type=int, default=3000, help="samples to train on (default: 3000)")
+    add_jobs_argument(parser)
     parser.add_argument(
         "--output", default="manifolds", metavar="FOLDER", help="where to write (default: manifolds)"
     )
@@ -46,18 +48,31 @@ def run(args: argparse.Namespace) -> int:
     """Run what is missing, print the table, and return the exit status."""
     for name, low in (("starts", 1), ("epochs", 1), ("samples", 100)):
         check_number(_NAME, name, getattr(args, name), low=low, integer=True)
+    args.jobs = check_jobs(_NAME, args.jobs)
     folder = Path(args.output)
     results = StageResults(_NAME, folder, {"epochs": args.epochs, "samples": args.samples})
-    jobs = [(d, m, s) for d in args.data for s in range(args.starts) for m in args.latents]
-    for i, (data, latent, start) in enumerate(jobs):
-        key = f"{data}/{latent}/{start}"
-        if key not in results.runs:
-            print(f"[{i + 1}/{len(jobs)}] {data} on {latent}, start {start}", flush=True)
-            results.add(key, _trained(data, latent, start, args))
+    _run_missing(args, results)
     table = _table(results.runs, args)
     (folder / "results.md").write_text(table, encoding="utf-8")
     print(table)
     return 0
+
+
+def _run_missing(args: argparse.Namespace, results: StageResults) -> None:
+    from topodl.representations._side_by_side import side_by_side
+
+    jobs = [(d, m, s) for d in args.data for s in range(args.starts) for m in args.latents]
+    missing = [job for job in jobs if _key(job) not in results.runs]
+    done = len(jobs) - len(missing)
+    for job, result in side_by_side(missing, partial(_trained, args), args.jobs):
+        results.add(_key(job), result)
+        done += 1
+        data, latent, start = job
+        print(f"[{done}/{len(jobs)}] {data} on {latent}, start {start}: RTD {result['RTD']:.3g}", flush=True)
+
+
+def _key(job: tuple[str, str, int]) -> str:
+    return "/".join(map(str, job))
 
 
 def _draw(data: str, n: int, seed: int) -> Any:
@@ -75,7 +90,7 @@ def _draw(data: str, n: int, seed: int) -> Any:
     return np.cos(points @ directions + phases).astype(np.float32)
 
 
-def _trained(data: str, latent: str, start: int, args: argparse.Namespace) -> dict[str, Any]:
+def _trained(args: argparse.Namespace, job: tuple[str, str, int]) -> dict[str, Any]:
     """Train one model and return the measures of its codes of the test samples."""
     import torch
 
@@ -83,6 +98,7 @@ def _trained(data: str, latent: str, start: int, args: argparse.Namespace) -> di
     from topodl.representations.manifold_vae import ManifoldVAE
     from topodl.representations.quality import embedding_quality
 
+    data, latent, start = job
     spaces = {
         "T2": manifolds.FlatTorus(2),
         "S2": manifolds.Sphere(2),
@@ -90,7 +106,9 @@ def _trained(data: str, latent: str, start: int, args: argparse.Namespace) -> di
         "R4": manifolds.Euclidean(4),
     }
     train, test = _draw(data, args.samples, 0), _draw(data, _N_TEST, 1)
-    model = ManifoldVAE(spaces[latent], max_epochs=args.epochs, random_state=start, verbose=True).fit(train)
+    model = ManifoldVAE(
+        spaces[latent], max_epochs=args.epochs, random_state=start, verbose=args.jobs == 1
+    ).fit(train)
     codes = model.transform(test)
     with torch.no_grad():
         _, log_t = model.encode(torch.from_numpy(test))
@@ -133,7 +151,7 @@ def _table(runs: dict[str, Any], args: argparse.Namespace) -> str:
         cells = [_cell([own[column]]) if column in own else "" for column in _COLUMNS]
         lines.append(f"| {data} | (the data) | | {' | '.join(cells)} |")
         for latent in args.latents:
-            starts = [runs[f"{data}/{latent}/{start}"] for start in range(args.starts)]
+            starts = [runs[_key((data, latent, start))] for start in range(args.starts)]
             best = min(starts, key=lambda run: run["RTD"])
             for name, several in ((str(len(starts)), starts), ("lowest RTD", [best])):
                 cells = [_cell([run[column] for run in several]) for column in _COLUMNS]

@@ -6,13 +6,19 @@ Hu, Fei et al., "Topology-Aware Latent Diffusion for 3D Shape Generation", 2024,
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from topodl._checks import check_number, fail
 from topodl._files import atomic_path
-from topodl.representations._stages import StageResults, mean_and_deviation
+from topodl.representations._stages import (
+    StageResults,
+    add_jobs_argument,
+    check_jobs,
+    mean_and_deviation,
+)
 
 if TYPE_CHECKING:
     from topodl.representations._shape_stages import Trial
@@ -52,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shapes of each kind to train on (default: 220 images, 320 volumes)",
     )
     parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
+    add_jobs_argument(parser)
     parser.add_argument(
         "--output", default="shapes", metavar="FOLDER", help="where to write (default: shapes)"
     )
@@ -66,15 +73,7 @@ def run(args: argparse.Namespace) -> int:
         folder,
         {"dims": args.dims, "samples": args.samples, "steps": args.steps, "guide": args.guide},
     )
-    from tqdm import tqdm
-
-    stages = [(seed, stage) for seed in args.seeds for stage in (_FIRST, *args.conditions)]
-    missing = [each for each in stages if not _is_done(results, folder, *each)]
-    with tqdm(total=len(stages), initial=len(stages) - len(missing), desc="shapes", unit="stage") as bar:
-        for seed in args.seeds:
-            wanted = [stage for s, stage in missing if s == seed]
-            if wanted:
-                _run_seed(seed, wanted, args, results, bar)
+    _run_missing(args, results)
     runs = {
         name: [results.runs[f"{seed}/{name}"] for seed in args.seeds] for name in (_FIRST, *args.conditions)
     }
@@ -98,7 +97,7 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("seeds", "conditions"):
         if len(set(getattr(args, name))) < len(getattr(args, name)):
             raise fail(_NAME, name, f"is {getattr(args, name)}", "each of them once")
-    resolve_device(_NAME, args.device)
+    args.jobs = check_jobs(_NAME, args.jobs, resolve_device(_NAME, args.device).type)
 
 
 def _is_done(results: StageResults, folder: Path, seed: int, stage: str) -> bool:
@@ -109,38 +108,70 @@ def _kept(folder: Path, seed: int, stage: str) -> Path:
     return folder / "stages" / f"{seed}-{stage}.pt"
 
 
-def _run_seed(
-    seed: int, wanted: list[str], args: argparse.Namespace, results: StageResults, bar: Any
-) -> None:
-    """Run the stages of a seed that are missing; its autoencoder is trained or read."""
+def _run_missing(args: argparse.Namespace, results: StageResults) -> None:
+    """Run the stages that are missing, those of a seed after its autoencoder, the longest first."""
+    from tqdm import tqdm
+
+    from topodl.representations._side_by_side import side_by_side
+
+    folder = Path(args.output)
+    missing = {
+        (seed, stage)
+        for seed in args.seeds
+        for stage in (_FIRST, *args.conditions)
+        if not _is_done(results, folder, seed, stage)
+    }
+
+    def then(job: tuple[int, str]) -> list[tuple[int, str]]:
+        seed, stage = job
+        waiting = [(seed, each) for each in reversed(_CONDITIONS)] if stage == _FIRST else []
+        return [each for each in waiting if each in missing]
+
+    first = [(seed, _FIRST) for seed in args.seeds]
+    jobs = [job for job in first if job in missing]
+    jobs += [each for job in first if job not in missing for each in then(job)]
+    total = len(args.seeds) * (1 + len(args.conditions))
+    with tqdm(total=total, initial=total - len(missing), desc="shapes", unit="stage") as bar:
+        bar.refresh()
+        for (seed, stage), result in side_by_side(jobs, partial(_run_stage, args), args.jobs, then):
+            results.add(f"{seed}/{stage}", result)
+            bar.set_postfix_str(f"seed {seed}, {stage}", refresh=False)
+            bar.update()
+
+
+def _run_stage(args: argparse.Namespace, job: tuple[int, str]) -> Any:
+    """Run a stage, keep its pictures and its model in a file, and return its measures."""
     import torch
     from tqdm import trange
 
+    seed, stage = job
+    folder = Path(args.output)
+    trial = _trial(args.dims, seed, args.samples, args.steps, args.guide, args.device)
+
+    def progress(n: int) -> Iterable[int]:
+        return trange(n, desc=f"seed {seed}, {stage}", leave=False, disable=args.jobs > 1)
+
+    if stage == _FIRST:
+        result, pictures = trial.run_autoencoder(progress)
+        kept: dict[str, Any] = {"pictures": pictures, "model": trial.autoencoder.state_dict()}
+    else:
+        saved = torch.load(_kept(folder, seed, _FIRST), map_location=trial.device, weights_only=True)
+        trial.autoencoder.load_state_dict(saved["model"])
+        result, pictures = trial.run_condition(stage, progress)
+        kept = {"pictures": pictures}
+    with atomic_path(_kept(folder, seed, stage)) as partial_path, partial_path.open("wb") as stream:
+        torch.save(kept, stream)  # a stream names the error of a full disk
+    return result
+
+
+@lru_cache(maxsize=3)
+def _trial(dims: int, seed: int, samples: int, steps: int, guide: int, device: str) -> Trial:
+    """Return a seed's shapes, which its stages have in common."""
     from topodl.representations._shape_stages import Trial
     from topodl.representations._training_run import resolve_device
 
-    folder, device = Path(args.output), resolve_device(_NAME, args.device)
-    trial = Trial(args.dims, seed, samples=args.samples, steps=args.steps, guide=args.guide, device=device)
-    if _FIRST not in wanted:
-        saved = torch.load(_kept(folder, seed, _FIRST), map_location=device, weights_only=True)
-        trial.autoencoder.load_state_dict(saved["model"])
-    for stage in wanted:
-
-        def progress(n: int, stage: str = stage) -> Iterable[int]:
-            return trange(n, desc=f"seed {seed}, {stage}", leave=False)
-
-        result, pictures = _run_stage(trial, stage, progress)
-        kept: dict[str, Any] = {"pictures": pictures}
-        if stage == _FIRST:
-            kept["model"] = trial.autoencoder.state_dict()
-        with atomic_path(_kept(folder, seed, stage)) as partial, partial.open("wb") as stream:
-            torch.save(kept, stream)  # a stream names the error of a full disk
-        results.add(f"{seed}/{stage}", result)
-        bar.update()
-
-
-def _run_stage(trial: Trial, stage: str, progress: Callable[[int], Iterable[int]]) -> tuple[Any, Any]:
-    return trial.run_autoencoder(progress) if stage == _FIRST else trial.run_condition(stage, progress)
+    place = resolve_device(_NAME, device)
+    return Trial(dims, seed, samples=samples, steps=steps, guide=guide, device=place)
 
 
 def _table(runs: dict[str, list[dict[str, Any]]], dims: int) -> str:
