@@ -58,13 +58,17 @@ def position_in_segment(keys: torch.Tensor, offsets: torch.Tensor) -> torch.Tens
     return torch.arange(keys.shape[0], device=keys.device) - offsets[keys]
 
 
-def padded_groups(offsets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+def padded_groups(
+    offsets: torch.Tensor, together: int = 1
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Yield segments of about the same length, their elements (S, W), padded, and which of these are real.
 
-    A segment is padded to less than twice its length, whatever other segments there are.
+    A segment is padded to less than twice its length, whatever other segments there are, but those shorter
+    than `together`, a power of 2, are one group.
     """
     lengths = offsets.diff()
-    levels = torch.where(lengths > 0, torch.log2(lengths.clamp(min=1).double()).floor().long(), -1)
+    least = max(1, together // 2)
+    levels = torch.where(lengths > 0, torch.log2(lengths.clamp(min=least).double()).floor().long(), -1)
     for level in sorted({*levels.tolist()} - {-1}):
         which = (levels == level).nonzero()[:, 0]
         place = torch.arange(int(lengths[which].max()), device=offsets.device)

@@ -174,6 +174,37 @@ def test_compiles_to_one_graph_with_its_gradients():
     torch.compiler.reset()
 
 
+class _Asked(nn.Module):
+    """What a query sees of the tokens of images."""
+
+    def __init__(self):
+        super().__init__()
+        self.persistence, self.encoder = CubicalPersistence(), DiagramEncoder(8, 2)
+
+    def forward(self, images, query):
+        tokens, mask = self.encoder.tokens(self.persistence(images))
+        mask = mask[:, None, None]
+        return nn.functional.scaled_dot_product_attention(query, tokens[:, None], tokens[:, None], mask)
+
+
+def test_tokens_compile_to_one_graph_with_their_gradients():
+    torch.compiler.reset()
+    model = _Asked()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    x = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(0))
+    query = torch.linspace(-1, 1, 8).expand(3, 1, 1, 8)
+    for images in (x, torch.cat((x[:2], torch.zeros(1, 6, 6))), x[:, :4, :4], torch.zeros(3, 6, 6)):
+        given = [images.clone().requires_grad_() for _ in range(2)]
+        outs = [function(each, query) for function, each in zip((compiled, model), given, strict=True)]
+        torch.testing.assert_close(*outs)
+        found = [
+            torch.autograd.grad(out.square().sum(), [each, *model.parameters()])
+            for out, each in zip(outs, given, strict=True)
+        ]
+        torch.testing.assert_close(*found)
+    torch.compiler.reset()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

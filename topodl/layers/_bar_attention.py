@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
-from topodl._segments import padded_groups
+from topodl._segments import padded_groups, position_in_segment
 
-__all__ = ["attend", "pool"]
+__all__ = ["attend", "pad", "pool"]
+
+_SHORT = 16  # bars, below which another group of diagrams costs more than padding
 
 
 def attend(qkv: torch.Tensor, offsets: torch.Tensor, n_heads: int) -> torch.Tensor:
@@ -35,9 +37,14 @@ def pool(queries: torch.Tensor, kv: torch.Tensor, offsets: torch.Tensor, n_heads
     return function(queries, kv, offsets, n_heads)
 
 
+def pad(x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """Return the vectors (P, width) of the bars diagram by diagram, (B, M, width), 0 in the padding."""
+    return (_pad_op if torch.compiler.is_compiling() else _pad)(x, offsets)
+
+
 def _attend(qkv: torch.Tensor, offsets: torch.Tensor, n_heads: int) -> torch.Tensor:
     out = torch.zeros_like(qkv[:, : qkv.shape[1] // 3]) if len(qkv) else qkv[:, : qkv.shape[1] // 3]
-    for _, places, real in padded_groups(offsets):
+    for _, places, real in padded_groups(offsets, _SHORT):
         q, k, v = _heads(qkv[places], 3, n_heads)
         mean = _attention(q, k, v, real).transpose(1, 2).flatten(2)
         out = out.index_put((places[real],), mean[real])
@@ -47,11 +54,23 @@ def _attend(qkv: torch.Tensor, offsets: torch.Tensor, n_heads: int) -> torch.Ten
 def _pool(queries: torch.Tensor, kv: torch.Tensor, offsets: torch.Tensor, n_heads: int) -> torch.Tensor:
     pooled = kv.new_zeros(len(offsets) - 1, *queries.shape)
     (q,) = _heads(queries[None].to(kv.dtype), 1, n_heads)
-    for which, places, real in padded_groups(offsets):
+    for which, places, real in padded_groups(offsets, _SHORT):
         k, v = _heads(kv[places], 2, n_heads)
         values = _attention(q.expand(len(which), -1, -1, -1), k, v, real).transpose(1, 2).flatten(2)
         pooled = pooled.index_put((which,), values)
     return pooled if len(kv) else pooled + kv.sum()  # the graph stays
+
+
+def _pad(x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    lengths = offsets.diff()
+    longest = int(lengths.max()) if len(lengths) else 0
+    return x.new_zeros(len(lengths), longest, x.shape[1]).index_put(_places(offsets, len(x)), x)
+
+
+def _places(offsets: torch.Tensor, n_bars: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the diagram of each bar and its place there."""
+    samples = torch.repeat_interleave(offsets.diff(), output_size=n_bars)
+    return samples, position_in_segment(samples, offsets)
 
 
 def _heads(x: torch.Tensor, parts: int, n_heads: int) -> Iterator[torch.Tensor]:
@@ -114,6 +133,17 @@ def _(
     return torch.empty_like(queries), torch.empty_like(kv)
 
 
+@torch.library.custom_op("topodl::pad_bars", mutates_args=())
+def _pad_op(x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    return _pad(x, offsets)
+
+
+@_pad_op.register_fake
+def _(x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    longest = torch.library.get_ctx().new_dynamic_size()
+    return x.new_empty(offsets.shape[0] - 1, longest, x.shape[1])
+
+
 def _gradients(
     function: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor], gradient: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
@@ -141,5 +171,16 @@ def _pool_backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
     return *_pool_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.n_heads), None, None
 
 
+def _keep_offsets(ctx: Any, inputs: tuple[torch.Tensor, torch.Tensor], output: torch.Tensor) -> None:
+    x, offsets = inputs
+    ctx.n_bars = x.shape[0]
+    ctx.save_for_backward(offsets)
+
+
+def _pad_backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+    return gradient[_places(ctx.saved_tensors[0], ctx.n_bars)], None
+
+
+_pad_op.register_autograd(_pad_backward, setup_context=_keep_offsets)
 _attend_op.register_autograd(_attend_backward, setup_context=_keep_inputs)
 _pool_op.register_autograd(_pool_backward, setup_context=_keep_inputs)

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from topodl._checks import check_choice, check_number, fail
 from topodl._jagged_checks import reject_overflow
 from topodl._precision import at_least_single
-from topodl._segments import position_in_segment, segment_mean, segment_sum
+from topodl._segments import segment_mean, segment_sum
 from topodl.diagrams import Diagrams
-from topodl.layers._bar_attention import attend, pool
+from topodl.layers._bar_attention import attend, pad, pool
 from topodl.layers._base import DiagramLayer
 from topodl.layers._grids import given_ranges
 
@@ -172,7 +172,6 @@ class DiagramEncoder(DiagramLayer):
         reject_overflow("DiagramEncoder", bars, features)
         return features
 
-    @torch.compiler.disable
     def tokens(self, d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a vector for each bar, for the keys and values of a cross-attention.
 
@@ -199,13 +198,10 @@ class DiagramEncoder(DiagramLayer):
         x = self._encoded(bars)
         reject_overflow("DiagramEncoder", bars, x)
         features = self._pooled(x, bars).view(bars.n_samples, self.n_outputs, self.width)
-        lengths = bars.sample_offsets.diff()
-        places = torch.arange(int(lengths.max()) if bars.n_samples else 0, device=x.device)
-        at = (bars.samples, position_in_segment(bars.samples, bars.sample_offsets))
-        padded = x.new_zeros(bars.n_samples, len(places), self.width).index_put(at, x)
-        mask = torch.cat(
-            [places.new_ones(bars.n_samples, self.n_outputs).bool(), places < lengths[:, None]], 1
-        )
+        padded = pad(x, bars.sample_offsets)
+        places = torch.arange(padded.shape[1], device=x.device)
+        real = places < bars.sample_offsets.diff()[:, None]
+        mask = torch.cat([real.new_ones(bars.n_samples, self.n_outputs), real], 1)
         return torch.cat([features, padded], 1), mask
 
     def _bars(self, d: Diagrams) -> Diagrams:
