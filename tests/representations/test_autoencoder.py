@@ -168,6 +168,10 @@ def test_unusable_input_is_named(X):
         quick().fit(np.where(X > 3, np.nan, X))
     with pytest.raises(InputError, match="batch_size is 1; expected an integer of at least 2"):
         quick(batch_size=1).fit(X)
+    for hidden in (8, "8", (8, 0)):
+        with pytest.raises(InputError, match=r"TopologicalAutoencoder: hidden.* is .* at least 1"):
+            quick(hidden=hidden).fit(X)
+    assert quick().fit(torch.from_numpy(X).bfloat16()).transform(X).dtype == np.float32
     with pytest.raises(ValueError, match="features"):
         quick().fit(X).transform(X[:, :3])
     fitted = quick().fit(X)

@@ -96,13 +96,48 @@ def test_times_lie_in_their_range():
         ({"manifold": 2}, "manifold is a int; expected one of topodl.representations.manifolds"),
         ({"restarts": 0}, "restarts is 0; expected an integer of at least 1"),
         ({"variance": 0.0}, "variance is 0.0"),
-        ({"log_t_range": (1.0, 0.0)}, "log_t_range is"),
+        ({"log_t_range": (0.0, -1.0)}, "log_t_range is"),
+        ({"log_t_range": (-1.0, 0.5)}, r"log_t_range is \(-1.0, 0.5\); expected .* with low <= high <= 0"),
+        ({"log_t_range": 3}, "log_t_range is 3"),
+        ({"log_t_range": (None, 0.0)}, "log_t_range is"),
+        ({"hidden": 8}, "hidden is 8; expected a sequence of integers of at least 1"),
+        ({"hidden": (8, 0)}, r"hidden\[1\] is 0; expected an integer of at least 1"),
         ({"max_epochs": 2.5}, "max_epochs is 2.5"),
     ],
 )
 def test_unusable_settings_are_named(options, message):
     with pytest.raises(InputError, match=f"ManifoldVAE: {message}"):
         ManifoldVAE(**({"manifold": Sphere(1)} | options)).fit(circle()[0])
+
+
+def test_a_module_takes_other_precisions_and_the_state_of_another():
+    X, _ = circle()
+    model = ManifoldVAE(Euclidean(2), log_t_range=(-3.0, 1.0), **SMALL).fit(torch.from_numpy(X).bfloat16())
+    x = torch.from_numpy(X)
+    assert model(x.double()).dtype == torch.float32
+    torch.testing.assert_close(model(x.double()), model(x.float()))
+    empty = ManifoldVAE(Euclidean(2), **SMALL)
+    empty.load_state_dict(model.state_dict())
+    torch.testing.assert_close(empty.reconstruct(x), model.reconstruct(x))
+    codes = model.transform(X)
+    np.testing.assert_allclose(model.double().transform(X), codes, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: model(torch.zeros(4)), r"x has shape \(4,\) .*; expected .* \(B, {n}\)"),
+        (lambda model: model(torch.zeros(4, 99)), r"x has shape \(4, 99\)"),
+        (lambda model: model(torch.zeros(4, 2, dtype=torch.int64)), ".* dtype torch.int64"),
+        (lambda model: model.decode(torch.zeros(4, 3)), r"codes has shape \(4, 3\) .* \(B, 2\)"),
+        (lambda model: clone(model).decode(torch.zeros(4, 2)), "codes come before any samples"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(call, message):
+    X, _ = circle()
+    model = ManifoldVAE(Sphere(1), **SMALL).fit(X)
+    with pytest.raises(InputError, match=f"ManifoldVAE: {message.replace('{n}', str(X.shape[1]))}"):
+        call(model)
 
 
 def test_unusable_input_is_named():

@@ -138,5 +138,7 @@ def test_unusable_input_is_named():
         Sphere(2).project(torch.zeros(2, 2))
     with pytest.raises(InputError, match="FlatTorus: dim is 0; expected an integer of at least 1"):
         FlatTorus(0)
+    with pytest.raises(InputError, match=r"Sphere: w has shape .* one that goes with \(3, 3\)"):
+        Sphere(2).distance(torch.zeros(3, 3), torch.zeros(2, 3))
     with pytest.raises(InputError, match="steps is 0"):
         Sphere(1).diffuse(torch.tensor([[1.0, 0.0]]), torch.zeros(1), steps=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from topodl._checks import fail
+from topodl._checks import check_number, fail
 from topodl._files import atomic_path
 
-__all__ = ["TrainingRun", "resolve_device"]
+__all__ = ["TrainingRun", "as_samples", "check_widths", "resolve_device"]
 
 # Settings that do not change what is learnt in an epoch, so that a checkpoint serves with other values of
 # them. Of `early_stopping` it matters whether it holds samples out.
@@ -89,6 +89,22 @@ class TrainingRun:
         """Give the model the weights of its lowest validation loss."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
+
+
+def check_widths(function: str, hidden: Any) -> None:
+    """Raise unless `hidden` are widths of layers."""
+    if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+        raise fail(function, "hidden", f"is {hidden!r}", "a sequence of integers of at least 1")
+    for i, width in enumerate(hidden):
+        check_number(function, f"hidden[{i}]", width, low=1, integer=True)
+
+
+def as_samples(X: Any) -> Any:
+    """Return tensors as arrays, for scikit-learn to check; NumPy knows no bfloat16."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.is_floating_point() and X.dtype.itemsize < 4 else X).numpy()
 
 
 def resolve_device(function: str, device: str) -> torch.device:

@@ -24,7 +24,7 @@ from topodl._checks import check_number, fail
 from topodl._submodules import evaluation_mode
 from topodl.errors import InputError
 from topodl.losses.topological_autoencoder import Normalisation, TopologicalAutoencoderLoss
-from topodl.representations._training_run import TrainingRun, resolve_device
+from topodl.representations._training_run import TrainingRun, as_samples, check_widths, resolve_device
 
 __all__ = ["Reconstruction", "TopologicalAutoencoder"]
 
@@ -348,14 +348,13 @@ class TopologicalAutoencoder(TransformerMixin, BaseEstimator, nn.Module):
         if self.early_stopping is not None:
             check_number(_NAME, "early_stopping", self.early_stopping, low=1, integer=True)
             check_number(_NAME, "validation_fraction", self.validation_fraction, low=0.0, high=0.9)
+        check_widths(_NAME, self.hidden)
         resolve_device(_NAME, self.device)
 
     def _as_tensor(self, X: Any, reset: bool) -> torch.Tensor:
-        if isinstance(X, torch.Tensor):
-            X = X.detach().cpu().numpy()
         X = validate_data(
             self,
-            X,
+            as_samples(X),
             reset=reset,
             dtype=[np.float32, np.float64],
             allow_nd=True,

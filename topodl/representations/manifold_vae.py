@@ -19,9 +19,9 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import nn
 from tqdm import tqdm
 
-from topodl._checks import check_number, fail
+from topodl._checks import check_dense, check_number, fail
 from topodl.persistence.rtd import rtd
-from topodl.representations._training_run import resolve_device
+from topodl.representations._training_run import as_samples, check_widths, resolve_device
 from topodl.representations.manifolds import Manifold
 
 __all__ = ["ManifoldVAE"]
@@ -48,7 +48,8 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
     variance : float, default=0.01
         Of a feature around its reconstruction.
     log_t_range : (low, high), default=(-7.5, -3.0)
-        Range of the logarithm of the time of the heat kernels. The divergence holds for short times.
+        Range of the logarithm of the time of the heat kernels. The divergence holds for short times, so that
+        no logarithm is above 0 but in Euclidean space.
     steps : int, default=10
         Steps of the random walk that draws from a heat kernel.
     restarts : int, default=1
@@ -94,8 +95,8 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
     ((100, 2), (100, 3))
     """
 
-    encoder_: nn.Module
-    decoder_: nn.Module
+    encoder_: nn.Sequential
+    decoder_: nn.Sequential
     history_: list[dict[str, float]]
     divergences_: list[float]
 
@@ -136,12 +137,23 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         -------
         codes : Tensor of shape (B, ambient_dim)
         log_t : Tensor of shape (B,)
+
+        Raises
+        ------
+        InputError
+            If samples are no floating-point numbers of as many features as those before.
         """
-        if not self.__sklearn_is_fitted__():
+        x = check_dense(_NAME, "x", x)
+        built = self.__sklearn_is_fitted__()
+        n_features = self.encoder_[0].in_features if built else "n_features"
+        if x.ndim != 2 or not x.is_floating_point() or (built and x.shape[1] != n_features):
+            came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
+            raise fail(_NAME, "x", came, f"floating-point numbers (B, {n_features})")
+        if not built:
             self._check_settings()
             self._build(x.shape[1])
             self.to(x.device)
-        out = self.encoder_(x)
+        out = self.encoder_(x.to(self._dtype()))
         low, high = self.log_t_range
         log_t = (low + high) / 2 + (high - low) / 2 * torch.tanh(out[:, -1])
         return self.manifold.project(out[:, :-1]), log_t
@@ -157,7 +169,19 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         Returns
         -------
         Tensor of shape (B, n_features)
+
+        Raises
+        ------
+        InputError
+            If there is no network yet, or codes are no floating-point numbers of `ambient_dim` coordinates.
         """
+        if not self.__sklearn_is_fitted__():
+            raise fail(_NAME, "codes", "come before any samples", "a call of fit or encode before")
+        codes = check_dense(_NAME, "codes", codes)
+        if codes.ndim != 2 or not codes.is_floating_point() or codes.shape[1] != self.manifold.ambient_dim:
+            came = f"has shape {tuple(codes.shape)} and dtype {codes.dtype}"
+            raise fail(_NAME, "codes", came, f"floating-point numbers (B, {self.manifold.ambient_dim})")
+        codes = codes.to(self._dtype())
         return torch.stack([self.decoder_(z) for z in self.manifold.copies(codes)]).mean(0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -336,6 +360,17 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
     def _n_features_out(self) -> int:
         return self.manifold.ambient_dim
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # The first weight tells how wide the samples are, where neither `fit` nor a pass has.
+        first = state_dict.get(f"{prefix}encoder_.0.weight")
+        if first is not None and not self.__sklearn_is_fitted__():
+            self._check_settings()
+            self._build(first.shape[1])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def _build(self, n_features: int) -> None:
         widths = [n_features, *self.hidden]
         self.encoder_ = _perceptron([*widths, self.manifold.ambient_dim + 1])
@@ -350,14 +385,22 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         check_number(_NAME, "random_state", self.random_state, low=0, integer=True)
         for name in ("variance", "learning_rate"):
             check_number(_NAME, name, getattr(self, name), low=1e-12)
-        low, high = self.log_t_range
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise fail(_NAME, "log_t_range", f"is {self.log_t_range!r}", "(low, high) with low <= high")
+        check_widths(_NAME, self.hidden)
+        self._check_times()
+
+    def _check_times(self) -> None:
+        """Raise unless the divergence holds for the times: on a compact manifold, up to 1."""
+        longest = 0.0 if math.isfinite(self.manifold.log_volume) else math.inf
+        expected = "(low, high) with low <= high" + (" <= 0" if longest == 0 else "")
+        try:
+            low, high = map(float, self.log_t_range)
+        except (TypeError, ValueError):
+            low = high = math.nan
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high <= longest):
+            raise fail(_NAME, "log_t_range", f"is {self.log_t_range!r}", expected)
 
     def _as_tensor(self, X: Any, reset: bool) -> torch.Tensor:
-        if isinstance(X, torch.Tensor):
-            X = X.detach().cpu().numpy()
-        X = validate_data(self, X, reset=reset, dtype=[np.float32, np.float64])
+        X = validate_data(self, as_samples(X), reset=reset, dtype=[np.float32, np.float64])
         return torch.from_numpy(np.require(X, dtype=np.float32, requirements=["C", "W"]))
 
     def _train(self, samples: torch.Tensor, model: nn.Module, start: int, bar: Any) -> list[dict[str, float]]:

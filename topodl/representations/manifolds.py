@@ -55,7 +55,8 @@ class Manifold:
         Parameters
         ----------
         x : Tensor of shape (…, ambient_dim)
-            Any points.
+            Points. Those as far from all of the manifold, as the centre of a sphere is, have no nearest
+            point: of a sphere or a torus they are left where they are.
 
         Returns
         -------
@@ -104,7 +105,7 @@ class Manifold:
         .. math:: -\frac d2 \log 2\pi t - \frac d2 + \log \text{Vol} + \frac{S t}{4}
 
         with the scalar curvature S, to first order in the time t = exp(`log_t`): on the sphere it is right to
-        0.0002 for t up to 0.1.
+        0.0002 for t up to 0.1. For times above 1 it is not the divergence any more, and may fall below 0.
 
         Parameters
         ----------
@@ -149,8 +150,19 @@ class Manifold:
         Returns
         -------
         Tensor of shape (…)
+
+        Raises
+        ------
+        InputError
+            If coordinates are not `ambient_dim` floating-point numbers, or the shapes do not fit.
         """
-        return self._distance(self._check("z", z), self._check("w", w))
+        z, w = self._check("z", z), self._check("w", w)
+        try:
+            torch.broadcast_shapes(z.shape, w.shape)
+        except RuntimeError:
+            came = f"has shape {tuple(w.shape)}"
+            raise fail(type(self).__name__, "w", came, f"one that goes with {tuple(z.shape)}") from None
+        return self._distance(z, w)
 
     def copies(self, z: torch.Tensor) -> list[torch.Tensor]:
         """Return the coordinates that stand for the same points: `z`, and −z in projective space.
