@@ -21,6 +21,7 @@ __all__ = [
     "as_distances",
     "distances_between",
     "edge_lengths",
+    "entries_or_lengths",
     "point_distances",
     "settled",
     "warn_of_distances",
@@ -59,6 +60,12 @@ def edge_lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
             return lengths
     units = unit_of(differences.detach().abs().amax(1))
     return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
+
+
+def entries_or_lengths(flat: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """Return entries edges[0] of matrices (ΣN²,), or lengths of `edges` (2, m) of points (ΣN, d)."""
+    # Rounding may leave a distance a little below 0.
+    return flat.index_select(0, edges[0]).clamp(min=0.0) if flat.ndim == 1 else edge_lengths(flat, edges)
 
 
 def distances_between(clouds: torch.Tensor) -> torch.Tensor:

@@ -55,3 +55,24 @@ def reduce_boundaries(simplices: Sequence[tuple[int, ...]]) -> tuple[list[set[in
             pivots[max(column)] = k
         columns.append(column)
     return columns, pivots
+
+
+def sparse_edges(distances: np.ndarray, sparse: float) -> dict[Edge, float]:
+    """When the edges of the sparse filtration enter: the smallest scale at which two balls meet, both there.
+
+    At scale a the ball of a point of radius λ has the radius min(a / 2, λ / ε), until a = 2λ / (ε (1 - ε)).
+    """
+    n, radii, order = len(distances), [np.inf], [0]
+    while len(order) < n:
+        rest = [i for i in range(n) if i not in order]
+        gaps = [min(distances[i, j] for j in order) for i in rest]
+        order.append(rest[int(np.argmax(gaps))])
+        radii.append(max(gaps))
+    values = {}
+    for (i, later), (j, sooner) in itertools.combinations(zip(order, radii, strict=True), 2):
+        d, least = distances[i, j], min(later, sooner)
+        value = d if d <= 2 * least / sparse else 2 * (d - least / sparse)
+        meets = value / 2 <= max(later, sooner) / sparse and value <= 2 * least / (sparse * (1 - sparse))
+        if meets or value == d:
+            values[min(i, j), max(i, j)] = value
+    return values

@@ -508,7 +508,9 @@ def test_the_operator_traces_as_one_graph_and_does_not_recompile():
     from topodl.persistence.rips import _rips_bars
 
     x = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(8))
-    torch.library.opcheck(_rips_bars.op, (x.reshape(24, 3), [12, 12], [0, 1], False, math.inf))
+    for sparse in (0.0, 0.5):
+        options = ([12, 12], [0, 1], False, math.inf, sparse)
+        torch.library.opcheck(_rips_bars.op, (x.reshape(24, 3), *options))
     calls = []
 
     def backend(graph, _inputs):

@@ -178,6 +178,7 @@ class RipsPersistence(_CloudPersistence):
         *,
         mass: float | None = None,
         p: float = 1,
+        sparse: float | None = None,
         sample_shape: tuple[int, ...] | None = None,
         chunk_size: int = 128,
         n_jobs: int | None = None,
@@ -189,6 +190,7 @@ class RipsPersistence(_CloudPersistence):
         self.max_edge_length = max_edge_length
         self.mass = mass
         self.p = p
+        self.sparse = sparse
         self.sample_shape = sample_shape
         self.chunk_size = chunk_size
         self.n_jobs = n_jobs
@@ -215,7 +217,7 @@ class RipsPersistence(_CloudPersistence):
             if weights is not None:
                 raise fail("RipsPersistence", "weights", "are given beside mass", "one of them")
             weights = codensity(x, mass=self.mass, metric=self.metric, batch=batch)
-        options = {"weights": weights, "p": self.p}
+        options = {"weights": weights, "p": self.p, "sparse": self.sparse}
         return rips_persistence(x, self.dims, self.metric, self.max_edge_length, batch, **options)
 
     def _as_samples(self, X: Any, reset: bool) -> Any:

@@ -30,12 +30,13 @@ from topodl.kernels.shared.pool import map_batch
 from topodl.persistence._batch import BarCells
 from topodl.persistence._short_edges import short_edges
 
-__all__ = ["pair_cloud", "pair_components", "pair_few_edges", "reject_too_large"]
+__all__ = ["pair_cloud", "pair_components", "pair_edges", "reject_too_large"]
 
 _Array = npt.NDArray[Any]
 _NAME = "rips_persistence"
 _FIXED_BYTES = 10**6
 _SMALL_BYTES = 2**22  # to read what is free takes as long as to pair a cloud that takes less
+_MANY = 96  # edges are many if they are at least N² over this: rows of bits are then faster than lists
 _MOST_POINTS = 65536  # the edges' sort packs an index into 16 bits
 
 
@@ -70,7 +71,7 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
         return []
     short = None if precomputed else short_edges(cloud, longest)
     if short is not None:
-        return pair_few_edges(*short, n, dims)
+        return pair_edges(*short, n, dims)
     if max(dims) == 0:
         edges, lengths = _tree_function(precomputed)(cloud)
         return [(0, *component_bars(edges, lengths, np.lexsort((*edges.T[::-1], lengths)), longest, n))]
@@ -92,10 +93,13 @@ def pair_cloud(cloud: _Array, dims: Sequence[int], precomputed: bool, longest: f
     return _bars_of_pairs(edges, lengths, n, dims, rips_pairs(edges, n))
 
 
-def pair_few_edges(edges: _Array, lengths: _Array, n: int, dims: Sequence[int]) -> BarCells:
-    """Return the bars of the flag complex of few `edges` (E, 2) in order, of n vertices."""
+def pair_edges(edges: _Array, lengths: _Array, n: int, dims: Sequence[int]) -> BarCells:
+    """Return the bars of the flag complex of `edges` (E, 2) in order, of n vertices, in O(E) memory."""
     dims = _possible_dims(dims, n)
-    return _bars_of_pairs(edges, lengths, n, dims, sparse_rips_pairs(edges, n)) if dims else []
+    if not dims:
+        return []
+    pairs = rips_pairs if _MANY * len(edges) >= n * n else sparse_rips_pairs
+    return _bars_of_pairs(edges, lengths, n, dims, pairs(edges, n))
 
 
 def _possible_dims(dims: Sequence[int], n: int) -> list[int]:

@@ -14,13 +14,14 @@ import torch
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._clouds import as_clouds, checked_clouds
-from topodl._distance_matrices import edge_lengths, settled, warn_of_distances
+from topodl._distance_matrices import entries_or_lengths, settled, warn_of_distances
 from topodl._host import is_traced, on_host
 from topodl._segments import segment_sum
 from topodl.diagrams import Diagrams
 from topodl.kernels.points.rips_bars import critical_edges, edge_values, pull_on_points, total_lengths
 from topodl.kernels.points.rips_edges import inspect_matrix
 from topodl.kernels.shared.pool import map_batch
+from topodl.persistence._approximate_rips import approximate_bars, values_of_edges
 from topodl.persistence._batch import (
     BarCells,
     assemble,
@@ -30,7 +31,7 @@ from topodl.persistence._batch import (
     pairing_op,
     to_host,
 )
-from topodl.persistence._rips_pairing import pair_cloud, pair_components, pair_few_edges
+from topodl.persistence._rips_pairing import pair_cloud, pair_components, pair_edges
 from topodl.persistence._short_edges import LEAST_POINTS, edges_in_order
 from topodl.persistence._sparse_distances import SparseDistances, are_sparse, joined, read_sparse_distances
 from topodl.persistence._weighted_rips import WeightedClouds, joined_dims, weighted_components
@@ -51,6 +52,7 @@ def rips_persistence(
     *,
     weights: torch.Tensor | Sequence[torch.Tensor] | None = None,
     p: float = 1,
+    sparse: float | None = None,
 ) -> Diagrams:
     """Compute the persistent homology of the Vietoris-Rips filtration of each point cloud of a batch.
 
@@ -89,6 +91,11 @@ def rips_persistence(
     p : {1, 2, inf}
         How balls grow, with weights: the radius is (tᵖ − wᵖ)^(1/p), and edges enter at twice the t at which
         two meet. At inf that is their length, or the time of their ends.
+    sparse : float, optional
+        Approximate the filtration by fewer edges: ε, above 0 and below 1, as in GUDHI. Where distances are a
+        metric, bars begin and end up to 1 / (1 - ε) times as late as their exact twins, never earlier, and
+        only bars with death / birth ≤ 1 / (1 - ε) have no twin. Each point has a number of edges that depends
+        on ε and the dimension of the shape alone: memory follows N, time N². None: exact.
 
     Returns
     -------
@@ -117,12 +124,18 @@ def rips_persistence(
     -----
     Two coinciding points are at distance 0, and their gradient is 0. Coefficients are Z/2.
 
+    With `sparse`, the first point comes first, then always the one that is farthest from those before, at a
+    distance λ from the nearest of them. An edge of length d enters, if at all, at d, or at 2 (d - λ / ε)
+    where d is above 2λ / ε, with the λ of the end that came later. Gradients are those of these values, so
+    they reach the point at the distance λ, too, and grow with 1 / ε.
+
     References
     ----------
     Prim, "Shortest connection networks and some generalizations", 1957 (dimension 0). De Silva, Dey, Fan,
     Wang, "Computing topological persistence for simplicial maps", SoCG 2014 (annotations; dimension 1).
     Bauer, "Ripser: efficient computation of Vietoris-Rips persistence barcodes", 2021 (higher dimensions).
-    Anai et al., "DTM-based filtrations", SoCG 2019 (weights).
+    Anai et al., "DTM-based filtrations", SoCG 2019 (weights). Cavanna, Jahanseir, Sheehy, "A geometric
+    perspective on sparse filtrations", CCCG 2015 (`sparse`).
 
     Examples
     --------
@@ -143,6 +156,8 @@ def rips_persistence(
     if max_edge_length != math.inf:
         check_number(_NAME, "max_edge_length", max_edge_length, low=0.0)
     homology_dims = homology_dims_of(_NAME, dims)
+    if sparse is not None:
+        _check_sparse(sparse, weights is not None, precomputed and batch is None and are_sparse(x))
     if precomputed and batch is None and weights is None and are_sparse(x):
         return _persistence_of_sparse(read_sparse_distances(_NAME, x), homology_dims, float(max_edge_length))
     clouds, sizes = as_clouds(_NAME, x, _MATRICES if precomputed else _POINTS, precomputed, batch)
@@ -154,13 +169,27 @@ def rips_persistence(
         if loops := [k for k in homology_dims if k]:
             parts.append(rips_persistence(weighted.matrices, loops, "precomputed", max_edge_length))
         return joined_dims(parts, homology_dims)
-    if not precomputed and on_host(clouds):
+    if not precomputed and sparse is None and on_host(clouds):
         return _persistence_on_host(clouds, sizes, homology_dims, float(max_edge_length))
     flat = clouds.reshape(-1) if precomputed else clouds.reshape(-1, clouds.shape[-1])
-    options = (sizes, homology_dims, precomputed, float(max_edge_length))
-    bars, edges, places = _rips_bars(flat.detach(), *options)
-    births, deaths = _ends(flat, edges, places)
+    options = (sizes, homology_dims, precomputed, float(max_edge_length), float(sparse or 0))
+    bars, edges, hubs, places = _rips_bars(flat.detach(), *options)
+    lengths = (
+        entries_or_lengths(flat, edges)
+        if sparse is None
+        else values_of_edges(flat, edges, hubs, float(sparse))
+    )
+    births, deaths = _ends(lengths, places)
     return assemble(bars, births, deaths, len(sizes), homology_dims, in_order=True)
+
+
+def _check_sparse(sparse: float, weighted: bool, by_entries: bool) -> None:
+    check_number(_NAME, "sparse", sparse)
+    if not 0 < sparse < 1:
+        raise fail(_NAME, "sparse", f"is {sparse!r}", "a number above 0 and below 1, or None")
+    if weighted or by_entries:
+        what = "weights" if weighted else "sparse distances"
+        raise fail(_NAME, "sparse", f"is given beside {what}", "points or dense distances, without weights")
 
 
 def _persistence_of_sparse(
@@ -171,12 +200,12 @@ def _persistence_of_sparse(
     def pair(sample: SparseDistances) -> BarCells:
         lengths = np.maximum(to_host(sample.values).numpy().astype(np.float64), 0)  # rounding may leave less
         kept = (lengths <= max_edge_length) & (lengths < math.inf)
-        return pair_few_edges(*edges_in_order(sample.edges[kept], lengths[kept], sample.n), sample.n, dims)
+        return pair_edges(*edges_in_order(sample.edges[kept], lengths[kept], sample.n), sample.n, dims)
 
     table = bar_table(map_batch(pair, samples), 2)
     edges, places = critical_edges(table, np.asarray([sample.n for sample in samples]), True)
     entries = torch.from_numpy(np.searchsorted(positions, edges[:1])).to(values.device)
-    births, deaths = _ends(values, entries, torch.from_numpy(places).to(values.device))
+    births, deaths = _ends(entries_or_lengths(values, entries), torch.from_numpy(places).to(values.device))
     bars = torch.from_numpy(table).to(values.device)
     return assemble(bars, births, deaths, len(samples), dims, in_order=True)
 
@@ -205,10 +234,8 @@ def _persistence_on_host(
     return diagrams._with_totals(total)
 
 
-def _ends(flat: torch.Tensor, edges: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return births and deaths: entries of matrices (ΣN²,), or lengths of the edges of points (ΣN, d)."""
-    # Rounding may leave a distance a little below 0.
-    lengths = flat.index_select(0, edges[0]).clamp(min=0.0) if flat.ndim == 1 else edge_lengths(flat, edges)
+def _ends(lengths: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return births and deaths, which are 0, inf or values of critical edges."""
     values = torch.cat((lengths.new_zeros(1), lengths.new_full((1,), math.inf), lengths))
     births, deaths = values.index_select(0, places.reshape(-1)).view(places.shape)
     return births, deaths
@@ -247,33 +274,50 @@ class _EndsOnHost(torch.autograd.Function):
 def _ends_and_totals(points: torch.Tensor, bars: _Bars) -> tuple[torch.Tensor, ...]:
     """Return what `_EndsOnHost` does, by operations of PyTorch."""
     edges, places, segments = map(torch.from_numpy, (bars.edges, bars.places, bars.segments))
-    births, deaths = _ends(points.reshape(-1, points.shape[-1]), edges, places)
+    births, deaths = _ends(entries_or_lengths(points.reshape(-1, points.shape[-1]), edges), places)
     lengths = torch.where(deaths.isinf(), 0.0, deaths - births)
     return births, deaths, segment_sum(lengths, segments, bars.totals.size).view(bars.totals.shape)
 
 
 def _fake_rips_bars(
-    x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], precomputed: bool, max_edge_length: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x: torch.Tensor,
+    sizes: Sequence[int],
+    dims: Sequence[int],
+    precomputed: bool,
+    max_edge_length: float,
+    sparse: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     context = torch.library.get_ctx()
     n_bars, n_edges = context.new_dynamic_size(), context.new_dynamic_size()
     bars, places = x.new_empty((6, n_bars), dtype=torch.int64), x.new_empty((2, n_bars), dtype=torch.int64)
-    return bars, x.new_empty((2, n_edges), dtype=torch.int64), places
+    edges, hubs = (x.new_empty((2, n), dtype=torch.int64) for n in (n_edges, n_edges if sparse else 0))
+    return bars, edges, hubs, places
 
 
 @pairing_op(
     "rips_bars",
-    "(Tensor x, SymInt[] sizes, int[] dims, bool precomputed, float max_edge_length)"
-    " -> (Tensor, Tensor, Tensor)",
+    "(Tensor x, SymInt[] sizes, int[] dims, bool precomputed, float max_edge_length, float sparse)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
     _fake_rips_bars,
 )
 def _rips_bars(
-    x: torch.Tensor, sizes: Sequence[int], dims: Sequence[int], precomputed: bool, max_edge_length: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return `_paired` as tensors on the device of `x`."""
-    tables = _paired(to_host(x).numpy(), x.dtype, sizes, dims, precomputed, max_edge_length)
-    bars, edges, places = (torch.from_numpy(table).to(x.device) for table in tables[:3])
-    return bars, edges, places
+    x: torch.Tensor,
+    sizes: Sequence[int],
+    dims: Sequence[int],
+    precomputed: bool,
+    max_edge_length: float,
+    sparse: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return `approximate_bars` as tensors on the device of `x`, of exact ones (`sparse` 0) without hubs."""
+    host = to_host(x).numpy()
+    if sparse:
+        clouds = _checked(host, x.dtype, sizes, precomputed)
+        tables = approximate_bars(clouds, dims, precomputed, max_edge_length, sparse)
+    else:
+        bars, edges, places, _ = _paired(host, x.dtype, sizes, dims, precomputed, max_edge_length)
+        tables = bars, edges, np.empty((2, 0), np.int64), places
+    bars, edges, hubs, places = (torch.from_numpy(table).to(x.device) for table in tables)
+    return bars, edges, hubs, places
 
 
 def _paired(
@@ -285,11 +329,7 @@ def _paired(
     longest: float,
 ) -> tuple[Any, Any, Any, Any]:
     """Return packed bars, their critical edges, and values, at places of which births and deaths stand."""
-    if precomputed:
-        clouds = _checked_matrices(host, sizes, dtype)
-    else:
-        clouds = checked_clouds(_NAME, host, sizes, dtype, _POINTS)
-    counts = np.asarray(sizes, np.int64)
+    clouds, counts = _checked(host, dtype, sizes, precomputed), np.asarray(sizes, np.int64)
     # The tree of many points takes longer than their short edges, if these are few.
     may_be_few = not precomputed and longest < math.inf and max(sizes, default=0) >= LEAST_POINTS
     if clouds and max(dims) == 0 and not may_be_few:
@@ -298,6 +338,13 @@ def _paired(
     table = bar_table(samples, 2)
     edges, places = critical_edges(table, counts, precomputed)
     return table, edges, places, None if precomputed else edge_values(host.reshape(-1, host.shape[-1]), edges)
+
+
+def _checked(host: Any, dtype: torch.dtype, sizes: Sequence[int], precomputed: bool) -> list[Any]:
+    """Return the points or distances of each sample, or raise the error that names what is wrong."""
+    if precomputed:
+        return _checked_matrices(host, sizes, dtype)
+    return checked_clouds(_NAME, host, sizes, dtype, _POINTS)
 
 
 def _checked_matrices(host: Any, sizes: Sequence[int], dtype: torch.dtype) -> list[Any]:

@@ -9,7 +9,15 @@ from hypothesis.extra import numpy as hnp
 
 from tests.naive.rips import edge_order
 from topodl.kernels.graphs import graph
-from topodl.kernels.points import alpha, rips, rips_bars, rips_cohomology, rips_edges, spanning_tree
+from topodl.kernels.points import (
+    alpha,
+    greedy_edges,
+    rips,
+    rips_bars,
+    rips_cohomology,
+    rips_edges,
+    spanning_tree,
+)
 from topodl.kernels.points._annotations import lowest_bit
 from topodl.kernels.points._products import centred_products, pair_distance
 from topodl.kernels.shared import union_find
@@ -203,5 +211,6 @@ def test_the_lowest_bit():
 
 
 def test_every_module_warms_up():
-    for module in (alpha, graph, rips, rips_bars, rips_cohomology, rips_edges, spanning_tree, union_find):
+    modules = (alpha, graph, greedy_edges, rips, rips_bars, rips_cohomology, rips_edges)
+    for module in (*modules, spanning_tree, union_find):
         module.warm_up()
