@@ -24,6 +24,7 @@ from numba.core import event
 from numba.extending import models, register_model, typeof_impl
 
 from topodl.kernels.shared.code_cache import CodeCache
+from topodl.kernels.shared.linking import KernelCompiler, PartCompiler
 
 __all__ = ["borrowing_subroutine", "digest_of", "inlined_subroutine", "kernel", "subroutine"]
 
@@ -95,14 +96,27 @@ def kernel(function: _Function) -> _Function:
 
     Set ``TOPODL_NUMBA_CACHE=0`` to keep nothing on disk, ``NUMBA_CACHE_DIR`` to choose the folder.
     """
-    return _compiled(function)
+    compiled: Any = numba.njit(nogil=True, pipeline_class=KernelCompiler)(function)
+    if _keeps_code() and compiled is not function:  # a compiler switched off
+        try:
+            compiled._cache = CodeCache(function, _stamp_of(function.__module__))
+        except RuntimeError as error:  # neither the package's folder nor the user's can be written to
+            if "no locator" not in str(error):
+                raise
+            _say_uncached()
+    typed: _Function = compiled
+    return typed
+
+
+def _keeps_code() -> bool:
+    return os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0"
 
 
 def subroutine(function: _Function) -> _Function:
     """Let kernels call `function`; for the rest of Python it stays the function that it is.
 
-    It compiles in less time than a kernel: without the code that takes arguments from Python, and once for
-    ``int64``, where a kernel compiles anew for every literal that other kernels call it with.
+    It compiles in less time than a kernel: only inside those that call it, without the code that takes
+    arguments from Python, and once for ``int64``, where a kernel compiles anew for every literal.
     """
     callable_from_kernels: Any = _Subroutine(function)
     return callable_from_kernels
@@ -121,21 +135,6 @@ def inlined_subroutine(function: _Function) -> _Function:
     """Let kernels contain `function`, which makes no array, for work so short that a call would cost more."""
     callable_from_kernels: Any = _Subroutine(function, forceinline=True, _nrt=False)
     return callable_from_kernels
-
-
-def _compiled(function: _Function, **options: bool) -> _Function:
-    compiled: Any = numba.njit(nogil=True, **options)(function)
-    if (
-        os.environ.get("TOPODL_NUMBA_CACHE", "1") != "0" and compiled is not function
-    ):  # a compiler switched off
-        try:
-            compiled._cache = CodeCache(function, _stamp_of(function.__module__))
-        except RuntimeError as error:  # neither the package's folder nor the user's can be written to
-            if "no locator" not in str(error):
-                raise
-            _say_uncached()
-    typed: _Function = compiled
-    return typed
 
 
 def _stamp_of(module: str) -> str | None:
@@ -183,7 +182,9 @@ class _Subroutine:
     def __init__(self, function: Callable[..., Any], **options: bool) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
-        self.compiled = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+        self.compiled = numba.njit(
+            nogil=True, pipeline_class=PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options
+        )(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.py_func(*args, **kwargs)
