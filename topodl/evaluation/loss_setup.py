@@ -12,10 +12,11 @@ import torch
 from topodl._checks import fail
 from topodl.evaluation.case_types import IGNORE
 from topodl.evaluation.data import StudyData
-from topodl.evaluation.loss_specs import parse_loss
+from topodl.evaluation.loss_recipes import Recipe, parse_recipe
+from topodl.evaluation.loss_specs import LossSpec
 from topodl.evaluation.networks import DYNUNET_LEVELS
 from topodl.evaluation.settings import StudySettings, regresses_depth
-from topodl.losses import DeepSupervisionLoss, registry, topomortar_head_weights
+from topodl.losses import DeepSupervisionLoss, SegmentationLoss, registry, topomortar_head_weights
 
 __all__ = ["build_loss", "check_losses", "out_channels"]
 
@@ -34,7 +35,20 @@ def build_loss(text: str, settings: StudySettings, data: StudyData) -> DeepSuper
     Options in `text` come before those of the study. Where pixels are longer along one axis than along
     another, losses of distances get their size, the shortest side as unit.
     """
-    spec = parse_loss(text)
+    recipe = parse_recipe(text)
+    own = _class_weights(recipe, data)
+
+    def build(spec: LossSpec) -> SegmentationLoss:
+        return spec.build(**own, **_options_of(spec, settings, data))
+
+    heads = DYNUNET_LEVELS[data.spatial_dims] - 1
+    weights = topomortar_head_weights(heads) if settings.network == "dynunet" else None
+    delayed = any(_is_delayed(spec, settings) for spec in recipe.singles)
+    return DeepSupervisionLoss(recipe.build(build), weights, topology_heads="first" if delayed else "all")
+
+
+def _options_of(spec: LossSpec, settings: StudySettings, data: StudyData) -> dict[str, Any]:
+    """Return what the study says to a single loss."""
     kind = registry[spec.name]
     takes = inspect.signature(kind).parameters
     options: dict[str, Any] = {}
@@ -49,15 +63,27 @@ def build_loss(text: str, settings: StudySettings, data: StudyData) -> DeepSuper
         options["spacing"] = spacing
     if "variant" in takes:
         options["variant"] = settings.loss_variant
-    published = settings.loss_variant == "topomortar"
-    if published and kind.__name__ in _PUBLISHED_ALONE:
+    if settings.loss_variant == "topomortar" and kind.__name__ in _PUBLISHED_ALONE:
         options["base_weight"] = 0.0
-    delayed = published and kind.__name__ in _PUBLISHED_DELAYED
-    if delayed:
+    if _is_delayed(spec, settings):
         options["active_from"] = _PUBLISHED_DELAY
-    heads = DYNUNET_LEVELS[data.spatial_dims] - 1
-    weights = topomortar_head_weights(heads) if settings.network == "dynunet" else None
-    return DeepSupervisionLoss(spec.build(**options), weights, topology_heads="first" if delayed else "all")
+    return options
+
+
+def _is_delayed(spec: LossSpec, settings: StudySettings) -> bool:
+    published = settings.loss_variant == "topomortar"
+    return published and registry[spec.name].__name__ in _PUBLISHED_DELAYED
+
+
+def _class_weights(recipe: Recipe, data: StudyData) -> dict[str, Any]:
+    """Return the weights of the classes that the setting `foreground_weight` of a loss makes."""
+    weight = recipe.training.get("foreground_weight")
+    if weight is None:
+        return {}
+    if data.regions:
+        came = f"has {str(recipe)!r} for regions, which have no background in common"
+        raise fail(_NAME, "losses", came, "no foreground_weight")
+    return {"class_weights": [1.0, *[float(weight)] * (data.out_channels - 1)]}
 
 
 def out_channels(loss: str, settings: StudySettings, data: StudyData) -> int:
@@ -75,8 +101,8 @@ def check_losses(losses: Iterable[str], settings: StudySettings, data: StudyData
     label = _trial_label(data, side)
     generator = torch.Generator("cpu").manual_seed(0)
     for loss in losses:
-        spec = parse_loss(loss)
-        if dims not in registry[spec.name].spatial_dims:
+        unfit = [x for x in parse_recipe(loss).singles if dims not in registry[x.name].spatial_dims]
+        for spec in unfit:
             came = f"has {spec.name!r}, which is for {'volumes' if dims == 2 else 'pictures'} alone"
             raise fail(_NAME, "losses", came, f"a loss of {'pictures' if dims == 2 else 'volumes'}")
         depth = regresses_depth(loss, settings)

@@ -6,7 +6,7 @@ import ast
 import difflib
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -17,7 +17,15 @@ from topodl.errors import InputError
 if TYPE_CHECKING:
     from topodl.losses import SegmentationLoss
 
-__all__ = ["LossSpec", "folder_name", "parse_loss", "ready_losses"]
+__all__ = [
+    "LossSpec",
+    "folder_name",
+    "parse_loss",
+    "parse_options",
+    "ready_losses",
+    "split_outside",
+    "written_options",
+]
 
 _NAME = "topodl evaluate"
 _FORM = "NAME or NAME:OPTION=VALUE,OPTION=VALUE"
@@ -45,8 +53,7 @@ class LossSpec:
 
     def __str__(self) -> str:
         """Return the one way to write it: options sorted by name, without spaces."""
-        pairs = ",".join(f"{key}={_written(value)}" for key, value in sorted(self.options.items()))
-        return f"{self.name}:{pairs}" if pairs else self.name
+        return f"{self.name}:{written_options(self.options)}" if self.options else self.name
 
     def build(self, **others: Any) -> SegmentationLoss:
         """Return the loss; `others` are options of the study, which those of the user come before.
@@ -88,20 +95,34 @@ def parse_loss(text: str) -> LossSpec:
     name, colon, rest = text.partition(":")
     name = name.strip()
     _check_usable(name)
+    options = parse_options(text, rest) if colon else {}
+    reserved = sorted(set(options) & set(_RESERVED))
+    if reserved:
+        raise fail(
+            _NAME, "losses", f"has {text!r}, but the study itself sets {reserved[0]!r}", "another option"
+        )
+    spec = LossSpec(name, options)
+    if options:
+        spec.build()
+    return spec
+
+
+def parse_options(text: str, listed: str) -> dict[str, Any]:
+    """Return the options that are `listed` as "key=value,key=value" in `text`, which an error names."""
     options: dict[str, Any] = {}
-    for part in _split(rest) if colon else []:
+    for part in split_outside(listed, ","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise fail(_NAME, "losses", f"has {text!r}, where {part.strip()!r} is no option", _FORM)
         if key in options:
             raise fail(_NAME, "losses", f"has {text!r}, which gives {key!r} twice", "each option once")
-        if key in _RESERVED:
-            raise fail(_NAME, "losses", f"has {text!r}, but the study itself sets {key!r}", "another option")
         options[key] = _value(text, value)
-    spec = LossSpec(name, options)
-    if options:
-        spec.build()
-    return spec
+    return options
+
+
+def written_options(options: Mapping[str, Any]) -> str:
+    """Return the one way to write options: sorted by name, without spaces."""
+    return ",".join(f"{key}={_written(value)}" for key, value in sorted(options.items()))
 
 
 def folder_name(loss: str) -> str:
@@ -115,8 +136,8 @@ def folder_name(loss: str) -> str:
     return quote(unquote(loss), safe=_SAFE)
 
 
-def _split(text: str) -> list[str]:
-    """Split at the commas that stand outside of brackets and quotes."""
+def split_outside(text: str, separator: str) -> list[str]:
+    """Split at each `separator`, one letter, that stands outside of brackets and quotes."""
     parts, depth, quote, escaped = [""], 0, "", False
     for c in text:
         if quote:
@@ -126,7 +147,7 @@ def _split(text: str) -> list[str]:
             quote = c
         else:
             depth += (c in "([{") - (c in ")]}")
-        if c == "," and not depth and not quote:
+        if c == separator and not depth and not quote:
             parts.append("")
         else:
             parts[-1] += c

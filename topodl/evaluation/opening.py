@@ -19,7 +19,8 @@ def require_packages(settings: StudySettings) -> None:
     """Raise for what is not installed now, and not after hours in the middle of a study."""
     needed = {"lightning_fabric": "lightning-fabric", "PIL": "pillow", "jinja2": "jinja2"}
     in_windows = settings.data is not None or settings.patch_size
-    if in_windows or settings.network == "dynunet" or settings.augmentation == "topomortar":
+    augmentations = {settings.of_loss(loss).augmentation for loss in settings.losses}
+    if in_windows or settings.network == "dynunet" or "topomortar" in augmentations:
         needed["monai"] = "monai"
     for module, package in needed.items():
         if importlib.util.find_spec(module) is None:

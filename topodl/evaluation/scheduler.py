@@ -138,7 +138,7 @@ def settings_of_cluster(
     ----------
     scheduler : str
         Address of a Dask scheduler, or its file.
-    protocol : {"quick", "topomortar"}
+    protocol : {"quick", "topomortar", "tuned"}
         The preset that the values are taken from.
     note : callable
         Gets a line of text if there is no worker yet, so that this waits for the first.

@@ -10,23 +10,24 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from topodl._checks import check_number, fail
 from topodl.datasets._common import LABELS, is_topomortar
 from topodl.errors import InputError
-from topodl.evaluation.loss_specs import parse_loss
+from topodl.evaluation.loss_recipes import AUGMENTATIONS, parse_recipe
+from topodl.evaluation.loss_specs import LossSpec
 
 __all__ = [
-    "AUGMENTATIONS",
     "FRAMEWORKS",
     "LOSS_VARIANTS",
     "NETWORKS",
     "OPTIMIZERS",
     "PRECISIONS",
     "PROTOCOLS",
+    "RECOMMENDED_LOSSES",
     "SCHEDULES",
     "StudySettings",
     "regresses_depth",
@@ -38,7 +39,6 @@ LOSS_VARIANTS = ("paper", "topomortar")
 NETWORKS = ("unet", "dynunet")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("poly", "constant")
-AUGMENTATIONS = ("none", "light", "topomortar")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 
 _QUICK: dict[str, Any] = {
@@ -77,11 +77,25 @@ _TOPOMORTAR: dict[str, Any] = {
     "seeds": tuple(range(1, 11)),
     "workers": 4,
 }
-PROTOCOLS: dict[str, dict[str, Any]] = {"quick": _QUICK, "topomortar": _TOPOMORTAR}
+_TUNED = _QUICK | {"iterations": 400}
+PROTOCOLS: dict[str, dict[str, Any]] = {"quick": _QUICK, "topomortar": _TOPOMORTAR, "tuned": _TUNED}
+SPLITS = ("test", "val")
+
+# What `recommended` stands for: the baseline, and what docs/losses.md says to begin with.
+RECOMMENDED_LOSSES = (
+    "ce_dice",
+    "skeleton_recall",
+    "topograph",
+    "scnp(skeleton_recall):plain_weight=0.0",
+    "0.5*ce_dice+0.5*scnp(ce_dice):plain_weight=0.0",
+)
 
 # Values that change neither what is trained nor how it is measured.
 _WITHOUT_EFFECT = frozenset({"workers", "image_memory", "checkpoint_seconds"})
 _NAME = "topodl evaluate"
+# What studies did whose settings.json is older than the setting.
+_BEFORE_THERE_WAS = {"measured_split": "test"}
+_FIELDS_OF_LOSSES = ("augmentation", "learning_rate")
 _DEPTH_LOSS = ("windowed_topo", "topomortar")  # loss and variant
 
 
@@ -93,7 +107,7 @@ class StudySettings:
 
     Parameters
     ----------
-    protocol : {"quick", "topomortar"}
+    protocol : {"quick", "topomortar", "tuned"}
         The preset that the values were taken from.
     data : str or None
         Folder of images and labels in any of the layouts of the guide; None draws walls (`SyntheticMortar`).
@@ -105,7 +119,9 @@ class StudySettings:
     folds : int
         Number of folds of a cross-validation, in which each image is tested once; 0 makes one split.
     losses : tuple of str
-        Names in `topodl.losses.registry`, with options after a colon: "cldice:iterations=10".
+        Names in `topodl.losses.registry`, with options after a colon: "cldice:iterations=10"; combinations
+        of them, "0.5*ce_dice+0.5*scnp(ce_dice)"; and settings of the training with one loss alone,
+        "ce_dice@learning_rate=0.003".
     loss_variant : {"paper", "topomortar"}
         Losses as in their papers, or as in the published study's code where that differs: some of them have
         defects there, and two add their topology term only after 70 % of the iterations.
@@ -160,6 +176,9 @@ class StudySettings:
         temporary folder. The results do not depend on it.
     checkpoint_seconds : float
         Time between two checkpoints. The results do not depend on it.
+    measured_split : {"test", "val"}
+        The images that a training is measured on at its end: with "val", as in a search for settings, nothing
+        is predicted for the test images.
 
     References
     ----------
@@ -206,6 +225,7 @@ class StudySettings:
     workers: int
     image_memory: float
     checkpoint_seconds: float
+    measured_split: str
 
     @classmethod
     def of_protocol(cls, protocol: str = "quick", **overrides: Any) -> StudySettings:
@@ -219,7 +239,7 @@ class StudySettings:
         _check_choice("protocol", protocol, tuple(PROTOCOLS))
         given = {name: value for name, value in overrides.items() if value is not None}
         values = _common_defaults(protocol, given) | PROTOCOLS[protocol] | given
-        values["losses"] = tuple(str(parse_loss(text)) for text in values["losses"])
+        values["losses"] = _recipes(values["losses"])
         values["seeds"], values["patch_size"] = tuple(values["seeds"]), _several(values["patch_size"])
         if values["data"] is not None:
             values["data"] = os.fspath(Path(values["data"]).expanduser().resolve())
@@ -232,6 +252,11 @@ class StudySettings:
         _check_combinations(values)
         return cls(protocol=protocol, **values)
 
+    def of_loss(self, loss: str) -> StudySettings:
+        """Return what `loss` is trained with: these settings, but for those that stand behind its @."""
+        own = parse_recipe(loss).training
+        return replace(self, **{name: value for name, value in own.items() if name in _FIELDS_OF_LOSSES})
+
     def as_dict(self) -> dict[str, Any]:
         """Return the values as plain types, as they are stored."""
         return json.loads(json.dumps(asdict(self)))
@@ -243,7 +268,7 @@ class StudySettings:
         """
         mine = self.as_dict()
         for name in (f.name for f in fields(self) if f.name not in _WITHOUT_EFFECT):
-            before, now = stored.get(name), mine[name]
+            before, now = stored.get(name, _BEFORE_THERE_WAS.get(name)), mine[name]
             grown = name in ("losses", "seeds") and isinstance(before, list) and set(before) <= set(now)
             if before != now and not grown:
                 return f"{name} is {_shown(now)} now and was {_shown(before)}"
@@ -251,7 +276,8 @@ class StudySettings:
 
     def short_name(self) -> str:
         """Return a folder name that is the same for the same study and differs between different ones."""
-        mine = {k: v for k, v in self.as_dict().items() if k not in _WITHOUT_EFFECT}
+        given = self.as_dict().items()
+        mine = {k: v for k, v in given if k not in _WITHOUT_EFFECT and _BEFORE_THERE_WAS.get(k) != v}
         digest = hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest()[:8]
         data = "synthetic" if self.data is None else Path(self.data).name
         return f"{data}-{self.framework}-{self.labels}-{self.training_set}-{digest}"
@@ -263,8 +289,31 @@ def regresses_depth(loss: str, settings: StudySettings) -> bool:
 
 
 def _is_depth(loss: str, study_variant: str) -> bool:
-    spec = parse_loss(loss)
+    recipe = parse_recipe(loss)
+    return not recipe.is_combined and _wants_depth(recipe.singles[0], study_variant)
+
+
+def _wants_depth(spec: LossSpec, study_variant: str) -> bool:
     return (spec.name, spec.options.get("variant", study_variant)) == _DEPTH_LOSS
+
+
+def _check_combination(loss: str, study_variant: str) -> None:
+    """Raise for a combination that has no meaning: of the published losses, or of a class and a depth."""
+    recipe = parse_recipe(loss)
+    if not recipe.is_combined:
+        return
+    if study_variant != "paper":
+        came = f"has {loss!r}, a combination of losses, with the variant {study_variant!r}"
+        raise fail(_NAME, "losses", came, "loss_variant 'paper', or single losses")
+    if any(_wants_depth(spec, study_variant) for spec in recipe.singles):
+        came = f"has {loss!r} with 'windowed_topo' in the variant 'topomortar', which regresses a depth"
+        raise fail(_NAME, "losses", came, "that loss alone")
+
+
+def _recipes(losses: Sequence[str]) -> tuple[str, ...]:
+    """Return the losses in the one way to write them, `recommended` replaced by what it stands for."""
+    named = [loss for text in losses for loss in (RECOMMENDED_LOSSES if text == "recommended" else (text,))]
+    return tuple(str(parse_recipe(text)) for text in named)
 
 
 def _several(sides: int | Sequence[int]) -> tuple[int, ...]:
@@ -273,7 +322,7 @@ def _several(sides: int | Sequence[int]) -> tuple[int, ...]:
 
 def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
     data = given.get("data")
-    resizes = protocol == "quick" and data is not None and is_topomortar(data)
+    resizes = protocol != "topomortar" and data is not None and is_topomortar(data)
     return {
         "data": None,
         "classes": None,
@@ -291,6 +340,7 @@ def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "nodes": 1,
         "image_memory": 4.0,
         "checkpoint_seconds": 30.0,
+        "measured_split": "test",
     }
 
 
@@ -311,11 +361,13 @@ def _check_choices(values: Mapping[str, Any]) -> None:
         ("schedule", SCHEDULES),
         ("augmentation", AUGMENTATIONS),
         ("precision", PRECISIONS),
+        ("measured_split", SPLITS),
     ):
         _check_choice(argument, values[argument], choices)
     if ":" not in values["network"]:
         _check_choice("network", values["network"], NETWORKS)
     for loss in values["losses"]:
+        _check_combination(loss, values["loss_variant"])
         depth = _is_depth(loss, values["loss_variant"])
         if depth and values["framework"] == "selfdistillation":
             came = "has 'windowed_topo' in the variant 'topomortar', which regresses a depth"

@@ -33,7 +33,7 @@ Note = Callable[[str], None]
 _NAME = "topodl evaluate"
 _SPLITS = ("train", "val", "test")
 _DRAWN_TRAINING = {"large": 32, "small": 10}
-_DRAWN_SIZE = {"quick": 128, "topomortar": 512}
+_DRAWN_SIZE = {"quick": 128, "topomortar": 512, "tuned": 128}
 _DRAWN_VALIDATION = 6
 _DRAWN_SEED = 2025
 _SPLIT_SEED = 0  # where a folder has no splits: every training of every study of it has the same ones
@@ -92,6 +92,8 @@ def _refuse_options_of_folders(settings: StudySettings) -> None:
 
 def _of_fold(source: Source, fold: int, settings: StudySettings) -> StudyData:
     train, val, test = (source.split(fold, name) for name in _SPLITS)
+    if settings.measured_split == "val":
+        test = _measurable(val)
     if not source.mortar:
         trained = {sample.group for sample in train} | {""}
         test = [replace(s, group=_IN_DISTRIBUTION) if s.group in trained else s for s in test]
@@ -108,6 +110,12 @@ def _of_fold(source: Source, fold: int, settings: StudySettings) -> StudyData:
         source=source.line,
         convention="topomortar" if source.mortar else "standard",
     )
+
+
+def _measurable(val: list[Sample]) -> list[Sample]:
+    if not val:
+        raise fail(_NAME, "data", "has no validation images", "some, to choose settings by")
+    return val
 
 
 def _read(settings: StudySettings, note: Note, given: GivenSplits | None) -> Source:

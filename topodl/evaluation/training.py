@@ -96,7 +96,8 @@ class Training:
         checkpoint: Path,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.fabric, self.data, self.settings, self.task = fabric, data, settings, task
+        self.fabric, self.data, self.task = fabric, data, task
+        self.settings = settings = settings.of_loss(task.loss)
         self.factory, self.checkpoint = factory, checkpoint
         self.augmentation = build_augmentation(settings.augmentation, settings.framework)
         self._saved_at = time.perf_counter()

@@ -6,6 +6,7 @@ from topodl.losses.cavity import CavityLoss, cavity_loss
 from topodl.losses.cbdice import CbDiceLoss, cbdice_loss
 from topodl.losses.ce_dice import CEDiceLoss, ce_dice_loss
 from topodl.losses.cldice import ClDiceLoss, cldice_loss
+from topodl.losses.combined import FadingLoss, WeightedSumLoss
 from topodl.losses.critical_ce_dice import (
     CriticalCEDiceLoss,
     critical_ce_dice_loss,
@@ -47,6 +48,7 @@ __all__ = [
     "DMTLoss",
     "DeepSupervisionLoss",
     "DiagramTargetLoss",
+    "FadingLoss",
     "FeatureCountLoss",
     "MinibatchCKA",
     "MosinLoss",
@@ -61,6 +63,7 @@ __all__ = [
     "TopologicalAutoencoderLoss",
     "TotalPersistenceLoss",
     "WarpingLoss",
+    "WeightedSumLoss",
     "WindowedTopoLoss",
     "betti_matching_loss",
     "cavity_loss",

@@ -23,7 +23,7 @@ from topodl.losses._option_names import unknown_loss_option
 from topodl.losses._reading import one_label, read_labels
 from topodl.losses._targets import Prepare, TargetCache, TargetParts, target_parts
 
-__all__ = ["SegmentationLoss", "registry"]
+__all__ = ["SegmentationLoss", "faded_in", "registry"]
 
 registry: dict[str, type[SegmentationLoss]] = {}
 """Every loss by the name that ``topodl evaluate --losses`` knows it by."""
@@ -290,12 +290,7 @@ class SegmentationLoss(torch.nn.Module):
     @property
     def topology_scale(self) -> float:
         """What the weight of the topology term is multiplied by at the present progress, in [0, 1]."""
-        if self.active_from == 0.0 and self.ramp == 0.0:
-            return 1.0
-        since = self._progress - self.active_from
-        if since <= 0.0:
-            return 0.0
-        return min(1.0, since / self.ramp) if self.ramp else 1.0
+        return faded_in(self._progress, self.active_from, self.ramp)
 
     def get_extra_state(self) -> dict[str, float]:
         """Return the progress, which ``state_dict`` stores."""
@@ -317,6 +312,16 @@ class SegmentationLoss(torch.nn.Module):
             return None
         accepted = inspect.signature(prepare).parameters
         return partial(prepare, **{k: v for k, v in self.options.items() if k in accepted})
+
+
+def faded_in(progress: float, active_from: float, ramp: float) -> float:
+    """Return the share, in [0, 1], of what comes in after `active_from` and rises linearly over `ramp`."""
+    if active_from == 0.0 and ramp == 0.0:
+        return 1.0
+    since = progress - active_from
+    if since <= 0.0:
+        return 0.0
+    return min(1.0, since / ramp) if ramp else 1.0
 
 
 def _option_defaults(function: Callable[..., torch.Tensor]) -> dict[str, Any]:
