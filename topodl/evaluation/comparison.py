@@ -12,6 +12,7 @@ import numpy as np
 from topodl.errors import InputError
 from topodl.evaluation.collapse import find_collapsed
 from topodl.evaluation.loading import LossResults, Setting
+from topodl.evaluation.loss_names import bare_name
 from topodl.evaluation.measurements import Metric
 from topodl.evaluation.statistics import (
     Correction,
@@ -108,7 +109,8 @@ def find_baseline(setting: Setting, name: str | None) -> LossResults | None:
         return setting.loss(name or _BASELINE)
     except StopIteration:
         if name is None:
-            return None
+            alike = [loss for loss in setting.losses if bare_name(loss.folder_name) == bare_name(_BASELINE)]
+            return alike[0] if len(alike) == 1 else None  # with options of its own, as a tuned one has
     names = ", ".join(loss.name for loss in setting.losses)
     raise InputError(
         f"topodl report: baseline {name!r} has no results in {setting.title}; expected one of {names}"

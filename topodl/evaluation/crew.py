@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import IO
 
 from topodl.errors import InputError
+from topodl.evaluation.failures import TrainingFailedError
 from topodl.evaluation.handed_over import Order
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.tasks import unfinished
@@ -20,6 +21,7 @@ from topodl.evaluation.tasks import unfinished
 __all__ = ["Crew", "Worker", "WorkerLostError"]
 
 _NAME = "topodl evaluate"
+_ERRORS = {"input": InputError, "training": TrainingFailedError}
 _LOSSES = 3  # workers of one place that may be killed before it is given up
 
 
@@ -68,7 +70,7 @@ class Worker:
             if kind == "note":
                 note(text)
             else:
-                error = InputError(text) if kind == "input" else RuntimeError(text)
+                error = _ERRORS.get(kind, RuntimeError)(text)
         status = self._process.wait()
         self._stdout.close()
         was_stopped = self._stopped

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from topodl.errors import InputError
 
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_NO_SETTINGS = ("command", "output", "seeds", "protocol", "jobs", "scheduler", "wait")
+_NO_SETTINGS = (
+    "command",
+    "output",
+    "seeds",
+    "protocol",
+    "jobs",
+    "scheduler",
+    "wait",
+    "trials",
+    "rungs",
+    "search_seeds",
+)
 
 _DESCRIPTION = """\
 Trains the same network with several losses, measures topology and overlap on test images, and writes tables
@@ -31,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_comparison(parser)
     _add_data(parser)
     _add_training(parser)
+    _add_search(parser)
     _add_machine(parser)
 
 
@@ -40,7 +53,8 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--losses",
         nargs="+",
         metavar="NAME",
-        help='losses by name, with options as "cldice:iterations=10"; an unknown name lists all',
+        help='losses by name, with options as "cldice:iterations=10", or combined, "ce_dice+scnp(cldice)"; '
+        '"recommended" stands for those to begin with; an unknown name lists all',
     )
     group.add_argument(
         "--loss-variant", help="losses of their papers, or of the published study: paper, topomortar"
@@ -91,7 +105,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
-    group.add_argument("--protocol", default="quick", help="quick (default) or topomortar, the published one")
+    group.add_argument(
+        "--protocol",
+        default="quick",
+        help="quick (default), topomortar (the published one), or tuned: settings chosen in validation first",
+    )
     group.add_argument("--framework", help="supervised (default), randhue or selfdistillation")
     group.add_argument("--iterations", type=int, metavar="N")
     group.add_argument("--batch-size", type=int, metavar="N", help="images in a step, over all devices")
@@ -106,6 +124,19 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--augmentation", help="none, light or topomortar")
     group.add_argument(
         "--validation-interval", type=int, metavar="N", help="iterations between validations; 0: none"
+    )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("search for settings, with --protocol tuned")
+    group.add_argument("--trials", type=int, metavar="N", help="settings tried of each loss (default 12)")
+    group.add_argument("--rungs", type=int, metavar="N", help="how often trials are compared (default 3)")
+    group.add_argument(
+        "--search-seeds",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="seeds of the search's trainings (default 101)",
     )
 
 
@@ -139,19 +170,16 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study and print its table and where its report lies."""
+    _search_options(arguments)
     settings = _settings(arguments)
     output = arguments.output or Path("topodl-runs", settings.short_name())
     folder = _run(settings, output, arguments)
     if not _is_first_process():
         return 0
 
-    from topodl.evaluation.tasks import trainings_of, unfinished
-
-    trainings = trainings_of(settings)
-    left = len(unfinished(trainings, settings, folder))
+    left = _left(settings, folder)
     if left:
-        share = f"{left} of {len(trainings)}"
-        _note(f"{share} trainings are not finished; the process that ends last writes the report")
+        _note(f"{left} are not finished; the process that ends last writes the report")
         return 0
 
     from topodl.evaluation import report_command
@@ -159,6 +187,19 @@ def run(arguments: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser()
     report_command.add_arguments(parser)
     return report_command.run(parser.parse_args([str(folder.root)]))
+
+
+def _left(settings: StudySettings, folder: RunFolder) -> str:
+    """Return how many trainings of the study in `folder` have no measurements yet; "" where all have."""
+    from topodl.evaluation.tasks import trainings_of, unfinished
+
+    if settings.protocol == "tuned":
+        if not folder.settings.is_file():
+            return "trainings of the search"
+        settings = replace(settings, losses=tuple(folder.read_settings()["settings"]["losses"]))
+    trainings = trainings_of(settings)
+    left = len(unfinished(trainings, settings, folder))
+    return f"{left} of {len(trainings)} trainings" if left else ""
 
 
 def _settings(arguments: argparse.Namespace) -> StudySettings:
@@ -180,6 +221,8 @@ def _settings(arguments: argparse.Namespace) -> StudySettings:
 
 
 def _run(settings: StudySettings, output: Path, arguments: argparse.Namespace) -> RunFolder:
+    if settings.protocol == "tuned":
+        return _run_tuned(settings, output, arguments)
     if arguments.jobs == 1 and arguments.scheduler is None:
         from topodl.evaluation.study import run_study
 
@@ -190,6 +233,33 @@ def _run(settings: StudySettings, output: Path, arguments: argparse.Namespace) -
     return run_distributed_study(
         settings, output, jobs=arguments.jobs, scheduler=arguments.scheduler, note=_note
     )
+
+
+def _run_tuned(settings: StudySettings, output: Path, arguments: argparse.Namespace) -> RunFolder:
+    from topodl.evaluation.search import SearchSettings
+    from topodl.evaluation.tuned import run_tuned_study
+
+    return run_tuned_study(
+        settings,
+        output,
+        search=SearchSettings(**_search_options(arguments)),
+        jobs=arguments.jobs,
+        scheduler=arguments.scheduler,
+        note=_note,
+        wait=arguments.wait,
+    )
+
+
+def _search_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what was given of the search; an error where there is none."""
+    values = {"trials": arguments.trials, "rungs": arguments.rungs, "seeds": arguments.search_seeds}
+    given = {name: value for name, value in values.items() if value is not None}
+    if given and arguments.protocol != "tuned":
+        name = "search_seeds" if "seeds" in given else next(iter(given))
+        raise InputError(
+            f"topodl evaluate: {name} is given with the protocol {arguments.protocol!r}; expected 'tuned'"
+        )
+    return given | ({"seeds": tuple(given["seeds"])} if "seeds" in given else {})
 
 
 def _seeds(numbers: list[int] | None) -> list[int] | None:

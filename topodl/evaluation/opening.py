@@ -39,7 +39,8 @@ def refuse_other_study(folder: RunFolder, settings: StudySettings) -> None:
         raise fail(_NAME, "output", came, "a folder, or a new name") from None
     except (OSError, ValueError) as error:
         raise fail(_NAME, "output", f"cannot be looked into ({error})", "a folder") from error
-    if all(path == folder.claims or path.suffix == ".part" for path in found):
+    before_the_study = (folder.claims, folder.search, folder.search_csv)
+    if all(path in before_the_study or path.suffix == ".part" for path in found):
         return
     if not folder.settings.is_file():
         raise InputError(

@@ -21,10 +21,12 @@ from topodl.evaluation.error_pictures import (
 )
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.findings import summary
+from topodl.evaluation.intervals import interval_table
 from topodl.evaluation.loading import Setting, Study, load_studies
 from topodl.evaluation.overlays import load_examples
 from topodl.evaluation.rendering import render
 from topodl.evaluation.run_folder import RunFolder
+from topodl.evaluation.search_table import search_table
 from topodl.evaluation.statistics import Correction, percent
 from topodl.evaluation.tables import (
     class_tables,
@@ -106,7 +108,7 @@ def write_report(
     values = {
         "title": "Topology losses compared",
         "lead": _lead(results),
-        "sections": [_section(study, result) for study, result in zip(studies, results, strict=True)],
+        "sections": [_section(study, result, seed) for study, result in zip(studies, results, strict=True)],
         "method": f"{_METHODS[results[0].rule]}; seed {seed}.",
         "version": __version__,
     }
@@ -119,15 +121,15 @@ def write_report(
     return target.report_html
 
 
-def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
+def _section(study: Study, result: SettingComparison, seed: int) -> dict[str, Any]:
     """Return what the templates show of one setting."""
     setting, described = result.setting, read_description(study.folders[0])
-    seed, examples = load_examples(study, collapsed=result.collapsed)
+    example_seed, examples = load_examples(study, collapsed=result.collapsed)
     return {
         "title": setting.title,
         "summary": summary(result, study.costs),
         "baseline": result.baseline.name if result.baseline else None,
-        **_section_tables(study, result),
+        **_section_tables(study, result, seed),
         "rule": rule_sentence(result),
         "notes": [*_missing_domains(result), *_collapse_note(result), *result.notes],
         "box_plots": box_plots(result),
@@ -137,7 +139,7 @@ def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
             {**vars(example), "group_title": _GROUP_TITLES.get(example.group, example.group)}
             for example in examples
         ],
-        "example_seed": seed,
+        "example_seed": example_seed,
         "styles": (*ERROR_STYLES, OTHER_ERRORS),
         "class_colors": _class_colors(setting),
         "absent": _absent(study, bool(examples)),
@@ -146,11 +148,12 @@ def _section(study: Study, result: SettingComparison) -> dict[str, Any]:
     }
 
 
-def _section_tables(study: Study, result: SettingComparison) -> dict[str, Any]:
+def _section_tables(study: Study, result: SettingComparison, seed: int) -> dict[str, Any]:
     """Return the tables of one setting."""
     setting = result.setting
     by_group = [metric for metric in setting.metrics if metric.name in (*_BETTI, "Dice")]
     several_groups = len(set(setting.groups)) > 1
+    intervals = [interval_table(result, domain, seed=seed) for domain in result.domains]
     corrected = result.rule == "permutation" and result.correction != "none"
     return {
         "tables": [result_table(result, domain, costs=study.costs) for domain in result.domains],
@@ -158,6 +161,8 @@ def _section_tables(study: Study, result: SettingComparison) -> dict[str, Any]:
         "further_tables": [result_table(result, domain, tested=False) for domain in result.domains],
         "group_tables": [group_table(result, metric) for metric in by_group] if several_groups else [],
         "p_tables": [p_value_table(result, domain) for domain in result.domains] if result.tests else [],
+        "interval_tables": [table for table in intervals if table is not None],
+        "search_table": search_table(study.folders),
         "p_note": "Corrected p-values." if corrected else "Uncorrected p-values.",
         "costs": cost_table(study.costs, result) if study.costs else None,
     }

@@ -74,6 +74,30 @@ class RunFolder:
         return self.root / "costs.csv"
 
     @property
+    def search(self) -> Path:
+        """Folder of the search for settings, where the protocol has one."""
+        return self.root / "search"
+
+    @property
+    def search_settings(self) -> Path:
+        """What the search was run with."""
+        return self.search / "search.json"
+
+    @property
+    def search_trials(self) -> Path:
+        """What Optuna knows of the trials."""
+        return self.search / "trials.log"
+
+    def search_rung(self, rung: int) -> Path:
+        """Folder of the study that one rung of the search is."""
+        return self.search / f"rung{rung}"
+
+    @property
+    def search_csv(self) -> Path:
+        """A table of all trials, one row a rung."""
+        return self.root / "search.csv"
+
+    @property
     def claims(self) -> Path:
         """Which process does what at the moment."""
         return self.root / "claims"

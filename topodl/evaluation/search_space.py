@@ -83,7 +83,7 @@ def _augmentations(default: str, spatial_dims: int) -> tuple[str, ...]:
 
 
 def _space_of_single(spec: LossSpec, spatial_dims: int) -> Space:
-    """Return what is tried of a loss of the registry: its weight, schedule, filtration, neighbours, and SCNP."""
+    """Return what is tried of a loss of the registry: weight, schedule, filtration, neighbours, and SCNP."""
     options = spec.build().options
     space: Space = {}
     weight = options.get("topology_weight")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from topodl._claims import Claim, Claims
 from topodl.errors import InputError
 from topodl.evaluation.data import StudyData
+from topodl.evaluation.failures import TrainingFailedError
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder
 from topodl.evaluation.settings import StudySettings
@@ -86,13 +87,13 @@ class Turns:
 
     def raise_failure(self) -> None:
         """Raise the error of the training that failed, if one did."""
+        if not self._failures:
+            return
+        first = str(self._failures[0])
         if len(self._failures) > 1:
-            first = str(self._failures[0]).removeprefix(f"{_NAME}: ")
-            raise InputError(
-                f"{_NAME}: {len(self._failures)} trainings failed, the first of them so: {first}"
-            ) from self._failures[0]
-        if self._failures:
-            raise self._failures[0]
+            what = first.removeprefix(f"{_NAME}: ")
+            first = f"{_NAME}: {len(self._failures)} trainings failed, the first of them so: {what}"
+        raise TrainingFailedError(first) from self._failures[0]
 
     def _choose(self) -> Task | str | None:
         """Return the training that this process now has the claim to, or that it should wait, or end."""

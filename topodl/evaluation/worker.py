@@ -19,6 +19,7 @@ import traceback
 import torch
 
 from topodl.errors import InputError, MissingDependencyError
+from topodl.evaluation.failures import TrainingFailedError
 from topodl.evaluation.handed_over import HandedOver, Order, read_handed_over
 from topodl.evaluation.study import work_on
 
@@ -50,6 +51,9 @@ def main() -> int:
             note=lambda text: say("note", text),
             shown=False,
         )
+    except TrainingFailedError as error:
+        say("training", str(error))
+        return 2
     except (InputError, MissingDependencyError, OSError) as error:
         say("input", str(error))
         return 2
