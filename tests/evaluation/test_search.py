@@ -225,8 +225,9 @@ def test_a_study_that_is_tuned_first(tmp_path):
     assert (stored["measured_split"], stored["seeds"]) == ("test", [1])
     rung = RunFolder(folder.search_rung(0))
     assert rung.read_settings()["settings"]["measured_split"] == "val"
-    tested = {row["ID"] for row in read_rows(folder.groups)}
-    assert tested.isdisjoint({row["ID"] for row in read_rows(rung.groups)})
+    tested, validated = ({p.read_bytes() for p in (f.root / "inputs").iterdir()} for f in (folder, rung))
+    assert len(validated) == 6
+    assert tested.isdisjoint(validated)
     text = build_report([folder.root]).with_name("results.md").read_text(encoding="utf-8")
     assert "Settings chosen in validation" in text
     with pytest.raises(InputError, match="trials of the search is 3 now and was 2"):

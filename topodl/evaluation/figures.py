@@ -9,7 +9,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from topodl.evaluation.loading import Curve
 from topodl.evaluation.measurements import Metric
 from topodl.evaluation.statistics import FloatArray, mean_of_defined
 
-__all__ = ["N_SERIES_COLORS", "Figure", "accuracy_bars", "box_plots", "learning_curves"]
+__all__ = ["N_SERIES_COLORS", "Figure", "accuracy_bars", "box_plots", "learning_curves", "stacked_bars"]
 
 N_SERIES_COLORS = 8
 _INK, _FAINT, _MEAN = "#010101", "#020202", "#030303"
@@ -92,6 +92,27 @@ def _box_plot(result: SettingComparison, metric: Metric, domain: str, class_name
         f"Box plot of {metric.name}{of_class} ({arrow}) {DOMAINS[domain].lower()}; medians: {medians}."
     )
     return Figure(f"{title} ({arrow})", _to_svg(figure, alternative), alternative)
+
+
+def stacked_bars(title: str, parts: Mapping[str, FloatArray], kinds: Sequence[tuple[str, str]]) -> Figure:
+    """Return horizontal bars, one for each name in `parts`, cut into the kinds (name, colour) that add up."""
+    names = ["\n".join(textwrap.wrap(name, _NAME_WIDTH)) for name in parts]
+    lines = max(name.count("\n") for name in names) + 1
+    widest = max(len(line) for name in names for line in name.split("\n"))
+    height = 0.55 + (0.235 + 0.12 * (lines - 1)) * len(names)
+    figure, axes = _new_figure(height, left=0.12 + 0.078 * widest, bottom=0.25, top=0.25)
+    values = np.nan_to_num(np.stack(list(parts.values())))
+    starts = np.cumsum(values, axis=1) - values
+    for n, (kind, color) in enumerate(kinds):
+        axes.barh(range(len(names)), values[:, n], left=starts[:, n], height=0.6, color=color, label=kind)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="x", color=_FAINT, linewidth=0.7)
+    axes.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=len(kinds), loc="lower left",
+                bbox_to_anchor=(-0.02, 0.99), borderaxespad=0, handlelength=1.2)  # fmt: skip
+    sums = ", ".join(f"{name} {total:.3g}" for name, total in zip(parts, values.sum(1), strict=True))
+    alternative = f"{title}, by kind; in all: {sums}."
+    return Figure(title, _to_svg(figure, alternative), alternative)
 
 
 def _draw_boxes(axes: Any, samples: Sequence[FloatArray], hollow: Sequence[bool]) -> None:

@@ -1,7 +1,7 @@
 """How sure a difference to the baseline is: intervals by the bootstrap over seeds and over images.
 
-Efron, Tibshirani, "An Introduction to the Bootstrap", 1993. Both are drawn anew: the seeds of the two losses by
-themselves, as their trainings have nothing in common, and the images for both at once, within their groups.
+Efron, Tibshirani, "An Introduction to the Bootstrap", 1993. Both are drawn anew: the seeds of the two losses
+by themselves, as their trainings have nothing in common, and the images for both at once, within their groups.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def difference_interval(
 
 
 def _draws(n: int, generator: np.random.Generator) -> FloatArray:
-    """Return how often each of `n` things is drawn in each draw, once in the first row: as it was measured."""
+    """Return how often each of `n` things is drawn in each draw; in the first row each is there once."""
     counts = generator.multinomial(n, np.full(n, 1.0 / n), size=_DRAWS).astype(np.float64)
     return np.concatenate([np.ones((1, n)), counts])
 

@@ -13,6 +13,7 @@ import torch
 from topodl._claims import Claim
 from topodl.evaluation.costs import merge_costs, write_cost
 from topodl.evaluation.data import StudyData
+from topodl.evaluation.error_kinds import write_kinds
 from topodl.evaluation.networks import NetworkFactory
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder, write_rows
@@ -68,6 +69,8 @@ def train_and_test(study: Study, task: Task, claim: Claim | None) -> None:
         write_rows(folder.curve_csv(*task), CURVE_COLUMNS, training.curve)
         write_cost(folder, task, settings.iterations, training.seconds_per_iteration, peak)
         merge_costs(folder, settings)
+        if data.spatial_dims == 2:
+            write_kinds(folder, *task, data.test.ids, len(data.foreground))
         write_rows(result_path(folder, settings, task), ("ID", *metric_columns(data)), rows)
         merge_results(folder, settings)
         training.keep_weights_only()

@@ -14,6 +14,7 @@ from topodl.errors import InputError
 from topodl.evaluation.collapse import CLASS_SHARE, DICE_SHARE, NEARLY_ALL
 from topodl.evaluation.comparison import DOMAINS, Rule, SettingComparison, compare_losses
 from topodl.evaluation.described import data_sentence, read_description
+from topodl.evaluation.error_kinds import load_kinds
 from topodl.evaluation.error_pictures import (
     CLASS_COLORS,
     ERROR_STYLES,
@@ -22,6 +23,7 @@ from topodl.evaluation.error_pictures import (
 from topodl.evaluation.figures import box_plots, learning_curves
 from topodl.evaluation.findings import summary
 from topodl.evaluation.intervals import interval_table
+from topodl.evaluation.kind_tables import kind_figures, kind_tables
 from topodl.evaluation.loading import Setting, Study, load_studies
 from topodl.evaluation.overlays import load_examples
 from topodl.evaluation.rendering import render
@@ -124,6 +126,7 @@ def write_report(
 def _section(study: Study, result: SettingComparison, seed: int) -> dict[str, Any]:
     """Return what the templates show of one setting."""
     setting, described = result.setting, read_description(study.folders[0])
+    kinds = load_kinds(study)
     example_seed, examples = load_examples(study, collapsed=result.collapsed)
     return {
         "title": setting.title,
@@ -133,6 +136,8 @@ def _section(study: Study, result: SettingComparison, seed: int) -> dict[str, An
         "rule": rule_sentence(result),
         "notes": [*_missing_domains(result), *_collapse_note(result), *result.notes],
         "box_plots": box_plots(result),
+        "kind_tables": kind_tables(result, kinds),
+        "kind_plots": kind_figures(result, kinds),
         "class_plots": _class_plots(result),
         "curves": learning_curves(study.curves, result.collapsed, [loss.name for loss in setting.losses]),
         "examples": [

@@ -127,6 +127,15 @@ class RunFolder:
         """Row of `costs` for one training, alone in a file, as several processes may train."""
         return self.root / "costs" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
 
+    def kinds_csv(self, loss: str, seed: int, fold: int | None = None) -> Path:
+        """Numbers of errors in topology by kind of one training's predictions, one row per test image."""
+        return self.root / "errors" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
+
+    def kinds_of(self, loss: str, seed: int) -> list[Path]:
+        """Return the files of `kinds_csv` that there are of a seed, one or one for each fold."""
+        whole = self.kinds_csv(loss, seed)
+        return [whole] if whole.is_file() else sorted(whole.parent.glob(f"{seed}.fold*.csv"))
+
     def checkpoint(self, loss: str, seed: int, fold: int | None = None) -> Path:
         """State of a training under way, and the weights of the last iteration once it is finished."""
         return self.root / "checkpoints" / folder_name(loss) / f"{_with_fold(seed, fold)}.pt"

@@ -106,6 +106,7 @@ def remove_partial_files(
         folder.checkpoint(*task),
         folder.curve_csv(*task),
         folder.cost_csv(*task),
+        folder.kinds_csv(*task),
         result_path(folder, settings, task),
     ):
         for path in partial_files(whole):

@@ -47,8 +47,8 @@ def run_tuned_study(
     """Choose settings of every loss on the validation images, then compare the losses on the test's.
 
     Trials of each loss are drawn at random, trained for a short time and compared; the better ones are
-    trained longer, and so on. What is left is trained with the seeds of the study and tested once. All of it goes on
-    where it was interrupted, and several processes may share the work, as in `run_study`.
+    trained longer, and so on. What is left is trained with the seeds of the study and tested once. All of it
+    goes on where it was interrupted, and several processes may share the work, as in `run_study`.
 
     Parameters
     ----------
