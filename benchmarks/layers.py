@@ -24,29 +24,40 @@ import torch
 from peers import times_of
 from persim import PersistenceImager
 from scipy.spatial import Delaunay
+from sklearn.cluster import KMeans
 from timing import least_ms, one_thread
 
 from topodl import Diagrams
 from topodl.distances import sliced_wasserstein_distance, wasserstein_distance
 from topodl.layers import (
+    Amplitude,
+    Atol,
     BettiCurve,
+    ComplexPolynomial,
+    DiagramScaler,
     EulerCharacteristicTransform,
+    LongestBars,
     PersistenceEntropy,
     PersistenceImage,
     PersistenceLandscape,
     Silhouette,
+    TopologicalVector,
 )
 
 RADIUS = 1.1
 GIOTTO = """
 import time, sys, numpy as np
-from gtda.diagrams import BettiCurve, PersistenceImage, PersistenceLandscape, Silhouette
+from gtda.diagrams import Amplitude, BettiCurve, PersistenceImage, PersistenceLandscape, Scaler, Silhouette
 X = np.load(sys.argv[1])
 layers = [
     ("images", PersistenceImage(sigma=0.05, n_bins=50)),
     ("landscapes", PersistenceLandscape(5, 100)),
     ("silhouettes", Silhouette(n_bins=100)),
     ("Betti curves", BettiCurve(100)),
+    ("bottleneck amplitudes", Amplitude("bottleneck")),
+    ("Wasserstein amplitudes", Amplitude("wasserstein")),
+    ("landscape amplitudes", Amplitude("landscape", metric_params={"n_layers": 5, "n_bins": 100})),
+    ("scaling", Scaler("bottleneck")),
 ]
 for name, layer in layers:
     layer.fit(X)
@@ -129,6 +140,38 @@ def vectorisations(giotto: dict[str, float]) -> None:
         "persim",
         least_ms(lambda: imager.transform(arrays), 1),
     )
+
+
+def bar_vectors(giotto: dict[str, float]) -> None:
+    """Time the vectors of bars, amplitudes and scaling, in float64 as the peers."""
+    arrays = random_diagrams(256, 200, 0)
+    d = Diagrams.from_gudhi(arrays)
+    pairs = [
+        ("ATOL, 10 centres", Atol(10), gr.Atol(KMeans(10, n_init=10, random_state=0))),
+        ("complex polynomials", ComplexPolynomial(), gr.ComplexPolynomial(threshold=10)),
+        ("longest bars", LongestBars(10), gr.PersistenceLengths(10)),
+        ("topological vectors", TopologicalVector(10), gr.TopologicalVector(10)),
+    ]
+    for name, layer, peer in pairs:
+        layer.fit(d)
+        peer.fit(arrays)
+        row(
+            name,
+            least_ms(lambda layer=layer: layer(d)),
+            "GUDHI",
+            least_ms(lambda p=peer: p.transform(arrays), 1),
+        )
+    landscapes = {"n_layers": 5, "resolution": 100}
+    layers = {
+        "bottleneck amplitudes": Amplitude("bottleneck"),
+        "Wasserstein amplitudes": Amplitude("wasserstein"),
+        "landscape amplitudes": Amplitude("landscape", landscapes),
+        "scaling": DiagramScaler("bottleneck"),
+    }
+    for name, layer in layers.items():
+        if name in giotto:
+            layer.fit(d)
+            row(name, least_ms(lambda layer=layer: layer(d)), "giotto-tda", giotto[name])
 
 
 def dense_formula(x, directions, thresholds, scale):
@@ -273,7 +316,9 @@ def main() -> None:
     print_memory()  # first: it looks at the most memory that the process has ever held
     print("| work | topodl, ms | peer, ms | ratio |\n|---|---|---|---|")
     table = Diagrams.from_gudhi(random_diagrams(256, 200, 0)).to_giotto()
-    vectorisations(times_of(arguments.peers, GIOTTO, table))
+    giotto = times_of(arguments.peers, GIOTTO, table)
+    vectorisations(giotto)
+    bar_vectors(giotto)
     euler(arguments.dect)
     distances(arguments.topological)
 

@@ -61,6 +61,8 @@ def test_sums_between_offsets_have_gradients(lengths):
     values = torch.rand(sum(lengths), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v: contiguous_sum(v, offsets), values)
     assert torch.autograd.gradgradcheck(lambda v: contiguous_sum(v, offsets).square(), values)
+    rows = torch.stack([values, 2 * values], 1).detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: contiguous_sum(v, offsets), rows)
 
 
 @given(hnp.arrays(bool, st.integers(0, 9)))

@@ -155,7 +155,7 @@ def _reduce(values: torch.Tensor, keys: torch.Tensor, n: int, how: str, empty: f
 
 
 def contiguous_sum(values: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-    """Return the sums of `values` (P,) between `offsets` (n + 1,): `segment_sum`, but much faster."""
+    """Return the sums of `values` (P, …) between `offsets` (n + 1,): `segment_sum`, but much faster."""
     if values.dtype in HALF_TYPES:
         return contiguous_sum(values.float(), offsets).to(values.dtype)
     if is_traced(values):
@@ -201,7 +201,7 @@ class _ContiguousSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         (offsets,) = ctx.saved_tensors
-        return gradient.repeat_interleave(offsets.diff()), None
+        return gradient.repeat_interleave(offsets.diff(), dim=0), None
 
 
 class Bags:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
@@ -48,6 +49,19 @@ def test_topological_vectors_by_definition(d):
         bars = one.dim(1).finite()
         expected = gaps_one_by_one(list(zip(bars.births.tolist(), bars.deaths.tolist(), strict=True)), 4)
         np.testing.assert_allclose(out[i, 0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01, 10.0])
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_short_bars_count_where_long_ones_are_near_each_other(spread, seed, n):
+    random = np.random.default_rng(seed)
+    long = np.stack([spread * random.random(30), 100 + spread * random.random(30)], 1)
+    short = 20 * np.arange(40)[:, None] + np.stack([np.zeros(40), random.random(40)], 1)
+    bars = random.permutation(np.concatenate([long, short]))
+    out = TopologicalVector(n)(Diagrams.from_gudhi([bars, short, long[:2]]))
+    for found, each in zip(out[:, 0], (bars, short, long[:2]), strict=True):
+        np.testing.assert_allclose(found, gaps_one_by_one(each.tolist(), n), rtol=1e-12)
 
 
 def test_tables_of_distances_are_made_in_parts(finite, monkeypatch):

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 
 from topodl._checks import check_choice, check_number, fail
 from topodl._power import power
-from topodl._segments import segment_mean, segment_sum
+from topodl._segments import contiguous_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer
 
@@ -144,12 +144,17 @@ class Atol(CurveLayer):
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
         centres, widths = grid
         missing = widths == 0
-        points = torch.stack([d.births, d.deaths], 1)
         # In units of the width neither squares nor exponentials vanish or overflow.
-        away = (points[:, None] - centres) / torch.where(missing, 1.0, widths)[:, None]
-        near = _contrast(away.square().sum(2), self.contrast).masked_fill(missing, 0.0)
-        join = segment_sum if self.operation == "sum" else segment_mean
-        return join(near, d.samples, d.n_samples)
+        unit = torch.where(missing, 1.0, widths)
+        across, up = (
+            (ends[:, None] - place) / unit
+            for ends, place in zip((d.births, d.deaths), centres.unbind(1), strict=True)
+        )
+        near = _contrast(across.square() + up.square(), self.contrast).masked_fill(missing, 0.0)
+        total = contiguous_sum(near, d.sample_offsets)
+        if self.operation == "sum":
+            return total
+        return total / d.sample_offsets.diff().clamp(min=1)[:, None]
 
     def _columns(self) -> list[str]:
         n = self.n_centres if self.centres is None else np.shape(self.centres)[-2]

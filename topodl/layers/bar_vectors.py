@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, reject_export
+from topodl._host import whole_values
 from topodl._segments import contiguous_sum, padded_groups
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer
@@ -208,8 +209,9 @@ class TopologicalVector(CurveLayer):
         vectors = lengths.new_zeros(d.n_samples, n) + lengths[:0].sum()  # the graph of an empty batch
         for which, bars, real in padded_groups(d.sample_offsets):
             width = bars.shape[1]
+            bars, real = _longest_first(lengths.detach(), bars, real)
             for part in torch.arange(len(which), device=d.device).split(max(_AT_ONCE // width**2, 1)):
-                first, second, kept = _best_pairs(d, bars[part], real[part], n)
+                first, second, kept = _best_of_longest(d, bars[part], real[part], n)
                 found = torch.where(kept, _kept_apart(d, first, second), 0.0)
                 vectors = vectors.index_copy(0, which[part], F.pad(found, (0, n - found.shape[1])))
         return vectors
@@ -225,6 +227,34 @@ def _kept_apart(d: Diagrams, first: torch.Tensor, second: torch.Tensor) -> torch
     )
     lengths = d.persistence()
     return torch.minimum(apart, torch.minimum(lengths[first], lengths[second]) / 2)
+
+
+def _longest_first(
+    lengths: torch.Tensor, bars: torch.Tensor, real: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each row of `bars` (S, W) by falling length, those that are no bars last, and which are."""
+    order = lengths[bars].masked_fill(~real, -1.0).argsort(dim=1, descending=True, stable=True)
+    return bars.gather(1, order), real.gather(1, order)
+
+
+def _best_of_longest(
+    d: Diagrams, bars: torch.Tensor, real: torch.Tensor, n: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what `_best_pairs` does of rows by falling length: pairs of the longest bars are mostly enough.
+
+    No pair is worth more than half of its shorter bar: what is not longer than twice the last of the best
+    pairs so far cannot add a better one.
+    """
+    width, lengths = min(bars.shape[1], 2 * n), d.persistence().detach()
+    while True:
+        first, second, kept = _best_pairs(d, bars[:, :width], real[:, :width], n)
+        if width == bars.shape[1]:
+            return first, second, kept
+        worst = _kept_apart(d.detach(), first[:, -1], second[:, -1]).masked_fill(~kept[:, -1], 0.0)
+        next_lengths = lengths[bars[:, width]].masked_fill(~real[:, width], 0.0)
+        if bool(whole_values(next_lengths <= 2 * worst).all()):
+            return first, second, kept
+        width = min(2 * width, bars.shape[1])
 
 
 def _best_pairs(
