@@ -29,15 +29,35 @@ def test_loops_equal_gudhi(n, levels):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_loops_of_maps_equal_those_of_their_distances(dtype):
+@pytest.mark.parametrize("bound", [0.0, 0.02, 0.12, 0.9])
+def test_loops_of_maps_equal_those_of_their_distances(dtype, bound):
     rng = np.random.default_rng(0)
     maps = (rng.random((4, 12, 12)) ** 3).astype(dtype)
+    maps[:, 3] = maps[:, :, 3] = 0  # a token that nobody attends to: edges of length 1, whatever the bound
+    maps[:, 3, 3] = 1
     sums = maps.sum(-1)
     weights = maps / sums[..., None]
     weights = np.maximum(weights, weights.transpose(0, 2, 1))
-    distances = 1 - np.where(weights > 0.02, weights, 0)
+    distances = (1 - np.where(weights > bound, weights, 0)).astype(dtype)
     room, integers = np.empty((12, 12), dtype), np.int32 if dtype == np.float32 else np.int64
-    found = map_loop_edges(maps, sums, 0.02, room, room.view(integers))
-    assert len(found) > 4
-    expected = loop_edges(distances.astype(dtype).view(integers).astype(np.int64))
-    np.testing.assert_array_equal(found, expected)
+    found = map_loop_edges(maps, sums, bound, room, room.view(integers))
+    expected = loop_edges(distances.view(integers).astype(np.int64))
+    assert (len(found) > 4) == (bound < 0.9)
+    np.testing.assert_array_equal(found[:, [0, 2]], expected[:, [0, 2]])
+    flat = distances.reshape(4, -1)
+    dead, expected_dead = flat[found[:, 2], found[:, 1]], flat[expected[:, 2], expected[:, 1]]
+    np.testing.assert_array_equal(dead, expected_dead)
+    shorter = dead < 1  # all edges of length 1 stand for weights that are floored: any of them will do
+    np.testing.assert_array_equal(found[shorter], expected[shorter])
+
+
+def test_a_loop_that_only_floored_weights_fill_dies_at_1():
+    n = 6
+    hexagon = (np.eye(n) + 0.4 * np.roll(np.eye(n), 1, 1) + 0.4 * np.roll(np.eye(n), -1, 1)).astype(
+        np.float64
+    )
+    maps = (hexagon + 1e-4)[None]
+    sums = np.ones((1, n))
+    room = np.empty((n, n))
+    found = map_loop_edges(maps, sums, 1e-3, room, room.view(np.int64))
+    assert found.tolist() == [[4 * n + 5, 0 * n + 2, 0]]
