@@ -156,7 +156,8 @@ def topodl_tokens(attention: Array) -> Call:
 
 
 def ripser_tokens(attention: Array) -> Call:
-    distances = 1 - np.maximum(attention, attention.T)
+    weights = np.maximum(attention, attention.T)
+    distances = 1 - np.where(weights > 1e-3, weights, 0)  # the default of topodl's layer
     np.fill_diagonal(distances, 0)
     return ripser_pairs(distances)
 
