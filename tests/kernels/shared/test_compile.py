@@ -75,6 +75,36 @@ caching._CacheLocator.ensure_cache_path = refuse
     assert not list(tmp_path.rglob("*.nbc"))
 
 
+# No file can be opened for writing, no folder made: as on a read-only file system, for every user.
+READ_ONLY = """
+import errno, os, sys
+def refuse(event, arguments):
+    if event == "os.mkdir" or event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+sys.dont_write_bytecode = True
+sys.addaudithook(refuse)
+"""
+COUNT_READ = "; print(sum(my_kernel.total.stats.cache_hits.values()))"
+
+
+@pytest.mark.parametrize("compiled_into", ["cache", ""])  # "": beside the source, as in an installed package
+def test_kernels_compiled_ahead_are_read_where_nothing_can_be_written(tmp_path, compiled_into):
+    place = str(tmp_path / compiled_into) if compiled_into else ""
+    _run(tmp_path, CALL, NUMBA_CACHE_DIR=place)
+    assert list((tmp_path / (compiled_into or "__pycache__")).rglob("*.nbc"))
+    nowhere = str(tmp_path / "home")
+    read = _run(tmp_path, READ_ONLY + CALL + COUNT_READ, NUMBA_CACHE_DIR=place, HOME=nowhere)
+    assert read.stdout == "6.0\n1\n"
+    assert read.stderr == ""
+
+
+def test_what_was_not_compiled_ahead_compiles_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "__pycache__").mkdir()
+    read = _run(tmp_path, READ_ONLY + CALL + COUNT_READ, NUMBA_CACHE_DIR="", HOME=str(tmp_path / "home"))
+    assert read.stdout == "6.0\n0\n"
+    assert read.stderr.count("cannot keep compiled kernels on disk (Read-only file system)") == 1
+
+
 def test_a_subroutine_compiles_once_for_all_integers_and_stays_a_function_in_python(tmp_path):
     code = (
         "import my_kernel\n"

@@ -153,7 +153,7 @@ def test_a_pool_has_a_sane_number_of_threads():
     ("value", "expected"), [("1", 1), ("2", 2), ("2,4", 2), ("99", 3), ("", 3), ("0", 3), ("many", 3)]
 )
 def test_the_variable_of_clusters_limits_threads(monkeypatch, value, expected):
-    monkeypatch.setattr(pool, "_usable_cpus", lambda: 3)
+    monkeypatch.setattr(pool, "usable_cpus", lambda: 3)
     monkeypatch.setattr(pool, "_num_threads", None)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert topodl.get_num_threads() == expected

@@ -7,16 +7,20 @@ cache raises the error of whichever goes wrong, in every process until the files
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import glob
 import hashlib
-import io
+import inspect
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core import caching
 
 __all__ = ["CodeCache"]
@@ -25,27 +29,70 @@ _logger = logging.getLogger("topodl")
 _DIGEST_BYTES = 16
 
 
+def _folders_to_read(source: str) -> list[Path]:
+    """Return the folders that may hold the code of a source file, though they may be read-only."""
+    chosen = numba.config.CACHE_DIR
+    shared = [Path(chosen, caching._CacheLocator.get_suitable_cache_subpath(source))] if chosen else []
+    return [*shared, Path(source).parent / "__pycache__"]
+
+
+class _ReadOnlyFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
+    """A folder with the code of a source file, where none can be written to."""
+
+    def __init__(self, function: Callable[..., Any], source: str) -> None:
+        self._py_file = source
+        self._lineno = function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        """Return the folder, the last of those that may be read where there is none."""
+        folders = _folders_to_read(self._py_file)
+        return str(next(filter(Path.is_dir, folders), folders[-1]))
+
+    def ensure_cache_path(self) -> None:
+        """Refuse to write."""
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _ReadOnlyFolder | None:
+        """Return the place of a function, where there is the folder."""
+        place = cls(py_func, py_file)
+        return place if Path(place.get_cache_path()).is_dir() else None
+
+
+class _ReadableCode(caching.CompileResultCacheImpl):
+    """Numba's choice of a folder to write to, and one to read from where there is none."""
+
+    _locator_classes = (*caching.CompileResultCacheImpl._locator_classes, _ReadOnlyFolder)
+
+
 class CodeCache(caching.FunctionCache):
     """The machine code of one function on disk.
+
+    It is read from ``NUMBA_CACHE_DIR``, from beside the function's file, or from the user's own folder, and
+    written to the first of these that takes it. All may be read-only, as in a container or on a cluster.
 
     Parameters
     ----------
     function : callable
         What is compiled.
     stamp : str or None
-        What is kept holds as long as this stays the same; None for the time of the function's file.
+        What is kept holds as long as this stays the same; None for the content of the function's file.
 
     Raises
     ------
     RuntimeError
-        If no folder can be written to.
+        If no folder can be written to, and none can be there to read.
     """
+
+    _impl_class = _ReadableCode
 
     def __init__(self, function: Callable[..., Any], stamp: str | None) -> None:
         super().__init__(function)
         own_stamp = self._impl.locator.get_source_stamp() if stamp is None else stamp
-        self._cache_file = _CheckedFiles(self._cache_path, self._impl.filename_base, own_stamp)
-        _warn_of_open_folder(Path(self._cache_path))
+        folders = [*_folders_to_read(inspect.getfile(function)), Path(self._cache_path)]
+        self._cache_file = _CheckedFiles(folders, self._impl.filename_base, own_stamp)
+        for folder in folders:
+            _warn_of_open_folder(folder)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the kept code, or None where there is none that can be read."""
@@ -63,53 +110,64 @@ class CodeCache(caching.FunctionCache):
             _say_without(error)
 
 
-class _CheckedFiles(caching.IndexDataCacheFile):
-    """Numba's files, each with the digest of the rest before it: a damaged one is as if it were not there.
+class _CheckedFiles:
+    """One file for each signature, with the digest of the rest before it: a damaged one is as if not there.
 
-    Flipped bits could otherwise pass for machine code.
+    Flipped bits could otherwise pass for machine code. Numba's index of all signatures would lose those that
+    processes add at the same time, or name the code of one for another.
     """
 
-    def __init__(self, cache_path: str, filename_base: str, source_stamp: Any) -> None:
-        # Under names of their own, for files of plain Numba would look damaged.
-        super().__init__(cache_path, f"{filename_base}.checked", source_stamp)
+    def __init__(self, folders: Sequence[Path], name: str, stamp: Any) -> None:
+        self._places = dict.fromkeys(folders)
+        self._folder = folders[-1]  # the one to write to
+        self._name = name
+        self._valid_for = (numba.__version__, stamp)
 
-    def _load_index(self) -> dict[Any, str]:
-        content = _checked_content(self._index_path)
-        if content is None:
-            return {}
-        version, stamp, overloads = caching.pickle.loads(content)
-        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+    def load(self, key: Any) -> Any:
+        """Return what was saved under `key`, or None."""
+        for folder in self._places:
+            content = _checked_content(folder / self._file_name(key))
+            if content is not None:
+                valid_for, kept_key, data = caching.pickle.loads(content)
+                if (valid_for, kept_key) == (self._valid_for, key):
+                    return data
+        return None
 
-    def _save_index(self, overloads: dict[Any, str]) -> None:
-        with self._open_for_write(self._index_path) as file:
-            file.write(self._dump((self._version, self._source_stamp, overloads)))
+    def save(self, key: Any, data: Any) -> None:
+        """Write `data`, so that others see the whole file or none."""
+        body = caching.dumps((self._valid_for, key, data))
+        file = self._folder / self._file_name(key)
+        unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:16]}")
+        try:
+            unfinished.write_bytes(_digest(body) + body)
+            os.replace(unfinished, file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise
 
-    def _load_data(self, name: str) -> Any:
-        content = _checked_content(self._data_path(name))
-        return None if content is None else caching.pickle.loads(content)
+    def flush(self) -> None:
+        """Remove every file of this function."""
+        for file in self._folder.glob(f"{glob.escape(self._name)}.*.nbc"):
+            file.unlink()
 
-    @contextlib.contextmanager
-    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
-        content = io.BytesIO()
-        yield content
-        body = content.getvalue()
-        with super()._open_for_write(filepath) as file:
-            file.write(_digest(body) + body)
+    def _file_name(self, key: Any) -> str:
+        return f"{self._name}.{hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()}.nbc"
 
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
-def _checked_content(path: str) -> bytes | None:
+def _checked_content(path: Path) -> bytes | None:
     """Return what a file holds after its digest; None where there is no file, or it is damaged."""
     try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if content[:_DIGEST_BYTES] == _digest(content[_DIGEST_BYTES:]):
         return content[_DIGEST_BYTES:]
-    _say_damaged(Path(path).parent)
+    _say_damaged(path.parent)
     return None
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from topodl.errors import InputError
 
-__all__ = ["get_num_threads", "map_batch", "set_num_threads"]
+__all__ = ["get_num_threads", "map_batch", "set_num_threads", "usable_cpus"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -23,7 +23,8 @@ _num_threads: int | None = None
 _inside = threading.local()
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -32,7 +33,7 @@ def _usable_cpus() -> int:
 def _default_threads() -> int:
     """Return the CPUs that this process may use, or fewer where OpenMP's variable says so."""
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return min(_usable_cpus(), int(limit)) if limit.isdecimal() and int(limit) > 0 else _usable_cpus()
+    return min(usable_cpus(), int(limit)) if limit.isdecimal() and int(limit) > 0 else usable_cpus()
 
 
 def get_num_threads() -> int:
@@ -121,7 +122,7 @@ def _cancel(futures: Sequence[Future[_Result]]) -> None:
 def _current_pool() -> ThreadPoolExecutor:
     global _pool
     if _pool is None:
-        n_threads = min(get_num_threads(), max(_MOST_THREADS, _usable_cpus()))
+        n_threads = min(get_num_threads(), max(_MOST_THREADS, usable_cpus()))
         _pool = ThreadPoolExecutor(n_threads, "topodl", initializer=_mark_pool_thread)
     return _pool
 
