@@ -139,7 +139,7 @@ def test_the_loss_is_that_of_the_weights(channels):
     ("options", "message"),
     [
         ({"gamma": -1.0}, "gamma is -1.0"),
-        ({"method": "other"}, "method is 'other'; expected one of 'warping', 'topograph', 'errors'"),
+        ({"method": "other"}, "method is 'other'; expected one of 'errors', 'warping', 'topograph'"),
         ({"normalise": "sum"}, "normalise is 'sum'"),
         ({"reach": 1.5}, "reach is 1.5; expected an integer of at least 0"),
         ({"connectivity": 5}, "connectivity is 5"),

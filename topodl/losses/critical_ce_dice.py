@@ -1,7 +1,7 @@
 """Cross-entropy with more weight on the regions of the prediction that break its topology, plus soft Dice.
 
-Which regions these are is found in the current prediction, in the manner of the warping loss, of Topograph or
-of `topodl.metrics.topology_errors`. Cost: that of `warping_loss`.
+Which regions these are is found in the current prediction, by `topodl.metrics.topology_errors`, or in the
+manner of the warping loss or of Topograph. Cost: that of `warping_loss`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from topodl.losses.warping import critical_pixels
 
 __all__ = ["CriticalCEDiceLoss", "critical_ce_dice_loss", "critical_region_map", "critical_region_weights"]
 
-Method = Literal["warping", "topograph", "errors"]
+Method = Literal["errors", "warping", "topograph"]
 Normalise = Literal["constant", "count"]
 
 
@@ -34,7 +34,7 @@ def critical_region_map(
     logits: torch.Tensor,
     target: torch.Tensor,
     *,
-    method: Method = "warping",
+    method: Method = "errors",
     reach: int = 3,
     connectivity: int = 8,
     include_background: bool = False,
@@ -53,10 +53,10 @@ def critical_region_map(
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    method : {"warping", "topograph", "errors"}, default="warping"
-        "warping": errors that no flips of simple pixels remove, see `warping_loss`; "topograph": whole
-        regions whose flip changes the topology, see `topograph_loss`, in 2D; "errors": those of
-        `topodl.metrics.topology_errors`.
+    method : {"errors", "warping", "topograph"}, default="errors"
+        "errors": those of `topodl.metrics.topology_errors`, missing and spurious components whole; "warping":
+        errors that no flips of simple pixels remove, see `warping_loss`; "topograph": whole regions whose
+        flip changes the topology, see `topograph_loss`, in 2D.
     reach : int, default=3
         How far the mark extends around these pixels within the wrong region; "topograph" has whole ones.
     connectivity : {8, 4}, default=8
@@ -119,7 +119,7 @@ def critical_region_weights(
     logits: torch.Tensor,
     target: torch.Tensor,
     *,
-    method: Method = "warping",
+    method: Method = "errors",
     reach: int = 3,
     gamma: float = 10.0,
     normalise: Normalise = "constant",
@@ -181,7 +181,7 @@ def critical_ce_dice_loss(
     target: torch.Tensor,
     *,
     gamma: float = 10.0,
-    method: Method = "warping",
+    method: Method = "errors",
     reach: int = 3,
     normalise: Normalise = "constant",
     ce_weight: float = 1.0,
@@ -206,7 +206,7 @@ def critical_ce_dice_loss(
         Labels in [0, C), in {0, 1} for one channel.
     gamma : float, default=10
         What the weight of critical pixels is more than 1; larger values trade Dice for topology.
-    method : {"warping", "topograph", "errors"}, default="warping"
+    method : {"errors", "warping", "topograph"}, default="errors"
         How critical pixels are found, see `critical_region_map`.
     reach : int, default=3
         How far they extend within the wrong region.
@@ -289,7 +289,7 @@ def _map(
     include_background: bool,
 ) -> torch.Tensor:
     """Return the critical pixels of each class that counts, (B, K, *S)."""
-    check_choice(name, "method", method, ("warping", "topograph", "errors"))
+    check_choice(name, "method", method, ("errors", "warping", "topograph"))
     check_number(name, "reach", reach, low=0, integer=True)
     corner = check_connectivity(name, connectivity)
     channels = batch.channels(include_background)
