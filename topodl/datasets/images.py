@@ -6,6 +6,7 @@ Algebraic Topology", 2018, in kind: data for classifiers, of any topological com
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -289,18 +290,28 @@ def draw_masks(
 
 def _detach_corners(mask: Array) -> None:
     """Remove pixels that touch another one in nothing but a corner or an edge, until there are none."""
-    diagonals = [s for s in itertools.product((0, 1, -1), repeat=mask.ndim) if np.count_nonzero(s) > 1]
     changed = True
     while changed:
         changed = False
-        for step in diagonals:
-            around = list(itertools.product(*((0, s) if s else (0,) for s in step)))
-            windows = [tuple(map(_window, at, step)) for at in around]
-            block = [mask[window] for window in windows]
-            meeting = block[0] & block[-1] & ~np.logical_or.reduce(block[1:-1])
+        for windows in _diagonal_windows(mask.ndim):
+            first, *between, last = (mask[window] for window in windows)
+            meeting = first & last
+            for other in between:
+                meeting &= ~other
             if meeting.any():
-                block[0][meeting] = block[-1][meeting] = False
+                first[meeting] = last[meeting] = False
                 changed = True
+
+
+@functools.cache
+def _diagonal_windows(ndim: int) -> list[list[tuple[slice, ...]]]:
+    """Return for each diagonal step where a pixel, those between and the one at its end are."""
+    diagonals = [s for s in itertools.product((0, 1, -1), repeat=ndim) if np.count_nonzero(s) > 1]
+    blocks = [itertools.product(*((0, s) if s else (0,) for s in step)) for step in diagonals]
+    return [
+        [tuple(map(_window, at, step)) for at in block]
+        for step, block in zip(diagonals, blocks, strict=True)
+    ]
 
 
 def _window(offset: int, step: int) -> slice:
