@@ -25,7 +25,7 @@ from peers import times_of
 from persim import PersistenceImager
 from scipy.spatial import Delaunay
 from sklearn.cluster import KMeans
-from timing import least_ms, one_thread
+from timing import least, least_ms, one_thread
 
 from topodl import Diagrams
 from topodl.distances import sliced_wasserstein_distance, wasserstein_distance
@@ -35,11 +35,13 @@ from topodl.layers import (
     BettiCurve,
     ComplexPolynomial,
     DiagramScaler,
+    DiagramEncoder,
     EulerCharacteristicTransform,
     LongestBars,
     PersistenceEntropy,
     PersistenceImage,
     PersistenceLandscape,
+    PersLay,
     Silhouette,
     TopologicalVector,
 )
@@ -172,6 +174,24 @@ def bar_vectors(giotto: dict[str, float]) -> None:
         if name in giotto:
             layer.fit(d)
             row(name, least_ms(lambda layer=layer: layer(d)), "giotto-tda", giotto[name])
+def encoders() -> None:
+    """Time the encoder of diagrams beside PersLay with as many features, 256 diagrams of 50 bars in turns."""
+    d = Diagrams.from_gudhi(random_diagrams(256, 50, 0)).to(torch.float32)
+    layers = {
+        "PersLay": PersLay(n_features=64, dims=0),
+        "`DiagramEncoder` as a DeepSet": DiagramEncoder(n_blocks=0, pool="sum", dims=0),
+        "`DiagramEncoder`": DiagramEncoder(dims=0),
+    }
+    times = least(
+        {
+            name: lambda layer=layer: layer(with_gradient(d)).square().sum().backward()
+            for name, layer in layers.items()
+        },
+        5,
+    )
+    theirs = times.pop("PersLay")
+    for name, ours in times.items():
+        row(f"{name}, forward and backward", ours, "topodl's `PersLay`", theirs)
 
 
 def dense_formula(x, directions, thresholds, scale):
@@ -319,6 +339,8 @@ def main() -> None:
     giotto = times_of(arguments.peers, GIOTTO, table)
     vectorisations(giotto)
     bar_vectors(giotto)
+    vectorisations(times_of(arguments.peers, GIOTTO, table))
+    encoders()
     euler(arguments.dect)
     distances(arguments.topological)
 

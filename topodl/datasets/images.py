@@ -309,8 +309,7 @@ def _diagonal_windows(ndim: int) -> list[list[tuple[slice, ...]]]:
     diagonals = [s for s in itertools.product((0, 1, -1), repeat=ndim) if np.count_nonzero(s) > 1]
     blocks = [itertools.product(*((0, s) if s else (0,) for s in step)) for step in diagonals]
     return [
-        [tuple(map(_window, at, step)) for at in block]
-        for step, block in zip(diagonals, blocks, strict=True)
+        [tuple(map(_window, at, step)) for at in block] for step, block in zip(diagonals, blocks, strict=True)
     ]
 
 
