@@ -289,8 +289,10 @@ def test_longest_bars_have_a_gradient_and_limits():
     assert torch.autograd.gradcheck(lambda b, e: d._with(births=b, deaths=e).longest(2), ends)
     with pytest.raises(InputError, match="k is 0; expected an integer of at least 1"):
         d.longest(0)
-    with pytest.raises(InputError, match="k is 5; expected one of the computed"):
+    with pytest.raises(InputError, match="longest: dim is 5; expected one of the computed"):
         d.longest(1, dim=5)
+    with pytest.raises(InputError, match="t is inf; expected a number that is finite"):
+        d.betti(float("inf"))
 
 
 @given(diagrams())

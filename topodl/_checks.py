@@ -238,7 +238,8 @@ def check_number(
     if right_type and low <= value <= high and math.isfinite(value):
         return
     kind = "an integer" if integer else "a number"
-    limits = {(-math.inf, math.inf): "", (low, math.inf): f" of at least {low:g}"}
+    anything = "" if integer else " that is finite"
+    limits = {(low, math.inf): f" of at least {low:g}", (-math.inf, math.inf): anything}
     expected = kind + limits.get((low, high), f" in [{low:g}, {high:g}]")
     raise fail(function, argument, f"is {value!r}", expected)
 

@@ -293,6 +293,9 @@ class Diagrams(JaggedBars):
         tensor([[3., 2., 0.]])
         """
         check_number("Diagrams.longest", "k", k, low=1, integer=True)
+        if dim is not None and dim not in self.homology_dims:
+            expected = f"one of the computed dimensions {self.homology_dims}"
+            raise fail("Diagrams.longest", "dim", f"is {dim!r}", expected)
         bars = (self if dim is None else self.dim(dim)).with_essential(essential)
         lengths, segments, order = bars.persistence(), bars.segments, bars._by_falling_length()
         place = position_in_segment(segments, bars.offsets)

@@ -70,6 +70,9 @@ def test_a_target_for_each_sample():
         InputError, match=r"betti\[0\] has 2 targets; expected one, or one for each of 3 samples"
     ):
         BettiTargetLoss({0: [1, 2]})(clouds)
+    for betti in ({}, [1, 0]):
+        with pytest.raises(InputError, match=r"BettiTargetLoss: betti is .* a mapping of at least one"):
+            BettiTargetLoss(betti)
 
 
 def test_bars_across_a_level_by_hand():

@@ -264,6 +264,9 @@ class BettiTargetLoss(_Regulariser):
         superlevel: bool = False,
         non_finite: NonFinite = "nan",
     ) -> None:
+        if not isinstance(betti, Mapping) or not betti:
+            expected = "a mapping of at least one dimension to its number"
+            raise fail("BettiTargetLoss", "betti", f"is {betti!r}", expected)
         super().__init__(filtration, sorted(betti), superlevel, non_finite)
         check_number("BettiTargetLoss", "length", length, low=0.0)
         if level is not None:
