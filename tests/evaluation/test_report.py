@@ -283,7 +283,7 @@ def test_a_network_that_paints_everything_wins_nothing(copied):
     assert "Topograph helped" not in text
     assert "Topograph did better" not in text
     rows = [row for row in html.split("<tr")[1:] if 'row">Topograph' in row]
-    assert len(rows) == 2 + 3 + 2 + 2  # results, groups, further metrics, p-values
+    assert len(rows) == 2 + 3 + 2 + 2 + 2  # results, groups, further metrics, intervals, p-values
     assert all("(collapsed)" in row and 'class="better"' not in row and "--shade" not in row for row in rows)
     tiles = [figure for figure in page.all("figure") if "collapsed" in (figure.get("class") or "")]
     assert len(tiles) == 4

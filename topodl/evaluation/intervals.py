@@ -1,7 +1,7 @@
 """How sure a difference to the baseline is: intervals by the bootstrap over seeds and over images.
 
 Efron, Tibshirani, "An Introduction to the Bootstrap", 1993. Both are drawn anew: the seeds of the two losses
-by themselves, as their trainings have nothing in common, and the images for both at once, within their groups.
+by themselves, as their trainings have nothing in common, and the images for both, within their groups.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def interval_table(result: SettingComparison, domain: str, *, seed: int) -> Tabl
     if baseline is None or not others:
         return None
     members, groups = setting.domain(domain), setting.groups_in(domain)
-    rows = []
+    rows: list[Row] = []
     for loss in others:
         cells = []
         for metric in setting.tested_metrics:
