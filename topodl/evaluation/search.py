@@ -64,6 +64,11 @@ class SearchSettings:
     InputError
         If a number is out of range, or a seed is there twice.
 
+    References
+    ----------
+    K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
+    AISTATS 2016.
+
     Examples
     --------
     >>> SearchSettings(trials=12).sizes()

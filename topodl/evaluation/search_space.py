@@ -96,6 +96,8 @@ def _space_of_single(spec: LossSpec, spatial_dims: int) -> Space:
         space["filtration"] = Choice(("superlevel", "sublevel", "both"))
     if "connectivity" in options:
         space["connectivity"] = Choice((8, 4) if spatial_dims == 2 else (26, 6))
+    if "dimension_weights" in options and "dimension_weights" not in spec.options and spatial_dims == 2:
+        space["hole_weight"] = Range(1.0, 0.2, 5.0)
     if spec.name == "ce_dice":
         space["dice_weight"] = Range(1.0, 0.3, 3.0)
     space = {name: values for name, values in space.items() if name not in spec.options}
@@ -124,6 +126,8 @@ def recipe_of(loss: str, space: Space, values: dict[str, Any]) -> str:
     training = recipe.training | {name: value for name, value in chosen.items() if name in own}
     options = {name: value for name, value in chosen.items() if name not in own}
     spec = recipe.loss
+    if "hole_weight" in options:
+        options["dimension_weights"] = [1.0, options.pop("hole_weight")]
     if isinstance(spec, LossSpec):
         single = LossSpec(spec.name, spec.options | options)
         spec = _with_scnp(single, scnp)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from topodl._checks import fail
+from topodl._checks import check_number, fail
 from topodl._segments import offsets_of, position_in_segment, segment_sum
 from topodl.losses._input import SegmentationBatch
 from topodl.losses._targets import TargetParts
@@ -26,6 +26,7 @@ __all__ = [
     "foreground_maps",
     "label_betti",
     "probability_bars",
+    "read_dimension_weights",
     "split_windows",
     "surround",
     "take_betti",
@@ -60,6 +61,18 @@ def foreground_maps(batch: SegmentationBatch, channels: range) -> torch.Tensor:
     if batch.valid is not None:
         p = p * batch.valid[:, None]
     return p.flatten(0, 1)
+
+
+def read_dimension_weights(function: str, weights: Sequence[float] | None, n_dims: int) -> list[float]:
+    """Return the weight of each homology dimension of images of `n_dims` axes; 1 by default."""
+    if weights is None:
+        return [1.0] * n_dims
+    if len(weights) != n_dims:
+        came = f"has {len(weights)} for images of {n_dims} axes"
+        raise fail(function, "dimension_weights", came, f"{n_dims} weights")
+    for k, weight in enumerate(weights):
+        check_number(function, f"dimension_weights[{k}]", weight, low=0.0)
+    return [float(weight) for weight in weights]
 
 
 def surround(images: torch.Tensor, border: Border) -> torch.Tensor:

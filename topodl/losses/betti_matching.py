@@ -6,7 +6,8 @@ pairings an image and class, on the CPU (see `topodl.kernels.images.betti_matchi
 
 from __future__ import annotations
 
-from typing import Literal, Unpack
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -16,7 +17,14 @@ from topodl._checks import check_choice, check_connectivity
 from topodl._host import host_array
 from topodl._segments import segment_sum
 from topodl.kernels.shared.pool import map_batch
-from topodl.losses._bars import BORDERS, Border, Essential, foreground_maps, surround
+from topodl.losses._bars import (
+    BORDERS,
+    Border,
+    Essential,
+    foreground_maps,
+    read_dimension_weights,
+    surround,
+)
 from topodl.losses._base import SegmentationLoss
 from topodl.losses._base_terms import ce_dice
 from topodl.losses._input import CommonOptions, SegmentationBatch, loss_function
@@ -34,6 +42,7 @@ def betti_matching_loss(
     *,
     base_weight: float = 1.0,
     topology_weight: float = 0.001,
+    dimension_weights: Sequence[float] | None = None,
     filtration: Filtration = "superlevel",
     push: bool = False,
     essential: Essential = "clamp",
@@ -61,6 +70,9 @@ def betti_matching_loss(
         Of CE + Dice, whose Dice leaves the background out.
     topology_weight : float, default=0.001
         Of the matching error, a sum over bars.
+    dimension_weights : sequence of float, optional
+        Weights of components and holes, in volumes of components, tunnels and cavities, of the foreground; by
+        default 1 for all.
     filtration : {"superlevel", "sublevel", "both"}, default="superlevel"
         Whether bars are born from the foreground, from the background, or the mean of both errors.
     push : bool, default=False
@@ -117,21 +129,37 @@ def betti_matching_loss(
     eight = check_connectivity(name, connectivity)
     batch = SegmentationBatch.read(name, logits, target, **common)
     loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
+    weights = read_dimension_weights(name, dimension_weights, batch.labels.ndim - 1)
     if topology_weight == 0:
         return batch.reduce(loss)
     channels = batch.channels(include_background)
     p, y = foreground_maps(batch, channels), batch.one_hot(channels).flatten(0, 1)
     p, y = surround(p, border), surround(y, border)
     levels = ("superlevel", "sublevel") if filtration == "both" else (filtration,)
-    errors = [_errors(p, y, level == "superlevel", eight, essential == "clamp", push) for level in levels]
+    options: dict[str, Any] = {
+        "eight": eight,
+        "essential": essential == "clamp",
+        "push": push,
+        "weights": weights,
+    }
+    errors = [_errors(p, y, superlevel=level == "superlevel", **options) for level in levels]
     error = torch.stack(errors).mean(0).view(-1, len(channels))
     return batch.reduce(loss + topology_weight * batch.weigh_classes(error, channels))
 
 
 def _errors(
-    p: torch.Tensor, y: torch.Tensor, superlevel: bool, eight: bool, essential: bool, push: bool
+    p: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    superlevel: bool,
+    eight: bool,
+    essential: bool,
+    push: bool,
+    weights: Sequence[float],
 ) -> torch.Tensor:
     """Return the matching error of each image, (N,), for probabilities and masks (N, *S)."""
+    # A hole of the foreground is a component of the background, and the other way round.
+    of_dims = p.new_tensor(weights if superlevel else weights[::-1])
     sign = -1 if superlevel else 1
     images = host_array("betti_matching_loss", sign * torch.stack([p.detach(), y], 1))
     matchings = map_batch(
@@ -141,23 +169,29 @@ def _errors(
     theirs = _Gather(y.flatten(1))
     birth, death = ours([m.matched for m in matchings])
     other_birth, other_death = theirs([m.other_matched for m in matchings])
-    error = ours.sums(2 * ((birth - other_birth).square() + (death - other_death).square()))
+    cost = 2 * ((birth - other_birth).square() + (death - other_death).square())
+    error = ours.sums(cost * _take(of_dims, [m.matched_dims for m in matchings]))
     far = (0.0, 1.0) if superlevel else (1.0, 0.0)
-    for gather, bars in (
-        (ours, [m.unmatched for m in matchings]),
-        (theirs, [m.other_unmatched for m in matchings]),
+    for gather, bars, dims in (
+        (ours, [m.unmatched for m in matchings], [m.unmatched_dims for m in matchings]),
+        (theirs, [m.other_unmatched for m in matchings], [m.other_unmatched_dims for m in matchings]),
     ):
         birth, death = gather(bars)
         if push:
             cost = 2 * ((birth - far[0]).square() + (death - far[1]).square())
         else:
             cost = (birth - death).square()
-        error = error + gather.sums(cost)
+        error = error + gather.sums(cost * _take(of_dims, dims))
     if essential:
         birth, _ = ours([m.essential[[[0, 0]]] for m in matchings])
         other_birth, _ = theirs([m.essential[[[1, 1]]] for m in matchings])
-        error = error + ours.sums(2 * (birth - other_birth).square())
+        error = error + ours.sums(2 * of_dims[0] * (birth - other_birth).square())
     return error
+
+
+def _take(of_dims: torch.Tensor, dims: list[NDArray[np.int64]]) -> torch.Tensor:
+    """Return the weight of each bar, whose dimensions are listed image by image."""
+    return of_dims[torch.from_numpy(np.concatenate(dims)).to(of_dims.device)]
 
 
 class _Gather:

@@ -20,6 +20,7 @@ from topodl.losses._bars import (
     foreground_maps,
     label_betti,
     probability_bars,
+    read_dimension_weights,
     surround,
     take_betti,
 )
@@ -41,6 +42,7 @@ def topo_grad_loss(
     betti_numbers: BettiNumbers | None = None,
     base_weight: float = 1.0,
     topology_weight: float = 0.002,
+    dimension_weights: Sequence[float] | None = None,
     power: Literal[1, 2] = 2,
     essential: Essential = "clamp",
     border: Border = "open",
@@ -70,6 +72,9 @@ def topo_grad_loss(
         Of CE + Dice, whose Dice leaves the background out.
     topology_weight : float, default=0.002
         Of the bars.
+    dimension_weights : sequence of float, optional
+        Weights of components and holes, in volumes of components, tunnels and cavities, of the foreground; by
+        default 1 for all.
     power : {2, 1}, default=2
         Of the lengths in the sums.
     essential : {"clamp", "drop"}, default="clamp"
@@ -125,6 +130,7 @@ def topo_grad_loss(
         target = torch.zeros(shape[:1] + shape[2:], dtype=torch.uint8, device=logits.device)
     batch = SegmentationBatch.read(name, logits, target, **common)
     channels = batch.channels(include_background)
+    weights = read_dimension_weights(name, dimension_weights, batch.labels.ndim - 1)
     loss = base_weight * ce_dice(batch, 1.0, 1.0, include_background=False) if base_weight else batch.zeros()
     if topology_weight:
         if betti_numbers is None:
@@ -139,7 +145,9 @@ def topo_grad_loss(
         kept = bars.rank < wanted.flatten()[bars.diagram]
         missing = wanted - bars.sums(kept.to(wanted.dtype)).view(wanted.shape)
         errors = missing + bars.sums(torch.where(kept, 1 - length, length)).view(wanted.shape)
-        loss = loss + topology_weight * batch.weigh_classes(errors.sum(2), channels)
+        loss = loss + topology_weight * batch.weigh_classes(
+            (errors * errors.new_tensor(weights)).sum(2), channels
+        )
     return batch.reduce(loss)
 
 

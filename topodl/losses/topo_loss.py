@@ -6,12 +6,13 @@ image and class. The bars of a label are all (1, 0), so the optimal matching is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Unpack
 
 import torch
 
-from topodl._checks import check_choice, check_connectivity, check_number
+from topodl._checks import check_choice, check_connectivity, check_number, fail
 from topodl.losses._bars import (
     BORDERS,
     Bars,
@@ -20,6 +21,7 @@ from topodl.losses._bars import (
     foreground_maps,
     label_betti,
     probability_bars,
+    read_dimension_weights,
     split_windows,
     surround,
     take_betti,
@@ -44,6 +46,7 @@ def topo_loss(
     *,
     base_weight: float = 1.0,
     topology_weight: float | None = None,
+    dimension_weights: Sequence[float] | None = None,
     window: int | None = None,
     essential: Essential = "clamp",
     border: Border = "open",
@@ -73,6 +76,9 @@ def topo_loss(
     topology_weight : float, optional
         Weight of the distance, a sum over bars: 0.001 by default, and 100 for "topomortar". The paper has
         0.005 for patches of 65 x 65 pixels.
+    dimension_weights : sequence of float, optional
+        Weights of components and holes, in volumes of components, tunnels and cavities, of the foreground; by
+        default 1 for all. The variant "topomortar" has none.
     window : int, optional
         Compares windows of this side, which do not overlap, instead of whole images, and sums over them;
         those at the far edges are smaller. The default is the whole image, for "topomortar" 50.
@@ -127,6 +133,9 @@ def topo_loss(
         check_number(name, "window", window, low=2, integer=True)
     weight = _WEIGHTS[variant] if topology_weight is None else topology_weight
     if variant == "topomortar":
+        if dimension_weights is not None:
+            came = f"is {dimension_weights!r} with variant='topomortar'"
+            raise fail(name, "dimension_weights", came, "None, as it has no holes")
         batch = SegmentationBatch.read(name, logits, target, dims=(2,), **common)
         return batch.reduce(base_weight * cross_entropy(batch) + weight * study_term(batch, window or 50))
     batch = SegmentationBatch.read(name, logits, target, **common)
@@ -137,7 +146,8 @@ def topo_loss(
         parts = batch.target_parts(precomputed, _prepare(connectivity, window, border))
         betti = take_betti(batch, parts, channels)
         maps = split_windows(foreground_maps(batch, channels), window)
-        distances = _distances(maps, betti, eight, essential, border)
+        weights = read_dimension_weights(name, dimension_weights, batch.labels.ndim - 1)
+        distances = _distances(maps, betti, eight, essential, border, weights)
         loss = loss + weight * batch.weigh_classes(distances.view(-1, len(channels)), channels)
     return batch.reduce(loss)
 
@@ -147,9 +157,18 @@ def _prepare(connectivity: int, window: int | None, border: Border) -> Prepare:
 
 
 def _distances(
-    maps: list[torch.Tensor], betti: torch.Tensor, eight: bool, essential: Essential, border: Border
+    maps: list[torch.Tensor],
+    betti: torch.Tensor,
+    eight: bool,
+    essential: Essential,
+    border: Border,
+    weights: Sequence[float],
 ) -> torch.Tensor:
-    """Return the squared distance of the diagrams of each image, (N,), summed over windows and dimensions."""
+    """Return the squared distance of the diagrams of each image, (N,), summed over windows and dimensions.
+
+    `weights` are those of the dimensions.
+    """
+    of_dims = maps[0].new_tensor(weights)
     total, first = maps[0].new_zeros(len(maps[0])), 0
     for windows in maps:
         wanted = betti.flatten(0, 1)[:, first : first + windows.shape[1]]
@@ -158,7 +177,8 @@ def _distances(
         wanted = wanted.clone()
         if essential == "drop":
             wanted[..., 0] = (wanted[..., 0] - 1).clamp_min(0)
-        total = total + _distance(bars, wanted.flatten()).view(len(windows), -1).sum(1)
+        distances = _distance(bars, wanted.flatten()).view(-1, len(weights)) * of_dims
+        total = total + distances.view(len(windows), -1).sum(1)
     return total
 
 

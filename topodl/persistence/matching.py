@@ -21,15 +21,16 @@ __all__ = ["Matching", "match_images"]
 class Matching(NamedTuple):
     """Flat pixels (birth, death) of the finite bars of two images, dimension by dimension.
 
-    Rows of `matched` and `other_matched` go together. `unmatched_dims` and `other_unmatched_dims` are the
-    dimensions of the rows of `unmatched` and `other_unmatched`. `essential` has, for each image, the pixel at
-    which the component that never dies is born.
+    Rows of `matched` and `other_matched` go together. `matched_dims`, `unmatched_dims` and
+    `other_unmatched_dims` are the dimensions of the rows of these. `essential` has, for each image, the
+    pixel at which the component that never dies is born.
     """
 
     matched: NDArray[np.int64]
     other_matched: NDArray[np.int64]
     unmatched: NDArray[np.int64]
     other_unmatched: NDArray[np.int64]
+    matched_dims: NDArray[np.int64]
     unmatched_dims: NDArray[np.int64]
     other_unmatched_dims: NDArray[np.int64]
     essential: NDArray[np.int64]
@@ -75,6 +76,7 @@ def match_images(first: NDArray[Any], second: NDArray[Any], by_cells: bool) -> M
         other_bars[partners[partners >= 0]],
         bars[partners < 0],
         other_bars[other_partners < 0],
+        dims[partners >= 0],
         dims[partners < 0],
         other_dims[other_partners < 0],
         np.array([ours[0][0][0], theirs[0][0][0]]),
