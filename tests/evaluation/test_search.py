@@ -167,7 +167,14 @@ def test_the_space_of_cross_entropy_and_of_others():
     space = search_space("betti_matching", SETTINGS, spatial_dims=2, regions=False)
     assert space["topology_weight"] == Range(0.001, 0.0001, 0.01)
     assert space["filtration"] == Choice(("superlevel", "sublevel", "both"))
-    assert {"active_from", "ramp", "connectivity", "scnp", "learning_rate", "augmentation"} <= space.keys()
+    assert {
+        "schedule",
+        "hole_weight",
+        "connectivity",
+        "scnp",
+        "learning_rate",
+        "augmentation",
+    } <= space.keys()
     volumes = search_space("betti_matching", SETTINGS, spatial_dims=3, regions=True)
     assert "foreground_weight" not in volumes
     assert volumes["connectivity"].values == (26, 6)
@@ -175,6 +182,12 @@ def test_the_space_of_cross_entropy_and_of_others():
         "topograph:connectivity=4@learning_rate=0.01", SETTINGS, spatial_dims=2, regions=False
     )
     assert not {"connectivity", "learning_rate"} & fixed.keys()
+    late = search_space("topograph:active_from=0.2", SETTINGS, spatial_dims=2, regions=False)
+    assert "schedule" not in late
+    values = {"schedule": "late", "hole_weight": 2.0}
+    assert recipe_of(
+        "topo_loss", search_space("topo_loss", SETTINGS, spatial_dims=2, regions=False), values
+    ) == ("topo_loss:active_from=0.5,dimension_weights=[1.0,2.0]")
     combined = search_space("scnp(topograph)", SETTINGS, spatial_dims=2, regions=False)
     assert combined.keys() == {"learning_rate", "augmentation", "foreground_weight"}
 
@@ -187,7 +200,7 @@ def test_all_that_may_be_drawn_is_a_loss_with_a_name_for_a_folder(loss, tmp_path
     longest = {n: v.values[-1] if isinstance(v, Choice) else v.high / 1.23456 for n, v in space.items()}
     for text in [*(trial.recipe for trial in drawn), recipe_of(loss, space, longest)]:
         assert str(parse_recipe(text)) == text
-        assert len(folder_name(text)) < 230
+        assert len(folder_name(text)) < 240
         parse_recipe(text).build(lambda single: single.build())
     assert TrialStore(tmp_path / "other.log", 5).draw(loss, space, 4) == drawn
 

@@ -33,7 +33,7 @@ _WORDS = {"true": True, "false": False, "none": None}
 # What the study itself says to a loss.
 _RESERVED = ("activation", "reduction", "ignore_index", "non_finite", "cache_bytes")
 _WORD = re.compile(r"[A-Za-z_][\w-]*")
-_SAFE = ",=()[]'+ "  # these and letters, digits, _.-~ may stand in names of files everywhere
+_SAFE = ",=()[]'+@ "  # these and letters, digits, _.-~ may stand in names of files everywhere
 
 
 @dataclass(frozen=True)

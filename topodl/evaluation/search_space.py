@@ -17,6 +17,13 @@ __all__ = ["Choice", "Range", "Space", "recipe_of", "search_space"]
 _PLAIN = ("ce_dice", "scnp_ce_dice")  # what SCNP makes of them is a loss of its own
 _RATE_FACTOR, _WEIGHT_FACTOR = 4.0, 10.0
 _DIGITS = 3
+# One option each: names of losses are names of folders, whose length is limited.
+_SCHEDULES: dict[str, dict[str, float]] = {
+    "always": {},
+    "rising": {"ramp": 0.5},
+    "late": {"active_from": 0.5},
+    "last": {"active_from": 0.8},
+}
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,8 @@ def _space_of_single(spec: LossSpec, spatial_dims: int) -> Space:
     weight = options.get("topology_weight")
     if weight:
         space["topology_weight"] = Range(weight, weight / _WEIGHT_FACTOR, weight * _WEIGHT_FACTOR)
-    if "topology_weight" in options:
-        space["active_from"] = Choice((0.0, 0.3, 0.6))
-        space["ramp"] = Choice((0.0, 0.2))
+    if "topology_weight" in options and not {"active_from", "ramp"} & spec.options.keys():
+        space["schedule"] = Choice(tuple(_SCHEDULES))
     if "filtration" in options:
         space["filtration"] = Choice(("superlevel", "sublevel", "both"))
     if "connectivity" in options:
@@ -116,7 +122,7 @@ def recipe_of(loss: str, space: Space, values: dict[str, Any]) -> str:
     --------
     >>> settings = StudySettings.of_protocol("tuned", device="cpu")
     >>> space = search_space("topograph", settings, spatial_dims=2, regions=False)
-    >>> recipe_of("topograph", space, {"learning_rate": 0.00123456, "scnp": "alone", "ramp": 0.0})
+    >>> recipe_of("topograph", space, {"learning_rate": 0.00123456, "scnp": "alone"})
     'scnp(topograph):plain_weight=0.0@learning_rate=0.00123'
     """
     recipe = parse_recipe(loss)
@@ -126,6 +132,7 @@ def recipe_of(loss: str, space: Space, values: dict[str, Any]) -> str:
     training = recipe.training | {name: value for name, value in chosen.items() if name in own}
     options = {name: value for name, value in chosen.items() if name not in own}
     spec = recipe.loss
+    options |= _SCHEDULES[options.pop("schedule", "always")]
     if "hole_weight" in options:
         options["dimension_weights"] = [1.0, options.pop("hole_weight")]
     if isinstance(spec, LossSpec):
