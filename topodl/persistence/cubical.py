@@ -16,10 +16,9 @@ from topodl._checks import as_real, check_choice, check_number, fail, reject_col
 from topodl._host import is_traced, on_host
 from topodl.diagrams import Diagrams
 from topodl.kernels.images.cubical2d import pair_pixels
-from topodl.kernels.images.cubical3d import pair_voxels, rank_voxels
+from topodl.kernels.images.cubical3d import pair_voxels
 from topodl.kernels.images.cubical_ends import gather_ends, scatter_ends
 from topodl.kernels.shared.pool import map_batch
-from topodl.kernels.shared.radix import ordered_keys
 from topodl.persistence._batch import (
     assemble,
     fake_bars,
@@ -239,7 +238,7 @@ def _cubical_bars(
             if has_nan:
                 reject_nan(_NAME, "x", host, "no NaN")
         else:
-            bars = _volume_bars(values[0], bits[0], shape, dims, by_cells, first)
+            bars = _volume_bars(bits[0], shape, dims, by_cells, first)
         return _longer(values, bars, min_persistence, first)
 
     tables = map_batch(bars_from, range(0, len(images), at_once))
@@ -279,24 +278,19 @@ def _periodic_bars(
     return to_device(bars.compress(longer | (bars[3] < 0), axis=1), x.device)
 
 
-def _volume_bars(
-    flat: Any, bits: Any, shape: Sequence[int], dims: Sequence[int], by_cells: bool, sample: int
-) -> Any:
+def _volume_bars(bits: Any, shape: Sequence[int], dims: Sequence[int], by_cells: bool, sample: int) -> Any:
     """Pair in the vertex construction; cells are its dual, dimension k being 2 − k of the reversed order."""
     depth, height, width = shape
-    rank, order, origin = rank_voxels(ordered_keys(bits), depth, height, width, by_cells)
-    border = 4 if by_cells else 2
     wanted = [2 - k if by_cells else k for k in dims]
-    pairs = pair_voxels(rank, order, height + border, width + border, *(k in wanted for k in range(3)))
+    pairs = pair_voxels(bits, depth, height, width, by_cells, (0 in wanted, 1 in wanted, 2 in wanted))
     tables = []
     for k, j in zip(dims, wanted, strict=True):
-        births, deaths = (np.append(origin, -1)[ends] for ends in pairs[2 * j : 2 * j + 2])
-        if by_cells:  # the shell has origin −1: it kills the essential class, and else only its own classes
+        births, deaths = pairs[j]
+        if by_cells:  # the shell is −1: it kills the essential class, and else only its own classes
             births, deaths = deaths, births
-        kept = (births >= 0) & ((deaths < 0) | (flat[births] != flat[deaths]))
-        rows = np.broadcast_arrays(sample, k, births[kept], deaths[kept])
-        tables.append(np.stack(rows).astype(np.int64, copy=False))
-    return np.concatenate(tables, axis=1)
+            births, deaths = births[births >= 0], deaths[births >= 0]
+        tables.append(np.stack(np.broadcast_arrays(sample, k, births, deaths)))
+    return np.concatenate(tables, axis=1, dtype=np.int64)
 
 
 def _longer(values: Any, bars: Any, min_persistence: float, first: int) -> Any:

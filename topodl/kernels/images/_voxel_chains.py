@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from topodl.kernels.images._voxel_links import CORNER_BITS, EDGE_BITS, EDGE_ENDS, OPPOSITE, lowest_bit
+from topodl.kernels.images._voxel_links import EDGE_ENDS, lowest_bit
 from topodl.kernels.images._voxel_loops import (
     _bypass,
     _loop_around,
@@ -71,12 +71,12 @@ def _add_link(voxel: Any, link_edges: Any, chain: Any, steps: Any, left_out: Any
     while link_edges:
         e = lowest_bit(np.uint64(link_edges))
         link_edges &= link_edges - 1
-        far = voxel + steps[EDGE_BITS[e]]
+        far = voxel + steps[6 + e]
         for side in range(2):
-            near = voxel + steps[CORNER_BITS[EDGE_ENDS[e, side]]]
+            near = voxel + steps[EDGE_ENDS[e, side]]
             onward = EDGE_ENDS[e, 1 - side]
             if rank[far] > rank[near]:
-                _add_edges(far, 1 << OPPOSITE[onward], chain, left_out)
+                _add_edges(far, 1 << (5 - onward), chain, left_out)
             else:
                 _add_edges(near, 1 << onward, chain, left_out)
 
@@ -186,11 +186,11 @@ def _transfer(source: Any, bar: int, chain: Any, target: Any) -> None:
         while corners:
             corner = lowest_bit(np.uint64(corners))
             corners &= corners - 1
-            other = voxel + target.steps[CORNER_BITS[corner]]
+            other = voxel + target.steps[corner]
             if rank[other] < rank[voxel]:
                 _add_edges(voxel, 1 << corner, chain, target.left_out)
             else:
-                _add_edges(other, 1 << OPPOSITE[corner], chain, target.left_out)
+                _add_edges(other, 1 << (5 - corner), chain, target.left_out)
 
 
 @borrowing_subroutine

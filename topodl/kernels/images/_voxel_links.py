@@ -12,12 +12,10 @@ import numpy as np
 
 from topodl.kernels.shared.compile import borrowing_subroutine
 
-# The 26 neighbours in memory order; bit j of a mask is set where neighbour j comes earlier than the voxel.
-OFFSETS = np.array([o for o in itertools.product((-1, 0, 1), repeat=3) if any(o)])
 # The link of a voxel is an octahedron: 6 corners (axis neighbours), 12 edges (squares), 8 triangles (cubes).
-_CORNERS = np.array([o for o in OFFSETS if np.abs(o).sum() == 1])
-_EDGES = np.array([o for o in OFFSETS if np.abs(o).sum() == 2])
-_TRIANGLES = np.array([o for o in OFFSETS if np.abs(o).sum() == 3])
+# The 26 neighbours are listed in that order; a bit of a link may be set only where those of its faces are.
+OFFSETS = np.array(sorted(itertools.product((-1, 0, 1), repeat=3), key=np.count_nonzero))[1:]
+_CORNERS, _EDGES, _TRIANGLES = OFFSETS[:6], OFFSETS[6:18], OFFSETS[18:]
 
 
 def _index_of(offset: Any, among: Any) -> int:
@@ -29,16 +27,21 @@ def _parts(offset: Any) -> list[Any]:
     return [np.where(np.arange(3) == axis, offset, 0) for axis in range(3) if offset[axis]]
 
 
-CORNER_BITS = np.array([_index_of(o, OFFSETS) for o in _CORNERS])
-EDGE_BITS = np.array([_index_of(o, OFFSETS) for o in _EDGES])
-_TRIANGLE_BITS = np.array([_index_of(o, OFFSETS) for o in _TRIANGLES])
 EDGE_ENDS = np.array([[_index_of(p, _CORNERS) for p in _parts(o)] for o in _EDGES])
 _TRIANGLE_EDGES = np.array([[_index_of(o - p, _EDGES) for p in _parts(o)] for o in _TRIANGLES])
-# Bits of the seven neighbours in the octant of each triangle.
+# The word of a voxel of the border: regular, with a bit that no other word has when it is made.
+OUTSIDE = 1 << 29 | 1
+# Bits of the seven neighbours in the octant of each triangle, and of those that have a corner, or an edge, as
+# a face.
 OCTANTS = np.array(
     [sum(1 << j for j, p in enumerate(OFFSETS) if ((p == 0) | (p == o)).all()) for o in _TRIANGLES]
 )
-OPPOSITE = np.array([_index_of(-o, _CORNERS) for o in _CORNERS])
+COFACES = np.array(
+    [
+        sum(1 << j for j, p in enumerate(OFFSETS) if j != i and ((o == 0) | (p == o)).all())
+        for i, o in enumerate(OFFSETS[:18])
+    ]
+)
 
 
 def _spread_labels(n: int, pairs: Any, joined: Any) -> Any:
@@ -66,6 +69,15 @@ def _shortest_paths(present: Any, label: Any) -> Any:
     return paths
 
 
+def _first_edges(paths: Any) -> Any:
+    """Return (4096, 6): the edge of the path from each corner that touches this corner, 255 for no path."""
+    first = np.full((4096, 6), 255, np.uint8)
+    for e, ends in enumerate(EDGE_ENDS):
+        for corner in ends:
+            first[paths[:, corner] >> e & 1 == 1, corner] = e
+    return first
+
+
 _PRESENT = (np.arange(4096)[:, None] >> np.arange(12) & 1).astype(bool)
 _SIDES = [np.flatnonzero(np.any(e == _TRIANGLE_EDGES, axis=1)) for e in range(12)]
 # By the edges in a link (12 bits): components of its corners, and of its triangles across missing edges (what
@@ -75,6 +87,12 @@ TRIANGLE_LABELS = _spread_labels(8, _SIDES, ~_PRESENT).astype(np.uint8)
 CORNER_NAMES = ((np.arange(6) == CORNER_LABELS) << np.arange(6)).sum(axis=1).astype(np.uint8)
 TRIANGLE_NAMES = ((np.arange(8) == TRIANGLE_LABELS) << np.arange(8)).sum(axis=1).astype(np.uint8)
 PATHS = _shortest_paths(_PRESENT, CORNER_LABELS)
+# The other end of an edge, by edge and corner; the first edge of the path of a corner, 255 where it names
+# itself.
+OPPOSITE_ENDS = np.full((12, 6), 255, np.uint8)
+for _e, (_a, _b) in enumerate(EDGE_ENDS):
+    OPPOSITE_ENDS[_e, [_a, _b]] = _b, _a
+PATH_STARTS = _first_edges(PATHS)
 TRIANGLE_EDGE_MASKS = (1 << _TRIANGLE_EDGES).sum(axis=1)
 # Position of the only set bit of a word, by the word modulo 67: the powers of two differ there.
 _BIT_OF = np.zeros(67, np.uint8)

@@ -10,21 +10,16 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels.images._voxel_links import (
-    CORNER_BITS,
     CORNER_LABELS,
-    EDGE_BITS,
     EDGE_ENDS,
-    OPPOSITE,
     PATHS,
     TRIANGLE_EDGE_MASKS,
     TRIANGLE_LABELS,
     lowest_bit,
 )
-from topodl.kernels.shared.arrays import full, zeros
+from topodl.kernels.shared.arrays import zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.shared.radix import radix_argsort
-
-__all__ = ["pair_loops"]
 
 # A chain of edges lies in `germ`: at each voxel the bits of its edges to earlier neighbours. The voxels that
 # have any are bits of `tree`, by descending rank, under levels of words that say which words are not zero.
@@ -95,12 +90,12 @@ def _toggle_link(voxel: Any, link_edges: Any, chain: Any, steps26: Any) -> None:
     while link_edges:
         e = lowest_bit(np.uint64(link_edges))
         link_edges &= link_edges - 1
-        far = voxel + steps26[EDGE_BITS[e]]
+        far = voxel + steps26[6 + e]
         for side in range(2):
-            near = voxel + steps26[CORNER_BITS[EDGE_ENDS[e, side]]]
+            near = voxel + steps26[EDGE_ENDS[e, side]]
             onward = EDGE_ENDS[e, 1 - side]
             if rank[far] > rank[near]:
-                _toggle(far, 1 << OPPOSITE[onward], chain)
+                _toggle(far, 1 << (5 - onward), chain)
             else:
                 _toggle(near, 1 << onward, chain)
 
@@ -144,53 +139,6 @@ def _loop_around(triangle: int, link: int) -> int:
         if labels[t] == triangle:
             around ^= TRIANGLE_EDGE_MASKS[t]
     return around
-
-
-@subroutine
-def pair_loops(
-    squares: Any, filled: Any, joins: Any, merged: Any, links: Any, rank: Any, order: Any, steps26: Any
-) -> Any:
-    """Return (births, deaths) of dimension 1: loops around squares die, in their order, at joins.
-
-    The chain of a loop is pushed down until its highest voxel is one whose join created a loop; if another
-    chain owns that join, it is added, and so on.
-    """
-    n = order.size
-    first_join = full(rank.size, -1, np.int32)
-    for j in range(joins.shape[0] - 1, -1, -1):
-        first_join[joins[j, 0]] = j
-    levels = _tree_levels(n)
-    tree = zeros(levels[-1], np.uint64)
-    touched, n_touched = np.empty(n, np.int32), zeros(1, np.int64)
-    germ = zeros(rank.size, np.uint8)
-    chain = (germ, rank, tree, levels, touched, n_touched, n)
-    owner = full(joins.shape[0], -1, np.int64)
-    turn = _in_turn(squares, filled, rank)
-    ends = zeros(turn.size + 1, np.int64)  # where each stored chain ends
-    voxels, edges = np.empty(1024, np.int32), np.empty(1024, np.uint8)
-    births, deaths = np.empty(turn.size, np.int64), np.empty(turn.size, np.int64)
-    for i in range(turn.size):
-        voxel = np.int64(squares[turn[i], 0])
-        deaths[i] = voxel
-        _toggle_link(voxel, _loop_around(squares[turn[i], 2], links[voxel]), chain, steps26)
-        while True:
-            first = _tree_first(tree, levels)
-            voxel = np.int64(order[n - 1 - first])
-            join = _open_join(voxel, germ[voxel], links[voxel], joins, merged, first_join)
-            if join < 0:
-                path = _bypass(germ[voxel], links[voxel])
-                germ[voxel] = 0
-                _tree_remove(tree, levels, first)
-                _toggle_link(voxel, path, chain, steps26)
-            elif owner[join] < 0:
-                break
-            else:
-                for k in range(ends[owner[join]], ends[owner[join] + 1]):
-                    _toggle(np.int64(voxels[k]), edges[k], chain)
-        owner[join] = i
-        births[i] = voxel
-        voxels, edges = _store_chain(chain, voxels, edges, ends, i)
-    return births, deaths
 
 
 @kernel

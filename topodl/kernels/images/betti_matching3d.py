@@ -11,17 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl.kernels.images._voxel_chains import Chains, image_of_loops, reduce_loops
-from topodl.kernels.images._voxel_links import CORNER_BITS, OFFSETS, lowest_bit
+from topodl.kernels.images._voxel_links import OFFSETS, lowest_bit
 from topodl.kernels.images._voxel_loops import _in_turn
 from topodl.kernels.images.betti_matching2d import _partners
-from topodl.kernels.images.cubical3d import (
-    _critical_voxels,
-    _earlier_neighbours,
-    _lower_ends,
-    _ranks_of,
-    _upper_ends,
-    rank_voxels,
-)
+from topodl.kernels.images.cubical3d import critical_voxels, lower_ends, lower_links, upper_ends
+from topodl.kernels.shared.arrays import full
 from topodl.kernels.shared.compile import kernel
 from topodl.kernels.shared.merge_tree import merge_by_age
 from topodl.kernels.shared.radix import ordered_keys, radix_argsort
@@ -68,19 +62,21 @@ def _analyse(
 
     Chains of a target, into which those of others are pushed, leave out a spanning forest.
     """
-    rank, order, origin = rank_voxels(keys, depth, height, width, dual)
+    rank, order, origin = _rank_voxels(keys, depth, height, width, dual)
     level = np.full(rank.size, np.iinfo(np.int64).min)
     level[origin >= 0] = -keys if dual else keys
     rows, columns = (height + 4, width + 4) if dual else (height + 2, width + 2)
     steps = (OFFSETS[:, 0] * rows + OFFSETS[:, 1]) * columns + OFFSETS[:, 2]
-    masks, links = _earlier_neighbours(rank, rows, columns)
-    minima, maxima, lower, upper = _critical_voxels(links, rank, order.size)
+    links = np.empty(rank.size, np.int32)
+    lower_links(rank, steps, links)
+    minima, maxima, lower, upper = critical_voxels(links)
+    upper = upper[::-1]
     label = np.zeros(rank.size, np.int32)
-    ends = _lower_ends(lower, links, minima, label, steps[CORNER_BITS])
-    low = _grow_tree(minima, lower, ends, rank, 1, links & 63, steps[CORNER_BITS], label)
+    ends = lower_ends(lower, links, minima, label, steps)
+    low = _grow_tree(minima, lower, ends, rank, 1, links & 63, steps, label)
     label = np.zeros(rank.size, np.int32)
-    ends = _upper_ends(upper, masks, maxima, label, steps, rank, order.size)
-    high = _grow_tree(maxima, upper, ends, rank, -1, ~masks & ((1 << 26) - 1), steps, label)
+    ends = upper_ends(upper, links, maxima, label, steps)
+    high = _grow_tree(maxima, upper, ends, rank, -1, ~links & ((1 << 26) - 1), steps, label)
     squares = upper[_in_turn(upper, high.bar_of >= 0, rank)]
     merged = low.bar_of >= 0
     chains = Chains(
@@ -90,6 +86,55 @@ def _analyse(
     )  # fmt: skip
     births, chains = reduce_loops(squares, chains)
     return _Volume(level, low, high, births, squares[:, 0].astype(np.int64), chains), origin
+
+
+@kernel
+def _rank_voxels(keys: Any, depth: int, height: int, width: int, dual: bool) -> Any:
+    """Return (rank, order, origin) of the voxels of a volume of floats, in a border of later voxels.
+
+    `keys` are the values, flat, as `ordered_keys` gives them, `rank` and `order` is its inverse;
+    `origin` is the flat index of each voxel in the volume, −1 in the border. With `dual`, the order is
+    reversed and a shell of earlier voxels lies between volume and border: dimension k in it is 2 − k of the
+    cell construction.
+    """
+    margin = 2 if dual else 1
+    rows, columns = height + 2 * margin, width + 2 * margin
+    size = (depth + 2 * margin) * rows * columns
+    origin = full(size, -1, np.int32)
+    place = np.empty(keys.size, np.int32)
+    p = 0
+    for z in range(margin, depth + margin):
+        for y in range(margin, height + margin):
+            for x in range(margin, width + margin):
+                place[p] = (z * rows + y) * columns + x
+                origin[place[p]] = p
+                p += 1
+    n_shell = 0
+    order = np.empty(size, np.int32)
+    if dual:
+        for z in range(1, depth + 3):
+            for y in range(1, height + 3):
+                for x in range(1, width + 3):
+                    at = (z * rows + y) * columns + x
+                    if origin[at] < 0:
+                        order[n_shell] = at
+                        n_shell += 1
+    n = n_shell + keys.size
+    by_value = radix_argsort(keys)
+    for i in range(keys.size):
+        order[n - 1 - i if dual else i] = place[by_value[i]]
+    rank = full(size, n, np.int32)
+    for i in range(n):
+        rank[order[i]] = i
+    return rank, order[:n], origin
+
+
+@kernel
+def _ranks_of(voxels: Any, rank: Any, sign: int) -> Any:
+    ranks = np.empty(voxels.size, np.int64)
+    for i in range(voxels.size):
+        ranks[i] = sign * rank[voxels[i]]
+    return ranks
 
 
 def _grow_tree(
