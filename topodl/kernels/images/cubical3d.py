@@ -129,7 +129,7 @@ def lower_links(keys: Any, steps: Any, links: Any) -> None:
     for i in range(margin):
         links[i] = links[links.size - 1 - i] = OUTSIDE
     last = keys.size - margin
-    block = 1024  # of a size that stays in the first-level cache
+    block = 1024  # no branches, so that it vectorises, and of a size that stays in the first-level cache
     for start in range(margin, last, block):
         size = min(block, last - start)
         link, centre = links[start : start + size], keys[start : start + size]
@@ -137,13 +137,13 @@ def lower_links(keys: Any, steps: Any, links: Any) -> None:
             link[i] = 0
         for j in range(26):
             other = keys[start + steps[j] : start + steps[j] + size]
-            bit = np.int32(1) << np.int32(j)
+            shift = np.int32(j)
             if steps[j] < 0:
                 for i in range(size):
-                    link[i] |= bit if other[i] <= centre[i] else np.int32(0)
+                    link[i] |= np.int32(other[i] <= centre[i]) << shift
             else:
                 for i in range(size):
-                    link[i] |= bit if other[i] < centre[i] else np.int32(0)
+                    link[i] |= np.int32(other[i] < centre[i]) << shift
         for j in range(18):
             cofaces, shift = np.int32(~COFACES[j]), np.int32(j)
             for i in range(size):
