@@ -1,4 +1,4 @@
-"""Dimension 1 of volumes: loops pushed down through lower links, and added where they meet at a birth.
+"""Chains of edges in volumes: loops pushed down through lower links, added where they meet at a birth.
 
 This reduces the Morse complex of a discrete gradient (Robins, Wood, Sheppard 2011), whose flow is not stored.
 """
