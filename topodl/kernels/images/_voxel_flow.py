@@ -301,13 +301,13 @@ def _order_words(keys: Any) -> Any:
     for i in range(keys.size):
         low = keys[i] if i == 0 or keys[i] < low else low
         high = keys[i] if i == 0 or keys[i] > high else high
-    if np.uint64(high) - np.uint64(low) < np.uint64(1 << 32):
+    if (high >> 1) - (low >> 1) < 1 << 31:  # halves, whose difference does not overflow
         for i in range(keys.size):
             words[i] = (keys[i] - low) << _HALF | i
     else:
         order = radix_argsort(keys)
         for place in range(keys.size):
-            words[order[place]] = place << _HALF | order[place]
+            words[order[place]] = np.int64(place) << _HALF | np.int64(order[place])
     return words
 
 
