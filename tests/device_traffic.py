@@ -24,11 +24,7 @@ _CALLS = {
         "topodl.SignedMeasures losses.MosinLoss losses.mosin_loss losses.scnp_logits losses.CEDiceLoss "
         "losses.ce_dice_loss"
     ),
-    "": (
-        "representations.decision_regions representations.manifolds.Euclidean "
-        "representations.manifolds.FlatTorus representations.manifolds.ProjectiveSpace "
-        "representations.manifolds.Sphere"
-    ),
+    "": "representations.decision_regions",
     "1 downloads 1 uploads": (
         "topodl.cubical_persistence layers.CubicalPersistence metrics.betti_numbers "
         "filtrations.mutual_information filtrations.false_neighbours"
@@ -87,7 +83,11 @@ _CALLS = {
     "3 downloads 1 reads 1 sizes 1 uploads": "losses.WarpingLoss losses.warping_loss",
     "3 downloads 1 reads 1 uploads": "losses.CavityLoss losses.cavity_loss",
     "3 downloads 1 sizes 1 uploads": "layers.DiagramDistances layers.DiagramKernel",
-    "3 reads": "complexes.Lists representations.guide_codes",
+    "3 reads": (
+        "complexes.Lists representations.guide_codes representations.manifolds.Euclidean "
+        "representations.manifolds.FlatTorus representations.manifolds.ProjectiveSpace "
+        "representations.manifolds.Sphere"
+    ),
     "3 reads 2 uploads": "layers.Filtration filtrations.height",
     "4 downloads 2 reads 2 uploads": "topodl.rtd losses.RTDLoss",
     "4 downloads 3 reads 4 uploads": "losses.ClDiceLoss losses.cldice_loss",
@@ -110,7 +110,7 @@ _CALLS = {
     "1 downloads 7 reads 4 uploads": "layers.HilbertSurface",
     "1 downloads 8 uploads": "complexes.rips_complexes",
     "1 reads 1 uploads": "layers.EulerCurve",
-    "1 sizes": "representations.manifolds.SpecialOrthogonal3",
+    "3 reads 1 sizes": "representations.manifolds.SpecialOrthogonal3",
     "10 reads": "attention.HiddenStateGeometry",
     "11 downloads 2 sizes 12 uploads": "layers.simplicial_walks",
     "11 downloads 3 reads 1 sizes 10 uploads": "distances.barycentre",

@@ -149,3 +149,15 @@ def test_unusable_input_is_named():
         model.fit(X[:1])
     with pytest.raises(InputError, match="X has 3 columns; expected codes of 2"):
         model.fit(X).inverse_transform(X[:, :3])
+
+
+def test_samples_and_codes_that_are_not_finite_are_named():
+    X, _ = circle(40)
+    model = ManifoldVAE(Sphere(1), **SMALL).fit(X)
+    x = torch.from_numpy(X).float()
+    x[3, 0] = torch.inf
+    for call in (model, model.losses, model.reconstruct):
+        with pytest.raises(InputError, match=r"ManifoldVAE: x\[3\] has an infinite value"):
+            call(x)
+    with pytest.raises(InputError, match=r"ManifoldVAE: codes\[1\] has NaN at \(0\)"):
+        model.decode(torch.tensor([[1.0, 0.0], [torch.nan, 0.0]]))

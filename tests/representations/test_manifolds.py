@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from topodl.errors import InputError
 from topodl.representations.manifolds import (
@@ -25,6 +28,9 @@ CURVED = [
     SpecialOrthogonal3(),
 ]
 ALL = [*CURVED, Euclidean(3)]
+finite_points = arrays(
+    np.float64, (3, 3), elements=st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+).map(torch.from_numpy)
 
 
 def generator(seed=0):
@@ -142,3 +148,51 @@ def test_unusable_input_is_named():
         Sphere(2).distance(torch.zeros(3, 3), torch.zeros(2, 3))
     with pytest.raises(InputError, match="steps is 0"):
         Sphere(1).diffuse(torch.tensor([[1.0, 0.0]]), torch.zeros(1), steps=0)
+
+
+@pytest.mark.parametrize("manifold", ALL, ids=repr)
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_points_that_are_not_finite_are_named(manifold, value):
+    z = manifold.sample(4, generator())
+    spoiled = z.clone()
+    spoiled[2, 1] = value
+    came = "has NaN at" if math.isnan(value) else "has an infinite value"
+    named = rf"{type(manifold).__name__}: %s\[2\] {came}"
+    times = torch.full((4,), -3.0)
+    for argument, call in {
+        "x": lambda: manifold.project(spoiled),
+        "w": lambda: manifold.distance(z, spoiled),
+        "z": lambda: manifold.diffuse(spoiled, times),
+        "log_t": lambda: manifold.kl(z, torch.tensor([0.0, 0.0, value, 0.0])),
+    }.items():
+        expected = named if argument != "log_t" else named.replace(" at", "")
+        with pytest.raises(InputError, match=expected % argument):
+            call()
+    with pytest.raises(InputError, match="whose exponential is infinite"):
+        manifold.diffuse(z, torch.full((4,), 1000.0))
+
+
+@pytest.mark.parametrize("manifold", ALL, ids=repr)
+@pytest.mark.parametrize("scale", [1e-40, 1e-20, 1e20, 1e37])
+def test_points_of_any_length_are_projected_and_measured(manifold, scale):
+    z = manifold.sample(6, generator())
+    if isinstance(manifold, Euclidean):
+        apart = manifold.distance(scale * z[:3], scale * z[3:])
+        torch.testing.assert_close(apart, scale * manifold.distance(z[:3], z[3:]), rtol=1e-4, atol=0)
+        return
+    torch.testing.assert_close(manifold.project(scale * z), z, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("manifold", CURVED, ids=repr)
+def test_one_point_stands_for_all_that_are_as_near(manifold):
+    x = torch.zeros(2, manifold.ambient_dim, requires_grad=True)
+    z = manifold.project(x)
+    torch.testing.assert_close(manifold.project(z), z)
+    assert (z.norm(dim=1) >= 1).all()
+    (gradient,) = torch.autograd.grad(z[:, 1].sum(), x)
+    assert (gradient == 0).all()
+
+
+@given(finite_points)
+def test_projections_have_unit_length(x):
+    torch.testing.assert_close(Sphere(2).project(x).norm(dim=-1), torch.ones(len(x), dtype=x.dtype))

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import nn
 from tqdm import tqdm
 
-from topodl._checks import check_dense, check_number, fail
+from topodl._checks import check_dense, check_number, fail, reject_non_finite
 from topodl.persistence.rtd import rtd
 from topodl.representations._training_run import as_samples, check_widths, resolve_device
 from topodl.representations.manifolds import Manifold
@@ -141,7 +141,7 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         Raises
         ------
         InputError
-            If samples are no floating-point numbers of as many features as those before.
+            If samples are no finite floating-point numbers of as many features as those before.
         """
         x = check_dense(_NAME, "x", x)
         built = self.__sklearn_is_fitted__()
@@ -149,6 +149,7 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         if x.ndim != 2 or not x.is_floating_point() or (built and x.shape[1] != n_features):
             came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
             raise fail(_NAME, "x", came, f"floating-point numbers (B, {n_features})")
+        reject_non_finite(_NAME, "x", x)
         if not built:
             self._check_settings()
             self._build(x.shape[1])
@@ -156,7 +157,7 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         out = self.encoder_(x.to(self._dtype()))
         low, high = self.log_t_range
         log_t = (low + high) / 2 + (high - low) / 2 * torch.tanh(out[:, -1])
-        return self.manifold.project(out[:, :-1]), log_t
+        return self.manifold._project(out[:, :-1]), log_t
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the reconstructions of codes, averaged over coordinates that stand for the same point.
@@ -173,7 +174,7 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         Raises
         ------
         InputError
-            If there is no network yet, or codes are no floating-point numbers of `ambient_dim` coordinates.
+            If there is no network yet, or codes are no finite floats of `ambient_dim` coordinates.
         """
         if not self.__sklearn_is_fitted__():
             raise fail(_NAME, "codes", "come before any samples", "a call of fit or encode before")
@@ -181,8 +182,8 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         if codes.ndim != 2 or not codes.is_floating_point() or codes.shape[1] != self.manifold.ambient_dim:
             came = f"has shape {tuple(codes.shape)} and dtype {codes.dtype}"
             raise fail(_NAME, "codes", came, f"floating-point numbers (B, {self.manifold.ambient_dim})")
-        codes = codes.to(self._dtype())
-        return torch.stack([self.decoder_(z) for z in self.manifold.copies(codes)]).mean(0)
+        reject_non_finite(_NAME, "codes", codes)
+        return self._decode(codes.to(self._dtype()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the codes (B, ambient_dim) of samples, without noise, for a layer that follows.
@@ -210,7 +211,7 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
         -------
         Tensor of shape (B, n_features)
         """
-        return self.decode(self.encode(x)[0])
+        return self._decode(self.encode(x)[0])
 
     def losses(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return "loss", "reconstruction" and "kl" of a batch, for a training loop of your own.
@@ -226,8 +227,8 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
             Scalars; "loss" is the one to minimise.
         """
         codes, log_t = self.encode(x)
-        error = (self.decode(self.manifold.diffuse(codes, log_t, self.steps)) - x).square()
-        divergence = self.manifold.kl(codes, log_t).mean()
+        error = (self._decode(self.manifold._diffuse(codes, log_t, self.steps)) - x).square()
+        divergence = self.manifold._kl(codes, log_t).mean()
         loss = error.sum(1).mean() / (2 * self.variance) + divergence
         return {"loss": loss, "reconstruction": error.mean(), "kl": divergence}
 
@@ -370,6 +371,9 @@ class ManifoldVAE(TransformerMixin, BaseEstimator, nn.Module):
 
     def _dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self.decoder_(z) for z in self.manifold.copies(codes)]).mean(0)
 
     def _build(self, n_features: int) -> None:
         widths = [n_features, *self.hidden]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from topodl._checks import check_dense, check_number, fail
+from topodl._checks import as_real, check_dense, check_number, fail, reject_non_finite
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 
@@ -55,12 +55,17 @@ class Manifold:
         Parameters
         ----------
         x : Tensor of shape (…, ambient_dim)
-            Points. Those as far from all of the manifold, as the centre of a sphere is, have no nearest
-            point: of a sphere or a torus they are left where they are.
+            Any points. Where all of a manifold is as near, as from the centre of a sphere, one point stands
+            for the others, without a gradient.
 
         Returns
         -------
         Tensor of shape (…, ambient_dim)
+
+        Raises
+        ------
+        InputError
+            If a point is not finite, here and in the other methods.
         """
         return self._project(self._check("x", x))
 
@@ -92,7 +97,11 @@ class Manifold:
         Tensor of shape (…, ambient_dim)
         """
         check_number(f"{type(self).__name__}.diffuse", "steps", steps, low=1, integer=True)
-        z = self._check("z", z)
+        return self._diffuse(self._check("z", z), self._check_times(log_t), steps, generator)
+
+    def _diffuse(
+        self, z: torch.Tensor, log_t: torch.Tensor, steps: int, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
         length = torch.exp(log_t / 2)[..., None] / math.sqrt(steps)
         for _ in range(steps):
             noise = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
@@ -118,7 +127,9 @@ class Manifold:
         -------
         Tensor of shape (…)
         """
-        self._check("z", z)
+        return self._kl(self._check("z", z), self._check_times(log_t))
+
+    def _kl(self, z: torch.Tensor, log_t: torch.Tensor) -> torch.Tensor:
         constant = self.log_volume - self.dim / 2 * (1 + math.log(2 * math.pi))
         return constant - self.dim / 2 * log_t + self.scalar_curvature / 4 * log_t.exp()
 
@@ -189,10 +200,38 @@ class Manifold:
         if x.ndim == 0 or x.shape[-1] != self.ambient_dim or not x.is_floating_point():
             came = f"has shape {tuple(x.shape)} and dtype {x.dtype}"
             raise fail(type(self).__name__, argument, came, f"floats (…, {self.ambient_dim})")
+        reject_non_finite(type(self).__name__, argument, x)
         return x
+
+    def _check_times(self, log_t: Any) -> torch.Tensor:
+        log_t = as_real(type(self).__name__, "log_t", log_t)
+        reject_non_finite(type(self).__name__, "log_t", log_t)
+        if log_t.numel() and not torch.compiler.is_compiling() and bool(log_t.amax().exp().isinf()):
+            came = f"is {float(log_t.amax()):g} at most, whose exponential is infinite in {log_t.dtype}"
+            raise fail(type(self).__name__, "log_t", came, "logarithms of finite times")
+        return log_t
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dim})"
+
+
+def _scale(x: torch.Tensor) -> torch.Tensor:
+    """Return the largest coordinate of each point, 1 at the origin, so that squares do not overflow.
+
+    Where multiples of a point have one projection, a constant in its place leaves the gradient right.
+    """
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    return torch.where(largest > 0, largest, 1)
+
+
+def _unit_vectors(x: torch.Tensor) -> torch.Tensor:
+    """Return vectors (…, d) divided by their lengths, and the first unit vector in place of 0."""
+    scaled = x / _scale(x)
+    at_origin = (x == 0).all(-1, keepdim=True)
+    first = torch.zeros_like(x)
+    first[..., 0] = 1
+    scaled = torch.where(at_origin, first, scaled)
+    return scaled / scaled.norm(dim=-1, keepdim=True)
 
 
 class Sphere(Manifold):
@@ -227,7 +266,7 @@ class Sphere(Manifold):
         self.log_volume = math.log(2) + (dim + 1) / 2 * math.log(math.pi) - math.lgamma((dim + 1) / 2)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(x, dim=-1)
+        return _unit_vectors(x)
 
     def _distance(self, z: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         return 2 * torch.atan2((z - w).norm(dim=-1), (z + w).norm(dim=-1))
@@ -300,7 +339,7 @@ class FlatTorus(Manifold):
         return x.unflatten(-1, (self.dim, 2))
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(self._circles(x), dim=-1).flatten(-2)
+        return _unit_vectors(self._circles(x)).flatten(-2)
 
     def _distance(self, z: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         apart, together = self._circles(z - w).norm(dim=-1), self._circles(z + w).norm(dim=-1)
@@ -329,7 +368,7 @@ class SpecialOrthogonal3(Manifold):
         self.log_volume = math.log(math.pi**2 * radius**3)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        matrices = at_least_single(x).unflatten(-1, (3, 3))
+        matrices = (at_least_single(x) / _scale(x)).unflatten(-1, (3, 3))
         rotations: torch.Tensor = _NearestRotation.apply(matrices)  # type: ignore[no-untyped-call]
         return rotations.flatten(-2).to(x.dtype)
 
@@ -409,10 +448,15 @@ class Euclidean(Manifold):
         -------
         Tensor of shape (…)
         """
-        return (self._check("z", z).square().sum(-1) + self.dim * (log_t.exp() - 1 - log_t)) / 2
+        return super().kl(z, log_t)
+
+    def _kl(self, z: torch.Tensor, log_t: torch.Tensor) -> torch.Tensor:
+        return (z.square().sum(-1) + self.dim * (log_t.exp() - 1 - log_t)) / 2
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
         return x
 
     def _distance(self, z: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        return (z - w).norm(dim=-1)
+        difference = z - w
+        scale = _scale(difference)
+        return (difference / scale).norm(dim=-1) * scale[..., 0]
