@@ -22,6 +22,7 @@ __all__ = [
     "distances_between",
     "edge_lengths",
     "entries_or_lengths",
+    "lengths_of",
     "point_distances",
     "settled",
     "warn_of_distances",
@@ -50,16 +51,20 @@ def edge_lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     """Return lengths of `edges` (2, m) in float64, rounded to the points' dtype; 0 has gradient 0."""
     ends = points.index_select(0, edges.reshape(-1)).double()
     tails, heads = ends.view(2, edges.shape[1], points.shape[1])
-    if points.dtype != torch.float64:  # squares of whose differences fit
-        return torch.linalg.vector_norm(tails - heads, dim=1).to(points.dtype)
-    differences = tails - heads
-    if on_host(points):
-        lengths = torch.linalg.vector_norm(differences, dim=1)
+    return lengths_of(tails - heads, points.dtype)
+
+
+def lengths_of(differences: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the lengths (…) of `differences` (…, d) in float64 between points of `dtype`, rounded to it."""
+    lengths = torch.linalg.vector_norm(differences, dim=-1)
+    if dtype != torch.float64:  # squares of whose differences fit
+        return lengths.to(dtype)
+    if on_host(differences):
         values = lengths.detach().numpy()
-        if not len(values) or (values.min() > _LEAST and values.max() < 1 / _LEAST):
+        if not values.size or (values.min() > _LEAST and values.max() < 1 / _LEAST):
             return lengths
-    units = unit_of(differences.detach().abs().amax(1))
-    return torch.linalg.vector_norm(differences / units[:, None], dim=1) * units
+    units = unit_of(differences.detach().abs().amax(-1))
+    return torch.linalg.vector_norm(differences / units[..., None], dim=-1) * units
 
 
 def entries_or_lengths(flat: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from topodl._host import on_host
 
@@ -16,6 +17,7 @@ __all__ = [
     "at_least_single",
     "full_precision",
     "in_double",
+    "in_unit",
     "is_ordinary",
     "to_numpy",
     "unit_of",
@@ -51,6 +53,15 @@ def unit_of(size: torch.Tensor) -> torch.Tensor:
 def _unit_of_number(size: float, limit: int) -> float:
     exponent = math.frexp(size)[1] if 0.0 < size < math.inf else 0
     return math.ldexp(1.0, min(max(exponent, -limit), limit))
+
+
+def in_unit(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `points` in a unit, a power of two, in which squares of differences stay in range.
+
+    They are `points` themselves where these do so in theirs. The order of distances is the same in any unit.
+    """
+    size = float(np.abs(points).max(initial=0.0))
+    return points if is_ordinary(size) else points / _unit_of_number(size, 1022)
 
 
 def in_double(x: torch.Tensor) -> torch.Tensor:

@@ -206,6 +206,24 @@ def test_a_distance_out_of_reach_says_so():
     for distance in (wasserstein_distance, sliced_wasserstein_distance):
         with pytest.raises(InputError, match=r"too large for torch\.float32"):
             distance(a, one_sample([], torch.float32))
+    half = one_sample([[-60000, 60000]] * 3, torch.float16)
+    for distance in (wasserstein_distance, sliced_wasserstein_distance):
+        with pytest.raises(InputError, match=r"d has values up to 60000, .* too large for torch\.float16"):
+            distance(half, one_sample([], torch.float16))
+    low, high = (one_sample([[x, np.inf]], torch.float16) for x in (-60000, 60000))
+    with pytest.raises(
+        InputError, match=r"bottleneck_distance: d has values .* too large for torch\.float16"
+    ):
+        bottleneck_distance(low, high)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_two_dtypes_give_the_wider(distance):
+    single, double = one_sample([[0, 1]], torch.float32), one_sample([[0, 3e200], [1, 2]], torch.float64)
+    expected = distance(single.to(torch.float64), double)
+    assert torch.isfinite(expected).all()
+    for a, b in ((single, double), (double, single)):
+        torch.testing.assert_close(distance(a, b), expected)
 
 
 @pytest.mark.parametrize("distance", [wasserstein_distance, sliced_wasserstein_distance])

@@ -165,3 +165,18 @@ def test_bad_clouds_are_named():
         degree_rips_values(x, ())
     with pytest.raises(InputError, match="ks is -1"):
         degree_rips_values(x, -1)
+
+
+@pytest.mark.parametrize("d", [2, 40])  # by a tree and by a matrix
+@given(scale=st.sampled_from([1e-170, 1e-160, 1e160, 1e200]), seed=st.integers(0, 99))
+def test_squares_that_leave_the_range_of_numbers_change_nothing(d, scale, seed):
+    x = cloud(9, d, seed)[None]
+    for options in ({"k": 4}, {"mass": 0.4}):
+        expected = codensity(x, **options) * scale
+        torch.testing.assert_close(codensity(x * scale, **options), expected, rtol=1e-9, atol=0)
+
+
+def test_single_precision_holds_distances_whose_squares_it_does_not():
+    x = cloud(9)[None].float()
+    torch.testing.assert_close(codensity(x * 1e30, k=3), codensity(x, k=3) * 1e30)
+    torch.testing.assert_close(codensity(x * 1e-30, mass=0.5), codensity(x, mass=0.5) * 1e-30)

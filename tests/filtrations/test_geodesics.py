@@ -158,3 +158,12 @@ EDGES = torch.tensor([[0, 1], [1, 2]])
 def test_unusable_input_is_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e200])
+def test_neighbours_and_paths_do_not_depend_on_the_unit(scale):
+    x = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.equal(neighbour_graph(x * scale, 3).edge_index, neighbour_graph(x, 3).edge_index)
+    torch.testing.assert_close(
+        geodesic_distances(x * scale, 3), geodesic_distances(x, 3) * scale, atol=0, rtol=1e-9
+    )

@@ -133,3 +133,9 @@ def test_unusable_input_is_named(call, message):
 def test_what_is_no_series_is_a_type_error():
     with pytest.raises(TypeError, match=r"delay_embedding: x is a float; expected a torch\.Tensor or a"):
         delay_embedding(1.0)
+
+
+@given(st.sampled_from([1e-200, 1e-160, 1e160, 1e200]), st.integers(0, 99))
+def test_false_neighbours_do_not_depend_on_the_unit(scale, seed):
+    series = torch.randn(1, 60, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    torch.testing.assert_close(false_neighbours(series * scale, 2, 3), false_neighbours(series, 2, 3))

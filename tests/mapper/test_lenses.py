@@ -126,3 +126,12 @@ def test_columns_of_data_frames_go_by_name():
 @pytest.mark.parametrize("n", [1, 7])
 def test_equal_samples_are_one_node_without_a_warning(n):
     assert len(Mapper().fit(np.ones((n, 3))).graph_) == 1
+
+
+@pytest.mark.parametrize("lens", [Eccentricity(), Eccentricity(3), NeighbourDensity(2)])
+def test_samples_whose_squares_overflow_are_named(lens):
+    huge = np.array([[0.0], [1e200]])
+    with pytest.raises(InputError, match=r"X has 1e\+200 at row 1, column 0; expected finite values"):
+        lens.fit(huge)
+    with pytest.raises(InputError, match=r"X has 1e\+200 at row 1, column 0; expected finite values"):
+        lens.fit(huge / 1e200).transform(huge)

@@ -50,8 +50,8 @@ def wasserstein_distance(
     Returns
     -------
     Tensor of shape (B, K)
-        Distances in each dimension, differentiable in births and deaths of both; infinite where the numbers
-        of essential bars differ. The gradient is 0 where two diagrams are equal.
+        Distances in each dimension, in the wider dtype of both, differentiable in births and deaths of both;
+        infinite where the numbers of essential bars differ. The gradient is 0 where two diagrams are equal.
 
     Raises
     ------
@@ -76,14 +76,14 @@ def wasserstein_distance(
     """
     name = "wasserstein_distance"
     check_norms(name, order, ground_norm)
-    d1, d2, dtype = _selected(name, d1, d2, dims)
+    given, (d1, d2) = (d1, d2), _selected(name, d1, d2, dims)
     matching = match(name, d1, d2, float(order), float(ground_norm))
     moves, segments = _moves(d1, d2, matching.first, matching.second), matching.segments
     unit = segment_scale(moves.amax(1), segments, d1.n_segments)
     powers = _lengths(moves / unit[segments, None], float(ground_norm), float(order))
     total = power(segment_sum(powers, segments, d1.n_segments), 1 / order) * unit
-    reject_overflow(name, d1, total)
-    return total.masked_fill(matching.unequal, math.inf).view_as(d1.counts).to(dtype)
+    total = _rounded(name, given, total)
+    return total.masked_fill(matching.unequal, math.inf).view_as(d1.counts)
 
 
 def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.Tensor:
@@ -101,12 +101,14 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
     Returns
     -------
     Tensor of shape (B, K)
-        Distances in each dimension, without gradient; infinite where the numbers of essential bars differ.
+        Distances in each dimension, in the wider dtype of both, without gradient; infinite where the numbers
+        of essential bars differ.
 
     Raises
     ------
     InputError
-        If the batches differ in their number of samples or in their dimensions.
+        If the batches differ in their number of samples or in their dimensions, or a distance is too large
+        for its dtype.
 
     References
     ----------
@@ -127,11 +129,13 @@ def bottleneck_distance(d1: Diagrams, d2: Diagrams, dims: Any = None) -> torch.T
     tensor([[1.]])
     """
     name = "bottleneck_distance"
-    d1, d2, dtype = _selected(name, d1, d2, dims)
+    given, (d1, d2) = (d1, d2), _selected(name, d1, d2, dims)
     bars, infinite = both_sides(name, d1, d2)
     pairs = np.arange(d1.n_segments), np.arange(d1.n_segments) + d1.n_segments
-    values = bottleneck_of_pairs(bars, infinite, pairs)
-    return torch.from_numpy(values).to(d1.device, dtype).view_as(d1.counts)
+    values = torch.from_numpy(bottleneck_of_pairs(bars, infinite, pairs))
+    unequal = values.isinf()
+    distances = _rounded(name, given, values.masked_fill(unequal, 0.0)).masked_fill(unequal, math.inf)
+    return distances.to(d1.device).view_as(d1.counts)
 
 
 def sliced_wasserstein_distance(
@@ -183,11 +187,10 @@ def sliced_wasserstein_distance(
     name = "sliced_wasserstein_distance"
     check_number(name, "n_directions", n_directions, low=1, integer=True)
     kind = SignedMeasures if isinstance(d1, SignedMeasures) else Diagrams
-    d1, d2, dtype = _selected(name, d1, d2, dims, kind)
+    given, (d1, d2) = (d1, d2), _selected(name, d1, d2, dims, kind)
     sides, segments = _signed_sides(name, d1, d2) if kind is SignedMeasures else _bar_sides(d1, d2)
     total = _sliced(sides, segments, d1.n_segments, n_directions)
-    reject_overflow(name, d1, total)
-    return total.view_as(d1.counts).to(dtype)
+    return _rounded(name, given, total).view_as(d1.counts)
 
 
 def _bar_sides(d1: Any, d2: Any) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -261,15 +264,21 @@ def _argsort(values: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.argsort(values.numpy(), axis=-1))
 
 
-def _selected(
-    name: str, d1: Any, d2: Any, dims: Any, kind: type[Any] = Diagrams
-) -> tuple[Any, Any, torch.dtype]:
-    """Return the rows of `dims`, of at least single precision, and the dtype of their distances."""
+def _rounded(name: str, given: tuple[Any, Any], values: torch.Tensor) -> torch.Tensor:
+    """Return finite distances in the wider dtype of the two batches, or raise if one is too large for it."""
+    d1, d2 = given
+    dtype = torch.promote_types(d1.dtype, d2.dtype)
+    values = values.to(dtype)
+    reject_overflow(name, *((d1, values) if d1.dtype == dtype else (d2, values, "d2")))
+    return values
+
+
+def _selected(name: str, d1: Any, d2: Any, dims: Any, kind: type[Any] = Diagrams) -> tuple[Any, Any]:
+    """Return the rows of `dims`, of at least single precision."""
     same_dims(name, d1, d2, kind)
     if len(d1) != len(d2):
         raise fail(name, "d2", f"has {len(d2)} samples", f"{len(d1)}, as d1")
-    dtype, d1, d2 = d1.dtype, d1.at_least_single(), d2.at_least_single()
-    return _with_dims(name, d1, dims), _with_dims(name, d2, dims), dtype
+    return _with_dims(name, d1.at_least_single(), dims), _with_dims(name, d2.at_least_single(), dims)
 
 
 def _with_dims(name: str, d: Batch, dims: Any) -> Batch:

@@ -13,10 +13,10 @@ import torch
 from scipy.spatial import cKDTree
 
 from topodl._checks import as_real, check_number, fail
-from topodl._distance_matrices import point_distances
+from topodl._distance_matrices import lengths_of, point_distances
 from topodl._host import on_host
 from topodl._power import power
-from topodl._precision import at_least_single
+from topodl._precision import at_least_single, in_double, in_unit, unit_of
 from topodl.filtrations._clouds import Clouds, Metric, map_clouds
 from topodl.kernels.shared.pool import map_batch
 
@@ -109,8 +109,9 @@ def codensity(
             raise fail(_NAME, "k", f"is {k}", f"at most {n}, the number of points of a cloud")
         distances = _nearest(at_least_single(clouds), count - 1, metric)
         if k is not None:
-            return distances.sum(-1) / count
-        return power(distances.square().sum(-1) / count, 0.5)
+            return (distances / count).sum(-1)
+        unit = unit_of(torch.nn.functional.pad(distances.detach(), (0, 1)).amax(-1))  # of no neighbours: 1
+        return unit * power((distances / unit[..., None]).square().sum(-1) / count, 0.5)
 
     return map_clouds(_NAME, of_neighbours, x, metric, batch)
 
@@ -145,10 +146,14 @@ def nearest_points(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Te
         tables = map_batch(lambda points: _nearest_in_tree(points, count), list(clouds.detach().numpy()))
         return torch.from_numpy(np.stack(tables))
     with torch.no_grad():
-        distances = clouds.detach() if metric == "precomputed" else point_distances(clouds.detach())
-        distances = distances.clone()
+        distances = clouds.detach().clone() if metric == "precomputed" else _comparable(clouds.detach())
         distances.diagonal(dim1=1, dim2=2).fill_(math.inf)
         return distances.topk(count, largest=False, sorted=False).indices
+
+
+def _comparable(clouds: torch.Tensor) -> torch.Tensor:
+    """Return distances (b, n, n) of each cloud in a unit of its own."""
+    return point_distances(clouds / unit_of(clouds.abs().amax((1, 2), keepdim=True)))
 
 
 def _nearest(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
@@ -161,6 +166,7 @@ def _nearest(clouds: torch.Tensor, count: int, metric: Metric) -> torch.Tensor:
 
 def _nearest_in_tree(points: Any, count: int) -> Any:
     """Return the nearest other points (n, count) by a search tree."""
+    points = in_unit(points)
     _, found = cKDTree(points).query(points, count + 1)
     own = found.reshape(len(points), -1) == np.arange(len(points))[:, None]
     own[~own.any(1), -1] = True  # among too many coinciding points to find itself
@@ -169,4 +175,5 @@ def _nearest_in_tree(points: Any, count: int) -> Any:
 
 def _distances_to(clouds: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
     samples = torch.arange(len(clouds), device=clouds.device)[:, None, None]
-    return torch.linalg.vector_norm(clouds[:, :, None] - clouds[samples, nearest], dim=-1)
+    points = in_double(clouds)
+    return lengths_of(points[:, :, None] - points[samples, nearest], clouds.dtype)

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from topodl._checks import as_real, check_dense, check_number, fail, reject_non_finite
 from topodl._host import host_array
-from topodl._precision import at_least_single
+from topodl._precision import at_least_single, in_unit
 from topodl.kernels.shared.pool import map_batch
 
 __all__ = [
@@ -394,7 +394,7 @@ def _informations(series: NDArray[np.float64], max_delay: int, n_bins: int) -> N
 
 def _false_share(series: NDArray[np.float64], delay: int, dimension: int, tolerance: float) -> float:
     """Return the share of the points of a series (L, C) whose nearest one is false."""
-    n = len(series) - dimension * delay
+    series, n = in_unit(series), len(series) - dimension * delay
     points = np.concatenate([series[j * delay : j * delay + n] for j in range(dimension)], axis=1)
     added = series[dimension * delay : dimension * delay + n]
     distances, nearest = cKDTree(points).query(points, 2)

@@ -57,6 +57,7 @@ class _DistanceLens(TransformerMixin, BaseEstimator):
         check_choice(type(self).__name__, "metric", self.metric, ("euclidean", "precomputed"))
         self._check_settings()
         samples = validate_data(self, X, dtype=np.float64)
+        reject_unusable_values(type(self).__name__, "X", samples)
         if self.metric == "precomputed" and samples.shape[0] != samples.shape[1]:
             raise fail(type(self).__name__, "X", f"has shape {samples.shape}", "distances (n, n)")
         self._samples = samples
@@ -75,7 +76,9 @@ class _DistanceLens(TransformerMixin, BaseEstimator):
         ndarray of shape (m, 1)
         """
         check_is_fitted(self)
-        return self._values(validate_data(self, X, dtype=np.float64, reset=False))[:, None]
+        samples = validate_data(self, X, dtype=np.float64, reset=False)
+        reject_unusable_values(type(self).__name__, "X", samples)
+        return self._values(samples)[:, None]
 
     def _check_settings(self) -> None:
         raise NotImplementedError
