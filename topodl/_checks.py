@@ -25,6 +25,7 @@ __all__ = [
     "check_number",
     "check_spacing",
     "check_tensor",
+    "count_up_to",
     "fail",
     "plain_tensor",
     "reject_colours_last",
@@ -33,9 +34,11 @@ __all__ = [
     "reject_non_finite",
     "reject_scripting",
     "reject_tracing",
+    "sizes_of_clouds",
     "unknown_option",
 ]
 
+_MOST = 2**31  # vertices, or graphs, that are told by their numbers
 _SIDE_OF_IMAGES = 16  # pixels that images have along both axes at least
 
 
@@ -95,7 +98,42 @@ def as_tensor(value: Any) -> torch.Tensor:
         return plain_tensor(value)
     if isinstance(value, np.ndarray) and (not value.flags.writeable or min(value.strides, default=0) < 0):
         value = value.copy()  # PyTorch takes neither as they are
-    return torch.as_tensor(value, device="cpu")
+    try:
+        return torch.as_tensor(value, device="cpu")
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"a {type(value).__name__} is no tensor; expected one, an array or numbers"
+        ) from error
+
+
+def count_up_to(function: str, argument: str, largest: int) -> int:
+    """Return how many numbers there are up to the `largest`, or raise where no memory has room for them."""
+    if largest >= _MOST:
+        raise fail(function, argument, f"has {largest}", f"numbers below {_MOST}, from 0 on")
+    return largest + 1
+
+
+def sizes_of_clouds(
+    function: str, argument: str, batch: Any, n_points: int
+) -> tuple[torch.Tensor, list[int]]:
+    """Return the cloud of each of `n_points` points as a tensor, and how many points each cloud has."""
+    batch = check_dense(function, argument, batch)
+    if batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool:
+        raise TypeError(f"{function}: {argument} has dtype {batch.dtype}; expected integers")
+    if batch.shape != (n_points,):
+        came = f"has shape {tuple(batch.shape)}"
+        raise fail(function, argument, came, f"one cloud for each of the {n_points} points")
+    if not n_points:
+        return batch, []
+    if int(batch.min()) < 0:
+        raise fail(function, argument, f"has {int(batch.min())}", "clouds from 0 on")
+    last = int(batch.max())
+    sizes = torch.bincount(batch).tolist() if last < n_points else []  # else one has to be missing
+    if not sizes or 0 in sizes:
+        missing = min(set(range(n_points)).difference(batch.tolist()))
+        expected = f"at least one of each from 0 to {last}"
+        raise fail(function, argument, f"has no point of cloud {missing}", expected)
+    return batch, sizes
 
 
 def reject_tracing(function: str) -> None:

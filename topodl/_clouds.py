@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._checks import as_real, check_dense, fail
+from topodl._checks import as_real, fail, sizes_of_clouds
 from topodl._pyg import with_points
 from topodl.kernels.points.rips_edges import all_within
 
@@ -53,22 +53,10 @@ def as_clouds(
 
 def _gathered(function: str, x: Any, batch: Any) -> tuple[torch.Tensor, list[int]]:
     """Return points (N, d) sorted by the cloud that `batch` says they are of, and the size of each cloud."""
-    points, batch = as_real(function, "x", x), check_dense(function, "batch", batch)
-    if batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool:
-        raise TypeError(f"{function}: batch has dtype {batch.dtype}; expected integers")
+    points = as_real(function, "x", x)
     if points.ndim != 2 or points.shape[1] == 0:
         raise fail(function, "x", f"has shape {tuple(points.shape)}", "points of shape (N, d) beside batch")
-    if batch.shape != points.shape[:1]:
-        came = f"has shape {tuple(batch.shape)}"
-        raise fail(function, "batch", came, f"one cloud for each of the {len(points)} points")
-    if not len(batch):
-        return points, []
-    if int(batch.min()) < 0:
-        raise fail(function, "batch", f"has {int(batch.min())}", "clouds from 0 on")
-    sizes = torch.bincount(batch).tolist()
-    if 0 in sizes:
-        came = f"has no point of cloud {sizes.index(0)}"
-        raise fail(function, "batch", came, f"at least one of each from 0 to {len(sizes) - 1}")
+    batch, sizes = sizes_of_clouds(function, "batch", batch, len(points))
     order = None if bool((batch.diff() >= 0).all()) else torch.argsort(batch, stable=True)
     return points if order is None else points.index_select(0, order), sizes
 

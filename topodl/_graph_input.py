@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from topodl._checks import check_dense, check_number, fail
+from topodl._checks import check_dense, check_number, count_up_to, fail
 from topodl._host import read_numbers, reject_mapped
 
 __all__ = ["SimpleGraphs", "check_features", "check_graphs", "read_graphs", "simple_edges"]
@@ -43,7 +43,7 @@ def read_graphs(name: str, edge_index: Any, batch: Any, n_vertices: int | None) 
         if n_vertices not in (None, n):
             raise fail(name, "n_vertices", f"is {n_vertices!r}", f"{n}, the length of batch")
     elif n_vertices is None:
-        n = _ends(edge_index)[1] + 1
+        n = count_up_to(name, "edge_index", _ends(edge_index)[1])
     else:
         check_number(name, "n_vertices", n_vertices, low=0, integer=True)
         n = int(n_vertices)
@@ -137,7 +137,7 @@ def _check_batch(name: str, batch: torch.Tensor, edge_index: torch.Tensor, n: in
     if strays:
         u, v = edge_index[:, int(across.nonzero()[0, 0])].tolist()
         raise fail(name, "edge_index", f"has an edge ({u}, {v}) between graphs", "edges within graphs")
-    return high + 1
+    return count_up_to(name, "batch", high)
 
 
 def simple_edges(edge_index: torch.Tensor, n: int) -> torch.Tensor:

@@ -54,6 +54,7 @@ class JaggedBatch:
 
     _VALUES: ClassVar[tuple[str, ...]]
     _INTEGERS: ClassVar[tuple[str, ...]]
+    _OPTIONAL: ClassVar[tuple[str, ...]]
     _TAILS: ClassVar[Mapping[str, tuple[int | None, ...]]]
     _LOWEST_DIM: ClassVar[int] = 0
     n_samples: int
@@ -63,7 +64,8 @@ class JaggedBatch:
 
     def __init__(self, tensors: Mapping[str, Any], n_samples: int, homology_dims: Iterable[int]) -> None:
         kind = type(self).__name__
-        tensors = {k: v if v is None else check_dense(kind, k, v) for k, v in tensors.items()}
+        absent = {name for name in self._OPTIONAL if tensors[name] is None}
+        tensors = {k: v if k in absent else check_dense(kind, k, v) for k, v in tensors.items()}
         for name in self._VALUES:
             setattr(self, name, tensors[name])
         self._integers = {name: tensors[name] for name in self._INTEGERS}
@@ -319,6 +321,7 @@ class JaggedBars(JaggedBatch):
 
     _VALUES = ("births", "deaths")
     _INTEGERS = ("dims", "samples", "birth_cells", "death_cells", "_ended")
+    _OPTIONAL = ("birth_cells", "death_cells", "_ended")
     _TAILS = MappingProxyType({"birth_cells": (None,), "death_cells": (None,)})
     births: torch.Tensor
     deaths: torch.Tensor

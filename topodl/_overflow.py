@@ -41,13 +41,18 @@ def or_nan(
     try:
         return loss()
     except InputError as error:
-        tensors = [v for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()]
+        tensors = [v for v in values if isinstance(v, torch.Tensor) and _has_numbers(v)]
         overflowed = [v for v in tensors if not bool(whole_values(v).isfinite().all())]
         if non_finite == "raise" or not overflowed:
             raise
         warn_of_overflow(f"{error}; the loss is NaN")
         single = [v.to(torch.promote_types(v.dtype, torch.float32)) for v in overflowed]
         return torch.stack([v.sum() * math.nan for v in single]).sum()
+
+
+def _has_numbers(value: torch.Tensor) -> bool:
+    """Return whether a tensor is one of numbers that may have overflowed."""
+    return value.is_floating_point() and value.layout is torch.strided and not value.is_meta
 
 
 def or_nan_samples(
@@ -57,8 +62,9 @@ def or_nan_samples(
     try:
         return loss(*values)
     except InputError as error:
-        tensors = [v for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()]
-        same = bool(tensors) and all(v.ndim > 1 and len(v) == len(tensors[0]) for v in tensors)
+        tensors = [v for v in values if _has_numbers(v)]
+        alike = len(tensors) == len(values) > 0
+        same = alike and all(v.ndim > 1 and len(v) == len(tensors[0]) for v in tensors)
         if non_finite == "raise" or not same:
             raise
         spoiled = [~whole_values(v).isfinite().flatten(1).all(1).cpu() for v in tensors]

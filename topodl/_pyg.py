@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
 
-from topodl._checks import check_dense, fail, plain_tensor
+from topodl._checks import check_dense, fail, plain_tensor, sizes_of_clouds
 
 __all__ = ["has_points", "is_graph", "points_of", "with_complexes", "with_graphs", "with_points"]
 
@@ -24,14 +25,23 @@ def is_graph(item: Any) -> bool:
 def points_of(data: Any) -> list[torch.Tensor]:
     """Return the points of a `Data`, or of each graph of a `Batch`, in the order of its graphs."""
     points, ptr, batch = data.pos, getattr(data, "ptr", None), getattr(data, "batch", None)
-    for name, value in (("pos", points), ("ptr", ptr), ("batch", batch)):
-        if value is not None:
-            check_dense("clouds", f"data.{name}", value)
+    if check_dense("clouds", "data.pos", points).ndim == 0:
+        raise fail("clouds", "data.pos", "has shape ()", "points of shape (N, d)")
     if ptr is not None:
-        return list(points.split(ptr.diff().tolist()))
+        return list(points.split(_sizes_between(check_dense("clouds", "data.ptr", ptr), len(points))))
     if batch is None:
         return [points]
-    return list(points[torch.argsort(batch, stable=True)].split(torch.bincount(batch).tolist()))
+    batch, sizes = sizes_of_clouds("clouds", "data.batch", batch, len(points))
+    return list(points[torch.argsort(batch, stable=True)].split(sizes))
+
+
+def _sizes_between(ptr: torch.Tensor, n: int) -> list[int]:
+    """Return how many of `n` points lie between the places of `ptr`."""
+    places = ptr.tolist() if ptr.ndim == 1 else []
+    if places[:1] != [0] or places[-1] != n or sorted(places) != places or ptr.is_floating_point():
+        came = f"is {places}" if places else f"has shape {tuple(ptr.shape)}"
+        raise fail("clouds", "data.ptr", came, f"integers that rise from 0 to {n}, the number of points")
+    return [end - start for start, end in itertools.pairwise(places)]
 
 
 def with_points(x: Any) -> Any:

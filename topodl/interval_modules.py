@@ -260,6 +260,9 @@ class IntervalModules:
         if p and not bool(torch.isfinite(weights.detach()).all()):
             raise fail(name, "box", f"is {box!r}", "one that cuts summands of infinite weight")
         weights = power(weights, p) if p else torch.ones_like(weights)
+        if p and not bool(torch.isfinite(weights.detach()).all()):
+            came = f"is {p!r}, to which weights raised are too large for {weights.dtype}"
+            raise fail(name, "p", came, "a smaller one, or summands of another unit")
         image = segment_sum(weights[:, None] * heights, self._segments(), shape[0] * shape[1])
         if normalize:
             total = segment_sum(weights, self._segments(), shape[0] * shape[1])

@@ -81,6 +81,7 @@ class SignedMeasures(JaggedBatch):
 
     _VALUES = ("points",)
     _INTEGERS = ("weights", "dims", "samples", "cells")
+    _OPTIONAL = ("cells",)
     _TAILS = MappingProxyType({"points": (2,), "cells": (2, None)})
     _LOWEST_DIM = -1
     points: torch.Tensor

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 import topodl.persistence.rtd as points
-from topodl._checks import check_choice, check_dense, fail
+from topodl._checks import as_real, check_choice, fail
 from topodl._docs import shares_documentation
 from topodl._precision import at_least_single
 from topodl.attention._combinatorics import symmetrized
@@ -62,7 +62,7 @@ def rtd(
     tensor(0.)
     """
     check_choice("rtd", "symmetrize", symmetrize, ("upper", "max", "mean", "min"))
-    first, second = check_dense("rtd", "a", a), check_dense("rtd", "b", b)
+    first, second = as_real("rtd", "a", a), as_real("rtd", "b", b)
     for name, value in (("a", first), ("b", second)):
         if value.ndim < 2 or value.shape[-1] != value.shape[-2] or value.shape[-1] == 0:
             expected = "attention maps of shape (…, n, n); topodl.rtd takes point clouds"

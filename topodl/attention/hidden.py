@@ -262,9 +262,9 @@ class HiddenStateGeometry(FeatureLayer):
             If `states` or `mask` has another shape, or a state that counts has NaN or an infinite value.
         """
         states = check_dense("HiddenStateGeometry", "states", states)
-        if states.ndim != 4:
+        if states.ndim != 4 or states.shape[1] == 0:
             came = f"has shape {tuple(states.shape)}"
-            raise fail("HiddenStateGeometry", "states", came, "shape (B, layers, n, d)")
+            raise fail("HiddenStateGeometry", "states", came, "shape (B, layers, n, d), of a layer or more")
         layers = states.unbind(1)
         columns = [intrinsic_dimension(x, mask, estimator=self.estimator) for x in layers]
         pairs = itertools.pairwise(layers)

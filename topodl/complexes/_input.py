@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from topodl._checks import check_dense, check_number, fail
+from topodl._checks import check_dense, check_number, count_up_to, fail
 from topodl._host import host_array
 from topodl.errors import MemoryLimitError
 from topodl.kernels.complexes.cliques import stray_edge
@@ -56,7 +56,8 @@ def vertex_offsets(function: str, batch: torch.Tensor, n_graphs: int | None) -> 
         at = int(falls[0])
         came = f"has graph {graph_of[at]} before graph {graph_of[at + 1]} at vertex {at + 1}"
         raise fail(function, "batch", came, "the vertices of one graph after those of another")
-    n_graphs = (int(graph_of[-1]) + 1 if len(graph_of) else 0) if n_graphs is None else n_graphs
+    if n_graphs is None:
+        n_graphs = count_up_to(function, "batch", int(graph_of[-1:].max(initial=-1)))
     check_number(function, "n_graphs", n_graphs, low=0, integer=True)
     if len(graph_of) and not 0 <= graph_of[0] <= graph_of[-1] < n_graphs:
         came = f"has {graph_of[0]} … {graph_of[-1]}"
@@ -79,7 +80,7 @@ def read_graphs(
     ends = host_array(function, edges)
     if batch is None:
         if n_vertices is None:
-            n_vertices = int(ends.max()) + 1 if ends.size else 0
+            n_vertices = count_up_to(function, argument, int(ends.max(initial=-1)))
         check_number(function, "n_vertices", n_vertices, low=0, integer=True)
         if n_graphs not in (None, 1):
             raise fail(function, "n_graphs", f"is {n_graphs} without batch", "a batch, or one graph")

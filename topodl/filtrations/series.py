@@ -148,14 +148,7 @@ def sliding_windows(x: Series, size: int, stride: int = 1) -> Any:
     """
     name = "sliding_windows"
     check_number(name, "size", size, low=1, integer=True)
-    flat = (x if isinstance(x, torch.Tensor) else x[0] if len(x) else torch.zeros(0, device="cpu")).ndim
-    univariate = flat == (2 if isinstance(x, torch.Tensor) else 1)
-
-    def of_batch(series: torch.Tensor) -> torch.Tensor:
-        windows = _windows(name, series, size, 1, stride)
-        return windows[..., 0] if univariate else windows
-
-    return _each(name, x, of_batch)
+    return _each(name, x, lambda series: _windows(name, series, size, 1, stride), as_given=True)
 
 
 def mutual_information(x: Series, max_delay: int = 20, *, n_bins: int = 16) -> torch.Tensor:
@@ -332,13 +325,20 @@ def embedding_parameters(
     return EmbeddingParameters(delay, small[0] if small else 1 + int(np.argmin(shares)))
 
 
-def _each(name: str, x: Any, function: Any) -> Any:
-    """Return a function of series (b, L, C), of all of a tensor or of each of a list."""
+def _each(name: str, x: Any, function: Any, as_given: bool = False) -> Any:
+    """Return a function of series (b, L, C), of all of a tensor or of each of a list.
+
+    With `as_given` what it makes of series without an axis for C values at a time has none, either.
+    """
     if isinstance(x, torch.Tensor):
-        return function(_as_series(name, "x", x, 2))
+        found = function(_as_series(name, "x", x, 2))
+        return found[..., 0] if as_given and x.ndim == 2 else found
     if not isinstance(x, Sequence):
         raise TypeError(f"{name}: x is a {type(x).__name__}; expected a torch.Tensor or a sequence of them")
-    return [function(_as_series(name, f"x[{k}]", one, 1)[None])[0] for k, one in enumerate(x)]
+    several = [function(_as_series(name, f"x[{k}]", one, 1)[None])[0] for k, one in enumerate(x)]
+    if not as_given:
+        return several
+    return [found[..., 0] if one.ndim == 1 else found for one, found in zip(x, several, strict=True)]
 
 
 def _as_series(name: str, argument: str, x: Any, least: int) -> torch.Tensor:

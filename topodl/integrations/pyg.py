@@ -96,6 +96,7 @@ def degree_graph(data: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     graph_of = getattr(data, "batch", None)
     if graph_of is None:
         return [(degrees, edges)]
+    graph_of = graph_of.long()
     n_graphs = getattr(data, "num_graphs", int(graph_of.max()) + 1 if len(graph_of) else 0)
     order = torch.argsort(graph_of, stable=True)
     sizes = torch.bincount(graph_of, minlength=n_graphs)

@@ -57,10 +57,17 @@ class Complexes:
         return out
 
 
-def _check_indices(name: str, argument: str, indices: torch.Tensor, low: int, n: int) -> None:
+def _check_indices(
+    name: str, argument: str, indices: torch.Tensor, low: int, n: int, n_samples: int | None = None
+) -> None:
+    """Raise unless `indices` (k + 1, S) are vertices; of `n_samples` they may be (n_samples, k + 1, S)."""
     if torch.compiler.is_compiling():  # there are no values to look at
         return
     check_dense(name, argument, indices)
+    padded = n_samples is not None and indices.ndim == 3 and len(indices) == n_samples
+    if indices.ndim != 2 and not padded:
+        expected = "(k + 1, S)" if n_samples is None else f"(k + 1, S) or ({n_samples}, k + 1, S)"
+        raise fail(name, argument, f"has shape {tuple(indices.shape)}", f"vertices of simplices, {expected}")
     if indices.numel() and (int(indices.min()) < low or int(indices.max()) >= n):
         came = f"has vertices {int(indices.min())} … {int(indices.max())}"
         raise fail(name, argument, came, f"indices from {low} to {n - 1}")
@@ -106,6 +113,7 @@ def read_complexes(
         return _read_list(name, x, given)
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name}: x is a {type(x).__name__}; expected a tensor or a list of tensors")
+    x = check_dense(name, "x", x)
     if not x.is_floating_point():
         raise fail(name, "x", f"has dtype {x.dtype}", "a floating dtype")
     if x.ndim not in (2, 3) or x.shape[-1] == 0:
@@ -194,7 +202,7 @@ def _read_padded(
     start = torch.arange(n_samples, device=x.device) * n
     flat = []
     for k, item in enumerate(simplices):
-        _check_indices(name, f"simplices[{k}]", item, -1, n)
+        _check_indices(name, f"simplices[{k}]", item, -1, n, n_samples)
         if item.ndim == 2:  # the same complex for every sample
             item = item.expand(n_samples, *item.shape)
         real = (item >= 0).all(1)
@@ -224,6 +232,7 @@ def _read_list(name: str, x: Sequence[Any], simplices: list[Any]) -> tuple[Compl
                 else f"is a {type(cloud).__name__}"
             )
             raise fail(name, f"x[{i}]", came, "a tensor (N_i, d) with the same d in all samples")
+        check_dense(name, f"x[{i}]", cloud)
     lengths = torch.tensor([len(cloud) for cloud in clouds], device=clouds[0].device)
     starts = lengths.cumsum(0) - lengths
     joined = []

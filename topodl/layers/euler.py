@@ -16,6 +16,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from topodl._checks import as_real, check_choice, check_dense, check_number, fail, reject_non_finite
 from topodl._directions import spread_directions
+from topodl._host import whole_values
 from topodl._precision import at_least_single, full_precision
 from topodl.filtrations._images import read_shares
 from topodl.layers import _inputs
@@ -234,6 +235,7 @@ class EulerCharacteristicTransform(FeatureLayer):
         directions = self._unit_directions(points.shape[1]).to(points.device, points.dtype)
         if weights is not None:
             n_given = len(points) if isinstance(x, list | tuple) else math.prod(x.shape[:-1])
+            given = weights
             weights = _read_weights(name, weights, n_given, order).to(points.dtype)
         complexes.x = points
         cells = complexes.cells(weights)
@@ -243,7 +245,10 @@ class EulerCharacteristicTransform(FeatureLayer):
                 transform = hard_transform(points, directions, complexes.offsets, cells, thresholds)
             else:
                 transform = soft_transform(points @ directions, cells, thresholds, scale, complexes.n_samples)
-        return (_smoothed(transform, thresholds) if self.smooth else transform).to(dtype)
+        out = (_smoothed(transform, thresholds) if self.smooth else transform).to(dtype)
+        if weights is not None:
+            _reject_large_weights(name, given, out)
+        return out
 
     def _unit_directions(self, ambient_dim: int) -> torch.Tensor:
         """Return the directions (d, J) of a space of that many dimensions, chosen now if none were."""
@@ -347,6 +352,15 @@ def _read_weights(name: str, weights: Any, n: int, order: torch.Tensor | None) -
     # What pads does not matter.
     reject_non_finite(name, "weights", torch.zeros_like(flat).index_copy(0, order, flat[order]))
     return flat[order]
+
+
+def _reject_large_weights(name: str, weights: torch.Tensor, transform: torch.Tensor) -> None:
+    """Raise the error that says how large the weights are whose sums are not finite."""
+    if torch.compiler.is_compiling() or math.isfinite(float(whole_values(transform).sum())):
+        return
+    if not bool(whole_values(transform).isfinite().all()):  # the sum of all may be infinite, too
+        came = f"has values up to {float(weights.detach().abs().max()):g}, whose sums {transform.dtype} lacks"
+        raise fail(name, "weights", came, "smaller ones, or points in float64")
 
 
 def _smoothed(transform: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from topodl._checks import check_choice
 from topodl._power import power
+from topodl._precision import unit_of
 from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, alive
@@ -176,8 +177,7 @@ class PersistenceStatistics(CurveLayer):
 
 def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
     """Return (B,) entropies −Σ p log p with p = length / total: log total − Σ length log length / total."""
-    lengths = d.persistence()
-    total = contiguous_sum(lengths, d.sample_offsets)
+    lengths, total = _in_unit_of_total(d)
     total = total + (total == 0)  # an infinite one makes NaN, which is refused
     logs = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log()
     entropy = total.log() - contiguous_sum(lengths * logs, d.sample_offsets) / total
@@ -188,10 +188,20 @@ def _entropy(d: Diagrams, normalize: bool) -> torch.Tensor:
     return entropy / torch.where(count > 1, count.clamp(min=2).log(), 1.0)
 
 
-def _shares(d: Diagrams) -> torch.Tensor:
-    """Return (P,) the share of each bar in the total length of its diagram."""
+def _in_unit_of_total(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return lengths (P,) and their totals (B,) in units in which products of totals are numbers, too.
+
+    What depends on quotients of them alone has the right gradient with units that are constants.
+    """
     lengths = d.persistence()
     total = contiguous_sum(lengths, d.sample_offsets)
+    unit = unit_of(total.detach())
+    return lengths / unit.index_select(0, d.samples), total / unit
+
+
+def _shares(d: Diagrams) -> torch.Tensor:
+    """Return (P,) the share of each bar in the total length of its diagram."""
+    lengths, total = _in_unit_of_total(d)
     # an infinite total becomes NaN, as shares of 0 would be silent, and one of 0 becomes 1
     total = total * (total < math.inf) + (total == 0)
     return lengths / total.index_select(0, d.samples)

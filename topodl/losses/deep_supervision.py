@@ -312,10 +312,12 @@ def _one_a_head(argument: str, values: object, n_heads: int) -> Sequence[Any]:
 def _check_sizes(outputs: list[torch.Tensor], size: tuple[int, ...]) -> None:
     for i, output in enumerate(outputs):
         sides = tuple(output.shape[2:])
-        if len(sides) != len(size) or any(side > whole for side, whole in zip(sides, size, strict=True)):
+        if len(sides) != len(size) or not all(
+            0 < side <= whole for side, whole in zip(sides, size, strict=True)
+        ):
             raise fail(
                 "DeepSupervisionLoss",
                 f"heads[{i}]",
                 f"has shape {tuple(output.shape)}",
-                f"shape (B, C, *S), S at most the target's {size}",
+                f"shape (B, C, *S), S from 1 to the target's {size}",
             )

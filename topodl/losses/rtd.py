@@ -100,7 +100,8 @@ class RTDLoss(torch.nn.Module):
         if mask is not None:
             pairs = _real_tokens(x, z, mask, self.metric == "precomputed")
             return torch.stack([self(first[None], second[None]) for first, second in pairs]).mean()
-        first, second = (t.flatten(1) if isinstance(t, torch.Tensor) and t.ndim > 3 else t for t in (x, z))
+        pair = [check_dense("RTDLoss", name, value) for name, value in (("x", x), ("z", z))]
+        first, second = (t.flatten(1) if t.ndim > 3 else t for t in pair)
         return rtd(
             first,
             second,

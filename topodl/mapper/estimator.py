@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
-from topodl._checks import as_real, check_choice, fail
+from topodl._checks import as_real, as_tensor, check_choice, fail
 from topodl._docs import shares_documentation
 from topodl._host import host_array
 from topodl._precision import at_least_single
@@ -394,7 +394,7 @@ def mapper_graph(
     >>> graph.x.sum().backward()
     """
     name = "mapper_graph"
-    points = as_real(name, "x", x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device="cpu"))
+    points = as_real(name, "x", as_tensor(x))
     values = lens if isinstance(lens, torch.Tensor | np.ndarray) else None
     mapper = Mapper(
         lens="pca" if values is not None else lens,

@@ -68,6 +68,8 @@ def sources_of(function: str, argument: str, value: Any, in_items: bool = False)
         values = _as_tensor(function, argument, value)
         if not in_items:
             return [Source(argument, None, values)]
+        if values.ndim == 0:
+            raise fail(function, argument, "has shape ()", "images of shape (B, …) beside a list of them")
         tensors = list(values.split(1))
     return [Source(argument, i, tensor) for i, tensor in enumerate(tensors)]
 

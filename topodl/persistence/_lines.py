@@ -39,13 +39,15 @@ def checked_lines(
     """Return base points and directions (L, P) in the dtype and on the device of `like`."""
     if not isinstance(lines, tuple | list) or len(lines) != 2:
         raise fail(name, "lines", f"is a {type(lines).__name__}", "a pair of tensors, (base, direction)")
-    base, direction = (as_real(name, f"lines[{i}]", part) for i, part in enumerate(lines))
+    given = [as_real(name, f"lines[{i}]", part) for i, part in enumerate(lines)]
+    base, direction = (part.to(like.dtype) for part in given)  # which may be too narrow
     for i, part in enumerate((base, direction)):
         if part.ndim != 2 or part.shape != base.shape or part.shape[1] != n_parameters or not len(part):
             expected = f"shape (L, {n_parameters}), L > 0, both alike"
             raise fail(name, f"lines[{i}]", f"has shape {tuple(part.shape)}", expected)
         if not bool(torch.isfinite(whole_values(part)).all()):
-            raise fail(name, f"lines[{i}]", "has a value that is not finite", "finite values")
+            expected = f"finite values, in {like.dtype} too"
+            raise fail(name, f"lines[{i}]", "has a value that is not finite", expected)
     if not bool((whole_values(direction) > 0).all()):
         raise fail(name, "lines[1]", "has a value that is not positive", "directions above 0")
-    return base.to(like.device, like.dtype), direction.to(like.device, like.dtype)
+    return base.to(like.device), direction.to(like.device)

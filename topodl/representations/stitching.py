@@ -79,6 +79,7 @@ class StitchingLayer(nn.Module):
             With the features and the size of the second model's layer.
         """
         x = check_dense("StitchingLayer", "x", x)
+        reject_non_finite("StitchingLayer", "x", x)
         if x.dtype != self.weight.dtype and not torch.is_autocast_enabled(x.device.type):
             raise fail("StitchingLayer", "x", f"has dtype {x.dtype}", f"{self.weight.dtype}, as its weight")
         axis = self._axis(x)
@@ -104,11 +105,15 @@ class StitchingLayer(nn.Module):
         Raises
         ------
         InputError
-            If the shapes do not agree with the layer or with each other, or a value is NaN or infinite.
+            If the shapes do not agree with the layer or with each other, a value is NaN or infinite, or the
+            weights would be.
         """
         check_choice("StitchingLayer.fit", "method", method, ("affine", "orthogonal"))
         x, y = as_real("StitchingLayer.fit", "x", x), as_real("StitchingLayer.fit", "y", y)
         axis = self._axis(x)
+        if y.ndim != x.ndim:
+            came = f"has shape {tuple(y.shape)}"
+            raise fail("StitchingLayer.fit", "y", came, f"{x.ndim} axes, as x of shape {tuple(x.shape)}")
         reject_non_finite("StitchingLayer.fit", "x", x)
         reject_non_finite("StitchingLayer.fit", "y", y)
         x = _resized(x, axis, _places(y, axis))
@@ -124,9 +129,14 @@ class StitchingLayer(nn.Module):
         else:
             u, _, vh = torch.linalg.svd(rows_y.T @ rows_x, full_matrices=False)
             weight = u @ vh
+        bias = means[1] - weight @ means[0]
+        largest = max(float(values.abs().max()) for values in (weight, bias))
+        if not largest <= torch.finfo(self.weight.dtype).max:
+            came = f"and y need weights or a bias too large for {self.weight.dtype}"
+            raise fail("StitchingLayer.fit", "x", came, "features of another unit")
         self.weight.copy_(weight)
         if self.bias is not None:
-            self.bias.copy_(means[1] - weight @ means[0])
+            self.bias.copy_(bias)
         return self
 
     def _axis(self, x: torch.Tensor) -> int:
