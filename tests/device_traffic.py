@@ -24,7 +24,11 @@ _CALLS = {
         "topodl.SignedMeasures losses.MosinLoss losses.mosin_loss losses.scnp_logits losses.CEDiceLoss "
         "losses.ce_dice_loss"
     ),
-    "": "representations.decision_regions",
+    "3 reads": (
+        "complexes.Lists representations.guide_codes representations.manifolds.Euclidean "
+        "representations.manifolds.FlatTorus representations.manifolds.ProjectiveSpace "
+        "representations.manifolds.Sphere"
+    ),
     "1 downloads 1 uploads": (
         "topodl.cubical_persistence layers.CubicalPersistence metrics.betti_numbers "
         "filtrations.mutual_information filtrations.false_neighbours"
@@ -36,18 +40,14 @@ _CALLS = {
     "1 downloads 1 reads 1 uploads": (
         "layers.EulerSurface filtrations.signed_distance filtrations.dilation filtrations.erosion"
     ),
-    "1 downloads 1 sizes": (
-        "topodl.Diagrams integrations.pyg.clouds layers.DiagramScaler filtrations.neighbour_graph"
-    ),
+    "1 downloads 2 reads 1 sizes": "integrations.pyg.clouds layers.Amplitude layers.Atol layers.PaddedBars",
     "1 downloads 2 reads 1 sizes 1 uploads": (
         "layers.BettiCurve layers.Silhouette layers.SliceFeatures losses.TotalPersistenceLoss"
     ),
     "1 reads": (
         "layers.DelayEmbedding filtrations.binarise filtrations.delay_embedding filtrations.sliding_windows"
     ),
-    "2 downloads 2 reads": (
-        "losses.cka_loss losses.CKALoss losses.DeepSupervisionLoss representations.StitchingLayer"
-    ),
+    "2 downloads 2 reads": "losses.cka_loss losses.CKALoss losses.DeepSupervisionLoss",
     "3 downloads 2 reads 2 uploads": (
         "losses.TopoGradLoss losses.TopoLoss losses.topo_grad_loss losses.topo_loss"
     ),
@@ -55,7 +55,7 @@ _CALLS = {
         "losses.CriticalCEDiceLoss losses.critical_ce_dice_loss losses.critical_region_map "
         "losses.critical_region_weights"
     ),
-    "1 downloads 2 reads 1 sizes": "layers.Amplitude layers.Atol layers.PaddedBars",
+    "1 downloads 1 sizes": "topodl.Diagrams layers.DiagramScaler filtrations.neighbour_graph",
     "1 downloads 2 reads 2 sizes": "layers.PersistenceImage layers.BarSelector layers.LongestBars",
     "1 downloads 2 reads 2 uploads": "topodl.image_signed_measure layers.LevelPersistence filtrations.tilt",
     "2 downloads 2 uploads": "topodl.alpha_persistence layers.AlphaPersistence complexes.hop_sets",
@@ -75,7 +75,8 @@ _CALLS = {
     "2 downloads 1 reads 12 uploads": "losses.BettiMatchingLoss losses.betti_matching_loss",
     "2 downloads 1 reads 2 uploads": "losses.RegionWiseLoss losses.region_wise_loss",
     "2 downloads 1 reads 3 sizes": "filtrations.degree_values filtrations.forman_curvature",
-    "2 downloads 2 reads 4 uploads": "representations.stitch representations.StitchedModel",
+    "2 downloads 3 reads": "representations.StitchingLayer",
+    "2 downloads 3 reads 4 uploads": "representations.stitch representations.StitchedModel",
     "2 downloads 6 reads 4 uploads": (
         "losses.topological_autoencoder_loss losses.TopologicalAutoencoderLoss"
     ),
@@ -83,20 +84,16 @@ _CALLS = {
     "3 downloads 1 reads 1 sizes 1 uploads": "losses.WarpingLoss losses.warping_loss",
     "3 downloads 1 reads 1 uploads": "losses.CavityLoss losses.cavity_loss",
     "3 downloads 1 sizes 1 uploads": "layers.DiagramDistances layers.DiagramKernel",
-    "3 reads": (
-        "complexes.Lists representations.guide_codes representations.manifolds.Euclidean "
-        "representations.manifolds.FlatTorus representations.manifolds.ProjectiveSpace "
-        "representations.manifolds.Sphere"
-    ),
     "3 reads 2 uploads": "layers.Filtration filtrations.height",
     "4 downloads 2 reads 2 uploads": "topodl.rtd losses.RTDLoss",
     "4 downloads 3 reads 4 uploads": "losses.ClDiceLoss losses.cldice_loss",
     "5 downloads 1 reads 3 uploads": "losses.WindowedTopoLoss losses.windowed_topo_loss",
     "5 downloads 5 reads 8 sizes 2 uploads": "filtrations.closeness filtrations.eccentricity",
     "6 downloads 1 reads 6 uploads": "losses.CbDiceLoss losses.cbdice_loss",
+    "": "representations.decision_regions",
     "1 downloads 1 reads 1 sizes 3 uploads": "losses.FeatureCountLoss",
     "1 downloads 1 reads 2 sizes": "layers.BarClamper",
-    "1 downloads 11 reads 13 sizes 1 uploads": "topodl.IntervalModules",
+    "1 downloads 12 reads 13 sizes 1 uploads": "topodl.IntervalModules",
     "1 downloads 18 uploads": "complexes.alpha_complexes",
     "1 downloads 2 reads 1 sizes 3 uploads": "topodl.attach",
     "1 downloads 2 reads 2 sizes 2 uploads": "losses.BettiTargetLoss",
@@ -110,11 +107,10 @@ _CALLS = {
     "1 downloads 7 reads 4 uploads": "layers.HilbertSurface",
     "1 downloads 8 uploads": "complexes.rips_complexes",
     "1 reads 1 uploads": "layers.EulerCurve",
-    "3 reads 1 sizes": "representations.manifolds.SpecialOrthogonal3",
     "10 reads": "attention.HiddenStateGeometry",
     "11 downloads 2 sizes 12 uploads": "layers.simplicial_walks",
     "11 downloads 3 reads 1 sizes 10 uploads": "distances.barycentre",
-    "11 reads 3 sizes 2 uploads": "layers.EulerCharacteristicTransform",
+    "12 reads 3 sizes 2 uploads": "layers.EulerCharacteristicTransform",
     "15 downloads 1 sizes 8 uploads": "topodl.complex_persistence",
     "16 downloads 1 sizes 7 uploads": "topodl.euler_signed_measure",
     "2 downloads": "metrics.component_matches",
@@ -141,6 +137,7 @@ _CALLS = {
     "3 downloads 4 reads 1 sizes 1 uploads": "attention.rtd",
     "3 downloads 4 reads 2 sizes 2 uploads": "plotting.plot_betti_curve",
     "3 downloads 4 reads 3 sizes 1 uploads": "distances.sliced_wasserstein_distance",
+    "3 reads 1 sizes": "representations.manifolds.SpecialOrthogonal3",
     "4 downloads 1 reads 2 uploads": "layers.GraphPersistence",
     "4 downloads 1 reads 6 sizes": "integrations.pyg.degree_graph",
     "4 downloads 1 sizes 12 uploads": "complexes.mesh_complexes",
