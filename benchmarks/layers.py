@@ -34,8 +34,8 @@ from topodl.layers import (
     Atol,
     BettiCurve,
     ComplexPolynomial,
-    DiagramScaler,
     DiagramEncoder,
+    DiagramScaler,
     EulerCharacteristicTransform,
     LongestBars,
     PersistenceEntropy,
@@ -174,6 +174,8 @@ def bar_vectors(giotto: dict[str, float]) -> None:
         if name in giotto:
             layer.fit(d)
             row(name, least_ms(lambda layer=layer: layer(d)), "giotto-tda", giotto[name])
+
+
 def encoders() -> None:
     """Time the encoder of diagrams beside PersLay with as many features, 256 diagrams of 50 bars in turns."""
     d = Diagrams.from_gudhi(random_diagrams(256, 50, 0)).to(torch.float32)
