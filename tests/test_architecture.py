@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from topodl.kernels.__main__ import modules_to_warm_up
+from topodl.kernels.shared.ahead import modules_to_warm_up
 
 ROOT = Path(__file__).parents[1]
 

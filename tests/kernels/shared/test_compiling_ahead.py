@@ -1,11 +1,14 @@
 """The command that compiles ahead: in processes, naming what fails, leaving none behind."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
 
 import numba
 import pytest
 
-from topodl.kernels.__main__ import failures, main
+from topodl.kernels.shared.ahead import failures, main
 
 MODULES = {
     "fine": "def warm_up(): pass",
@@ -53,3 +56,23 @@ def test_compiling_ahead_without_a_cache_is_refused(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main([])
     assert "TOPODL_NUMBA_CACHE is 0" in capsys.readouterr().err
+
+
+def test_the_command_compiles_what_is_asked_for(tmp_path):
+    asked = [sys.executable, "-m", "topodl.kernels", "shared.row_tables", "mapper.neighbours"]
+    done = subprocess.run(
+        asked,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 kernel modules ready")
+    assert any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_rooms_without_kernels_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["image"])
+    assert "no kernels are in image" in capsys.readouterr().err
