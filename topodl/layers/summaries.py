@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from topodl._checks import check_choice
+from topodl._host import on_host
 from topodl._power import power
-from topodl._precision import unit_of
+from topodl._precision import is_ordinary, unit_of
 from topodl._segments import contiguous_sum, segment_amax, segment_amin, segment_scale, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer, alive
@@ -195,6 +196,8 @@ def _in_unit_of_total(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
     """
     lengths = d.persistence()
     total = contiguous_sum(lengths, d.sample_offsets)
+    if on_host(total) and total.numel() and is_ordinary(*torch.stack(total.detach().aminmax()).tolist()):
+        return lengths, total
     unit = unit_of(total.detach())
     return lengths / unit.index_select(0, d.samples), total / unit
 
