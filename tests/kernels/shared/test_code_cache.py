@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import pickle
 import sys
 
 import numba
@@ -88,6 +89,16 @@ def test_a_damaged_file_is_replaced_and_said_once(folder, caplog, data):
     caplog.clear()
     assert not run_kernel(folder)
     assert notices_with("found damaged files", caplog) == 1
+    assert run_kernel(folder)
+
+
+def test_code_of_another_compiler_is_not_read(folder):
+    run_kernel(folder)
+    (file,) = files_of(folder)
+    own, key, _ = pickle.loads(code_cache._checked_content(file))
+    foreign = pickle.dumps((("0.1", *own[1:]), key, b"in a form that this version does not know"))
+    file.write_bytes(code_cache._digest(foreign) + foreign)
+    assert not run_kernel(folder)
     assert run_kernel(folder)
 
 

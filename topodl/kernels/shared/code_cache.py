@@ -130,12 +130,13 @@ class _CheckedFiles:
             if content is not None:
                 valid_for, kept_key, data = caching.pickle.loads(content)
                 if (valid_for, kept_key) == (self._valid_for, key):
-                    return data
+                    return caching.pickle.loads(data)
         return None
 
     def save(self, key: Any, data: Any) -> None:
         """Write `data`, so that others see the whole file or none."""
-        body = caching.dumps((self._valid_for, key, data))
+        # Another version of Numba may not even be able to read what this one keeps.
+        body = caching.dumps((self._valid_for, key, caching.dumps(data)))
         file = self._folder / self._file_name(key)
         unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:16]}")
         try:
