@@ -293,6 +293,7 @@ CLOUD, FUNCTION = torch.zeros(1, 3, 2), torch.zeros(1, 3)
         (lambda: fibered_persistence(IMAGE, (LINES[0], LINES[1][:, :1])), r"lines\[1\] has shape \(1, 1\)"),
         (lambda: fibered_persistence(IMAGE[:, :1], LINES), r"lines\[0\] has shape \(1, 2\)"),
         (lambda: fibered_persistence(IMAGE, LINES[:1] * 2), r"lines\[1\] has a value that is not positive"),
+        (lambda: fibered_persistence(IMAGE, (LINES[0], LINES[1] * 1e-30)), r"lines\[1\] has a value below"),
         (lambda: fibered_persistence(IMAGE, (LINES[0] / 0, LINES[1])), r"lines\[0\] has a value that is not"),
         (lambda: fibered_persistence(IMAGE, LINES, dims=2), "dims has 2"),
         (lambda: fibered_persistence(IMAGE, LINES, batch=FUNCTION), "edge_index is None"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -50,4 +51,8 @@ def checked_lines(
             raise fail(name, f"lines[{i}]", "has a value that is not finite", expected)
     if not bool((whole_values(direction) > 0).all()):
         raise fail(name, "lines[1]", "has a value that is not positive", "directions above 0")
+    least = math.sqrt(torch.finfo(direction.dtype).tiny)  # gradients divide by its square
+    if not bool((whole_values(direction) >= least).all()):
+        came = f"has a value below {least:.0e}"
+        raise fail(name, "lines[1]", came, f"directions whose squares are numbers in {direction.dtype}")
     return base.to(like.device), direction.to(like.device)
