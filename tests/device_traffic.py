@@ -22,7 +22,7 @@ _CALLS = {
     ),
     "1 downloads 1 reads": (
         "topodl.SignedMeasures losses.MosinLoss losses.mosin_loss losses.scnp_logits losses.CEDiceLoss "
-        "losses.ce_dice_loss"
+        "losses.ce_dice_loss losses.FadingLoss"
     ),
     "3 reads": (
         "complexes.Lists representations.guide_codes representations.manifolds.Euclidean "
@@ -40,15 +40,13 @@ _CALLS = {
     "1 downloads 1 reads 1 uploads": (
         "layers.EulerSurface filtrations.signed_distance filtrations.dilation filtrations.erosion"
     ),
-    "1 downloads 2 reads 1 sizes": "integrations.pyg.clouds layers.Amplitude layers.Atol layers.PaddedBars",
     "1 downloads 2 reads 1 sizes 1 uploads": (
         "layers.BettiCurve layers.Silhouette layers.SliceFeatures losses.TotalPersistenceLoss"
     ),
     "1 reads": (
         "layers.DelayEmbedding filtrations.binarise filtrations.delay_embedding filtrations.sliding_windows"
     ),
-    "2 downloads 2 reads": "losses.cka_loss losses.CKALoss losses.DeepSupervisionLoss",
-    "3 downloads 2 reads 2 uploads": (
+    "3 downloads 2 reads 3 uploads": (
         "losses.TopoGradLoss losses.TopoLoss losses.topo_grad_loss losses.topo_loss"
     ),
     "6 downloads 1 reads 2 uploads": (
@@ -56,8 +54,11 @@ _CALLS = {
         "losses.critical_region_weights"
     ),
     "1 downloads 1 sizes": "topodl.Diagrams layers.DiagramScaler filtrations.neighbour_graph",
+    "1 downloads 2 reads 1 sizes": "integrations.pyg.clouds layers.Amplitude layers.PaddedBars",
     "1 downloads 2 reads 2 sizes": "layers.PersistenceImage layers.BarSelector layers.LongestBars",
     "1 downloads 2 reads 2 uploads": "topodl.image_signed_measure layers.LevelPersistence filtrations.tilt",
+    "1 downloads 4 uploads": "topodl.rips_persistence layers.RipsPersistence complexes.CellComplexes",
+    "2 downloads 2 reads": "losses.cka_loss losses.CKALoss losses.DeepSupervisionLoss",
     "2 downloads 2 uploads": "topodl.alpha_persistence layers.AlphaPersistence complexes.hop_sets",
     "2 downloads 7 uploads": (
         "complexes.clique_complexes complexes.neighbourhood_complexes complexes.directed_flag_complexes"
@@ -69,13 +70,11 @@ _CALLS = {
     "1 downloads": "filtrations.codensity filtrations.degree_rips_values",
     "1 downloads 1 reads 1 sizes": "layers.PersLay layers.NumberOfBars",
     "1 downloads 2 reads 1 sizes, then 2 sizes": "layers.PersistenceEntropy layers.PersistenceStatistics",
-    "1 downloads 3 uploads": "topodl.rips_persistence layers.RipsPersistence",
     "2 downloads 1 reads 1 sizes 1 uploads": "losses.DMTLoss losses.dmt_loss",
     "2 downloads 1 reads 1 sizes 3 uploads": "losses.TopographLoss losses.topograph_loss",
-    "2 downloads 1 reads 12 uploads": "losses.BettiMatchingLoss losses.betti_matching_loss",
+    "2 downloads 1 reads 16 uploads": "losses.BettiMatchingLoss losses.betti_matching_loss",
     "2 downloads 1 reads 2 uploads": "losses.RegionWiseLoss losses.region_wise_loss",
     "2 downloads 1 reads 3 sizes": "filtrations.degree_values filtrations.forman_curvature",
-    "2 downloads 3 reads": "representations.StitchingLayer",
     "2 downloads 3 reads 4 uploads": "representations.stitch representations.StitchedModel",
     "2 downloads 6 reads 4 uploads": (
         "losses.topological_autoencoder_loss losses.TopologicalAutoencoderLoss"
@@ -91,19 +90,19 @@ _CALLS = {
     "5 downloads 5 reads 8 sizes 2 uploads": "filtrations.closeness filtrations.eccentricity",
     "6 downloads 1 reads 6 uploads": "losses.CbDiceLoss losses.cbdice_loss",
     "": "representations.decision_regions",
-    "1 downloads 1 reads 1 sizes 3 uploads": "losses.FeatureCountLoss",
+    "1 downloads 1 reads 1 sizes 4 uploads": "losses.FeatureCountLoss",
     "1 downloads 1 reads 2 sizes": "layers.BarClamper",
     "1 downloads 12 reads 13 sizes 1 uploads": "topodl.IntervalModules",
     "1 downloads 18 uploads": "complexes.alpha_complexes",
-    "1 downloads 2 reads 1 sizes 3 uploads": "topodl.attach",
+    "1 downloads 2 reads 1 sizes 4 uploads": "topodl.attach",
+    "1 downloads 2 reads 1 sizes, then 1 sizes": "layers.Atol",
     "1 downloads 2 reads 2 sizes 2 uploads": "losses.BettiTargetLoss",
     "1 downloads 3 reads 1 sizes": "layers.ComplexPolynomial",
     "1 downloads 3 reads 1 uploads": "topodl.level_persistence",
     "1 downloads 4 reads 1 sizes 1 uploads": "layers.PersistenceCurve",
-    "1 downloads 4 uploads": "complexes.CellComplexes",
     "1 downloads 5 uploads": "mapper.mapper_graph",
-    "1 downloads 6 reads 1 uploads": "topodl.fibered_persistence",
-    "1 downloads 6 reads 2 uploads": "layers.FiberedPersistence",
+    "1 downloads 7 reads 1 uploads": "topodl.fibered_persistence",
+    "1 downloads 7 reads 2 uploads": "layers.FiberedPersistence",
     "1 downloads 7 reads 4 uploads": "layers.HilbertSurface",
     "1 downloads 8 uploads": "complexes.rips_complexes",
     "1 reads 1 uploads": "layers.EulerCurve",
@@ -118,6 +117,7 @@ _CALLS = {
     "2 downloads 1 reads 5 sizes 7 uploads": "layers.CycleCliqueEncoding",
     "2 downloads 1 reads 7 uploads": "complexes.lift_features",
     "2 downloads 10 uploads": "complexes.ring_complexes",
+    "2 downloads 3 reads": "representations.StitchingLayer",
     "2 downloads 3 reads 1 uploads": "filtrations.geodesic_distances",
     "2 downloads 3 reads 2 sizes": "layers.TopologicalVector",
     "2 downloads 3 reads 4 sizes 7 uploads": "layers.CellMessagePassing",
@@ -131,6 +131,7 @@ _CALLS = {
     "3 downloads": "topodl.TopologicalFeatures",
     "3 downloads 1 reads 2 uploads": "topodl.graph_signed_measure",
     "3 downloads 2 reads": "losses.MinibatchCKA",
+    "3 downloads 2 reads 1 uploads": "losses.WeightedSumLoss",
     "3 downloads 2 reads 8 sizes": "filtrations.return_probabilities",
     "3 downloads 2 reads 8 sizes 1 uploads": "filtrations.heat_kernel_signature",
     "3 downloads 3 reads": "losses.SCNP",
@@ -153,7 +154,7 @@ _CALLS = {
     "5 downloads 2 reads 1 sizes 2 uploads": "layers.PersistenceLandscape",
     "6 downloads 1 reads 2 sizes 2 uploads": "distances.wasserstein_distance",
     "6 downloads 2 reads 2 sizes 1 uploads": "plotting.plot_diagram",
-    "6 downloads 4 reads 2 sizes 5 uploads": "losses.DiagramTargetLoss",
+    "6 downloads 4 reads 2 sizes 6 uploads": "losses.DiagramTargetLoss",
     "6 downloads 4 reads 5 sizes 5 uploads": "layers.TOGL",
     "6 downloads 5 reads 4 sizes 2 uploads": "filtrations.graph_geodesics",
     "6 downloads 5 sizes 2 uploads": "distances.optimal_matching",

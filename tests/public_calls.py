@@ -403,6 +403,12 @@ _METRICS |= {
     if name not in {*_METRICS, "TopologyError", "ComponentMatches"}
 }
 _LOSSES = {
+    "FadingLoss": of_segmentations(
+        losses.FadingLoss, first=losses.CEDiceLoss(), second=losses.SCNP(losses.CEDiceLoss())
+    ),
+    "WeightedSumLoss": lambda s: s.made(
+        losses.WeightedSumLoss, [losses.CEDiceLoss(), losses.SkeletonRecallLoss()]
+    )(s.drawn(2, 12, 12), s.labels),
     "MosinLoss": of_segmentations(losses.MosinLoss, **_FEATURES),
     "mosin_loss": of_segmentations(losses.mosin_loss, **_FEATURES),
     "cka": lambda s: losses.cka(s.clouds, s.others, tokens=True),

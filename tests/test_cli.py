@@ -67,7 +67,7 @@ def test_help(arguments, capsys):
         (["--device", "cuda:99"], "topodl evaluate: device is 'cuda:99'"),
         (
             ["--protocol", "nnunet"],
-            "topodl evaluate: protocol is 'nnunet'; expected one of 'quick', 'topomortar'",
+            "topodl evaluate: protocol is 'nnunet' (did you mean 'tuned'?); expected one of 'quick', ",
         ),
         (
             ["--image-size", "99", "--network", "dynunet"],
