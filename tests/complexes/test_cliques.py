@@ -124,3 +124,13 @@ def test_what_is_not_made_of_integers_is_no_index():
         clique_complexes(torch.zeros(2, 1, dtype=torch.int64), torch.tensor([False]))
     with pytest.raises(TypeError, match="edge_index is a list"):
         clique_complexes([[0], [1]])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_integers_of_any_type_number_vertices_and_graphs(dtype):
+    edges, batch = torch.tensor([[0, 1, 3], [1, 2, 4]]), torch.tensor([0, 0, 0, 1, 1])
+    expected, found = (
+        clique_complexes(edges.to(kind), batch=batch.to(kind)) for kind in (torch.int64, dtype)
+    )
+    assert found.n_samples == expected.n_samples == 2
+    assert [found.n_cells(k) for k in range(2)] == [expected.n_cells(k) for k in range(2)] == [5, 3]

@@ -48,7 +48,8 @@ def check_integers(function: str, argument: str, value: Any) -> torch.Tensor:
 
 def vertex_offsets(function: str, batch: torch.Tensor, n_graphs: int | None) -> Array:
     """Return the offsets (n_graphs + 1,) of the vertices of each graph, or the error if they are mixed."""
-    if check_integers(function, "batch", batch).ndim != 1:
+    batch = check_integers(function, "batch", batch)
+    if batch.ndim != 1:
         raise fail(function, "batch", f"has shape {tuple(batch.shape)}", "one graph for each vertex, (N,)")
     graph_of = host_array(function, batch)
     falls = np.flatnonzero(graph_of[1:] < graph_of[:-1])
