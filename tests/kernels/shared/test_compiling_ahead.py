@@ -25,6 +25,7 @@ def _modules(tmp_path, monkeypatch):
     for name, source in MODULES.items():
         (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TOPODL_NUMBA_CACHE", "1")
 
 
 def test_a_module_that_fails_is_named_and_the_others_compile():
