@@ -157,14 +157,13 @@ def test_state_and_clones():
     assert layer.fit_transform(d).shape == (2, 8)
 
 
-def test_compiles_to_one_graph_with_its_gradients():
+def check_compiled(model, batches, *others):
+    """Check that one graph of a model gives its values and gradients, for batches of several sizes."""
     torch.compiler.reset()
-    model = nn.Sequential(CubicalPersistence(), DiagramEncoder(8, 2))
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    x = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(0))
-    for images in (x, x[:2] + x[1:], torch.zeros(2, 6, 6)):
+    for images in batches:
         given = [images.clone().requires_grad_() for _ in range(2)]
-        outs = [function(each) for function, each in zip((compiled, model), given, strict=True)]
+        outs = [function(each, *others) for function, each in zip((compiled, model), given, strict=True)]
         torch.testing.assert_close(*outs)
         found = [
             torch.autograd.grad(out.square().sum(), [each, *model.parameters()])
@@ -172,6 +171,12 @@ def test_compiles_to_one_graph_with_its_gradients():
         ]
         torch.testing.assert_close(*found)
     torch.compiler.reset()
+
+
+def test_compiles_to_one_graph_with_its_gradients():
+    x = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(CubicalPersistence(), DiagramEncoder(8, 2))
+    check_compiled(model, (x, x[:2] + x[1:], torch.zeros(2, 6, 6)))
 
 
 class _Asked(nn.Module):
@@ -188,21 +193,10 @@ class _Asked(nn.Module):
 
 
 def test_tokens_compile_to_one_graph_with_their_gradients():
-    torch.compiler.reset()
-    model = _Asked()
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     x = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(0))
     query = torch.linspace(-1, 1, 8).expand(3, 1, 1, 8)
-    for images in (x, torch.cat((x[:2], torch.zeros(1, 6, 6))), x[:, :4, :4], torch.zeros(3, 6, 6)):
-        given = [images.clone().requires_grad_() for _ in range(2)]
-        outs = [function(each, query) for function, each in zip((compiled, model), given, strict=True)]
-        torch.testing.assert_close(*outs)
-        found = [
-            torch.autograd.grad(out.square().sum(), [each, *model.parameters()])
-            for out, each in zip(outs, given, strict=True)
-        ]
-        torch.testing.assert_close(*found)
-    torch.compiler.reset()
+    batches = (x, torch.cat((x[:2], torch.zeros(1, 6, 6))), x[:, :4, :4], torch.zeros(3, 6, 6))
+    check_compiled(_Asked(), batches, query)
 
 
 @pytest.mark.parametrize(
