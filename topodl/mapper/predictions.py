@@ -48,7 +48,8 @@ class PredictionMapper(BaseEstimator):
     metric : str or callable
         Distance of embeddings: "cosine", or what scikit-learn's ``NearestNeighbors`` takes.
     whiten : int or None
-        Principal components of the embeddings that are kept, each divided by its singular value. None: the
+        Principal components of the embeddings that are kept, each divided by its singular value, in the
+        precision of the embeddings; in double where one of them is below 3 % of the largest. None: the
         embeddings as they are.
     smoothing : float
         Part of a smoothed prediction that comes from the neighbours, from 0 to 1.
