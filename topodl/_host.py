@@ -62,9 +62,12 @@ def reject_mapped(function: str, argument: str, x: Any, expected: str = "one bat
         raise InputError(f"{function}: {argument} is mapped by torch.vmap; expected {expected}")
 
 
-def has_gradient(x: torch.Tensor) -> bool:
-    """Return whether a gradient, of any mode, may be asked of what is computed from `x`."""
-    return x.requires_grad or is_traced(x)
+def has_gradient(*tensors: torch.Tensor) -> bool:
+    """Return whether a gradient, of any mode, may be asked of what is computed from `tensors`."""
+    for x in tensors:
+        if x.requires_grad:
+            return True
+    return is_traced(*tensors)
 
 
 def untransformed() -> contextlib.AbstractContextManager[Any]:
@@ -96,7 +99,8 @@ def whole_values(x: torch.Tensor) -> torch.Tensor:
 def host_array(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
     """Return the values of `x` alone, contiguous, out of the wrappers that `torch.func` follows them by."""
     if _is_bare(x):
-        return np.ascontiguousarray(x.detach().cpu().resolve_neg().numpy())
+        values = x if x.is_cpu else x.detach().cpu()
+        return np.ascontiguousarray(values.numpy(force=True))
     reject_mapped(function, "the input", x)
     values = whole_values(x)
     with untransformed():

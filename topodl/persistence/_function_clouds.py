@@ -15,7 +15,7 @@ from topodl._clouds import as_clouds, checked_clouds
 from topodl._distance_matrices import as_distances, distances_between, edge_lengths
 from topodl._host import has_gradient, host_array, reject_mapped
 from topodl._precision import at_least_single
-from topodl.kernels.points.rips_edges import cell_points
+from topodl.kernels.points.rips_edges import all_within, cell_points
 
 __all__ = ["FunctionClouds", "read_function", "read_function_clouds"]
 
@@ -98,7 +98,7 @@ class FunctionClouds(NamedTuple):
 
     def points_at(self, samples: Array, cells: Array, values: torch.Tensor, places: Array) -> torch.Tensor:
         """Return (P, 2) the lengths of edges (i, j), 0 of vertices (i, −1), beside the `values` at places."""
-        if self.precomputed or not values.is_cpu or has_gradient(self.points) or has_gradient(values):
+        if self.precomputed or not values.is_cpu or has_gradient(self.points, values):
             sources = torch.from_numpy(places).to(values.device)
             return torch.stack((self.values_of(samples, cells), values.index_select(0, sources)), 1)
         own = self.on_host[0], self.starts()
@@ -136,7 +136,7 @@ def read_function_clouds(
         flat = torch.cat([flat[:0], *exact])
         own = host_array(name, flat)
     else:
-        flat = values.reshape(-1, values.shape[-1])
+        flat = values.flatten(0, -2)
         own = host_array(name, flat)
         checked_clouds(name, own, sizes, points.dtype, _POINTS)
     if function is None:
@@ -166,7 +166,7 @@ def read_function(
     flat = [part.reshape(-1) for part in parts]
     heights = torch.cat(flat) if len(flat) > 1 else flat[0]
     own = host_array(name, at_least_single(heights))
-    if not own.min(initial=math.inf) > -math.inf:  # which NaN is not, either
+    if not all_within(own, np.finfo(own.dtype).max):
         for i, values in enumerate(np.split(own, np.cumsum(sizes)[:-1])):
             if not values.min(initial=math.inf) > -math.inf:
                 came = "has NaN" if np.isnan(values).any() else "has -inf"

@@ -75,8 +75,8 @@ def rips_signed_measure(
 
     References
     ----------
-    F. Chin, D. Houck, "Algorithms for updating minimal spanning trees", Journal of Computer and System
-    Sciences 16, 1978. D. Loiseaux, L. Scoccola, M. Carrière, M. B. Botnan, S. Oudot, "Stable vectorization of
+    R. Sibson, "SLINK: an optimally efficient algorithm for the single-link cluster method", The Computer
+    Journal 16, 1973. D. Loiseaux, L. Scoccola, M. Carrière, M. B. Botnan, S. Oudot, "Stable vectorization of
     multiparameter persistent homology using signed barcodes as measures", NeurIPS 2023.
 
     Examples

@@ -21,15 +21,20 @@ def tree_changes(points, order, precomputed):
     return np.stack((of_edges[:, 3], of_edges[:, 4], -of_edges[:, 2], of_edges[:, 5]), 1)
 
 
+def joining(members, edges):
+    """Return those of the edges (a, b), in this order, that close no cycle, by Kruskal's algorithm."""
+    root, found = {v: v for v in members}, []
+    for a, b in edges:
+        if root[a] != root[b]:
+            root = {v: root[a] if r == root[b] else r for v, r in root.items()}
+            found.append((a, b))
+    return found
+
+
 def tree_lengths(distances, members):
-    """Return the lengths of a minimum spanning tree of some points, by Kruskal's algorithm."""
-    root, lengths = {v: v for v in members}, []
-    for length, a, b in sorted((distances[a, b], a, b) for a, b in itertools.combinations(members, 2)):
-        a, b = root[a], root[b]
-        if a != b:
-            root = {v: a if r == b else r for v, r in root.items()}
-            lengths.append(length)
-    return lengths
+    """Return the lengths of a minimum spanning tree of some points."""
+    edges = sorted(itertools.combinations(members, 2), key=distances.__getitem__)
+    return [distances[edge] for edge in joining(members, edges)]
 
 
 @given(st.integers(1, 14), st.integers(1, 3), st.integers(0, 10**6), st.booleans())
@@ -45,8 +50,25 @@ def test_the_tree_is_minimal_whenever_a_point_has_come(n, d, seed, ties):
             for i, j, sign, _ in changes[changes[:, 3] == new].tolist():
                 assert i < j
                 tree.append((i, j)) if sign == 1 else tree.remove((i, j))
+            members = order[:size].tolist()
+            assert len(joining(members, tree)) == len(tree) == size - 1
             found = sorted(distances[i, j] for i, j in tree)
-            assert found == pytest.approx(tree_lengths(distances, order[:size].tolist()))
+            assert found == pytest.approx(tree_lengths(distances, members))
+
+
+@given(st.integers(2, 14), st.integers(1, 3), st.integers(0, 10**6))
+def test_edges_stay_where_new_ones_are_as_long(n, d, seed):
+    points = np.random.default_rng(seed).integers(0, 3, (n, d)).astype(float)
+    distances = np.sqrt(((points[:, None] - points) ** 2).sum(2))
+    changes, tree = tree_changes(points, np.arange(n), False), []
+    for new in range(n):
+        ways = [(u, new) for u in range(new)]
+        edges = sorted(tree + ways, key=lambda edge: (distances[edge], edge[1] == new))
+        kept = set(joining(range(new + 1), edges)) & set(tree)
+        own = changes[changes[:, 3] == new]
+        assert (own[:, 2] == -1).sum() == len(tree) - len(kept)
+        for i, j, sign, _ in own.tolist():
+            tree.append((i, j)) if sign == 1 else tree.remove((i, j))
 
 
 def test_three_points_by_hand():

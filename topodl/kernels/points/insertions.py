@@ -1,7 +1,7 @@
 """What enters and leaves the minimum spanning tree of points that come one after the other.
 
-Chin, Houck, "Algorithms for updating minimal spanning trees", 1978: one pass from the leaves to the root for
-each point. Cost O(n² d), memory O(n).
+Sibson, "SLINK: an optimally efficient algorithm for the single-link cluster method", 1973, whose merging
+clusters remember here by which edge they merge. Cost O(n² d), memory O(n).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from topodl.kernels.shared.radix import ordered_keys, radix_argsort
 __all__ = ["component_rows", "warm_up"]
 
 _WIDTH = 4  # integers of a change: both ends of the edge, 1 or -1, and the point that comes
+_ROOT = np.int64(2**63 - 1)  # longer than any edge, and none
 
 
 def component_rows(points: Any, function: Any, precomputed: bool, sample: int, start: int) -> Any:
@@ -36,15 +37,13 @@ def component_rows(points: Any, function: Any, precomputed: bool, sample: int, s
     function : ndarray of shape (n,)
         Values, without NaN; at +inf a point never comes.
     """
-    return _rows(
-        points, function, ordered_keys(function.view(f"i{function.itemsize}")), precomputed, sample, start
-    )
+    return _rows(points, function, function.view(f"i{function.itemsize}"), precomputed, sample, start)
 
 
 @kernel
-def _rows(points: Any, function: Any, keys: Any, precomputed: bool, sample: Any, start: Any) -> Any:
+def _rows(points: Any, function: Any, bits: Any, precomputed: bool, sample: Any, start: Any) -> Any:
     """Return the rows of points, and then of changes that are not infinitely long."""
-    order, k, m = radix_argsort(keys), 0, 0
+    order, k, m = radix_argsort(ordered_keys(bits)), 0, 0
     while k < len(order) and function[order[k]] < np.inf:
         k += 1
     own, columns = _in_order(points, order[:k], precomputed)
@@ -77,95 +76,68 @@ def _in_order(points: Any, order: Any, precomputed: bool) -> Any:
 
 @kernel
 def _changes(points: Any, columns: Any, precomputed: bool) -> Any:
-    """Return the changes one by one, of points (k, d) in order and their coordinates (d, k), or distances."""
+    """Return the changes one by one, of points (k, d) in order and their coordinates (d, k), or distances.
+
+    Of each point u, `above[u]` is the last point of the cluster that u is the last point of no more from
+    `length[u]` on, which is the length of the edge number `edge[u]` of the tree. The edge from u to a later
+    point v has the number v k + u.
+    """
     k = len(points)
     changes, end, room, fit = np.empty(_WIDTH, np.int64), 0, np.empty(points.shape[1]), squares_fit(points)
-    # The tree, whose root is the first point: of each point its parent, the length of the edge there, ….
-    parent, length, n_children = full(k, -1, np.int64), np.empty(k), full(k, 0, np.int64)
-    # Of each point the best way from below it to the new one that is not in the new tree yet.
-    tail, head, best = np.empty(k, np.int64), np.empty(k, np.int64), np.empty(k)
-    direct, waiting = np.empty(k), np.empty(k, np.int64)
-    for new in range(1, k):
-        if fit and not precomputed:
+    above, length, edge = np.empty(k, np.int64), full(k, _ROOT, np.int64), full(k, k * k, np.int64)
+    # The shortest way from the cluster of each point to the new one, by an edge outside the tree.
+    direct, way, by = np.empty(k), np.empty(k, np.int64), np.empty(k, np.int64)
+    bits = direct.view(np.int64)
+    for new in range(k):
+        if precomputed:
+            direct[:new] = columns[new, :new]
+        elif fit:
             row_distances(columns, 0, points[new], direct, 0, new)
-        for u in range(new):
-            if precomputed:
-                direct[u] = columns[new, u]
-            elif not fit:
+        else:
+            for u in range(new):
                 direct[u] = pair_distance(points, u, new, room)
-            tail[u], head[u], best[u], waiting[u] = u, new, direct[u], n_children[u]
+        for u in range(new):
+            way[u], by[u] = bits[u], new * k + u
         if end + 2 * _WIDTH * new > len(changes):
             changes = enlarged(changes, end + 2 * _WIDTH * new)
-        before = end
-        end = _renew(new, parent, length, waiting, tail, head, best, changes, end)
-        _graft(new, direct, changes[before:end], parent, length, n_children)
+        end = _insert(new, k, above, length, edge, way, by, changes, end)
     return changes[:end]
 
 
 @borrowing_subroutine
-def _renew(
-    new: Any,
-    parent: Any,
-    length: Any,
-    waiting: Any,
-    tail: Any,
-    head: Any,
-    best: Any,
-    changes: Any,
-    end: Any,
+def _insert(
+    new: Any, k: Any, above: Any, length: Any, edge: Any, way: Any, by: Any, changes: Any, end: Any
 ) -> Any:
-    """Write to `changes` which edges leave the tree and which ones enter it; return their new end.
+    """Let clusters merge by way of the new point; write which edges leave and enter; return their new end.
 
-    The edge above a point, the best way from below it to the new point, and the best way from its parent are
-    on a cycle: the longest of the first two makes up for the third, or the third for it. Where lengths are
-    equal, old edges stay. A point's turn comes when it is `waiting` for no child.
+    Where the way to the new point is shorter than the edge to the next cluster, they change places, and
+    the edge is a way from there. Of two ways from one cluster, the longer one closes a cycle. Lengths are
+    the bits of floats, as integers; of edges of one length, those of lower numbers, older ones, are shorter.
     """
-    for first in range(new):
-        u = first
-        while waiting[u] == 0 and parent[u] >= 0:
-            p, a, b, way = parent[u], tail[u], head[u], best[u]
-            if way < length[u]:
-                if b == new:
-                    end = _note(changes, end, a, b, 1, new)
-                a, b, way = u, p, length[u]
-            if way < best[p] or (way == best[p] and head[p] == new):
-                a, b, tail[p], head[p], best[p] = tail[p], head[p], a, b, way
-            if b != new:
-                end = _note(changes, end, a, b, -1, new)
-            waiting[u], waiting[p] = -1, waiting[p] - 1
-            if p > first:
-                break
-            u = p
-    return _note(changes, end, tail[0], new, 1, new) if head[0] == new else end
+    above[new], first_new = new, new * k
+    for u in range(new):
+        over, a, e = above[u], way[u], by[u]
+        if a < length[u] or (a == length[u] and e < edge[u]):
+            if e >= first_new:
+                end = _note(changes, end, e, k, 1, new)
+            a, length[u], e, edge[u], above[u] = length[u], a, edge[u], e, new
+        b, f = way[over], by[over]
+        closer = (a < b) | ((a == b) & (e < f))  # no branch: which of them it is nobody foresees
+        way[over], by[over] = (a if closer else b), (e if closer else f)
+        e = f if closer else e
+        if e < first_new:
+            end = _note(changes, end, e, k, -1, new)
+    for u in range(new):
+        over = above[u]
+        if length[over] < length[u] or (length[over] == length[u] and edge[over] < edge[u]):
+            above[u] = new
+    return end
 
 
 @borrowing_subroutine
-def _note(changes: Any, end: Any, a: Any, b: Any, sign: Any, new: Any) -> Any:
-    changes[end], changes[end + 1], changes[end + 2], changes[end + 3] = a, b, sign, new
+def _note(changes: Any, end: Any, edge: Any, k: Any, sign: Any, new: Any) -> Any:
+    changes[end], changes[end + 1], changes[end + 2], changes[end + 3] = edge % k, edge // k, sign, new
     return end + _WIDTH
-
-
-@borrowing_subroutine
-def _graft(new: Any, direct: Any, changes: Any, parent: Any, length: Any, n_children: Any) -> None:
-    """Let the tree change: what is cut off hangs from the new point, and that from what holds the root."""
-    for at in range(0, len(changes), _WIDTH):
-        if changes[at + 2] < 0:
-            parent[changes[at]] = -1
-            n_children[changes[at + 1]] -= 1
-    for at in range(0, len(changes), _WIDTH):
-        if changes[at + 2] > 0:
-            u, way = changes[at], direct[changes[at]]
-            root = u
-            while parent[root] >= 0:
-                root = parent[root]
-            below, above = (new, u) if root == 0 else (u, new)
-            while below >= 0:  # all the way up, parents become children
-                n_children[above] += 1
-                next_up, next_way = parent[below], length[below]
-                parent[below], length[below] = above, way
-                if next_up >= 0:
-                    n_children[next_up] -= 1
-                below, above, way = next_up, below, next_way
 
 
 def warm_up() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from topodl.kernels.shared.arrays import full
-from topodl.kernels.shared.compile import kernel
+from topodl.kernels.shared.compile import kernel, subroutine
 from topodl.kernels.shared.radix import radix_argsort
 
 __all__ = ["row_table", "warm_up"]
@@ -23,14 +23,21 @@ def row_table(rows: Any) -> tuple[Any, Any]:
     rows : ndarray of shape (m, 5 + k), int64
         A sample, a dimension, a weight, a cell of k vertices, one vertex, and a place; at least -1.
     """
-    order = _order(rows)
-    if len(order) < len(rows):
+    table, places = _by_keys(rows)
+    if len(places) < len(rows):
         columns = [0, 1, *range(3, rows.shape[1] - 1)]
-        order = np.lexsort(rows[:, columns[::-1]].T).astype(np.int32)
-    return _table(rows, order)
+        table, places = _table(rows, np.lexsort(rows[:, columns[::-1]].T).astype(np.int32))
+    return table, places
 
 
 @kernel
+def _by_keys(rows: Any) -> Any:
+    """Return the table and the places, or of no row where a key would not fit into an integer."""
+    order = _order(rows)
+    return _table(rows[: len(order)], order)
+
+
+@subroutine
 def _order(rows: Any) -> Any:
     """Return the order, or none where a key would not fit into an integer."""
     keys, room = full(len(rows), 0, np.int64), 1.0
