@@ -171,6 +171,20 @@ def test_bars_equal_gudhi_on_a_real_sized_cloud(dims):
         assert_same_bars(bars_of(d, dim), tree.persistence_intervals_in_dimension(dim))
 
 
+@pytest.mark.parametrize("levels", [12, 2000])
+def test_holes_of_more_points_than_a_word_has_bits_equal_gudhi_with_and_without_ties(levels):
+    import gudhi
+
+    random = np.random.default_rng(levels)
+    matrix = np.triu(random.integers(1, levels, (72, 72)), 1).astype(float)
+    matrix += matrix.T
+    longest = levels / 2
+    d = rips_persistence(torch.tensor(matrix)[None], 2, max_edge_length=longest, metric="precomputed")
+    tree = gudhi.RipsComplex(distance_matrix=matrix, max_edge_length=longest).create_simplex_tree(3)
+    tree.compute_persistence(homology_coeff_field=2)
+    assert_same_bars(bars_of(d, 2), tree.persistence_intervals_in_dimension(2))
+
+
 def test_a_list_of_clouds_is_each_cloud_alone_and_threads_change_nothing():
     generator = torch.Generator().manual_seed(1)
     clouds = [torch.randn(n, 3, generator=generator) for n in (5, 1, 30, 2, 17)]

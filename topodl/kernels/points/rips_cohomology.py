@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from topodl.kernels.shared.arrays import zeros
+from topodl.kernels.shared.bits import add, lowest_bit
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 
 __all__ = ["binomial_table", "cohomology_pairs", "warm_up"]
@@ -22,7 +24,7 @@ class _Complex(NamedTuple):
     edges: Any  # (E, 2) int32, in order
     ranks: Any  # (n, n) int32: the rank of each edge, _NO_EDGE where there is none and on the diagonal
     binomials: Any  # (n + 1, top dimension + 3) int64
-    room: Any  # (2, n + 1) int64: vertices of one simplex; diameters of its cofacets
+    room: Any  # (3, n + 1) int64: vertices of one simplex; diameters of its cofacets; lengths of edges
 
 
 @kernel
@@ -46,14 +48,16 @@ def cohomology_pairs(edges: Any, n: int, top: int) -> Any:
     """
     ranks = np.full((n, n), _NO_EDGE, np.int32)
     ranks[edges[:, 0], edges[:, 1]] = ranks[edges[:, 1], edges[:, 0]] = np.arange(len(edges))
-    cx = _Complex(edges, ranks, binomial_table(n, top + 2), np.empty((2, n + 1), np.int64))
-    simplices, columns = _edges_to_columns(cx, edges)
+    cx = _Complex(edges, ranks, binomial_table(n, top + 2), np.empty((3, n + 1), np.int64))
+    columns, simplices = _edges_to_columns(cx, edges), np.empty(0, np.int64)
     pairs = []
     for dim in range(1, top + 1):
         columns[::-1].sort()  # the latest comes first
         table, found = _reduce(cx, dim, columns)
         pairs.append(found)
-        if dim < top:
+        if dim == 1 < top:
+            simplices, columns = _triangle_columns(cx, table, top > 2)
+        elif dim < top:
             simplices, columns = _next_columns(cx, dim, simplices, table)
     return np.concatenate(pairs)
 
@@ -155,20 +159,21 @@ def _apparent_vertex(cx: _Complex, dim: int, diameter: int) -> int:
 
     -1 if there is no such pair.
     """
-    ranks, vertices = cx.ranks, cx.room[0]
+    ranks, vertices, n = cx.ranks, cx.room[0], len(cx.ranks)
     a, b = np.int64(cx.edges[diameter, 0]), np.int64(cx.edges[diameter, 1])
     place = 0
     while vertices[place] in (a, b):
         place += 1
-    k = 0
-    for j in range(len(ranks) - 1, vertices[place], -1):
-        if k < place and j == vertices[k]:
-            k += 1
-            continue
-        m = 0
-        while m <= dim and (m == place or ranks[j, vertices[m]] <= diameter):
-            m += 1
-        if m > dim:
+    largest, longest = vertices[place], cx.room[2]
+    for j in range(largest + 1, n):  # no way out in between: whole rows take less time than a few branches
+        longest[j] = 0
+    for m in range(dim + 1):
+        if m != place:
+            row = ranks[vertices[m]]
+            for j in range(largest + 1, n):
+                longest[j] = max(longest[j], row[j])
+    for j in range(n - 1, largest, -1):
+        if longest[j] <= diameter:
             return -1
     return place
 
@@ -189,15 +194,14 @@ def _apparent_facet(cx: _Complex, dim: int, key: int) -> int:
 
 @kernel
 def _edges_to_columns(cx: _Complex, edges: Any) -> Any:
-    """Return the keys of all edges, and of those that neither end a component nor are apparent."""
+    """Return the keys of the edges that neither end a component nor are apparent."""
     n = len(cx.ranks)
-    keys, columns, count = np.empty(len(edges), np.int64), np.empty(len(edges), np.int64), 0
+    columns, count = np.empty(len(edges), np.int64), 0
     component = np.empty(n, np.int64)
     for v in range(n):
         component[v] = v
     for rank in range(len(edges)):
         i, j = np.int64(edges[rank, 0]), np.int64(edges[rank, 1])
-        keys[rank] = _key(cx, 1, rank, cx.binomials[j, 2] + cx.binomials[i, 1])
         a, b = component[i], component[j]
         if a != b:
             for v in range(n):
@@ -206,9 +210,71 @@ def _edges_to_columns(cx: _Complex, edges: Any) -> Any:
         else:
             cx.room[0, 0], cx.room[0, 1] = max(i, j), min(i, j)
             if not _is_apparent_birth(cx, 1, rank):
-                columns[count] = keys[rank]
+                u, v = cx.room[0, 0], cx.room[0, 1]
+                columns[count] = _key(cx, 1, rank, cx.binomials[u, 2] + cx.binomials[v, 1])
                 count += 1
-    return keys, columns[:count]
+    return columns[:count]
+
+
+@kernel
+def _triangle_columns(cx: _Complex, table: Any, all_of_them: bool) -> Any:
+    """Return all triangles, if asked for, and those that are neither deaths nor apparent.
+
+    The third vertices of the triangles that an edge completes are a set of bits. The largest one is of a
+    death; another one of a birth if a larger one is its neighbour, too.
+    """
+    n = len(cx.ranks)
+    near = zeros(n * ((n + 63) // 64), np.uint64).reshape(n, -1)  # of each vertex, by edges up to now
+    lune = np.empty(near.shape[1], np.uint64)
+    keys, columns, count, n_columns = np.empty(n, np.int64), np.empty(n, np.int64), 0, 0
+    for rank in range(len(cx.edges)):
+        a, b = np.int64(cx.edges[rank, 0]), np.int64(cx.edges[rank, 1])
+        a, b = max(a, b), min(a, b)
+        for w in range(len(lune)):
+            lune[w] = near[a, w] & near[b, w]
+        if n_columns + n > len(columns):
+            columns = _doubled(columns)
+        if all_of_them and count + n > len(keys):
+            keys = _doubled(keys)
+        for w in range(len(lune)):
+            word = lune[w]
+            while word:
+                c = 64 * w + lowest_bit(word)
+                word &= word - np.uint64(1)
+                bears = _meet_above(lune, near[c], c)
+                if not bears or all_of_them:
+                    key = _key(cx, 2, rank, _index_of_triangle(cx, a, b, c))
+                    if all_of_them:
+                        keys[count] = key
+                        count += 1
+                    if not bears and not _is_last(lune, c) and table[_place(table, key), 0] != key:
+                        columns[n_columns] = key
+                        n_columns += 1
+        add(near[a], b)
+        add(near[b], a)
+    return keys[:count], columns[:n_columns]
+
+
+@borrowing_subroutine
+def _meet_above(some: Any, others: Any, c: int) -> bool:
+    """Return whether two sets of bits share one above c."""
+    w = c >> 6
+    met = some[w] & others[w] & (~np.uint64(0) << np.uint64(c & 63) << np.uint64(1))
+    for k in range(w + 1, len(some)):
+        met |= some[k] & others[k]
+    return met != 0
+
+
+@borrowing_subroutine
+def _is_last(members: Any, c: int) -> bool:
+    return not _meet_above(members, members, c)
+
+
+@borrowing_subroutine
+def _index_of_triangle(cx: _Complex, a: int, b: int, c: int) -> int:
+    """Return the index of a triangle, whose vertices a > b and c may stand in any order."""
+    first, last = max(a, c), min(b, c)
+    return cx.binomials[first, 3] + cx.binomials[a + b + c - first - last, 2] + cx.binomials[last, 1]
 
 
 @kernel
@@ -386,4 +452,4 @@ def _pop_pivot(heap: Any, size: int) -> Any:
 
 def warm_up() -> None:
     """Compile every kernel of this module."""
-    cohomology_pairs(np.array([[0, 1], [1, 2], [2, 3], [0, 3], [0, 2]], np.int32), 4, 2)
+    cohomology_pairs(np.array([[0, 1], [1, 2], [2, 3], [0, 3], [0, 2]], np.int32), 4, 3)
