@@ -1,8 +1,9 @@
 """What each loss costs: forward and backward on two 512 x 512 labels, one thread, as multiples of CE+Dice.
 
-python benchmarks/losses.py [name …] [--peers-python PATH]
+python benchmarks/losses.py [name …] [--volume] [--peers-python PATH]
 
 TOPODL_SHARED names the folder with TopoMortar; else walls are drawn. The target's part is computed before.
+With --volume there is one label of 64 x 96 x 96 voxels, tubes and sheets that fill 30 %, in place of two.
 CE+Dice runs between any two runs of a loss; the best of each counts, in seconds of processor time. PATH is a
 Python of the same version with topolosses, where it is not installed beside topodl. Names are those of our
 losses, or parts of the rows of others (MONAI, topolosses, TopographLoss).
@@ -73,8 +74,14 @@ def _wall(seed: int) -> torch.Tensor:
     return torch.from_numpy(mortar).long()
 
 
+def label_of_volume() -> torch.Tensor:
+    """One label (1, 64, 96, 96): the 30 % of a smooth field that are the highest."""
+    field = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((64, 96, 96)), 3)
+    return torch.from_numpy(field > np.quantile(field, 0.7)).long()[None]
+
+
 def logits_for(labels: torch.Tensor, kind: str) -> torch.Tensor:
-    """Logits (2, 2, 512, 512): the blurred label plus noise, smooth (sigma 3) or rough (sigma 1)."""
+    """Logits (B, 2, *S): the blurred label plus noise, smooth (sigma 3) or rough (sigma 1)."""
     sigma, amplitude = {"smooth": (3.0, 1.6), "rough": (1.0, 1.58)}[kind]
     out = []
     for i, label in enumerate(labels.numpy()):
@@ -105,8 +112,9 @@ def study_ce_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """CE + Dice written down naively, as the study's code has it: another yardstick."""
     p = torch.softmax(logits, 1)
     y = F.one_hot(labels, 2).movedim(-1, 1).to(p.dtype)
-    dice = (2 * (p * y).sum((2, 3)) + 1e-5) / (y.sum((2, 3)) + p.sum((2, 3)) + 1e-5).clamp_min(1e-8)
-    return -(y * (p + 1e-15).log()).mean((0, 2, 3)).sum() - dice.mean()
+    p, y = p.flatten(2), y.flatten(2)
+    dice = (2 * (p * y).sum(2) + 1e-5) / (y.sum(2) + p.sum(2) + 1e-5).clamp_min(1e-8)
+    return -(y * (p + 1e-15).log()).mean((0, 2)).sum() - dice.mean()
 
 
 def own_calls(labels: torch.Tensor, wanted: list[str]) -> dict[str, tuple[Call, float | None, str]]:
@@ -155,13 +163,14 @@ def main() -> None:
     one_thread()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name")
+    parser.add_argument("--volume", action="store_true")
     parser.add_argument("--peers-python", metavar="PATH")
     arguments = parser.parse_args()
     if arguments.peers_python:
         borrow_packages(arguments.peers_python)
         # topolosses imports it for one loss that needs the weights of a network
         sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
-    labels = labels_512()
+    labels = label_of_volume() if arguments.volume else labels_512()
     smooth, rough = logits_for(labels, "smooth"), logits_for(labels, "rough")
     rows = own_calls(labels, arguments.names)
     unit = rows["CE + Dice"][0]

@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from tests.losses import golden
 from topodl.errors import InputError
-from topodl.kernels.masks.distance import distance_to_other
 from topodl.kernels.masks.simple_points import simple_point_table
 from topodl.kernels.masks.warping import warp
 from topodl.losses import WarpingLoss, warping_loss
@@ -83,21 +82,6 @@ def test_warping_keeps_components_and_holes(seed, corner, size):
     table = np.stack([simple_point_table(corner)] * 2)
     warped = warp(mask, order, table, corner)
     assert betti(warped, corner) == betti(mask, corner)
-
-
-@given(st.integers(0, 10**6), st.floats(0.05, 0.95), st.sampled_from([None, (1.0, 1.0), (2.5, 0.5)]))
-def test_distances_equal_scipys(seed, share, spacing):
-    mask = np.random.default_rng(seed).random((13, 17)) < share
-    mask[3, 4], mask[5, 6] = True, False
-    both = ndimage.distance_transform_edt(mask, sampling=spacing)
-    both += ndimage.distance_transform_edt(~mask, sampling=spacing)
-    pixels = np.flatnonzero(np.ones_like(mask))
-    np.testing.assert_allclose(distance_to_other(mask, pixels, spacing), both.ravel(), rtol=1e-12)
-
-
-def test_distance_where_all_pixels_are_of_one_kind():
-    assert np.isinf(distance_to_other(np.ones((3, 4), bool), np.arange(12))).all()
-    assert np.isinf(distance_to_other(np.ones((2, 3, 4), bool), np.arange(24))).all()
 
 
 def test_errors_that_change_no_topology_are_not_critical():
