@@ -15,7 +15,6 @@ from topodl.kernels.masks.simple_points import (
     neighbour_offsets,
     neighbourhood_code,
     simple_point_table,
-    space_masks,
 )
 from topodl.kernels.shared.compile import kernel
 
@@ -34,7 +33,7 @@ def grow_by_simple_pixels(
     layers = np.empty((2, np.count_nonzero(free)), np.int64)
     queued = np.zeros(grown.size, np.int64)
     space, table = mask.ndim == 3, simple_point_table(corners)
-    _grow(grown.ravel(), free.ravel(), offsets, table, space_masks(), corners, space, queued, layers)
+    _grow(grown.ravel(), free.ravel(), offsets, table, corners, space, queued, layers)
     return grown[(slice(1, -1),) * mask.ndim].astype(bool)
 
 
@@ -50,7 +49,6 @@ def _grow(
     free: Any,
     offsets: Any,
     table: Any,
-    masks: Any,
     corners: bool,
     space: bool,
     queued: Any,
@@ -72,7 +70,7 @@ def _grow(
         n_following = 0
         for i in range(size):
             p = layer[i]
-            if not is_simple(neighbourhood_code(grown, p, offsets), table, masks, corners, space):
+            if not is_simple(neighbourhood_code(grown, p, offsets), table, corners, space):
                 continue
             grown[p] = 1
             free[p] = 0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.compile import borrowing_subroutine
 
 __all__ = [
     "is_simple",
@@ -21,7 +21,6 @@ __all__ = [
     "neighbourhood_code",
     "one_piece_table",
     "simple_point_table",
-    "space_masks",
 ]
 
 
@@ -98,31 +97,15 @@ def _pieces_at_centre(ring: NDArray[np.bool_], corner: bool) -> int:
     return sum(any(_touch(p, (1, 1), corner) for p in piece) for piece in _pieces(ring, corner))
 
 
-@functools.cache
-def space_masks() -> NDArray[np.int64]:
-    """Return bit masks (2, 27) of a 3 x 3 x 3 cube: the cells that touch each cell, and that share a face.
-
-    Bit 13 is the centre. The second row leaves out the eight corners, which no path by faces around the
-    centre needs.
-    """
-    cells = list(itertools.product((-1, 0, 1), repeat=3))
-    masks = np.zeros((2, 27), np.int64)
-    for (i, a), (j, b) in itertools.product(enumerate(cells), repeat=2):
-        distances = [abs(p - q) for p, q in zip(a, b, strict=True)]
-        if 13 in (i, j) or i == j:
-            continue
-        masks[0, i] |= int(max(distances) == 1) << j
-        near = sum(map(abs, a)) <= 2 and sum(map(abs, b)) <= 2
-        masks[1, i] |= int(sum(distances) == 1 and near) << j
-    return masks
-
-
 _FACES = sum(1 << i for i in (4, 10, 12, 14, 16, 22))
 _EDGES_AND_FACES = sum(1 << i for i in range(27) if i != 13 and i not in (0, 2, 6, 8, 18, 20, 24, 26))
 _AROUND = (1 << 27) - 1 - (1 << 13)
+# Cells of the cube that have a predecessor, or a successor, along the last axis and along the middle one.
+_NOT_FIRST_X, _NOT_LAST_X = (sum(1 << i for i in range(27) if i % 3 != x) for x in (0, 2))
+_NOT_FIRST_Y, _NOT_LAST_Y = (sum(1 << i for i in range(27) if i // 3 % 3 != y) for y in (0, 2))
 
 
-@kernel
+@borrowing_subroutine
 def neighbourhood_code(image: Any, pixel: int, offsets: Any) -> int:
     """Return the neighbours of `pixel` as bits: 8 in the plane; in space 26, with a gap for the centre."""
     code = 0
@@ -133,38 +116,40 @@ def neighbourhood_code(image: Any, pixel: int, offsets: Any) -> int:
 
 
 @borrowing_subroutine
-def _reached(allowed: int, start: int, touching: Any) -> int:
-    """Return the bits of `allowed` that paths from the bits of `start` reach."""
-    piece = start
-    grown = True
-    while grown:
-        grown = False
-        for i in range(27):
-            if piece >> i & 1:
-                more = touching[i] & allowed & ~piece
-                if more:
-                    piece |= more
-                    grown = True
-    return piece
+def _around_bits(piece: int) -> int:
+    """Return the cells of a cube that touch those of `piece`, and these; bits from 27 on mean nothing."""
+    piece |= (piece << 1 & _NOT_FIRST_X) | (piece >> 1 & _NOT_LAST_X)
+    piece |= (piece << 3 & _NOT_FIRST_Y) | (piece >> 3 & _NOT_LAST_Y)
+    return piece | piece << 9 | piece >> 9
 
 
-@kernel
-def is_simple(code: int, table: Any, masks: Any, corner: bool, space: bool) -> bool:
-    """Return whether the centre of a neighbourhood is simple."""
-    if not space:
-        return table[code]
+@borrowing_subroutine
+def _beside_bits(piece: int) -> int:
+    """Return the cells that share a face with those of `piece`, and these, as `_around_bits` does."""
+    in_row = (piece << 1 & _NOT_FIRST_X) | (piece >> 1 & _NOT_LAST_X)
+    in_plane = (piece << 3 & _NOT_FIRST_Y) | (piece >> 3 & _NOT_LAST_Y)
+    return piece | in_row | in_plane | piece << 9 | piece >> 9
+
+
+@borrowing_subroutine
+def _simple_in_space(code: int, corner: bool) -> bool:
     full = code if corner else _AROUND & ~code  # whose cells are neighbours where they touch
-    if full == 0:
+    faces = _AROUND & ~full & _FACES
+    if full == 0 or faces == 0:
         return False
-    thin = _AROUND & ~full
-    faces = thin & _FACES
-    if faces == 0 or _reached(full, full & -full, masks[0]) != full:
+    piece, before = full & -full, 0
+    while piece != before:
+        piece, before = _around_bits(piece) & full, piece
+    if piece != full:
         return False
-    return (_reached(thin & _EDGES_AND_FACES, faces & -faces, masks[1]) & _FACES) == faces
+    thin = _EDGES_AND_FACES & ~full  # no path by faces around the centre needs a corner of the cube
+    piece, before = faces & -faces, 0
+    while piece != before:
+        piece, before = _beside_bits(piece) & thin, piece
+    return piece & _FACES == faces
 
 
-def warm_up() -> None:
-    """Compile the kernels."""
-    image, offsets = np.zeros(9, np.uint8), neighbour_offsets((1, 3, 3))
-    code = neighbourhood_code(image, 4, offsets)
-    is_simple(code, simple_point_table(True), space_masks(), True, False)
+@borrowing_subroutine
+def is_simple(code: int, table: Any, corner: bool, space: bool) -> bool:
+    """Return whether the centre of a neighbourhood is simple."""
+    return _simple_in_space(code, corner) if space else table[code]

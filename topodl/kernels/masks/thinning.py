@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels.masks.simple_points import is_simple, simple_point_table, space_masks
+from topodl.kernels.masks.simple_points import is_simple, simple_point_table
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 
 __all__ = ["thin", "warm_up"]
 
 _NOW, _NEXT, _END, _ALL = 1, 2, 4, 7  # flags of a pixel: the queues that it is in, and whether it stays
-_MEMORY = 1 << 16  # neighbourhoods in space whose answer is remembered
 
 
 def thin(mask: NDArray[np.bool_], iterations: int | None = None, corner: bool = True) -> NDArray[np.bool_]:
@@ -32,8 +31,8 @@ def thin(mask: NDArray[np.bool_], iterations: int | None = None, corner: bool = 
     padded = padded.astype(np.uint8, order="C")  # np.pad keeps another order, and ravel would copy
     rounds = padded.size if iterations is None else iterations
     neighbours, touching = _neighbours(padded.shape, corner)
-    table, masks = simple_point_table(corner), space_masks()
-    _thin(padded.ravel(), padded.shape, neighbours, touching, table, masks, rounds, corner)
+    table = simple_point_table(corner)
+    _thin(padded.ravel(), padded.shape, neighbours, touching, table, rounds, corner)
     inside = (slice(None) if mask.ndim == 2 else slice(1, -1), slice(1, -1), slice(1, -1))
     return padded[inside].reshape(mask.shape).astype(bool)
 
@@ -56,7 +55,7 @@ def _neighbours(shape: tuple[int, int, int], corner: bool) -> tuple[NDArray[np.i
 
 @kernel
 def _thin(
-    image: Any, shape: Any, neighbours: Any, touching: int, table: Any, masks: Any, rounds: int, corner: bool
+    image: Any, shape: Any, neighbours: Any, touching: int, table: Any, rounds: int, corner: bool
 ) -> None:
     space = shape[0] > 1
     n_grids = 8 if space else 4
@@ -64,7 +63,6 @@ def _thin(
     now, following = np.empty((n_grids, room), np.int32), np.empty((n_grids, room), np.int32)
     n_now, n_following = np.zeros(n_grids, np.int64), np.zeros(n_grids, np.int64)
     codes, flags = np.zeros(len(image), np.int32), np.zeros(len(image), np.uint8)
-    asked, answers = np.zeros(_MEMORY, np.int32), np.zeros(_MEMORY, np.uint8)
     _write_codes(image, neighbours, codes)
     _queue_border(image, shape, neighbours[:, 1].sum(), codes, now, n_now, flags)
     for _ in range(rounds):
@@ -76,11 +74,7 @@ def _thin(
                 pixel = now[grid, i]
                 if flags[pixel] & _END or image[pixel] == 0:
                     continue
-                if space:
-                    simple = _remembered(codes[pixel], asked, answers, table, masks, corner)
-                else:
-                    simple = table[codes[pixel]]
-                if not simple:
+                if not is_simple(codes[pixel], table, corner, space):
                     continue
                 image[pixel] = 0
                 for k in range(len(neighbours)):
@@ -143,16 +137,6 @@ def _start_over(now: Any, n_now: Any, following: Any, n_following: Any, flags: A
         for i in range(n_following[grid]):
             flags[following[grid, i]] ^= _NOW | _NEXT
         n_now[grid] = 0
-
-
-@borrowing_subroutine
-def _remembered(code: int, asked: Any, answers: Any, table: Any, masks: Any, corner: bool) -> bool:
-    """Return whether the centre of a neighbourhood in space is simple; most of them come again and again."""
-    place = (int(code) * 40503 >> 7) & (_MEMORY - 1)
-    if asked[place] != code:
-        asked[place] = code
-        answers[place] = is_simple(code, table, masks, corner, True)
-    return answers[place] != 0
 
 
 @borrowing_subroutine

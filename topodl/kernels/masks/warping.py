@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topodl.kernels.masks.simple_points import is_simple, neighbour_offsets, neighbourhood_code, space_masks
+from topodl.kernels.masks.simple_points import is_simple, neighbour_offsets, neighbourhood_code
 from topodl.kernels.shared.compile import kernel
 
 __all__ = ["warm_up", "warp"]
@@ -48,16 +48,16 @@ def warp(
         pixels = pixels[~np.logical_or.reduce(at_border)]
     z, y, x = np.unravel_index(pixels, box.shape)
     moved = np.ravel_multi_index((z + (not flat), y + 1, x + 1), padded.shape)
-    _flip(padded.ravel(), moved, neighbour_offsets(padded.shape), tables, space_masks(), corner, not flat)
+    _flip(padded.ravel(), moved, neighbour_offsets(padded.shape), tables, corner, not flat)
     inside = (slice(None) if flat else slice(1, -1), slice(1, -1), slice(1, -1))
     return padded[inside].reshape(mask.shape).astype(bool)
 
 
 @kernel
-def _flip(image: Any, pixels: Any, offsets: Any, tables: Any, masks: Any, corner: bool, space: bool) -> None:
+def _flip(image: Any, pixels: Any, offsets: Any, tables: Any, corner: bool, space: bool) -> None:
     for pixel in pixels:
         code = neighbourhood_code(image, pixel, offsets)
-        if is_simple(code, tables[image[pixel]], masks, corner, space):
+        if is_simple(code, tables[image[pixel]], corner, space):
             image[pixel] = 1 - image[pixel]
 
 
