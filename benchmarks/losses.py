@@ -168,8 +168,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.peers_python:
         borrow_packages(arguments.peers_python)
-        # topolosses imports it for one loss that needs the weights of a network
-        sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
+        # topolosses imports them for one loss that needs the weights of a network, and for another's contours
+        for unused in ("torchvision", "cv2"):
+            sys.modules.setdefault(unused, types.ModuleType(unused))
     labels = label_of_volume() if arguments.volume else labels_512()
     smooth, rough = logits_for(labels, "smooth"), logits_for(labels, "rough")
     rows = own_calls(labels, arguments.names)

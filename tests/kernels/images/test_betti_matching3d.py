@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tests.naive import betti_matching as naive
+from topodl.kernels.images import cubical3d
 from topodl.persistence.matching import match_images
 
 SIDES = st.tuples(*[st.integers(1, 4)] * 3)
@@ -104,6 +105,28 @@ def test_cavities_match_where_they_are_the_same_cavity(by_cells):
     assert len(result.unmatched) == len(result.other_unmatched) == 0
     result = match_images(ball, ball[..., ::-1].copy(), by_cells)
     assert result.unmatched_dims.tolist() == result.other_unmatched_dims.tolist() == [2]
+
+
+@pytest.mark.parametrize("by_cells", [False, True])
+def test_flows_may_be_forgotten(monkeypatch, by_cells):
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 12, 13, 14))
+    expected = match_images(first, first + 0.3 * second, by_cells)
+    assert len(expected.matched) > 50
+    monkeypatch.setattr(cubical3d, "_WORDS_A_VOXEL", 0)
+    found = match_images(first, first + 0.3 * second, by_cells)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 3), SEEDS, st.booleans())
+def test_a_volume_matches_a_lower_one_by_a_constant_bar_by_bar(shape, seed, by_cells):
+    volume = np.random.default_rng(seed).integers(6, size=shape).astype(np.float32)
+    result = match_images(volume, volume - 0.5, by_cells)
+    pairs = zip(result.matched, result.other_matched, strict=True)
+    assert all(np.array_equal(volume.flat[a], volume.flat[b]) for a, b in pairs)
+    values = volume.flat[np.concatenate([result.matched, result.unmatched])]
+    long = values[:, 1] - values[:, 0] > 0.5  # the others are over in one before they begin in the other
+    assert len(result.matched) == long.sum()
 
 
 def test_both_precisions_agree():

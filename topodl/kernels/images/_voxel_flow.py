@@ -23,15 +23,15 @@ from topodl.kernels.shared.arrays import full
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.shared.radix import radix_argsort
 
-__all__ = ["pair_loops"]
+__all__ = ["JOIN", "KNOWN", "first_lists", "forget", "grown", "pairs_of_loops", "reduce_loops", "settle"]
 
 # An edge is 4 times the voxel at its first end plus its axis. Where it flows to is a list in `lists`: its
 # length, then critical edges as words, the latest first. A word is the place of the edge in the order, and,
 # in its lower half, the number of the join. `goals` has the start of the list; bit 26 + axis of the word of
 # links says that it is known. The empty list starts at 0, that of the i-th critical edge at 1 + 2 i.
-_KNOWN = 26
+KNOWN = 26
 _HALF = 31
-_JOIN = (1 << _HALF) - 1
+JOIN = (1 << _HALF) - 1
 
 
 @borrowing_subroutine
@@ -45,7 +45,7 @@ def _advance(
     while n_stack > 0 and n_stack + 3 <= stack.size:
         base, axis = stack[n_stack - 1] >> 2, stack[n_stack - 1] & 3
         link = np.int64(links[base])
-        if link >> (_KNOWN + axis) & 1:
+        if link >> (KNOWN + axis) & 1:
             n_stack -= 1
             continue
         corner, voxel = 5 - axis, base  # the direction from the later end to the other
@@ -60,13 +60,13 @@ def _advance(
             first = voxel + (steps[onward] if onward < 3 else 0)
             second, third = first + steps[corner], base + steps[onward]
             waiting = n_stack
-            if links[first] >> (_KNOWN + axis2) & 1 == 0:
+            if links[first] >> (KNOWN + axis2) & 1 == 0:
                 stack[n_stack] = first << 2 | axis2
                 n_stack += 1
-            if links[second] >> (_KNOWN + axis2) & 1 == 0:
+            if links[second] >> (KNOWN + axis2) & 1 == 0:
                 stack[n_stack] = second << 2 | axis2
                 n_stack += 1
-            if links[third] >> (_KNOWN + axis) & 1 == 0:
+            if links[third] >> (KNOWN + axis) & 1 == 0:
                 stack[n_stack] = third << 2 | axis
                 n_stack += 1
             if n_stack > waiting:
@@ -76,7 +76,7 @@ def _advance(
                 break
             goal, n_lists = _sum_of_three(a, b, c, lists, n_lists, heads)
         goals[3 * base + axis] = goal
-        links[base] |= np.int32(1) << np.int32(_KNOWN + axis)
+        links[base] |= np.int32(1) << np.int32(KNOWN + axis)
         n_stack -= 1
     return n_stack, n_lists
 
@@ -116,7 +116,7 @@ def _add_lists(a: int, b: int, lists: Any, n_lists: int, heads: Any) -> Any:
     if size == 0:
         return np.int64(0), n_lists
     if size == 1:
-        return np.int64(heads[lists[n_lists + 1] & _JOIN]), n_lists
+        return np.int64(heads[lists[n_lists + 1] & JOIN]), n_lists
     lists[n_lists] = size
     return np.int64(n_lists), n_lists + 1 + size
 
@@ -178,7 +178,7 @@ def _reduce(
     """
     swapped = False
     while True:
-        other = np.int64(owner[column[0] & _JOIN])
+        other = np.int64(owner[column[0] & JOIN])
         if other < 0:
             return swapped, n, other, False
         start, end = ends[other, 0], ends[other, 1]
@@ -192,7 +192,7 @@ def _reduce(
 
 
 @subroutine
-def _grown(array: Any, needed: int) -> Any:
+def grown(array: Any, needed: int) -> Any:
     """Return `array`, or a larger copy that has place for `needed` elements."""
     if needed <= array.size:
         return array
@@ -222,26 +222,44 @@ def _tidied(stored: Any, owner: Any, ends: Any, needed: int) -> Any:
 
 
 @borrowing_subroutine
-def _forget(links: Any) -> None:
+def forget(links: Any) -> None:
+    """Let no edge be known to flow anywhere."""
     for p in range(links.size):
-        links[p] &= np.int32((1 << _KNOWN) - 1)
+        links[p] &= np.int32((1 << KNOWN) - 1)
+
+
+@subroutine
+def settle(
+    stack: Any, n_stack: int, lists: Any, n_lists: int, heads: Any, links: Any, goals: Any, steps: Any
+) -> Any:
+    """Find where the edges on the stack flow to; return stack and lists, larger if need be, and their end."""
+    while True:
+        n_stack, n_lists = _advance(stack, n_stack, lists, n_lists, heads, links, goals, steps)
+        if n_stack == 0:
+            return stack, lists, n_lists
+        if lists.size > 1 << 30:
+            raise OverflowError("the flows of one loop of a volume have more than 2**30 entries")
+        stack, lists = grown(stack, 2 * n_stack), grown(lists, 2 * lists.size)
 
 
 @kernel
-def pair_loops(
+def reduce_loops(
     squares: Any, filled: Any, square_keys: Any, joins: Any, merged: Any, join_keys: Any, links: Any,
     goals: Any, steps: Any, room: int,
 ) -> Any:  # fmt: skip
-    """Return (births, deaths) of dimension 1: loops around squares that are not `filled` die, in their order.
+    """Reduce the loops around squares that are not `filled`, which die in their order.
 
     That is by their keys, and of equal ones the last square first. Squares are taken as they lie in memory,
     in which most of what they meet is near. If a later one owns the latest edge of a column, it gives the
     edge up, and goes on with the sum of both. Flows are forgotten when they take `room` words.
+
+    Returns the square that each join is owned by (−1: none), the place of each square's column among the
+    stored words, these, the words of joins, where each has its own list, the lists, and their end.
     """
     words = _order_words(join_keys)
     heads = np.empty(joins.shape[0], np.int32)
     lists = np.empty(2 * joins.shape[0] + 1024, np.int64)
-    n_lists = _first_lists(words, joins, merged, links, goals, lists, heads, steps)
+    n_lists = first_lists(words, joins, merged, links, goals, lists, heads, steps)
     owner = full(joins.shape[0], -1, np.int32)
     ends, stored = np.empty((squares.shape[0], 2), np.int64), np.empty(2 * joins.shape[0] + 1024, np.int64)
     n_stored = 0
@@ -251,23 +269,17 @@ def pair_loops(
         if filled[i]:
             continue
         if n_lists - 2 * joins.shape[0] > room:
-            _forget(links)
-            n_lists = _first_lists(words, joins, merged, links, goals, lists, heads, steps)
+            forget(links)
+            n_lists = first_lists(words, joins, merged, links, goals, lists, heads, steps)
         n_sides = _push_sides(squares, i, links, steps, sides)
         n_stack, n = n_sides, 0
         for k in range(n_sides):
             stack[k] = sides[k]
-        while True:
-            n_stack, n_lists = _advance(stack, n_stack, lists, n_lists, heads, links, goals, steps)
-            if n_stack == 0:
-                break
-            if lists.size > 1 << 30:
-                raise OverflowError("the flows of one loop of a volume have more than 2**30 entries")
-            stack, lists = _grown(stack, 2 * n_stack), _grown(lists, 2 * lists.size)
+        stack, lists, n_lists = settle(stack, n_stack, lists, n_lists, heads, links, goals, steps)
         for k in range(n_sides):
             goal = goals[3 * (sides[k] >> 2) + (sides[k] & 3)]
             if goal > 0:
-                column, spare = _grown(column, n + lists[goal]), _grown(spare, n + lists[goal])
+                column, spare = grown(column, n + lists[goal]), grown(spare, n + lists[goal])
                 n = _symmetric_difference(column[:n], lists[goal + 1 : goal + 1 + lists[goal]], spare)
                 column, spare = spare, column
         square = i
@@ -277,7 +289,7 @@ def pair_loops(
                 column, spare = spare, column
             if no_room:
                 needed = n + ends[other, 1] - ends[other, 0]
-                column, spare = _grown(column, needed), _grown(spare, needed)
+                column, spare = grown(column, needed), grown(spare, needed)
                 continue
             if n_stored + n > stored.size:
                 stored, n_stored = _tidied(stored, owner, ends, n)
@@ -285,12 +297,12 @@ def pair_loops(
             for k in range(n):
                 stored[n_stored + k] = column[k]
             n_stored += n
-            owner[column[0] & _JOIN] = square
+            owner[column[0] & JOIN] = square
             if other >= 0:
                 n = _symmetric_difference(column[:n], stored[ends[other, 0] : ends[other, 1]], spare)
                 column, spare = spare, column
             square = other
-    return _loop_pairs(owner, joins, join_keys, squares, square_keys)
+    return owner, ends, stored, words, heads, lists, n_lists
 
 
 @subroutine
@@ -312,7 +324,7 @@ def _order_words(keys: Any) -> Any:
 
 
 @subroutine
-def _first_lists(
+def first_lists(
     words: Any, joins: Any, merged: Any, links: Any, goals: Any, lists: Any, heads: Any, steps: Any
 ) -> int:
     """Write the lists of critical edges alone, and let those that merge components flow to nothing."""
@@ -327,12 +339,12 @@ def _first_lists(
         corner = np.int64(joins[j, 2])
         base, axis = np.int64(joins[j, 0]) + (steps[corner] if corner < 3 else 0), min(corner, 5 - corner)
         goals[3 * base + axis] = heads[j]
-        links[base] |= np.int32(1) << np.int32(_KNOWN + axis)
+        links[base] |= np.int32(1) << np.int32(KNOWN + axis)
     return n
 
 
-@subroutine
-def _loop_pairs(owner: Any, joins: Any, join_keys: Any, squares: Any, square_keys: Any) -> Any:
+@kernel
+def pairs_of_loops(owner: Any, joins: Any, join_keys: Any, squares: Any, square_keys: Any) -> Any:
     """Return (births, deaths), voxels of different keys, in the order of deaths."""
     born = full(squares.shape[0], -1, np.int32)
     for j in range(owner.size):

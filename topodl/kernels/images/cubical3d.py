@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.images._voxel_flow import pair_loops
+from topodl.kernels.images._voxel_flow import pairs_of_loops, reduce_loops
 from topodl.kernels.images._voxel_links import (
     COFACES,
     CORNER_NAMES,
@@ -28,7 +28,7 @@ from topodl.kernels.shared.radix import ordered_key
 __all__ = ["pair_voxels", "warm_up"]
 
 _WORDS_A_VOXEL = 4  # for what flows where
-_OUTSIDE = np.iinfo(np.int64).min  # the age of what is older than all
+OUTSIDE_AGE = np.iinfo(np.int64).min  # the age of what is older than all
 
 
 def pair_voxels(
@@ -60,23 +60,30 @@ def pair_voxels(
     if dims[1] or dims[2]:
         ends = upper_ends(upper, links, maxima, np.zeros(keys.size, np.int32), steps)
         ages = ~keys_at(keys, maxima)  # descending, and no number overflows
-        ages[0] = _OUTSIDE
+        ages[0] = OUTSIDE_AGE
         dies_at = merge_by_age(ends, ~upper_keys, ages)
         upper_merged = np.zeros(upper.shape[0], np.bool_)
         deaths, births = pairs_of(dies_at, maxima, ages, upper, ~upper_keys, upper_merged)
         pairs[2] = births[1:], deaths[1:]
     if dims[1]:
-        goals, room = np.empty(3 * keys.size, np.int32), min(_WORDS_A_VOXEL * keys.size, 1 << 30)
-        pairs[1] = pair_loops(
-            upper, upper_merged, upper_keys, lower, lower_merged, lower_keys, links, goals, steps, room
-        )
+        goals = np.empty(3 * keys.size, np.int32)
+        owner = reduce_loops(
+            upper, upper_merged, upper_keys, lower, lower_merged, lower_keys, links, goals, steps,
+            room_of_flows(keys.size),
+        )[0]  # fmt: skip
+        pairs[1] = pairs_of_loops(owner, lower, lower_keys, upper, upper_keys)
     turned = 0 if dual else 2  # where extrema do not lie as in the volume
     pairs[turned] = pairs[turned][0][::-1], pairs[turned][1][::-1]
     shape = (depth, height, width)
-    return [tuple(_in_volume(ends, shape, dual) for ends in pair) for pair in pairs]
+    return [tuple(in_volume(ends, shape, dual) for ends in pair) for pair in pairs]
 
 
-def _in_volume(voxels: Any, shape: tuple[int, int, int], dual: bool) -> Any:
+def room_of_flows(n_voxels: int) -> int:
+    """Return how many words the flows of a volume may take before they are forgotten."""
+    return min(_WORDS_A_VOXEL * n_voxels, 1 << 30)
+
+
+def in_volume(voxels: Any, shape: tuple[int, int, int], dual: bool) -> Any:
     """Return the flat indices in the volume of voxels of the padded one; −1 for those outside, and for −1."""
     margin = 2 if dual else 1
     rows, columns = shape[1] + 2 * margin, shape[2] + 2 * margin
