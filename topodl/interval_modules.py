@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from topodl._checks import as_dims, as_real, check_choice, check_dense, check_number, fail
-from topodl._power import power
+from topodl._power import power, within_reach
 from topodl._segments import segment_amax, segment_amin, segment_sum
 from topodl.errors import InputError
 
@@ -358,12 +358,12 @@ class IntervalModules:
         return distances.clamp(min=0.0) if clipped else distances
 
     def _gaussians(self, pixels: torch.Tensor, sigma: float) -> torch.Tensor:
-        return torch.exp(-0.5 * (self._distances(pixels, clipped=True) / sigma).square())
+        return torch.exp(-0.5 * within_reach(self._distances(pixels, clipped=True), sigma).square())
 
     def _signed(self, pixels: torch.Tensor, sigma: float) -> torch.Tensor:
         distances = self._distances(pixels, clipped=False)
         signs = torch.where(distances.detach() >= 0, 1.0, -1.0).to(distances)
-        return signs * torch.exp(-0.5 * (distances / sigma).square())
+        return signs * torch.exp(-0.5 * within_reach(distances, sigma).square())
 
     def _tents(self, pixels: torch.Tensor) -> torch.Tensor:
         return (-self._distances(pixels, clipped=False)).clamp(min=0.0)

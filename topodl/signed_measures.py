@@ -17,6 +17,7 @@ from topodl._checks import check_dense, check_number, fail
 from topodl._host import whole_values
 from topodl._jagged import JaggedBatch
 from topodl._jagged_checks import reject_overflow
+from topodl._power import within_reach
 from topodl._precision import full_precision, in_double
 from topodl._segments import padded_groups, places_among, position_in_segment, segment_sum
 
@@ -404,7 +405,7 @@ def _checked_bandwidth(name: str, bandwidth: Any, like: torch.Tensor) -> torch.T
 
 def _bumps(values: torch.Tensor, grid: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     """Return the Gaussian density (P, R) around each value, at each grid value."""
-    heights = torch.exp(-0.5 * ((grid - values[:, None]) / sigma) ** 2)
+    heights = torch.exp(-0.5 * within_reach(grid - values[:, None], sigma).square())
     return heights / (sigma * math.sqrt(2 * math.pi))
 
 

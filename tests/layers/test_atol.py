@@ -41,6 +41,12 @@ def test_by_hand():
     np.testing.assert_allclose(each[0, 0], [1 + np.exp(-1), np.exp(-4) + np.exp(-1)], rtol=1e-12)
 
 
+def test_centres_whose_squared_distance_vanishes_have_a_width():
+    d = Diagrams.from_padded(torch.tensor([[[0.0, 1e-200], [0.0, 1.0]]], dtype=torch.float64))
+    out = Atol(centres=[[0.0, 1e-200], [0.0, 5e-200]], contrast="indicator")(d)
+    assert out.tolist() == [[[1.0, 0.0]]]  # the first bar lies on a centre, the second near none
+
+
 def test_fewer_bars_than_centres():
     d = Diagrams.from_gudhi([np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([[0.0, 2.0]])])
     layer = Atol(4).fit(d)

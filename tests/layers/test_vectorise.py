@@ -13,6 +13,7 @@ from tests.strategies import diagrams, make_diagrams
 from topodl import Diagrams, InputError
 from topodl.kernels.vectors.landscape import highest_tents
 from topodl.layers import (
+    Atol,
     BettiCurve,
     EulerCurve,
     PersistenceEntropy,
@@ -179,6 +180,46 @@ def test_bars_without_length_have_a_finite_gradient():
         (grad,) = torch.autograd.grad(out.sum(), births, allow_unused=True)
         assert torch.isfinite(out).all()
         assert grad is None or torch.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("size", [1e12, 1e37, 1e200, 1e305])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(PersistenceImage(5, (0, 1), (0, 1), power=power) for power in (0.0, 1.0, 2.0)),
+        PersistenceImage(5, (0, 1), (0, 1), pixels="integral"),
+        PersLay("gaussian", 3, dims=0),
+        PersLay("gaussian", 3, "gaussian_mixture", dims=0),
+        Atol(contrast="gaussian", centres=[[0.0, 0.5], [0.2, 0.9]]),
+        Atol(contrast="laplacian", centres=[[0.0, 0.5], [0.2, 0.9]]),
+    ],
+    ids=repr,
+)
+def test_bars_far_from_all_gaussians_count_nothing(layer, size):
+    near = [[0.1, 0.5], [0.2, 0.9]]
+    far = [[size / 2, size], [0.3, size], [-size, 0.4], [-size, size]]
+    dtype = torch.float64 if size > 1e38 else torch.float32
+    results = []
+    for bars in (near, near + far):
+        ends = torch.tensor([bars], dtype=dtype, requires_grad=True)
+        out = layer.to(dtype)(Diagrams.from_padded(ends))
+        leaves = [ends, *(p for name, p in layer.named_parameters() if name in ("sigma", "spread"))]
+        ends_grad, *grads = torch.autograd.grad(out.sum(), leaves)
+        assert (ends_grad[0, 2:].abs() < 1e-5).all()
+        results.append([out, ends_grad[:, :2], *grads])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("start", [0.0, 1e4])
+def test_gradients_of_an_image_do_not_depend_on_where_its_range_begins(start):
+    bars = torch.tensor([[[0.25, 0.75], [0.5, 0.625]]])  # with `start` exact in float32
+    ends = (bars + start).requires_grad_()
+    layer = PersistenceImage(5, (start, start + 1), (0, 1))
+    (grad,) = torch.autograd.grad(layer(Diagrams.from_padded(ends))[0, 0, 2, 1], ends)
+    exact = bars.double().requires_grad_()
+    image = PersistenceImage(5, (0, 1), (0, 1))(Diagrams.from_padded(exact))
+    (expected,) = torch.autograd.grad(image[0, 0, 2, 1], exact)
+    torch.testing.assert_close(grad, expected.float(), rtol=1e-5, atol=1e-5)
 
 
 def test_perslay_contains_landscapes_and_images():

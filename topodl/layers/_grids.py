@@ -36,9 +36,8 @@ def oriented(d: Diagrams) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.minimum(d.births, d.deaths), torch.maximum(d.births, d.deaths)
 
 
-def power_weights(d: Diagrams, exponent: float) -> torch.Tensor:
-    """Return persistence to the given power, with gradient 0 where a bar has no length."""
-    lengths = d.persistence()
+def power_weights(lengths: torch.Tensor, exponent: float) -> torch.Tensor:
+    """Return `lengths` of bars to the given power, with gradient 0 where a bar has none."""
     return power(lengths, exponent) if exponent else torch.ones_like(lengths)
 
 

@@ -12,7 +12,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from topodl._checks import check_choice, check_number, fail
-from topodl._power import power
+from topodl._power import power, within_reach
 from topodl._segments import contiguous_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer
@@ -147,7 +147,7 @@ class Atol(CurveLayer):
         # In units of the width neither squares nor exponentials vanish or overflow.
         unit = torch.where(missing, 1.0, widths)
         across, up = (
-            (ends[:, None] - place) / unit
+            within_reach(ends[:, None] - place, unit)
             for ends, place in zip((d.births, d.deaths), centres.unbind(1), strict=True)
         )
         near = _contrast(across.square() + up.square(), self.contrast).masked_fill(missing, 0.0)
@@ -184,7 +184,7 @@ def _given_centres(centres: Any, n_dims: int) -> torch.Tensor:
 
 def _half_gaps(centres: torch.Tensor) -> torch.Tensor:
     """Return half of the distance of each centre to the nearest one that is elsewhere."""
-    gaps = (centres[:, None] - centres).norm(dim=2)
+    gaps = torch.hypot(*(centres[:, None] - centres).unbind(2))  # a norm's squares would vanish
     return gaps.masked_fill(gaps == 0, torch.inf).amin(1) / 2
 
 

@@ -24,8 +24,9 @@ __all__ = ["PersistenceImage"]
 
 # Bars that share one matrix product. The cut into blocks depends on nothing but the sample's own bars.
 _BLOCK = 64
-# exp of this is below the rounding of any sum it enters, and far from denormal numbers, which are slow.
+# exp of less is below the rounding of any sum it enters: 0, and no denormal number, which is slow.
 _FAR = -40.0
+_REACH = 9.0  # standard deviations, at which a density is below exp(_FAR)
 
 
 class PersistenceImage(CurveLayer):
@@ -158,15 +159,17 @@ class PersistenceImage(CurveLayer):
         if self.pixels == "integral":
             grid = [_with_width(low, high, sigma) for low, high in grid]
         profile = _values if self.pixels == "value" else _integrals
+        (low, high), (bottom, top) = grid
         # In units of sigma neither squares nor powers vanish or overflow, whatever unit the data have.
-        d = d._with(births=d.births / sigma, deaths=d.deaths / sigma)
-        blocks, (births, lengths, weights) = _in_blocks(
-            d, d.births, d.persistence(), power_weights(d, self.power)
+        width, height = (high - low) / sigma, (top - bottom) / sigma
+        lengths = d.persistence()
+        weights = power_weights((lengths / sigma).clamp(max=top / sigma + _REACH), self.power)
+        blocks, (across, up, weights) = _in_blocks(
+            d, _near((d.births - low) / sigma, width), _near((lengths - bottom) / sigma, height), weights
         )
-        (low, high), (bottom, top) = ([end / sigma for end in axis] for axis in grid)
         n_columns, n_rows = self._sizes()
-        columns = profile(births, low, high, n_columns)
-        rows = profile(lengths, bottom, top, n_rows) * weights[..., None]
+        columns = profile(across, width, n_columns)
+        rows = profile(up, height, n_rows) * weights[..., None]
         with full_precision(rows):
             images = segment_sum(rows.transpose(1, 2) @ columns, blocks, d.n_samples)
         return images * self._in_their_unit(sigma, d.dtype)
@@ -191,13 +194,19 @@ def _with_width(low: float, high: float, sigma: float) -> tuple[float, float]:
     return (low, high) if low < high else (low - 3 * sigma, high + 3 * sigma)
 
 
-def _values(centres: torch.Tensor, low: float, high: float, size: int) -> torch.Tensor:
-    """Return (N, L, size) standard Gaussian densities around `centres` (N, L) at `size` points."""
-    points = torch.linspace(low, high, size, dtype=centres.dtype, device=centres.device)
+def _near(centres: torch.Tensor, width: float) -> torch.Tensor:
+    """Return `centres`, those too far from [0, width] to count moved closer: there no gradient overflows."""
+    return centres.clamp(-_REACH, width + _REACH)
+
+
+def _values(centres: torch.Tensor, width: float, size: int) -> torch.Tensor:
+    """Return (N, L, size) densities of Gaussians at `centres` (N, L), at `size` points of [0, width]."""
+    points = torch.linspace(0.0, width, size, dtype=centres.dtype, device=centres.device)
     if is_traced(centres):
-        return (points - centres[..., None]).square().mul(-0.5).clamp(min=_FAR).exp() / math.sqrt(2 * math.pi)
-    density: torch.Tensor = _Gaussians.apply(centres, points)  # type: ignore[no-untyped-call]
-    return density
+        exponents = (points - centres[..., None]).square().mul(-0.5)
+        density = exponents.clamp(min=_FAR - 1).exp()
+        return torch.nn.functional.threshold(density, math.exp(_FAR), 0.0) / math.sqrt(2 * math.pi)
+    return _Gaussians.apply(centres, points)  # type: ignore[no-untyped-call]
 
 
 class _Gaussians(torch.autograd.Function):
@@ -206,7 +215,8 @@ class _Gaussians(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, centres: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         density = points - centres[..., None]
-        density.square_().mul_(-0.5).clamp_(min=_FAR).exp_().mul_(1 / math.sqrt(2 * math.pi))
+        density.square_().mul_(-0.5).clamp_(min=_FAR - 1).exp_()
+        torch.threshold_(density, math.exp(_FAR), 0.0).mul_(1 / math.sqrt(2 * math.pi))
         ctx.save_for_backward(centres, points, density)
         return density
 
@@ -217,9 +227,9 @@ class _Gaussians(torch.autograd.Function):
         return flow @ points - flow.sum(-1) * centres, None
 
 
-def _integrals(centres: torch.Tensor, low: float, high: float, size: int) -> torch.Tensor:
-    """Return (N, L, size) integrals of standard Gaussians around `centres` (N, L) over `size` cells."""
-    edges = torch.linspace(low, high, size + 1, dtype=centres.dtype, device=centres.device)
+def _integrals(centres: torch.Tensor, width: float, size: int) -> torch.Tensor:
+    """Return (N, L, size) integrals of Gaussians at `centres` (N, L), over `size` cells of [0, width]."""
+    edges = torch.linspace(0.0, width, size + 1, dtype=centres.dtype, device=centres.device)
     return torch.erf((edges - centres[..., None]) * math.sqrt(0.5)).diff(dim=-1) / 2
 
 

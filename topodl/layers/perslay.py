@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from topodl._checks import check_choice, check_number, fail
+from topodl._power import within_reach
 from topodl._segments import position_in_segment, segment_amax, segment_mean, segment_sum
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._base import DiagramLayer
@@ -204,7 +205,7 @@ class PersLay(DiagramLayer):
             return ends @ self.slopes[i].T + self.shifts[i]
         away = points[:, None] - self.centres[i]
         if self.point_transform == "gaussian":
-            return torch.exp(-away.square().sum(2) / (2 * self.sigma[i].square()))
+            return torch.exp(-within_reach(away, self.sigma[i, :, None]).square().sum(2) / 2)
         distance = away.abs().sum(2)
         return 1 / (1 + distance) - 1 / (1 + (self.radius[i].abs() - distance).abs())
 
@@ -219,7 +220,7 @@ class PersLay(DiagramLayer):
             at = ((points.detach() - low) / (high - low) * n).long().clamp(0, n - 1)
             return self.cells[i][at[:, 0], at[:, 1]]
         if self.weight == "gaussian_mixture":
-            away = (points[:, None] - self.means[i]) / self.spread[i]
+            away = within_reach(points[:, None] - self.means[i], self.spread[i])
             return torch.exp(-away.square().sum(2) / 2).sum(1)
         return torch.ones_like(points[:, 0])
 
