@@ -121,7 +121,9 @@ def _calls(losses: Sequence[str]) -> dict[str, _Call]:
 
     def of_loss(name: str) -> _Call:
         loss = registry[name]()
-        return lambda x, labels: loss(torch.stack([-x, x], 1) * 4, labels)
+        if 2 in loss.spatial_dims:
+            return lambda x, labels: loss(torch.stack([-x, x], 1) * 4, labels)
+        return lambda x, labels: loss(_volumes(torch.stack([-x, x], 1)) * 4, _volumes(labels))
 
     persistence, unit = CubicalPersistence(), (0.0, 1.0)
     image = PersistenceImage(resolution=8, birth_range=unit, persistence_range=unit)
@@ -147,6 +149,11 @@ def _data(batch: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     low, high = smooth.amin((1, 2), keepdim=True), smooth.amax((1, 2), keepdim=True)
     images = (smooth - low) / (high - low)
     return images[:batch], (images[batch:] > 0.5).long()
+
+
+def _volumes(images: torch.Tensor) -> torch.Tensor:
+    """Return volumes (…, 8, H, W), each layer its image moved one pixel farther."""
+    return torch.stack([images.roll(k, -2) for k in range(8)], -3)
 
 
 def _compare(name: str, call: _Call, device: torch.device, size: int) -> _Outcome:
@@ -222,10 +229,11 @@ def _counted() -> Iterator[list[Any]]:
 
 
 def _versions(device: torch.device) -> list[str]:
+    threads = get_num_threads()
     place = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
-        else f"{device.type}, {get_num_threads()} threads"
+        else f"{device.type}, {threads} thread{'s' * (threads > 1)}"
     )
     rows = {
         "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
@@ -238,8 +246,9 @@ def _versions(device: torch.device) -> list[str]:
 def _comparison(outcomes: Sequence[_Outcome], device: torch.device) -> list[str]:
     """Return what differs; on a GPU also how often each function waits for it."""
     wrong = [f"- {outcome.name}: {outcome.wrong}" for outcome in outcomes if outcome.wrong]
-    equal = f"{len(outcomes) - len(wrong)} of {len(outcomes)} functions are equal, value and gradient,"
-    lines = ["", f"{equal} to one thread of the CPU.", *wrong]
+    here = "on it" if device.type == "cuda" else "on several threads"
+    equal = f"{len(outcomes) - len(wrong)} of {len(outcomes)} functions give {here}"
+    lines = ["", f"{equal} the value and the gradient that one thread of the CPU gives.", *wrong]
     if device.type == "cuda":
         lines += ["", "| function | waits for the GPU in a step |", "|---|---|"]
         lines += [f"| {o.name} | {o.synchronisations[-1]} |" for o in outcomes if o.synchronisations]
@@ -249,7 +258,9 @@ def _comparison(outcomes: Sequence[_Outcome], device: torch.device) -> list[str]
 def _step_times(losses: Sequence[str], device: torch.device, options: argparse.Namespace) -> list[str]:
     """Return the table of step times; the losses take turns, so that a busy machine slows all of them."""
     x, labels = (part.to(device) for part in _data(options.batch, options.time_size))
-    made = {name: registry[name]().to(device) for name in dict.fromkeys([_BASELINE, *losses])}
+    of_volumes = [name for name in losses if 2 not in registry[name].spatial_dims]
+    of_images = [name for name in dict.fromkeys([_BASELINE, *losses]) if name not in of_volumes]
+    made = {name: registry[name]().to(device) for name in of_images}
     seconds: dict[str, list[float]] = {name: [] for name in made}
     for repeat in range(options.repeats + 1):
         for name, loss in made.items():
@@ -264,6 +275,7 @@ def _step_times(losses: Sequence[str], device: torch.device, options: argparse.N
         "", f"Forward and backward, {size}, median of {options.repeats}:", "",
         "| loss | ms | over CE + Dice |", "|---|---|---|",
         *(f"| {name} | {ms:.2f} | {ms / milliseconds[_BASELINE]:.1f} |" for name, ms in milliseconds.items()),
+        *(f"| {name} | takes volumes, not timed | |" for name in of_volumes),
     ]  # fmt: skip
 
 
