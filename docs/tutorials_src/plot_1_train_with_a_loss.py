@@ -31,10 +31,12 @@ def train_with(criterion, steps=150):
     """Train a small network and return what it predicts for the test pictures."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(3, 16, 5, padding=2), nn.ReLU(),
-        nn.Conv2d(16, 16, 5, padding=2), nn.ReLU(),
+        nn.Conv2d(3, 16, 5, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 5, padding=2),
+        nn.ReLU(),
         nn.Conv2d(16, 2, 1),
-    )  # fmt: skip
+    )
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(steps):
         chosen = torch.randint(len(images), (4,))
