@@ -12,6 +12,7 @@ from topodl._segments import (
     Bags,
     bag_sum,
     contiguous_sum,
+    padded_groups,
     segment_mean,
     segment_scale,
     segment_sum,
@@ -29,6 +30,19 @@ def test_sums_between_offsets_are_those_over_keys(lengths, dtype):
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     expected = segment_sum(values, keys, len(lengths))
     torch.testing.assert_close(contiguous_sum(values, offsets), expected)
+
+
+@given(st.lists(st.integers(0, 40), max_size=12), st.sampled_from([1, 2, 16]))
+def test_padded_groups_hold_each_segment_once(lengths, together):
+    offsets = torch.tensor([0, *itertools.accumulate(lengths)])
+    found = {}
+    for which, places, real in padded_groups(offsets, together):
+        longest = max(lengths[i] for i in which)
+        assert places.shape == (len(which), longest)
+        assert longest < max(together, 2 * min(lengths[i] for i in which))
+        found |= {int(i): row[there].tolist() for i, row, there in zip(which, places, real, strict=True)}
+    bounds = itertools.pairwise(offsets.tolist())
+    assert found == {i: list(range(a, b)) for i, (a, b) in enumerate(bounds) if b > a}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -20,6 +20,7 @@ from topodl.errors import InputError
 __all__ = [
     "has_gradient",
     "host_array",
+    "host_arrays",
     "is_traced",
     "is_vmapped",
     "on_host",
@@ -107,6 +108,25 @@ def host_array(function: str, x: torch.Tensor) -> np.ndarray[Any, Any]:
         return np.ascontiguousarray(values.cpu().resolve_neg().numpy())
 
 
+def host_arrays(function: str, tensors: Sequence[torch.Tensor]) -> list[np.ndarray[Any, Any]]:
+    """Return the values of each tensor as `host_array` does, all of one dtype by one copy from a device."""
+    if all(x.is_cpu for x in tensors):
+        return [host_array(function, x) for x in tensors]
+    found: dict[int, np.ndarray[Any, Any]] = {}
+    for own in _by_dtype(tensors):
+        flat = host_array(function, torch.cat([tensors[i].reshape(-1) for i in own]))
+        ends = np.cumsum([tensors[i].numel() for i in own])
+        for i, values in zip(own, np.split(flat, ends[:-1]), strict=True):
+            found[i] = values.reshape(tensors[i].shape)
+    return [found[i] for i in range(len(tensors))]
+
+
+def _by_dtype(tensors: Sequence[torch.Tensor]) -> list[list[int]]:
+    """Return the places of the tensors of each dtype."""
+    dtypes = dict.fromkeys(x.dtype for x in tensors)
+    return [[i for i, x in enumerate(tensors) if x.dtype == dtype] for dtype in dtypes]
+
+
 def twin_gradient(
     twin: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, gradient: torch.Tensor
 ) -> torch.Tensor:
@@ -134,8 +154,7 @@ def send(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Te
     if device.type == "cpu":
         return list(tensors)
     sent: dict[int, torch.Tensor] = {}
-    for dtype in dict.fromkeys(x.dtype for x in tensors):
-        own = [i for i, x in enumerate(tensors) if x.dtype == dtype]
+    for own in _by_dtype(tensors):
         flat = torch.cat([tensors[i].reshape(-1) for i in own]).to(device)
         for i, values in zip(own, flat.split([tensors[i].numel() for i in own]), strict=True):
             sent[i] = values.view(tensors[i].shape)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from topodl._host import is_traced, on_host
+from topodl._host import is_traced, on_host, send
 from topodl._precision import HALF_TYPES, at_least_single, unit_of
 
 __all__ = [
@@ -67,11 +67,11 @@ def padded_groups(
     than `together`, a power of 2, are one group.
     """
     lengths = offsets.diff()
-    least = max(1, together // 2)
-    levels = torch.where(lengths > 0, torch.log2(lengths.clamp(min=least).double()).floor().long(), -1)
-    for level in sorted({*levels.tolist()} - {-1}):
-        which = (levels == level).nonzero()[:, 0]
-        place = torch.arange(int(lengths[which].max()), device=offsets.device)
+    own = np.array(lengths.tolist(), np.int64)
+    levels = np.frexp(np.maximum(own, together // 2).astype(np.float64))[1]
+    groups = [np.flatnonzero((levels == level) & (own > 0)) for level in np.unique(levels[own > 0])]
+    for which, group in zip(send([torch.from_numpy(g) for g in groups], offsets.device), groups, strict=True):
+        place = torch.arange(int(own[group].max()), device=offsets.device)
         real = place < lengths[which, None]
         yield which, torch.where(real, offsets[which, None] + place, offsets[which, None]), real
 

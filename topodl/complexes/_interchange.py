@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from topodl._checks import fail
-from topodl._host import host_array
+from topodl._host import host_arrays
 from topodl.complexes._jagged_cells import JaggedCells
 from topodl.complexes._pairing import reject_early_cells
 from topodl.complexes.lists import Lists
@@ -33,7 +33,7 @@ def to_gudhi(complexes: JaggedCells) -> list[Any]:
         came = f"have {complexes.values(0).shape[1]} filtrations"
         raise fail(name, "the complexes", came, "one, as in with_values(values[:, f])")
     if complexes.has_values:  # a tree would lower the values of faces
-        rising = [host_array(name, complexes.values(k).double()) for k in range(complexes.dim + 1)]
+        rising = host_arrays(name, [complexes.values(k).double() for k in range(complexes.dim + 1)])
         reject_early_cells(name, complexes, rising)
     trees = []
     for each in complexes:

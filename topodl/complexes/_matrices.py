@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from topodl._host import host_array
-from topodl.complexes._input import Array
+from topodl._host import host_arrays
 from topodl.complexes.lists import Lists
 from topodl.kernels.complexes.laplacians import sum_of_products
 
@@ -33,11 +32,10 @@ class SignedLists(NamedTuple):
         """Return the matrix of absolute values."""
         return SignedLists(self.rows, self.signs.abs(), self.columns, self.column_signs.abs())
 
-    def arrays(self, function: str) -> tuple[Array, ...]:
-        """Return all tensors as the kernels take them."""
-        parts = (self.rows.members, self.rows.offsets, self.signs)
-        back = (self.columns.members, self.columns.offsets, self.column_signs)
-        return tuple(host_array(function, each) for each in (*parts, *back))
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all tensors, in the order in which the kernels take them."""
+        rows, columns = self.rows, self.columns
+        return [rows.members, rows.offsets, self.signs, columns.members, columns.offsets, self.column_signs]
 
 
 def sparse_matrix(
@@ -64,7 +62,8 @@ def product_matrix(
 ) -> torch.Tensor:
     """Return A·Aᵀ + B·Bᵀ (n, n) without stored zeros, and without its diagonal where that is not wanted."""
     n, device = len(one.rows), one.rows.device
-    rows = sum_of_products(one.arrays(function), other.arrays(function), n, not diagonal)
+    arrays = host_arrays(function, [*one.tensors(), *other.tensors()])
+    rows = sum_of_products(tuple(arrays[:6]), tuple(arrays[6:]), n, not diagonal)
     offsets, columns, values = (torch.from_numpy(each).to(device) for each in rows)
     return sparse_matrix(offsets, columns, values, n, dtype)
 

@@ -20,7 +20,7 @@ from topodl.complexes._closing import closed_tables
 from topodl.complexes._input import check_integers, names_of_cells
 from topodl.complexes._jagged_cells import JaggedCells
 from topodl.complexes._matrices import SignedLists, adjacency_matrix, product_matrix, sparse_matrix
-from topodl.complexes._pairing import pair_cells
+from topodl.complexes._pairing import host_tables, pair_cells
 from topodl.complexes._values import filtration_values, read_values
 from topodl.complexes.lists import Lists
 from topodl.kernels.complexes.tables import find_rows
@@ -385,8 +385,8 @@ class CellComplexes(JaggedCells):
         tensor([[2, 1, 0]])
         """
         orders = [np.arange(self.n_cells(k)) for k in range(self.dim + 1)]
-        numbers = []
-        for k, (killers, born) in enumerate(pair_cells(self, orders, orders, self.dim)):
+        tables, numbers = host_tables(self, self.dim, self.dim - 1), []
+        for k, (killers, born) in enumerate(pair_cells(self, tables, orders, orders, self.dim)):
             lasting = torch.from_numpy(born & (killers < 0)).to(self.device, torch.int64)
             numbers.append(segment_sum(lasting, self.samples(k), self.n_samples))
         return torch.stack(numbers, 1)

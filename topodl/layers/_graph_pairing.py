@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from topodl._host import host_array, untransformed
+from topodl._host import host_array, host_arrays, untransformed
 from topodl._precision import at_least_single
 from topodl._segments import segment_mean, segment_scale
 from topodl.kernels.graphs.triangles import fill_cycles
@@ -88,7 +88,8 @@ def pair_filtrations(
     -------
     VertexEdgePairs
     """
-    pairs, owner = host_array("graph layer", edges).T, host_array("graph layer", graph)
+    ends, owner = host_arrays("graph layer", (edges, graph))
+    pairs = ends.T
     vertices = _levels(vertex_values, owner)
     weights = _levels(edge_values, owner[pairs[:, 0]])
     second = None if ties is None else _levels(ties, owner)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from topodl._checks import check_number
-from topodl._host import host_array, is_traced
+from topodl._host import host_arrays, is_traced
 from topodl._power import power
 from topodl._precision import in_double
 from topodl._segments import position_in_segment, segment_scale, segment_sum
@@ -253,7 +253,7 @@ def _highest_tents(d: Diagrams, grid: torch.Tensor, k: int) -> torch.Tensor:
     low, high = (end.detach() for end in oriented(d))
     if is_traced(low):
         return _highest_by_tensors(low, high, d, grid, k)
-    arrays = (host_array("PersistenceLandscape", x) for x in (low, high, grid, d.sample_offsets))
+    arrays = host_arrays("PersistenceLandscape", (low, high, grid, d.sample_offsets))
     lows, highs, values, starts = arrays
     return torch.from_numpy(highest_tents(lows, highs, values, starts, k)).to(low.device)
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
 from topodl._checks import as_dims, check_choice, check_number, fail
+from topodl._host import host_arrays, send
 from topodl._precision import in_double
+from topodl.complexes._input import Array
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.errors import MemoryLimitError
 from topodl.filtrations.heat import heat_diagonals
@@ -128,17 +131,19 @@ class HodgeEncoding(nn.Module):
         """
         complexes = check_complexes("HodgeEncoding", complexes, max(self.dims, default=0))
         dtype = torch.get_default_dtype() if self.dtype is None else self.dtype
-        return [self._encoded(complexes, k).to(dtype) for k in self.dims]
+        offsets = host_arrays("HodgeEncoding", [complexes.offsets(k) for k in self.dims])
+        sizes = [np.diff(each) for each in offsets]
+        return [self._encoded(complexes, k, n).to(dtype) for k, n in zip(self.dims, sizes, strict=True)]
 
-    def _encoded(self, complexes: CellComplexes, k: int) -> torch.Tensor:
+    def _encoded(self, complexes: CellComplexes, k: int, sizes: Array) -> torch.Tensor:
         width = len(self.times) if self.kind == "heat" else self.size
         offsets = complexes.offsets(k)
-        sizes = offsets.diff()
-        blocks, starts = _dense_blocks(complexes, k)
+        blocks, starts = _dense_blocks(complexes, k, sizes)
         n_rows = complexes.n_samples if self.kind == "spectrum" else complexes.n_cells(k)
         out = blocks.new_full((n_rows, width), -1.0)
-        for n in torch.unique(sizes[sizes > 0]).tolist():
-            which = (sizes == n).nonzero()[:, 0]
+        different = np.unique(sizes[sizes > 0]).tolist()
+        groups = [torch.from_numpy(np.flatnonzero(sizes == n)) for n in different]
+        for n, which in zip(different, send(groups, offsets.device), strict=True):
             entries = starts[which, None] + torch.arange(n * n, device=starts.device)
             laplacians = blocks[entries].view(-1, n, n)
             if self.kind == "spectrum":
@@ -161,19 +166,20 @@ class HodgeEncoding(nn.Module):
         return vectors.square() @ (1 - eigenvalues)[:, :, None] ** powers
 
 
-def _dense_blocks(complexes: CellComplexes, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _dense_blocks(
+    complexes: CellComplexes, k: int, sizes_on_host: Array
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the entries of the Laplacians of all samples, and where each begins, in float64."""
     offsets = complexes.offsets(k)
     sizes = offsets.diff()
-    ends = sizes.square().cumsum(0)
-    total = int(ends[-1]) if len(ends) else 0
+    total = int(np.square(sizes_on_host).sum())
     if total > _MOST_ENTRIES:
-        largest = int(sizes.argmax())
+        largest = int(sizes_on_host.argmax())
         raise MemoryLimitError(
             f"HodgeEncoding: complexes have {total} entries of dense Laplacians in dimension {k}, and sample "
-            f"{largest} has {int(sizes[largest])} cells; expected at most {_MOST_ENTRIES} entries"
+            f"{largest} has {sizes_on_host[largest]} cells; expected at most {_MOST_ENTRIES} entries"
         )
-    starts = ends - sizes.square()
+    starts = sizes.square().cumsum(0) - sizes.square()
     laplacian = complexes.hodge_laplacian(k)
     rows, columns = laplacian.indices()
     samples = complexes.samples(k)[rows]

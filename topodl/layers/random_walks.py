@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from topodl._checks import check_choice, check_number
-from topodl._host import host_array
+from topodl._host import host_arrays
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.kernels.complexes.walks import walk_cells, walk_keys, windows_of
 from topodl.kernels.shared.pool import get_num_threads, map_batch
@@ -141,14 +141,13 @@ def simplicial_walks(
     check_choice(name, "sampling", sampling, ("connection", "neighbour"))
     n_walks = complexes.n_cells(k) * walks_per_cell
     starts = np.repeat(np.arange(complexes.n_cells(k)), walks_per_cell)
-    first = host_array(name, complexes.offsets(k)[complexes.samples(k)])
+    first, (down, over) = connections(complexes, k)
     names = (starts - np.repeat(first, walks_per_cell)) * _MOST_WALKS + np.tile(
         np.arange(walks_per_cell), complexes.n_cells(k)
     )
     walks, ways = np.empty((n_walks, length + 1), np.int64), np.empty((n_walks, length), np.int64)
     walks[:, 0] = starts
     windows = np.empty((n_walks, 3 * window - 2, length + 1), np.uint8)
-    down, over = connections(complexes, k)
 
     def walk(part: slice) -> None:
         keys = walk_keys(seed, names[part])
@@ -169,16 +168,19 @@ def simplicial_walks(
 
 def connections(
     complexes: CellComplexes, k: int
-) -> tuple[tuple[_ListArrays, _ListArrays], tuple[_ListArrays, _ListArrays]]:
-    """Return the faces of each cell of dimension `k` and the cells of each face; the same of cofaces."""
+) -> tuple[Array, tuple[tuple[_ListArrays, _ListArrays], tuple[_ListArrays, _ListArrays]]]:
+    """Return the first cell of the sample of each cell of dimension `k`, and what connects the cells.
+
+    That is the faces of each cell and the cells of each face; the same of cofaces.
+    """
+    lists = [complexes.faces(k), complexes.cofaces(k - 1)] if k > 0 else []
+    lists += [complexes.cofaces(k), complexes.faces(k + 1)] if k < complexes.dim else []
+    first = complexes.offsets(k)[complexes.samples(k)]
+    parts = [part for each in lists for part in (each.offsets, each.members)]
+    arrays = host_arrays("simplicial_walks", [first, *parts])
+    pairs = list(zip(arrays[1::2], arrays[2::2], strict=True))
     n, none = complexes.n_cells(k), np.zeros(0, np.int64)
     nothing = (np.zeros(n + 1, np.int64), none), (np.zeros(1, np.int64), none)
-
-    def arrays(lists: Any) -> _ListArrays:
-        return host_array("walks", lists.offsets), host_array("walks", lists.members)
-
-    down = (arrays(complexes.faces(k)), arrays(complexes.cofaces(k - 1))) if k > 0 else nothing
-    over = nothing
-    if k < complexes.dim:
-        over = arrays(complexes.cofaces(k)), arrays(complexes.faces(k + 1))
-    return down, over
+    down = (pairs[0], pairs[1]) if k > 0 else nothing
+    over = (pairs[-2], pairs[-1]) if k < complexes.dim else nothing
+    return arrays[0], (down, over)

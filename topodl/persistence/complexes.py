@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from topodl._checks import check_number, fail
-from topodl._host import host_array
+from topodl._host import host_arrays
 from topodl._precision import at_least_single
 from topodl.complexes._input import Array
-from topodl.complexes._pairing import pair_cells, reject_early_cells_of
+from topodl.complexes._pairing import HostTables, host_tables, pair_cells, reject_early_cells_of
 from topodl.complexes.cell_complexes import CellComplexes
 from topodl.diagrams import Diagrams
 from topodl.kernels.complexes.cohomology import cells_by_level, cells_in_order, levels_of_faces
@@ -91,30 +91,35 @@ def complex_persistence(
     if homology_dims[-1] > complexes.dim:
         raise fail(_NAME, "dims", f"has {homology_dims[-1]}", f"dimensions from 0 to {complexes.dim}")
     n_columns = complexes.values(0).shape[1] if complexes.values(0).ndim == 2 else 1
-    columns = _columns(complexes, min(homology_dims[-1] + 1, complexes.dim), superlevel)
+    top = min(homology_dims[-1] + 1, complexes.dim)
+    columns = _columns(complexes, top, superlevel)
+    tables = host_tables(complexes, top, min(homology_dims[-1], complexes.dim - 1))
     ends = map_batch(
-        lambda f: _bars(complexes, [x[f] for x in columns], homology_dims, min_persistence),
+        lambda f: _bars(complexes, tables, [x[f] for x in columns], homology_dims, min_persistence),
         range(n_columns),
     )
-    return _gathered(complexes, ends, homology_dims, superlevel)
+    return _gathered(complexes, tables, ends, homology_dims, superlevel)
 
 
 def _columns(complexes: CellComplexes, top: int, superlevel: bool) -> list[Array]:
     """Return the values (F, S_k) of dimensions up to `top` on the host, so that cells enter as they rise."""
     columns = []
-    for k in range(top + 1):
-        values = host_array(_NAME, at_least_single(complexes.values(k)))
+    for values in host_arrays(_NAME, [at_least_single(complexes.values(k)) for k in range(top + 1)]):
         rising = -values if superlevel else values
         columns.append(np.ascontiguousarray(rising.T) if rising.ndim == 2 else rising[None])
     return columns
 
 
 def _bars(
-    complexes: CellComplexes, values: list[Array], homology_dims: list[int], min_persistence: float
+    complexes: CellComplexes,
+    tables: HostTables,
+    values: list[Array],
+    homology_dims: list[int],
+    min_persistence: float,
 ) -> list[tuple[Array, Array]]:
     """Return the cells of birth and of death, -1 for never, of one filtration, for each of the dimensions."""
-    orders, ranks = _as_they_enter(complexes, values)
-    pairs = pair_cells(complexes, orders, ranks, homology_dims[-1])
+    orders, ranks = _as_they_enter(complexes, tables, values)
+    pairs = pair_cells(complexes, tables, orders, ranks, homology_dims[-1])
     bars = []
     for k in homology_dims:
         killers, born = pairs[k]
@@ -129,7 +134,9 @@ def _bars(
     return bars
 
 
-def _as_they_enter(complexes: CellComplexes, values: list[Array]) -> tuple[list[Array], list[Array]]:
+def _as_they_enter(
+    complexes: CellComplexes, tables: HostTables, values: list[Array]
+) -> tuple[list[Array], list[Array]]:
     """Return the cells of each dimension by (sample, value, index), and the place of each in that.
 
     Where all have the value of a face, as mostly, they need no sorting by values.
@@ -137,29 +144,23 @@ def _as_they_enter(complexes: CellComplexes, values: list[Array]) -> tuple[list[
     orders, ranks = [], []
     levels, n_levels = np.zeros(0, np.int64), 0
     for k, x in enumerate(values):
-        found = _levels(complexes, values, k, levels) if k else None
+        # none where values are their own
+        found = levels_of_faces(x, values[k - 1], levels, *tables.faces[k]) if k else None
         if found is not None and len(found) == len(x):
             order, rank = cells_by_level(found, n_levels)
             levels = found
         else:
-            reject_early_cells_of(_NAME, complexes, values, k)
-            samples = host_array(_NAME, complexes.offsets(k))
-            order, rank, levels = cells_in_order(x.view(f"i{x.itemsize}"), samples)
+            reject_early_cells_of(_NAME, complexes, tables, values, k)
+            order, rank, levels = cells_in_order(x.view(f"i{x.itemsize}"), tables.offsets[k])
             n_levels = len(x)
         orders.append(order)
         ranks.append(rank)
     return orders, ranks
 
 
-def _levels(complexes: CellComplexes, values: list[Array], k: int, below: Array) -> Array:
-    """Return the levels of the cells of dimension `k` by those `below`; none where values are their own."""
-    faces = complexes.faces(k)
-    members, offsets = (host_array(_NAME, each) for each in (faces.members, faces.offsets))
-    return levels_of_faces(values[k], values[k - 1], below, members, offsets)
-
-
 def _gathered(
     complexes: CellComplexes,
+    tables: HostTables,
     ends: list[list[tuple[Array, Array]]],
     homology_dims: list[int],
     superlevel: bool,
@@ -173,7 +174,7 @@ def _gathered(
     parts = []
     for f, of_dims in enumerate(ends):
         for k, (births, deaths) in zip(homology_dims, of_dims, strict=True):
-            samples = np.searchsorted(host_array(_NAME, complexes.offsets(k)), births, side="right") - 1
+            samples = np.searchsorted(tables.offsets[k], births, side="right") - 1
             dies = deaths >= 0
             death_at = np.where(dies, starts[min(k + 1, top)] + deaths * n_columns + f, never)
             dim = np.full(len(births), k)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from topodl._checks import fail
-from topodl._host import host_array
+from topodl._host import host_arrays
 from topodl._precision import at_least_single
 from topodl.complexes._pairing import reject_early_cells
 from topodl.complexes.cell_complexes import CellComplexes
@@ -115,7 +116,7 @@ def _values_of(complexes: CellComplexes) -> list[torch.Tensor]:
         came = "have no values" if shape is None else f"have values of shape {shape}"
         raise fail(_NAME, "x", came, "two values a cell, by CellComplexes.with_values")
     values = [complexes.values(k) for k in range(complexes.dim + 1)]
-    for parameter in (0, 1):
-        columns = [host_array(_NAME, at_least_single(part[:, parameter])) for part in values]
-        reject_early_cells(_NAME, complexes, columns)
+    pairs = host_arrays(_NAME, [at_least_single(part) for part in values])
+    columns = [[np.ascontiguousarray(part[:, parameter]) for part in pairs] for parameter in (0, 1)]
+    reject_early_cells(_NAME, complexes, *columns)
     return values
