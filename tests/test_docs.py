@@ -64,3 +64,12 @@ def test_links_to_other_pages_and_pictures_lead_somewhere(page):
     for target in targets:
         if "://" not in target and "gallery/" not in target and "tutorials/" not in target:
             assert (PAGES[page].parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_contents_have_each_page_once():
+    trees = re.findall(
+        r"^```\{toctree\}\n(.*?)^```", PAGES["index"].read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    listed = [line for tree in trees for line in tree.split("\n") if line and not line.startswith(":")]
+    own = {name for name in PAGES if "/" not in name} - {"index"} | {"integrations/index"}
+    assert sorted(listed) == sorted(own | {"tutorials/index", "gallery/index"})
