@@ -91,6 +91,18 @@ def test_several_at_once_keep_to_themselves():
         assert each.done()
 
 
+def test_mixed_precision_is_that_of_the_caller():
+    weights, logits = drawn(8, 8), drawn(8, 8, seed=1)
+
+    def loss(x):
+        return (x @ weights).sum()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, expected = PendingLoss(loss, logits).result(), loss(logits)
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, loss(logits))
+
+
 def test_without_gradients_there_are_none():
     with torch.no_grad():
         value = PendingLoss(ClDiceLoss(), drawn(1, 2, 8, 8).requires_grad_(), LABELS[:1]).result()

@@ -64,10 +64,11 @@ class PendingLoss:
         self._error: BaseException | None = None
         self._stream = _Stream(tensors)
         follows = torch.is_grad_enabled()
+        precision = _precision_of_caller(tensors)
 
         def compute() -> None:
             try:
-                with torch.set_grad_enabled(follows), self._stream:
+                with torch.set_grad_enabled(follows), precision, self._stream:
                     self._value = loss(*arguments, **options)
             except BaseException as error:  # whoever asks for the value is told
                 self._error = error
@@ -98,6 +99,14 @@ class PendingLoss:
         assert self._value is not None
         self._stream.join(self._value)
         return self._value
+
+
+def _precision_of_caller(tensors: list[torch.Tensor]) -> contextlib.AbstractContextManager[Any]:
+    """Return what brings mixed precision, where it is on, into a thread, which has a setting of its own."""
+    kind = tensors[0].device.type if tensors else "cpu"
+    if not torch.is_autocast_enabled(kind):
+        return contextlib.nullcontext()
+    return torch.autocast(kind, dtype=torch.get_autocast_dtype(kind))
 
 
 class _Stream:
