@@ -28,6 +28,21 @@ def test_longest_bars_are_those_of_gudhi(finite):
     np.testing.assert_allclose(LongestBars(5).fit_transform(finite), expected, rtol=1e-12)
 
 
+@given(diagrams(), st.integers(1, 8))
+@settings(max_examples=20, deadline=None)
+def test_longest_bars_are_those_of_the_sorted_diagrams(d, k):
+    layer, finite = LongestBars(k), d.finite()
+    births, deaths = (x.clone().requires_grad_() for x in (finite.births, finite.deaths))
+    bars = finite._with(births=births, deaths=deaths)
+    found, expected = layer(bars), bars.longest(k)
+    assert found.tolist() == expected.tolist()
+    weights = torch.arange(1.0, found.numel() + 1, dtype=found.dtype).view(found.shape)
+    slopes = [torch.autograd.grad((x * weights).sum(), (births, deaths)) for x in (found, expected)]
+    torch.testing.assert_close(*slopes)
+    followed, _ = torch.func.jvp(lambda b: layer(bars._with(births=b)), (births,), (torch.ones_like(births),))
+    assert followed.tolist() == expected.tolist()
+
+
 def test_topological_vectors_are_those_of_gudhi_where_bars_come_by_falling_length(finite):
     expected = gr.TopologicalVector(threshold=12).fit_transform(by_falling_length(finite))
     np.testing.assert_allclose(TopologicalVector(12).fit_transform(finite), expected, rtol=1e-12)

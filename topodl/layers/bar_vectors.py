@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from topodl._checks import check_choice, check_number, reject_export
-from topodl._host import whole_values
+from topodl._host import host_array, on_host, whole_values
 from topodl._segments import contiguous_sum, padded_groups
 from topodl.diagrams import Diagrams, EssentialPolicy
 from topodl.layers._grids import CurveLayer
@@ -143,10 +143,25 @@ class LongestBars(CurveLayer):
         super()._check_settings()
 
     def _curve(self, d: Diagrams, grid: Any) -> torch.Tensor:
+        if on_host(d.births):
+            return _longest_by_kernel(d, int(self.n_bars))
         return d.longest(int(self.n_bars), dim=d.homology_dims[0], essential="keep")
 
     def _columns(self) -> list[str]:
         return [str(i) for i in range(int(self.n_bars))]
+
+
+def _longest_by_kernel(d: Diagrams, k: int) -> torch.Tensor:
+    """Return what `Diagrams.longest` does (B, k) of the one dimension of `d`, without a sort of all bars."""
+    from topodl.kernels.vectors.longest import longest_bars
+
+    lengths = d.persistence()
+    found = longest_bars(host_array("LongestBars", lengths), host_array("LongestBars", d.sample_offsets), k)
+    if not len(lengths):
+        return lengths.new_zeros(found.shape) + lengths.sum()  # the graph of an empty batch
+    chosen, last = torch.from_numpy(found), len(lengths) - 1
+    table = lengths.index_select(0, chosen.clamp(max=last).reshape(-1)).view(-1, k)
+    return table.masked_fill(chosen > last, 0.0)
 
 
 class TopologicalVector(CurveLayer):
