@@ -155,11 +155,27 @@ def test_equal_eigenvalues_do_no_harm():
     assert torch.isfinite(slope).all()
 
 
-def test_both_ways_to_the_signature_agree():
-    edges, weights = drawn(9, 20, 1)
-    by_vectors = heat_kernel_signature(edges, 10.0, weights)
-    by_powers = heat_kernel_signature(edges, 10.0, weights.requires_grad_())
-    torch.testing.assert_close(by_vectors, by_powers.detach(), atol=1e-12, rtol=0)
+@pytest.mark.parametrize("t", [0.0, 0.2, 10.0, 900.0, 1e5, 1e40])
+def test_all_ways_to_the_signature_agree(t):
+    edges, weights = drawn(21, 30, 1)
+    edges = torch.cat([edges[:, :20] // 2 * 2, edges[:, 20:] // 2 * 2 + 1], 1)
+    options = {"batch": torch.tensor([0, 1] * 13)}  # two graphs whose vertices alternate; some have no edge
+    by_products = heat_kernel_signature(edges, t, weights, **options)
+    time = torch.tensor(t, dtype=torch.float64, requires_grad=True)
+    by_vectors = heat_kernel_signature(edges, time, weights, **options)
+    torch.testing.assert_close(by_products, by_vectors.detach(), atol=1e-12, rtol=0)
+    if t < 1e3:
+        by_powers = heat_kernel_signature(edges, t, weights.requires_grad_(), **options)
+        torch.testing.assert_close(by_products, by_powers.detach(), atol=1e-12, rtol=0)
+
+
+def test_heat_on_a_sparse_graph_of_many_vertices():
+    """On a long cycle exp(−t L) is a walk on the integers: e^−t I_0(t)."""
+    n = 200
+    cycle = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n])
+    heat = heat_kernel_signature(cycle, [0.5, 4.0], torch.ones(n, dtype=torch.float64))
+    expected = torch.special.i0e(torch.tensor([0.5, 4.0], dtype=torch.float64)).expand(n, 2)
+    torch.testing.assert_close(heat, expected, atol=1e-13, rtol=0)
 
 
 def test_nothing_is_a_value():

@@ -1,6 +1,6 @@
 """Heat kernel signatures of graphs: how much heat is left at each vertex after a time.
 
-Cost: O(n³) for a graph of n vertices; graphs of equal size together.
+Cost of a graph of n vertices and m edges: O(n m √t), or O(n³) if that is less or weights have a gradient.
 """
 
 from __future__ import annotations
@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.special import ive
 
 from topodl._checks import as_real, check_number, fail
-from topodl._host import has_gradient, whole_values
+from topodl._host import has_gradient, on_host, whole_values
 from topodl._precision import in_double
-from topodl.filtrations._graphs import by_blocks, checked_weights, read_graphs
+from topodl.filtrations._graphs import SimpleGraphs, by_blocks, checked_weights, read_graphs
 
 __all__ = ["heat_diagonals", "heat_kernel_signature"]
 
 _NAME = "heat_kernel_signature"
+_NEGLIGIBLE = 1e-17  # terms of a sum whose polynomials are at most 1
+_MOST_TERMS = 1000
+_OF_EIGENVECTORS = 10  # products of n³ that eigenvectors take
 
 
 def heat_kernel_signature(
@@ -30,8 +35,8 @@ def heat_kernel_signature(
 ) -> torch.Tensor:
     """Return the diagonal of exp(−t L) for the normalised Laplacian L of each graph.
 
-    Gradients of any order reach the times and the weights: without those of weights by eigenvectors, with
-    them by the exponential of matrices, so that equal eigenvalues do no harm.
+    Gradients of any order reach the times and the weights: those of times by eigenvectors, those of weights
+    by the exponential of matrices, so that equal eigenvalues do no harm.
 
     Parameters
     ----------
@@ -78,7 +83,9 @@ def heat_kernel_signature(
     times = _checked_times(t)
     flat = in_double(times.reshape(-1)).to(weights.device)
     dtype = torch.promote_types(weights.dtype, times.dtype) if isinstance(t, torch.Tensor) else weights.dtype
-    found = by_blocks(graphs, in_double(weights), lambda blocks: heat_diagonals(_normalised(blocks), flat))
+    found = _by_polynomials(graphs, in_double(weights), flat)
+    if found is None:
+        found = by_blocks(graphs, in_double(weights), lambda block: heat_diagonals(_normalised(block), flat))
     if found is None:
         return flat.new_zeros((0, *times.shape), dtype=dtype)
     return found.view(-1, *times.shape).to(dtype)
@@ -91,6 +98,40 @@ def heat_diagonals(laplacians: torch.Tensor, times: torch.Tensor) -> torch.Tenso
         return powers.diagonal(dim1=2, dim2=3).permute(1, 2, 0)
     eigenvalues, vectors = torch.linalg.eigh(laplacians)
     return vectors.square() @ torch.exp(-eigenvalues.clamp(min=0.0)[:, :, None] * times)
+
+
+def _by_polynomials(graphs: SimpleGraphs, weights: torch.Tensor, times: torch.Tensor) -> torch.Tensor | None:
+    """Return the diagonals (N, T) by sparse products; None where a gradient or the cost asks for matrices."""
+    from topodl.kernels.graphs.heat import heat_diagonals as by_products
+
+    if not (on_host(weights) and on_host(times)) or has_gradient(weights) or has_gradient(times):
+        return None
+    graph, edges, values = (x.detach().numpy() for x in (graphs.graph, graphs.edges, weights))
+    sizes = np.bincount(graph, minlength=graphs.n_graphs)
+    coefficients = _chebyshev(times.detach().numpy(), _MOST_TERMS)
+    products = sizes[graph[edges[0]]].sum() * (0 if coefficients is None else len(coefficients))
+    if coefficients is None or products > _OF_EIGENVECTORS * (sizes.astype(np.float64) ** 3).sum():
+        return None
+    place = np.empty(len(graph), np.int64)
+    place[np.argsort(graph, kind="stable")] = np.arange(len(graph))
+    ends = np.concatenate([place[edges], place[edges[::-1]]], 1)
+    order = np.argsort(ends[0], kind="stable")
+    starts = np.concatenate([[0], np.bincount(ends[0], minlength=len(graph)).cumsum()])
+    degrees = np.bincount(ends[0], np.tile(values, 2), len(graph))
+    entries = np.tile(values, 2) / np.sqrt(degrees[ends[0]]) / np.sqrt(degrees[ends[1]])
+    found = by_products(sizes, starts, ends[1][order], entries[order], coefficients)
+    return torch.from_numpy(found[place])
+
+
+def _chebyshev(times: Any, most: int) -> Any:
+    """Return (K, T) the coefficients of exp(−t (1 − s)) in Chebyshev's polynomials; None beyond `most`."""
+    degrees = np.arange(most)[:, None]
+    coefficients = np.where(degrees > 0, 2.0, 1.0) * ive(degrees, times)
+    needed = np.flatnonzero(coefficients.max(1, initial=0.0) > _NEGLIGIBLE)
+    n_terms = 2 + (int(needed[-1]) // 2 * 2 if len(needed) else 0)
+    coefficients = coefficients[:n_terms]
+    # All polynomials are 1 at s = 1, where no heat is lost: what misses there is in terms that were left out.
+    return coefficients if np.allclose(coefficients.sum(0), 1.0, rtol=0, atol=1e-12) else None
 
 
 def _checked_times(t: Any) -> torch.Tensor:
