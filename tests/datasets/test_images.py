@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 import topodl
 from topodl import datasets
+from topodl.datasets import _regions, images
 from topodl.errors import InputError
+from topodl.metrics import betti_numbers
 
 
 def betti(image, construction):
@@ -46,6 +48,39 @@ def test_the_engine_finds_the_components_and_holes(construction, size, component
 def test_the_engine_finds_tunnels_and_cavities(construction, components, tunnels, cavities, seed):
     drawn = datasets.make_volume(32, components, tunnels, cavities, random_state=seed)
     assert drawn.betti == (components, tunnels, cavities) == betti(drawn.image, construction)
+
+
+@settings(max_examples=40)
+@given(
+    shape=st.sampled_from([(9, 8), (5, 6, 4), (3, 3, 3)]),
+    density=st.floats(0.2, 0.9),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_mask_is_as_wanted_if_it_is_for_both_kinds_of_neighbours(shape, density, seed):
+    mask = np.random.default_rng(seed).random(shape) < density
+    images._detach_corners(mask)
+    batch = torch.from_numpy(mask)[None, None]
+    few, many = (betti_numbers(batch, connectivity=c)[0].tolist() for c in ((4, 8), (6, 26))[mask.ndim - 2])
+    assert few[0] == many[0]  # nothing hangs together by corners alone
+    assert images._have(mask[None], np.array([few]))[0] == (few == many)
+    assert not images._have(mask[None], np.array([few]) + 1)[0]
+
+
+def test_a_volume_with_a_hole_through_a_corner_is_refused():
+    mask = np.ones((4, 4, 4), dtype=bool)
+    mask[1, 1, 1] = mask[2, 2, 2] = False  # one cavity if corners join what is outside, two if not
+    images._detach_corners(mask)
+    assert mask.sum() == 62
+    for cavities in (1, 2):
+        assert not images._have(mask[None], np.array([[1, 0, cavities]]))[0]
+
+
+def test_the_points_of_a_grid_are_those_that_a_region_contains():
+    region = _regions.draw_region(np.random.default_rng(4), (2, 1, 1))
+    grid = np.ogrid[-1:1:11j, -1:1:12j, -1:1:13j]
+    points = np.stack(np.broadcast_arrays(*grid), -1)
+    assert region.contains(points).any()
+    np.testing.assert_array_equal(region.holds(grid), region.contains(points))
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,14 @@ def naive(mask, sides):
     return ((nearest - min(sides) / 2) * np.where(kinds, -1, 1)).reshape(mask.shape)
 
 
-@given(st.integers(0, 10_000), st.sampled_from([(5, 6), (1, 4), (3, 4, 5)]), st.booleans())
-def test_equals_the_distances_of_all_pairs(seed, shape, spaced):
-    masks = drawn(seed, (2, *shape), share=0.4)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([(5, 6), (1, 4), (3, 4, 5)]),
+    st.booleans(),
+    st.sampled_from([0.1, 0.4]),
+)
+def test_equals_the_distances_of_all_pairs(seed, shape, spaced, share):
+    masks = drawn(seed, (2, *shape), share)
     sides = (0.5, 2.0, 1.5)[: len(shape)] if spaced else (1.0,) * len(shape)
     found = signed_distance(masks, spacing=sides if spaced else None)
     assert found.dtype == torch.float32

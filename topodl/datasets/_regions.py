@@ -1,11 +1,12 @@
 """Random regions of the square or cube with prescribed Betti numbers: blobs with voids, bent by shears.
 
 Each cell of a random subdivision holds one blob, and each cell of a blob one void, so that nothing meets.
-Cost: O(points × √blobs) comparisons.
+Cost: O(points × blobs) comparisons.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,18 +82,23 @@ class Region:
         points, n_axes = np.asarray(points, dtype=np.float64), len(self.bends)
         if points.ndim == 0 or points.shape[-1] != n_axes:
             raise fail("contains", "points", f"has shape {points.shape}", f"(…, {n_axes})")
-        straight = self._straighten(points.reshape(-1, points.shape[-1]))
-        inside = _covered(straight, self.blobs)
-        inside[inside] = ~_covered(straight[inside], self.voids)
-        return inside.reshape(points.shape[:-1])
+        return self.holds(np.moveaxis(points, -1, 0))
 
-    def _straighten(self, points: Array) -> Array:
+    def holds(self, coordinates: Sequence[Array]) -> Array:
+        """Return whether points lie in the region, of coordinates that broadcast as those of `ogrid`."""
+        straight = self._straighten(coordinates)
+        inside = _covered(straight, self.blobs)
+        inside[inside] = ~_covered([x[inside] for x in straight], self.voids)
+        return inside
+
+    def _straighten(self, coordinates: Sequence[Array]) -> list[Array]:
         """Undo the bends, shears along one axis after the other: they tear nothing and glue nothing."""
-        out, n_axes = points.copy(order="F"), points.shape[1]
+        out, n_axes = list(coordinates), len(self.bends)
         for i in range(n_axes):
             for j in set(range(n_axes)) - {i}:
                 frequency, phase = self.bends[i, j]
-                out[:, i] += _BEND / (n_axes - 1) * np.sin(np.pi * frequency * out[:, j] + phase)
+                # As long as the other coordinate is an axis of a grid, it has few sines.
+                out[i] = out[i] + _BEND / (n_axes - 1) * np.sin(np.pi * frequency * out[j] + phase)
         return out
 
 
@@ -148,18 +154,16 @@ def _subdivide(rng: np.random.Generator, low: Array, high: Array, weights: Array
     return first + _subdivide(rng, middle_low, high, weights[cut:])
 
 
-def _covered(points: Array, shapes: tuple[_Shape, ...]) -> Array:
-    """Return which points (n, d) lie in any of the shapes."""
-    covered = np.zeros(len(points), dtype=bool)
-    order = np.argsort(points[:, 0])
-    points = points[order]
+def _covered(coordinates: Sequence[Array], shapes: tuple[_Shape, ...]) -> Array:
+    """Return which points, of d coordinates (…), lie in any of the shapes."""
+    covered = np.zeros(coordinates[0].shape, dtype=bool)
+    flat = [x.ravel() for x in coordinates]
     for shape in shapes:
-        first, last = np.searchsorted(points[:, 0], (shape.low[0], shape.high[0]))
-        strip = points[first:last]
-        rest, low, high = strip[:, 1:].T, shape.low[1:], shape.high[1:]
-        between = [(x > a) & (x < b) for x, a, b in zip(rest, low, high, strict=True)]
-        near = np.flatnonzero(np.logical_and.reduce(between))
-        powers = np.square((strip[near] - shape.centre) / shape.half)
+        near = np.flatnonzero((flat[0] > shape.low[0]) & (flat[0] < shape.high[0]))
+        for x, low, high in zip(flat[1:], shape.low[1:], shape.high[1:], strict=True):
+            values = x[near]
+            near = near[(values > low) & (values < high)]
+        powers = np.square((np.stack([x[near] for x in flat], 1) - shape.centre) / shape.half)
         inside = (np.square(powers) if shape.power == 4 else powers).sum(1) < 1.0
-        covered[order[first + near[inside]]] = True
+        covered.ravel()[near[inside]] = True
     return covered

@@ -1,7 +1,8 @@
 """Sets of 2D and 3D shapes with prescribed Betti numbers, as masks and as signed distances.
 
 Shapes as those of `make_image` and `make_volume`, in the manner of Guss and Salakhutdinov, "On Characterizing
-the Capacity of Neural Networks using Algebraic Topology", 2018. Cost: a millisecond an image of 32 x 32.
+the Capacity of Neural Networks using Algebraic Topology", 2018. Cost: about a
+millisecond an image of 32 x 32, ten a volume of 32 x 32 x 32.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from topodl._checks import check_number, fail
-from topodl.datasets.images import draw_masks, pixel_centres
+from topodl.datasets.images import draw_masks
 
 __all__ = ["SignedShapes", "make_shapes"]
 
@@ -104,7 +105,7 @@ def make_shapes(
     kinds = _check_betti(name, betti)
     labels = np.arange(n_samples) % len(kinds)
     rngs = [np.random.default_rng([random_state, i]) for i in range(n_samples)]
-    drawn = draw_masks(rngs, pixel_centres((size,) * len(kinds[0])), [kinds[label] for label in labels])
+    drawn = draw_masks(rngs, (size,) * len(kinds[0]), [kinds[label] for label in labels])
     masks = np.empty((n_samples, *(size,) * len(kinds[0])), dtype=bool)
     for i, (mask, label) in enumerate(zip(drawn, labels, strict=True)):
         if mask is None:

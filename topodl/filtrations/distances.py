@@ -206,9 +206,13 @@ def _each(
 def _of_one(inside: NDArray[np.bool_], sides: Sequence[float]) -> NDArray[np.float32]:
     if inside.all() or not inside.any():
         return np.full(inside.shape, -np.inf if inside.flat[0] else np.inf, np.float32)
-    outwards, inwards = (_distances(side, sides) for side in (~inside, inside))
     half = min(sides) / 2
-    return np.where(inside, half - inwards, outwards - half).astype(np.float32)
+    signed = _distances(~inside, sides) - half
+    # The nearest pixel outside lies in the smallest box around the mask, or beside it.
+    (box,) = ndimage.find_objects(inside.view(np.uint8))
+    box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+    signed[box] = np.where(inside[box], half - _distances(inside[box], sides), signed[box])
+    return np.asarray(signed.astype(np.float32))
 
 
 def _distances(side: NDArray[np.bool_], sides: Sequence[float]) -> Any:
