@@ -4,8 +4,8 @@ python benchmarks/critical_regions.py [--output FOLDER] [--losses NAME …] [--s
 
 The quick protocol of `topodl evaluate`: drawn walls, 160 iterations, tests on walls like those trained with
 and on six groups of others. A stopped run goes on. "wrong_ce_dice" is the control: the weights of
-`critical_ce_dice`, on all wrong pixels. It exits with 1 unless the error in holes of `critical_ce_dice` is at
-most 0.6 times that of `ce_dice`, and that of the control is not.
+`critical_ce_dice`, with the same options, on all wrong pixels. It exits with 1 unless the error in holes of
+`critical_ce_dice` is at most 0.6 times that of `ce_dice`, and that of the control is not.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LOSSES = (
     "ce_dice",
     "wrong_ce_dice",
     "critical_ce_dice",
-    "critical_ce_dice:gamma=100",
-    "critical_ce_dice:method=warping",
-    "critical_ce_dice:gamma=30,method=warping",
-    "critical_ce_dice:gamma=100,method=warping",
+    "critical_ce_dice:gamma=0.5",
+    "wrong_ce_dice:gamma=10,normalise=constant",
+    "critical_ce_dice:gamma=10,normalise=constant",
+    "critical_ce_dice:gamma=100,normalise=constant",
     "warping",
 )
 COLUMNS = ("Dice_mortar", "Betti0Error_mortar", "Betti1Error_mortar")
@@ -38,9 +38,12 @@ CRITICAL = "critical_ce_dice"
 MOST = 0.6  # share of the error in holes that is left
 
 
-def wrong_ce_dice(logits, target, *, gamma=10.0, ignore_index=None):
-    """Return CE + Dice with 1 + `gamma` times the weight on all pixels that are wrong."""
+def wrong_ce_dice(logits, target, *, gamma=0.1, normalise="count", ignore_index=None):
+    """Return CE + Dice with more weight on all pixels that are wrong."""
     wrong = logits.detach().argmax(1) != target.reshape(len(target), *logits.shape[2:])
+    if normalise == "count":
+        counts = wrong.flatten(1).sum(1).clamp_min(1)
+        gamma = (gamma * wrong[0].numel() / counts).reshape(-1, *[1] * (wrong.ndim - 1))
     weights = 1 + gamma * wrong.to(logits.dtype)
     return ce_dice_loss(logits, target, pixel_weights=weights, ignore_index=ignore_index)
 

@@ -121,18 +121,33 @@ def test_volumes_are_taken_but_by_topograph():
         critical_region_map(logits_of(preds), target, method="topograph")
 
 
+@pytest.mark.parametrize("options", [{"gamma": 0.1}, {"gamma": 6.0, "normalise": "constant"}])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_loss_is_that_of_the_weights(channels):
+def test_the_loss_is_that_of_the_weights(channels, options):
     generator = torch.Generator().manual_seed(3)
     target = torch.randint(max(channels, 2), (2, 12, 12), generator=generator)
     logits = torch.randn(2, channels, 12, 12, generator=generator)
-    weights = critical_region_weights(logits, target, gamma=6.0)
+    weights = critical_region_weights(logits, target, **{"normalise": "count"} | options)
     expected = CEDiceLoss()(logits, target, pixel_weights=weights)
-    torch.testing.assert_close(CriticalCEDiceLoss(gamma=6.0)(logits, target), expected)
+    torch.testing.assert_close(CriticalCEDiceLoss(**options)(logits, target), expected)
     torch.testing.assert_close(critical_ce_dice_loss(logits, target, gamma=0.0), CEDiceLoss()(logits, target))
     more = torch.rand(2, 12, 12, generator=generator)
-    both = CriticalCEDiceLoss(gamma=6.0)(logits, target, pixel_weights=more)
+    both = CriticalCEDiceLoss(**options)(logits, target, pixel_weights=more)
     torch.testing.assert_close(both, CEDiceLoss()(logits, target, pixel_weights=more * weights))
+
+
+def test_critical_pixels_have_a_tenth_of_the_weight_of_all_however_few_they_are():
+    target = torch.zeros(1, 12, 20, dtype=torch.long)
+    target[:, 3:9] = 1
+    for width in (1, 3):
+        preds = target.clone()
+        preds[..., 10 : 10 + width] = 0  # a gap
+        logits = logits_of(preds)
+        right, wrong = (torch.nn.functional.softplus(torch.tensor(s * 4.0)) for s in (-1, 1))
+        n, gap = 240, 6 * width
+        error = ((n - gap) * right + gap * (1 + 0.1 * n / gap) * wrong) / (1.1 * n)
+        found = critical_ce_dice_loss(logits, target, dice_weight=0.0)
+        torch.testing.assert_close(found, error)
 
 
 @pytest.mark.parametrize(

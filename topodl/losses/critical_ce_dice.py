@@ -146,7 +146,7 @@ def critical_region_weights(
 
     See Also
     --------
-    critical_ce_dice_loss : the loss with these weights.
+    critical_ce_dice_loss : the loss with such weights, by default shared out by their number.
 
     Examples
     --------
@@ -180,10 +180,10 @@ def critical_ce_dice_loss(
     logits: torch.Tensor,
     target: torch.Tensor,
     *,
-    gamma: float = 10.0,
+    gamma: float = 0.1,
     method: Method = "errors",
     reach: int = 3,
-    normalise: Normalise = "constant",
+    normalise: Normalise = "count",
     ce_weight: float = 1.0,
     dice_weight: float = 1.0,
     include_background: bool = True,
@@ -192,11 +192,12 @@ def critical_ce_dice_loss(
 ) -> torch.Tensor:
     r"""Return CE + Dice, the cross-entropy with more weight on critical regions of the current prediction.
 
-    .. math:: L = w_{CE} \frac{\sum_i w_i\, CE_i}{\sum_i w_i} - w_D \text{Dice}, \quad w_i = 1 + \gamma\,[i
-              \text{ critical}]
+    .. math:: L = w_{CE} \frac{\sum_i w_i\, CE_i}{\sum_i w_i} - w_D \text{Dice}, \quad w_i = 1 + \gamma\,
+              \frac{n}{|K|}\,[i \in K]
 
-    The weights are constants: the gradient flows through the probabilities alone. The background is no class
-    of its own where regions are looked for.
+    K are the critical ones of the n pixels of a sample. Together they weigh `gamma` times as much as all
+    pixels do, many as they are at first and few as they become. The weights are constants: the gradient flows
+    through the probabilities alone. The background is no class of its own where regions are looked for.
 
     Parameters
     ----------
@@ -204,14 +205,15 @@ def critical_ce_dice_loss(
         One channel for the foreground alone (sigmoid), or one a class (softmax).
     target : Tensor of shape (B, 1, *S) or (B, *S), integers
         Labels in [0, C), in {0, 1} for one channel.
-    gamma : float, default=10
-        What the weight of critical pixels is more than 1; larger values trade Dice for topology.
+    gamma : float, default=0.1
+        What critical pixels weigh more than others, in units of `normalise`; larger values trade Dice for
+        topology.
     method : {"errors", "warping", "topograph"}, default="errors"
         How critical pixels are found, see `critical_region_map`.
     reach : int, default=3
         How far they extend within the wrong region.
-    normalise : {"constant", "count"}, default="constant"
-        See `critical_region_weights`.
+    normalise : {"count", "constant"}, default="count"
+        See `critical_region_weights`. By "constant" a critical pixel weighs 1 + `gamma`, and 10 suits it.
     ce_weight, dice_weight : float, default=1
         Weights of the two terms.
     include_background : bool, default=True
@@ -244,7 +246,7 @@ def critical_ce_dice_loss(
     >>> target[:, 3:6] = 1
     >>> broken = torch.where(target == 1, 4.0, -4.0)[:, None]
     >>> broken[..., 4] = -4.0
-    >>> plain, weighted = (critical_ce_dice_loss(broken, target, gamma=g) for g in (0.0, 10.0))
+    >>> plain, weighted = (critical_ce_dice_loss(broken, target, gamma=g) for g in (0.0, 0.1))
     >>> bool(weighted > plain)
     True
     """
@@ -334,7 +336,7 @@ class CriticalCEDiceLoss(SegmentationLoss, name="critical_ce_dice", function=cri
     Examples
     --------
     >>> import torch
-    >>> loss = CriticalCEDiceLoss(gamma=30.0)
+    >>> loss = CriticalCEDiceLoss(gamma=0.3)
     >>> loss(torch.randn(2, 2, 16, 16), torch.randint(2, (2, 1, 16, 16))).shape
     torch.Size([])
     """
