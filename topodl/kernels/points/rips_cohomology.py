@@ -228,8 +228,7 @@ def _triangle_columns(cx: _Complex, table: Any, all_of_them: bool) -> Any:
     lune = np.empty(near.shape[1], np.uint64)
     keys, columns, count, n_columns = np.empty(n, np.int64), np.empty(n, np.int64), 0, 0
     for rank in range(len(cx.edges)):
-        a, b = np.int64(cx.edges[rank, 0]), np.int64(cx.edges[rank, 1])
-        a, b = max(a, b), min(a, b)
+        a, b = int(cx.edges[rank].max()), int(cx.edges[rank].min())
         for w in range(len(lune)):
             lune[w] = near[a, w] & near[b, w]
         if n_columns + n > len(columns):
