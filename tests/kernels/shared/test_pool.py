@@ -1,4 +1,4 @@
-"""The thread pool: order, nesting, errors, changes of size, forks."""
+"""The pool of threads: order, nesting, shares, errors, changes of size, forks."""
 
 import multiprocessing
 import os
@@ -122,24 +122,88 @@ def test_a_batch_at_the_exit_of_the_interpreter_runs_serially():
     assert (done.stdout.strip(), done.stderr) == ("[3, 4]", "")
 
 
-def test_where_no_more_threads_start_items_run_serially_and_queued_ones_are_cancelled(monkeypatch):
-    topodl.set_num_threads(2)
-    hold, count, started = threading.Event(), [0], threading.Thread.start
+@pytest.mark.parametrize("most", [0, 1])
+def test_where_no_more_threads_start_the_others_do_the_work(monkeypatch, most):
+    topodl.set_num_threads(4)
+    started, start_thread = [], threading.Thread.start
 
     def start(thread):
-        count[0] += 1
-        if count[0] > 1:
+        if len(started) == most:
             raise RuntimeError("can't start new thread")
-        started(thread)
-
-    def work(i):
-        if threading.current_thread() is not threading.main_thread():
-            hold.wait(30)
-        return i * i
+        started.append(thread)
+        start_thread(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    assert map_batch(work, range(20)) == [i * i for i in range(20)]
-    hold.set()
+    assert map_batch(lambda i: i * i, range(20)) == [i * i for i in range(20)]
+    assert map_batch(lambda i: i * i, range(20)) == [i * i for i in range(20)]
+    assert len(started) == most
+
+
+def test_of_several_errors_the_first_item_s_is_raised():
+    topodl.set_num_threads(4)
+    second_failed = threading.Event()
+
+    def work(i):
+        if i == 0:
+            second_failed.wait(30)
+        else:
+            second_failed.set()
+        raise ValueError(i)
+
+    with pytest.raises(ValueError, match=r"^0$"):
+        map_batch(work, range(4))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_work_inside_of_work_runs_on_no_more_threads_than_were_asked_for(threads):
+    topodl.set_num_threads(threads)
+    running, most, lock = [0], [0], threading.Lock()
+
+    def inner(_):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.002)
+        with lock:
+            running[0] -= 1
+
+    def outer(_):
+        map_batch(inner, range(4))
+        map_batch(inner, range(4))
+
+    map_batch(outer, range(3))
+    assert 1 < most[0] <= threads
+
+
+def test_parts_of_a_sample_run_on_what_the_batch_leaves_free():
+    topodl.set_num_threads(4)
+    both = threading.Barrier(4, timeout=30)
+    map_batch(lambda _: map_batch(lambda _: both.wait(), range(2)), range(2))  # would time out on two threads
+
+
+def test_a_sample_splits_by_its_share_of_the_threads():
+    topodl.set_num_threads(8)
+    assert len(pool.split(1000, 1)) == 8
+    together = threading.Barrier(3, timeout=30)
+
+    def count_parts(_):
+        together.wait()
+        n_parts = len(pool.split(1000, 1))
+        together.wait()
+        return n_parts
+
+    assert map_batch(count_parts, range(3)) == [2, 2, 2]
+    topodl.set_num_threads(1)
+    assert pool.split(1000, 1) == [(0, 1000)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 10, 11, 99])
+@pytest.mark.parametrize("least", [1, 4])
+def test_splits_cover_everything_once(n, least):
+    topodl.set_num_threads(7)
+    parts = pool.split(n, least)
+    assert [i for first, last in parts for i in range(first, last)] == list(range(n))
+    assert len(parts) == 1 or min(last - first for first, last in parts) >= least
 
 
 def test_a_pool_has_a_sane_number_of_threads():
