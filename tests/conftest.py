@@ -1,6 +1,7 @@
 """Fixtures and hypothesis profiles shared by all tests."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # The tests run in as many processes as there are cores, and their tensors are small. Set before torch loads.
@@ -25,3 +26,13 @@ def shared() -> Path:
     if not folder:
         pytest.skip("TOPODL_SHARED is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def use_threads() -> Iterator[Callable[[int], None]]:
+    """A function that sets how many threads topodl uses, until the test ends."""
+    from topodl.kernels.shared.pool import get_num_threads, set_num_threads
+
+    before = get_num_threads()
+    yield set_num_threads
+    set_num_threads(before)

@@ -78,3 +78,17 @@ def test_both_precisions_agree(dtype):
     first, second = (x.astype(dtype) for x in np.random.default_rng(0).integers(9, size=(2, 40, 30)))
     result, reference = (match_images(a, b, True) for a, b in ((first, second), (first * 1.0, second * 1.0)))
     assert all(np.array_equal(a, b) for a, b in zip(result, reference, strict=True))
+
+
+@pytest.mark.parametrize("by_cells", [False, True])
+@pytest.mark.parametrize("levels", [None, 3])
+def test_any_number_of_threads_finds_the_same_matching(use_threads, by_cells, levels):
+    first, second = np.random.default_rng(4).random((2, 19, 17))
+    if levels is not None:
+        first, second = np.floor(levels * first), np.floor(levels * second)
+    use_threads(1)
+    alone = match_images(first, second, by_cells)
+    for threads in (2, 3, 7):
+        use_threads(threads)
+        for own, expected in zip(match_images(first, second, by_cells), alone, strict=True):
+            np.testing.assert_array_equal(own, expected)

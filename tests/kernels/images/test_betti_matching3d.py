@@ -187,3 +187,18 @@ def _betti_matching_3d():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("by_cells", [False, True])
+@pytest.mark.parametrize("levels", [None, 3])
+def test_any_number_of_threads_finds_the_same_matching(monkeypatch, use_threads, by_cells, levels):
+    first, second = np.random.default_rng(4).random((2, 6, 7, 8))
+    if levels is not None:
+        first, second = np.floor(levels * first), np.floor(levels * second)
+    use_threads(1)
+    alone = match_images(first, second, by_cells)
+    monkeypatch.setattr(cubical3d, "_LEAST_VOXELS", 1)
+    for threads in (2, 3, 7):
+        use_threads(threads)
+        for own, expected in zip(match_images(first, second, by_cells), alone, strict=True):
+            np.testing.assert_array_equal(own, expected)

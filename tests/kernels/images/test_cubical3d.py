@@ -82,8 +82,7 @@ def test_links_have_a_bit_where_all_voxels_of_a_cell_come_earlier(seed):
     keys = np.pad(rng.integers(0, 4, (3, 4, 5)), 1, constant_values=99).astype(np.int32)
     flat = keys.reshape(-1)
     steps = OFFSETS @ np.array([keys.shape[1] * keys.shape[2], keys.shape[2], 1])
-    links = np.empty(flat.size, np.int32)
-    lower_links(flat, steps, links)
+    links = lower_links(flat, steps)
     for p in np.flatnonzero(flat < 99):
         for j, offset in enumerate(OFFSETS):
             faces = [i for i, o in enumerate(OFFSETS) if ((o == 0) | (o == offset)).all()]
@@ -95,3 +94,20 @@ def test_links_have_a_bit_where_all_voxels_of_a_cell_come_earlier(seed):
 def test_lowest_bit(bit):
     assert lowest_bit(np.uint64(1 << bit)) == bit
     assert lowest_bit(np.uint64((1 << 64) - (1 << bit))) == bit
+
+
+@pytest.mark.parametrize("dual", [False, True])
+@pytest.mark.parametrize("kind", ["random", "tied", "plateau", "flat"])
+def test_any_number_of_threads_finds_the_same_pairs_in_the_same_order(monkeypatch, use_threads, kind, dual):
+    noise = np.random.default_rng(5).normal(size=(4, 14, 13)).astype(np.float32)
+    kinds = {"random": noise, "tied": noise.round(), "plateau": noise.clip(-0.5, 0.5), "flat": 0 * noise}
+    volume = kinds[kind]
+    options = (volume.reshape(-1).view(np.int32), *volume.shape, dual, (True, True, True))
+    use_threads(1)
+    alone = pair_voxels(*options)
+    monkeypatch.setattr(cubical3d, "_LEAST_VOXELS", 1)
+    monkeypatch.setattr(cubical3d, "_LEAST_SQUARES", 1)
+    for threads in (2, 3, 7):
+        use_threads(threads)
+        for own, expected in zip(pair_voxels(*options), alone, strict=True):
+            np.testing.assert_array_equal(own, expected)

@@ -23,7 +23,17 @@ from topodl.kernels.shared.arrays import full
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.shared.radix import radix_argsort
 
-__all__ = ["JOIN", "KNOWN", "first_lists", "forget", "grown", "pairs_of_loops", "reduce_loops", "settle"]
+__all__ = [
+    "JOIN",
+    "KNOWN",
+    "first_lists",
+    "forget",
+    "grown",
+    "keep_rivals",
+    "pairs_of_loops",
+    "reduce_loops",
+    "settle",
+]
 
 # An edge is 4 times the voxel at its first end plus its axis. Where it flows to is a list in `lists`: its
 # length, then critical edges as words, the latest first. A word is the place of the edge in the order, and,
@@ -242,12 +252,65 @@ def settle(
         stack, lists = grown(stack, 2 * n_stack), grown(lists, 2 * lists.size)
 
 
+@subroutine
+def _keep(
+    column: Any, n: int, spare: Any, square: Any, square_keys: Any, owner: Any, ends: Any, stored: Any,
+    n_stored: int,
+) -> Any:  # fmt: skip
+    """Reduce the column of a square, and those that give up an edge for it; store each with what it owns.
+
+    Returns the arrays, larger if need be, and the end of the stored columns.
+    """
+    while square >= 0:
+        swapped, n, other, no_room = _reduce(column, n, spare, square, square_keys, owner, ends, stored)
+        if swapped:
+            column, spare = spare, column
+        if no_room:
+            needed = n + ends[other, 1] - ends[other, 0]
+            column, spare = grown(column, needed), grown(spare, needed)
+            continue
+        if n_stored + n > stored.size:
+            stored, n_stored = _tidied(stored, owner, ends, n)
+        ends[square, 0], ends[square, 1] = n_stored, n_stored + n
+        for k in range(n):
+            stored[n_stored + k] = column[k]
+        n_stored += n
+        owner[column[0] & JOIN] = square
+        if other >= 0:
+            n = _symmetric_difference(column[:n], stored[ends[other, 0] : ends[other, 1]], spare)
+            column, spare = spare, column
+        square = other
+    return column, spare, stored, n_stored
+
+
+@kernel
+def keep_rivals(rivals: Any, square_keys: Any, owner: Any, ends: Any, stored: Any) -> None:
+    """Reduce the columns of `rivals`, squares whose latest edges others own; `stored` has all columns."""
+    starts = np.empty(rivals.size + 1, np.int64)
+    starts[0] = 0
+    for r in range(rivals.size):
+        starts[r + 1] = starts[r] + ends[rivals[r], 1] - ends[rivals[r], 0]
+    columns = np.empty(starts[rivals.size], np.int64)  # apart: what owns no edge is not kept
+    for r in range(rivals.size):
+        for k in range(starts[r + 1] - starts[r]):
+            columns[starts[r] + k] = stored[ends[rivals[r], 0] + k]
+    column, spare, n_stored = np.empty(1024, np.int64), np.empty(1024, np.int64), stored.size
+    for r in range(rivals.size):
+        n = starts[r + 1] - starts[r]
+        column, spare = grown(column, n), grown(spare, n)
+        for k in range(n):
+            column[k] = columns[starts[r] + k]
+        column, spare, stored, n_stored = _keep(
+            column, n, spare, np.int64(rivals[r]), square_keys, owner, ends, stored, n_stored
+        )
+
+
 @kernel
 def reduce_loops(
     squares: Any, filled: Any, square_keys: Any, joins: Any, merged: Any, join_keys: Any, links: Any,
-    goals: Any, steps: Any, room: int,
+    goals: Any, steps: Any, room: int, first: int, last: int,
 ) -> Any:  # fmt: skip
-    """Reduce the loops around squares that are not `filled`, which die in their order.
+    """Reduce the loops around squares from `first` to `last` that are not `filled`, which die in their order.
 
     That is by their keys, and of equal ones the last square first. Squares are taken as they lie in memory,
     in which most of what they meet is near. If a later one owns the latest edge of a column, it gives the
@@ -265,7 +328,7 @@ def reduce_loops(
     n_stored = 0
     stack, sides = np.empty(1024, np.int64), np.empty(24, np.int64)
     column, spare = np.empty(1024, np.int64), np.empty(1024, np.int64)
-    for i in range(squares.shape[0]):
+    for i in range(first, last):
         if filled[i]:
             continue
         if n_lists - 2 * joins.shape[0] > room:
@@ -282,26 +345,9 @@ def reduce_loops(
                 column, spare = grown(column, n + lists[goal]), grown(spare, n + lists[goal])
                 n = _symmetric_difference(column[:n], lists[goal + 1 : goal + 1 + lists[goal]], spare)
                 column, spare = spare, column
-        square = i
-        while square >= 0:
-            swapped, n, other, no_room = _reduce(column, n, spare, square, square_keys, owner, ends, stored)
-            if swapped:
-                column, spare = spare, column
-            if no_room:
-                needed = n + ends[other, 1] - ends[other, 0]
-                column, spare = grown(column, needed), grown(spare, needed)
-                continue
-            if n_stored + n > stored.size:
-                stored, n_stored = _tidied(stored, owner, ends, n)
-            ends[square, 0], ends[square, 1] = n_stored, n_stored + n
-            for k in range(n):
-                stored[n_stored + k] = column[k]
-            n_stored += n
-            owner[column[0] & JOIN] = square
-            if other >= 0:
-                n = _symmetric_difference(column[:n], stored[ends[other, 0] : ends[other, 1]], spare)
-                column, spare = spare, column
-            square = other
+        column, spare, stored, n_stored = _keep(
+            column, n, spare, i, square_keys, owner, ends, stored, n_stored
+        )
     return owner, ends, stored, words, heads, lists, n_lists
 
 

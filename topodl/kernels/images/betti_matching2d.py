@@ -24,6 +24,7 @@ from topodl.kernels.images.cubical2d import (
 from topodl.kernels.shared.arrays import full, zeros
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel, subroutine
 from topodl.kernels.shared.merge_tree import singletons
+from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import ordered_keys_at, radix_argsort
 from topodl.kernels.shared.union_find import find_root
 
@@ -230,25 +231,29 @@ def match_pixels(
     dimension 0 is the essential class, of death −1; the two are partners.
     """
     # Not a kernel: kernels compile again in each kernel that calls them.
-    a, b, c = (
-        _Image(*_morse(values, bits, height, width, by_cells))
-        for values, bits in ((first, first_bits), (second, second_bits), (both, both_bits))
-    )
-    bars0 = [_dim0(i.edges, i.keys, i.order, i.masks, i.minima, i.low, width, by_cells) for i in (a, b)]
-    matched = _match_dim0(
-        c.edges, c.keys, c.order, c.masks, c.minima, a.minima, a.low, b.minima, b.low, width, by_cells
-    )
+    images = (first, first_bits), (second, second_bits), (both, both_bits)
+    a, b, c = map_batch(lambda image: _Image(*_morse(*image, height, width, by_cells)), images)
+
+    def pair(i: _Image) -> Any:
+        bars0 = _dim0(i.edges, i.keys, i.order, i.masks, i.minima, i.low, width, by_cells)
+        return bars0, _dim1(
+            i.edges, i.keys, i.order, i.masks, i.maxima, i.high, c.maxima, c.high, height, width, by_cells
+        )
+
+    def match(c: _Image) -> Any:
+        return _match_dim0(
+            c.edges, c.keys, c.order, c.masks, c.minima, a.minima, a.low, b.minima, b.low, width, by_cells
+        )
+
+    tasks = (match, c), (pair, a), (pair, b)
+    matched, *bars = map_batch(lambda task: task[0](task[1]), tasks)
     match_a, match_b = (
-        _keys_of_matches(births, minima, first.size)
-        for (births, _), minima in zip(bars0, matched, strict=True)
+        _keys_of_matches(own[0][0], minima, first.size) for own, minima in zip(bars, matched, strict=True)
     )
     partner_a, partner_b = _partners(match_a, match_b, matched[0].size)
     partner_a[0] = partner_b[0] = 0
-    dim0 = (*bars0[0], partner_a), (*bars0[1], partner_b)
-    bars1 = [
-        _dim1(i.edges, i.keys, i.order, i.masks, i.maxima, i.high, c.maxima, c.high, height, width, by_cells)
-        for i in (a, b)
-    ]
+    dim0 = (*bars[0][0], partner_a), (*bars[1][0], partner_b)
+    bars1 = [own[1] for own in bars]
     partner_a, partner_b = _partners(bars1[0][2], bars1[1][2], c.maxima.size)
     return *dim0, (*bars1[0][:2], partner_a), (*bars1[1][:2], partner_b)
 

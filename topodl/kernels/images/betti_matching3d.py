@@ -36,6 +36,7 @@ from topodl.kernels.images.cubical3d import (
 )
 from topodl.kernels.shared.compile import kernel
 from topodl.kernels.shared.merge_tree import merge_by_age
+from topodl.kernels.shared.pool import map_batch
 from topodl.kernels.shared.radix import radix_argsort
 
 __all__ = ["match_voxels", "warm_up"]
@@ -83,9 +84,8 @@ def _analyse(bits: Any, depth: int, height: int, width: int, dual: bool) -> _Vol
     rows, columns = height + 2 * margin, width + 2 * margin
     keys = np.empty((depth + 2 * margin) * rows * columns, bits.dtype)
     pad_keys(bits, depth, height, width, dual, keys)
-    links = np.empty(keys.size, np.int32)
     steps = (OFFSETS[:, 0] * rows + OFFSETS[:, 1]) * columns + OFFSETS[:, 2]
-    lower_links(keys, steps, links)
+    links = lower_links(keys, steps)
     minima, maxima, lower, upper = critical_voxels(links)
     label = np.zeros(keys.size, np.int32)
     ends = lower_ends(lower, links, minima, label, steps)
@@ -114,7 +114,7 @@ def _with_loops(keys: Any, low: _Tree, high: _Tree, joins: Any, squares: Any, sq
     goals = np.empty(3 * keys.size, np.int32)
     owner, ends, words, join_words, heads, lists, n_lists = reduce_loops(
         squares, filled, square_keys, joins, merged, low.keys, low.links, goals, low.steps,
-        room_of_flows(keys.size),
+        room_of_flows(keys.size), 0, squares.shape[0],
     )  # fmt: skip
     bars = np.flatnonzero(~filled)[::-1]
     bars = bars[radix_argsort(square_keys[bars])]
@@ -255,7 +255,8 @@ def match_voxels(
     """
     # Cells are the dual of vertices: the order is reversed, the minimum comes first, dimension k is 2 − k.
     shape = (depth, height, width)
-    both, *volumes = (_analyse(bits, *shape, by_cells) for bits in (both_bits, first_bits, second_bits))
+    images = (both_bits, first_bits, second_bits)
+    both, *volumes = map_batch(lambda bits: _analyse(bits, *shape, by_cells), images)
     n_keys = max(_sizes(both))
     all_bars = []
     for volume, links in zip(volumes, _link(volumes, both, by_cells), strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from topodl.kernels.images._voxel_flow import pairs_of_loops, reduce_loops
+from topodl.kernels.images._voxel_flow import keep_rivals, pairs_of_loops, reduce_loops
 from topodl.kernels.images._voxel_links import (
     COFACES,
     CORNER_NAMES,
@@ -23,11 +23,14 @@ from topodl.kernels.images._voxel_links import (
 )
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
 from topodl.kernels.shared.merge_tree import merge_by_age
+from topodl.kernels.shared.pool import map_batch, split
 from topodl.kernels.shared.radix import ordered_key
 
 __all__ = ["pair_voxels", "warm_up"]
 
 _WORDS_A_VOXEL = 4  # for what flows where
+_LEAST_VOXELS, _LEAST_SQUARES = 1 << 16, 256  # that are worth a thread
+_MOST_COPIES = 1 << 27  # voxels in the tables of all threads, of up to 16 bytes each
 OUTSIDE_AGE = np.iinfo(np.int64).min  # the age of what is older than all
 
 
@@ -44,38 +47,65 @@ def pair_voxels(
     rows, columns = height + 2 * margin, width + 2 * margin
     keys = np.empty((depth + 2 * margin) * rows * columns, bits.dtype)
     pad_keys(bits, depth, height, width, dual, keys)
-    links = np.empty(keys.size, np.int32)
     steps = (OFFSETS[:, 0] * rows + OFFSETS[:, 1]) * columns + OFFSETS[:, 2]
-    lower_links(keys, steps, links)
+    links = lower_links(keys, steps)
     minima, maxima, lower, upper = critical_voxels(links)
     lower_keys, upper_keys = keys_at(keys, lower[:, 0]), keys_at(keys, upper[:, 0])
     none = np.empty(0, np.int64)
     pairs = [(none, none)] * 3
-    if dims[0] or dims[1]:
+    lower_merged, upper_merged = np.zeros(lower.shape[0], np.bool_), np.zeros(upper.shape[0], np.bool_)
+
+    def pair_minima() -> None:
         ends = lower_ends(lower, links, minima, np.zeros(keys.size, np.int32), steps)
         ages = keys_at(keys, minima)
         dies_at = merge_by_age(ends, lower_keys, ages)
-        lower_merged = np.zeros(lower.shape[0], np.bool_)
         pairs[0] = pairs_of(dies_at, minima, ages, lower, lower_keys, lower_merged)
-    if dims[1] or dims[2]:
+
+    def pair_maxima() -> None:
         ends = upper_ends(upper, links, maxima, np.zeros(keys.size, np.int32), steps)
         ages = ~keys_at(keys, maxima)  # descending, and no number overflows
         ages[0] = OUTSIDE_AGE
         dies_at = merge_by_age(ends, ~upper_keys, ages)
-        upper_merged = np.zeros(upper.shape[0], np.bool_)
         deaths, births = pairs_of(dies_at, maxima, ages, upper, ~upper_keys, upper_merged)
         pairs[2] = births[1:], deaths[1:]
+
+    wanted = (dims[0] or dims[1], pair_minima), (dims[1] or dims[2], pair_maxima)
+    map_batch(lambda pair: pair(), [pair for is_wanted, pair in wanted if is_wanted])
     if dims[1]:
-        goals = np.empty(3 * keys.size, np.int32)
-        owner = reduce_loops(
-            upper, upper_merged, upper_keys, lower, lower_merged, lower_keys, links, goals, steps,
-            room_of_flows(keys.size),
-        )[0]  # fmt: skip
+        squares, joins = (upper, upper_merged, upper_keys), (lower, lower_merged, lower_keys)
+        owner = _owners_of_loops(squares, joins, links, steps)
         pairs[1] = pairs_of_loops(owner, lower, lower_keys, upper, upper_keys)
     turned = 0 if dual else 2  # where extrema do not lie as in the volume
     pairs[turned] = pairs[turned][0][::-1], pairs[turned][1][::-1]
     shape = (depth, height, width)
     return [tuple(in_volume(ends, shape, dual) for ends in pair) for pair in pairs]
+
+
+def _owners_of_loops(squares: Any, joins: Any, links: Any, steps: Any) -> Any:
+    """Return the square that each join is paired with, −1 for none; both come with what is merged, and keys.
+
+    Threads reduce the squares of a slab each. What they have found stays true of all squares, except where
+    two slabs want the same edge.
+    """
+    n_squares, n_voxels = squares[0].shape[0], links.size
+    slabs = split(n_squares, max(_LEAST_SQUARES, n_squares * n_voxels // _MOST_COPIES))
+
+    def reduce_slab(slab: tuple[int, int]) -> Any:
+        goals, known = np.empty(3 * n_voxels, np.int32), links if len(slabs) == 1 else links.copy()
+        tables = known, goals, steps, room_of_flows(n_voxels) // len(slabs)
+        return reduce_loops(*(*squares, *joins, *tables, *slab))[:3]
+
+    owner, ends, stored = zip(*map_batch(reduce_slab, slabs), strict=True)
+    if len(slabs) == 1:
+        return owner[0]
+    starts = np.cumsum([0, *(words.size for words in stored)])
+    rivals = []
+    for k, (first, last) in enumerate(slabs[1:], 1):
+        rivals.append(owner[k][(owner[0] >= 0) & (owner[k] >= 0)])
+        np.copyto(owner[0], owner[k], where=owner[0] < 0)
+        ends[0][first:last] = ends[k][first:last] + starts[k]
+    keep_rivals(np.concatenate(rivals), squares[2], owner[0], ends[0], np.concatenate(stored))
+    return owner[0]
 
 
 def room_of_flows(n_voxels: int) -> int:
@@ -128,16 +158,24 @@ def pad_keys(bits: Any, depth: int, height: int, width: int, dual: bool, keys: A
                     keys[start + x] = ordered_key(bits, row + x)
 
 
+def lower_links(keys: Any, steps: Any) -> Any:
+    """Return the words of lower links of all voxels by (key, index), `OUTSIDE` for those of the border."""
+    links, margin = np.empty(keys.size, np.int32), steps[25]
+    links[:margin] = links[-margin:] = OUTSIDE
+
+    def write(slab: tuple[int, int]) -> None:
+        lower_links_between(keys, steps, links, margin + slab[0], margin + slab[1])
+
+    map_batch(write, split(keys.size - 2 * margin, _LEAST_VOXELS))
+    return links
+
+
 @kernel
-def lower_links(keys: Any, steps: Any, links: Any) -> None:
-    """Write the words of lower links of all voxels by (key, index), `OUTSIDE` for those of the border."""
+def lower_links_between(keys: Any, steps: Any, links: Any, first: int, last: int) -> None:
+    """Write the words of the voxels from `first` to `last`, where no neighbour is out of bounds."""
     border = keys[0]
-    margin = steps[25]
-    for i in range(margin):
-        links[i] = links[links.size - 1 - i] = OUTSIDE
-    last = keys.size - margin
     block = 1024  # no branches, so that it vectorises, and of a size that stays in the first-level cache
-    for start in range(margin, last, block):
+    for start in range(first, last, block):
         size = min(block, last - start)
         link, centre = links[start : start + size], keys[start : start + size]
         for i in range(size):
@@ -167,7 +205,6 @@ def _components(link: Any) -> Any:
     return corners, np.int64(TRIANGLE_NAMES[edges]) & ~(link >> 18) & 255
 
 
-@kernel
 def critical_voxels(links: Any) -> Any:
     """Return minima, maxima (after a place for the outside), and one row for each join that a saddle offers.
 
@@ -175,10 +212,22 @@ def critical_voxels(links: Any) -> Any:
     lower link, or for a square between two components of what the link leaves open. Maxima and their joins
     come in descending order, which is theirs where values are equal.
     """
-    critical = np.empty(links.size, np.int32)
+    slabs = split(links.size, _LEAST_VOXELS)
+    parts = map_batch(lambda slab: critical_voxels_between(links, *slab), slabs)
+    if len(parts) == 1:
+        return parts[0]
+    minima, maxima, lower, upper = zip(*parts, strict=True)
+    ends = (maxima[0][:1], *(own[1:] for own in maxima[::-1]))
+    return np.concatenate(minima), np.concatenate(ends), np.concatenate(lower), np.concatenate(upper[::-1])
+
+
+@kernel
+def critical_voxels_between(links: Any, first: int, last: int) -> Any:
+    """Return what `critical_voxels` does, of the voxels from `first` to `last`."""
+    critical = np.empty(last - first, np.int32)
     n_critical = 0
     n_min, n_max, n_lower, n_upper = 0, 0, 0, 0
-    for p in range(links.size):
+    for p in range(first, last):
         corners, triangles = _components(np.int64(links[p]))
         # A word with a single bit has none in common with its predecessor; an empty one is 0 itself.
         regular = (corners & (corners - 1)) | (triangles & (triangles - 1))
@@ -307,3 +356,5 @@ def warm_up() -> None:
     """Compile the kernels."""
     for integer in (np.int32, np.int64):
         pair_voxels(np.arange(8).astype(integer), 2, 2, 2, False, (True, True, True))
+    owner, ends = np.empty(0, np.int32), np.empty((0, 2), np.int64)
+    keep_rivals(owner, ends[:, 0].copy(), owner, ends, ends[:, 0].copy())
