@@ -35,6 +35,20 @@ def matrices(draw):
     return matrix + matrix.T
 
 
+@pytest.mark.parametrize("levels", [None, 1, 3])
+def test_any_number_of_threads_sorts_edges_into_the_same_order(monkeypatch, use_threads, levels):
+    lengths = np.random.default_rng(6).random(40 * 39 // 2)
+    if levels is not None:
+        lengths = np.ceil(levels * lengths)
+    use_threads(1)
+    alone = rips_edges.sorted_edges(lengths, 40, np.inf)
+    monkeypatch.setattr(rips_edges, "_LEAST_SORTED", 1)
+    for threads in (2, 3, 7):
+        use_threads(threads)
+        for own, expected in zip(rips_edges.sorted_edges(lengths, 40, np.inf), alone, strict=True):
+            np.testing.assert_array_equal(own, expected)
+
+
 @given(matrices())
 def test_edges_are_sorted_by_length_and_end_points_even_where_float32_cannot_tell(matrix):
     n = len(matrix)

@@ -105,17 +105,23 @@ def _pass_plain_edges(
         dying[rank] = -1
         some = doubts = np.uint64(0)
         p, q = np.uint64(i), np.uint64(j)  # unsigned: no index counts from the end
-        for w in range(words):
-            both = neighbours[p, w] & neighbours[q, w]
-            some |= both
-            doubts |= both & (marked[p, w] | marked[q, w])
+        if alive:
+            for w in range(words):
+                both = neighbours[p, w] & neighbours[q, w]
+                some |= both
+                doubts |= both & (marked[p, w] | marked[q, w])
+        else:  # nothing can be in doubt
+            w = 0
+            while some == np.uint64(0) and w < words:
+                some = neighbours[p, w] & neighbours[q, w]
+                w += 1
         if some == np.uint64(0):
             a, b = find_root(parent, i), find_root(parent, j)
             if a == b:
                 return rank, _BIRTH, -1
             dying[rank] = max(a, b)
             parent[max(a, b)] = min(a, b)
-        elif doubts != np.uint64(0) and alive:
+        elif doubts != np.uint64(0):
             a = b = np.int64(0)
             k, doubtful = _lune_of(neighbours, marked, scratch, p, q)
             if doubtful:

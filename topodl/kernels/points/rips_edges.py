@@ -11,6 +11,7 @@ import numpy as np
 
 from topodl.kernels.points._products import centred_products, pair_distance, squares_fit
 from topodl.kernels.shared.compile import borrowing_subroutine, kernel
+from topodl.kernels.shared.pool import map_batch, split
 
 __all__ = [
     "all_within",
@@ -26,6 +27,7 @@ __all__ = [
 
 _LEAST_DIMS = 24  # where a matrix product pays
 _LEAST, _MOST = 1e-140, 1e150  # lengths outside are taken from squares in another unit
+_LEAST_SORTED = 1 << 17  # edges that are worth a thread
 _MARGIN = 3e-10  # relative; between the precision of products and that of float32
 
 
@@ -245,7 +247,7 @@ def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
     # The bits of non-negative floats are ordered as the floats are, so that one sort of integers does it;
     # what rounding to float32 has made equal is put right afterwards.
     packed, exact = _pack_edges(condensed, n, radius)
-    packed.sort()
+    packed = _in_order(packed)
     lengths, edges, in_order = _unpack_edges(packed, condensed, n, exact)
     if not in_order:
         order = np.argsort(
@@ -253,6 +255,28 @@ def sorted_edges(condensed: Any, n: Any, radius: float) -> Any:
         )  # within equal rounded lengths, the order is (i, j) already
         lengths, edges = lengths[order], edges[order]
     return lengths, edges
+
+
+def _in_order(packed: Any) -> Any:
+    """Return distinct integers in ascending order; threads sort those between two bounds each."""
+    parts = split(len(packed), _LEAST_SORTED)
+    if len(parts) == 1:
+        packed.sort()
+        return packed
+    sample = np.sort(packed[:: max(1, len(packed) >> 10)])
+    inner = sample[np.arange(1, len(parts)) * len(sample) // len(parts)]
+    bounds = [None, *inner, None]
+
+    def sort_between(k: int) -> Any:
+        low, high = bounds[k], bounds[k + 1]
+        inside = packed < high if low is None else packed >= low
+        if low is not None and high is not None:
+            inside &= packed < high
+        own = packed[inside]
+        own.sort()
+        return own
+
+    return np.concatenate(map_batch(sort_between, range(len(parts))))
 
 
 def warm_up() -> None:
