@@ -9,39 +9,19 @@ as predicted.
 
 import argparse
 import csv
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 
 from topodl.evaluation.loss_specs import folder_name
 from topodl.evaluation.run_folder import write_rows
 from topodl.evaluation.scoring import measure_masks, metric_names
-from topodl.evaluation.search import BASELINE, validation_score
+from topodl.evaluation.search import BASELINE
+from topodl.evaluation.small_parts import SmallestParts, choose_sizes, without_small_parts
 from topodl.metrics import betti_error, dice_score
-
-AREAS = (0, 2, 4, 8, 16, 32, 64, 128)
-EIGHT = np.ones((3, 3), dtype=bool)
-
-
-def without_small(mask: np.ndarray, component: int, hole: int) -> np.ndarray:
-    """Return a mask without components of fewer than `component` pixels, and then holes below `hole`."""
-    cleaned = mask & ~_small(mask, component, EIGHT, inside_only=False)
-    return cleaned | _small(~cleaned, hole, None, inside_only=True)
-
-
-def _small(mask: np.ndarray, area: int, structure: np.ndarray | None, *, inside_only: bool) -> np.ndarray:
-    places, n = ndimage.label(mask, structure)
-    is_small = np.bincount(places.ravel(), minlength=n + 1) < area
-    is_small[0] = False
-    if inside_only:
-        edges = (places[0], places[-1], places[:, 0], places[:, -1])
-        is_small[np.unique(np.concatenate(edges))] = False
-    return is_small[places]
 
 
 def read(folder: Path, ids: list[str]) -> np.ndarray:
@@ -56,32 +36,17 @@ def measure(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return torch.cat([errors, dice_score(p, t, convention="topomortar")[:, None]], 1).numpy()
 
 
-def cleaned(predictions: np.ndarray, areas: tuple[int, int]) -> np.ndarray:
-    """Return the predictions without what is smaller than `areas`."""
-    return np.stack([without_small(mask, *areas) for mask in predictions])
+def cleaned(predictions: np.ndarray, smallest: SmallestParts) -> np.ndarray:
+    """Return the predictions without smaller parts."""
+    return np.stack([without_small_parts(mask, smallest) for mask in predictions])
 
 
-def choose(predictions: np.ndarray, labels: np.ndarray, dice: float) -> tuple[int, int]:
-    """Return the two areas with the best score on validation images; `dice` is what Dice is compared with."""
-
-    def score(areas: tuple[int, int]) -> float:
-        *errors, mean_dice = measure(cleaned(predictions, areas), labels).mean(0)
-        return validation_score(errors, mean_dice, dice)
-
-    return min(itertools.product(AREAS, AREAS), key=score)
-
-
-def chosen(study: Path) -> Iterator[tuple[str, str, int, float]]:
-    """Yield each loss, its chosen recipe, the rung of its last trial, and the reference's Dice there."""
+def chosen(study: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield each loss, its chosen recipe, and the rung of its last trial."""
     with (study / "search.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    best: dict[str, float] = {}
-    for row in rows:
-        if row["loss"] == "ce_dice":
-            best[row["rung"]] = max(best.get(row["rung"], 0.0), float(row["dice"]))
-    for row in rows:
-        if row["chosen"] == "1":
-            yield row["loss"], row["recipe"], int(row["rung"]), best[row["rung"]]
+        for row in csv.DictReader(file):
+            if row["chosen"] == "1":
+                yield row["loss"], row["recipe"], int(row["rung"])
 
 
 def rows_of(study: Path, output: Path | None) -> Iterator[list[str]]:
@@ -92,26 +57,26 @@ def rows_of(study: Path, output: Path | None) -> Iterator[list[str]]:
     labels = read(study / "labels", ids)
     if output is not None:
         write_rows(output / "groups.csv", ("ID", "group"), [{"ID": i, "group": g} for i, g in groups.items()])
-    for loss, recipe, rung, dice in chosen(study):
-        areas = areas_of(study / "search" / f"rung{rung}", recipe, dice)
+    for loss, recipe, rung in chosen(study):
+        smallest = sizes_of(study / "search" / f"rung{rung}", recipe)
         seeds = sorted((study / "predictions" / folder_name(recipe)).iterdir())
         masks = {seed.name: read(seed, ids) for seed in seeds}
-        clean = {seed: cleaned(predictions, areas) for seed, predictions in masks.items()}
+        clean = {seed: cleaned(predictions, smallest) for seed, predictions in masks.items()}
         if output is not None:
             write(output, loss, ids, clean, labels)
             if loss == BASELINE:
                 write(output, f"{loss}:as_predicted", ids, masks, labels)
         tables = [np.mean([measure(m, labels) for m in each.values()], 0) for each in (masks, clean)]
         cells = [_cell(table[here]) for table in tables for here in (inside, ~inside)]
-        yield [f"`{loss}`", f"{areas[0]} / {areas[1]}", *cells]
+        yield [f"`{loss}`", f"{smallest.component} / {smallest.hole}", *cells]
 
 
-def areas_of(search: Path, recipe: str, dice: float) -> tuple[int, int]:
-    """Return the areas that suit a recipe's predictions of the validation images in a rung of the search."""
+def sizes_of(search: Path, recipe: str) -> SmallestParts:
+    """Return the sizes that suit a recipe's predictions of the validation images in a rung of the search."""
     ids = sorted(path.stem for path in (search / "labels").glob("*.png"))
-    seeds = sorted((search / "predictions" / folder_name(recipe)).iterdir())
-    predictions = np.concatenate([read(seed, ids) for seed in seeds])
-    return choose(predictions, np.tile(read(search / "labels", ids), (len(seeds), 1, 1)), dice)
+    (seed,) = (search / "predictions" / folder_name(recipe)).iterdir()
+    images = [torch.from_numpy(read(folder, ids)).byte()[:, None] for folder in (seed, search / "labels")]
+    return choose_sizes(list(images[0]), list(images[1]), "topomortar")
 
 
 def write(output: Path, loss: str, ids: list[str], masks: dict[str, np.ndarray], labels: np.ndarray) -> None:
@@ -141,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     for study in args.studies:
         print(f"\n{study.name}\n")
-        print("| loss | areas | predicted, ID | predicted, OOD | cleaned, ID | cleaned, OOD |")
+        print("| loss | pixels | predicted, ID | predicted, OOD | cleaned, ID | cleaned, OOD |")
         print("|---|---|---|---|---|---|")
         output = None if args.output is None else args.output / study.name
         for cells in rows_of(study, output):

@@ -125,6 +125,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--validation-interval", type=int, metavar="N", help="iterations between validations; 0: none"
     )
+    group.add_argument(
+        "--remove-small",
+        action=argparse.BooleanOptionalAction,
+        help="remove small components and holes from predictions; validation images say how small",
+    )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,9 @@ from topodl.evaluation.error_kinds import write_kinds
 from topodl.evaluation.networks import NetworkFactory
 from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.run_folder import RunFolder, write_rows
-from topodl.evaluation.scoring import metric_columns, predict_and_measure
+from topodl.evaluation.scoring import Predictor, metric_columns, predict_and_measure
 from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.small_parts import CleanedPredictor, write_sizes
 from topodl.evaluation.stored_pictures import write_label
 from topodl.evaluation.tasks import Task, merge_results, result_path
 from topodl.evaluation.training import CURVE_COLUMNS, Training
@@ -63,7 +64,10 @@ def train_and_test(study: Study, task: Task, claim: Claim | None) -> None:
 
     training.run(trained)
     peak = training.peak_memory_bytes
-    rows = _test(study, training, task)
+    predictor = training.predictor
+    if settings.remove_small:
+        predictor = CleanedPredictor.by_validation(predictor)
+    rows = _test(study, predictor, task)
     if claim is not None:
         claim.confirm()
         write_rows(folder.curve_csv(*task), CURVE_COLUMNS, training.curve)
@@ -71,6 +75,8 @@ def train_and_test(study: Study, task: Task, claim: Claim | None) -> None:
         merge_costs(folder, settings)
         if data.spatial_dims == 2:
             write_kinds(folder, *task, data.test.ids, len(data.foreground))
+        if isinstance(predictor, CleanedPredictor):
+            write_sizes(folder, *task, predictor.smallest)
         write_rows(result_path(folder, settings, task), ("ID", *metric_columns(data)), rows)
         merge_results(folder, settings)
         training.keep_weights_only()
@@ -78,7 +84,7 @@ def train_and_test(study: Study, task: Task, claim: Claim | None) -> None:
     study.progress.end()
 
 
-def _test(study: Study, training: Training, task: Task) -> list[Row]:
+def _test(study: Study, predictor: Predictor, task: Task) -> list[Row]:
     """Return the measurements of all test images, whose predictions are written."""
     data = study.data_of(task)
     clock = [time.perf_counter()]
@@ -90,7 +96,7 @@ def _test(study: Study, training: Training, task: Task) -> list[Row]:
     def keep(image_id: str, prediction: torch.Tensor) -> None:
         write_label(study.folder.prediction(task.loss, task.seed, image_id), prediction, len(data.classes))
 
-    measured = predict_and_measure(study.fabric, training.predictor, data.test, keep, tested)
+    measured = predict_and_measure(study.fabric, predictor, data.test, keep, tested)
     study.fabric.barrier()
     columns = metric_columns(data)
     return [

@@ -131,6 +131,10 @@ class RunFolder:
         """Numbers of errors in topology by kind of one training's predictions, one row per test image."""
         return self.root / "errors" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
 
+    def sizes_csv(self, loss: str, seed: int, fold: int | None = None) -> Path:
+        """Return where the sizes are that predictions were cleaned with."""
+        return self.root / "sizes" / folder_name(loss) / f"{_with_fold(seed, fold)}.csv"
+
     def kinds_of(self, loss: str, seed: int) -> list[Path]:
         """Return the files of `kinds_csv` that there are of a seed, one or one for each fold."""
         whole = self.kinds_csv(loss, seed)

@@ -94,7 +94,7 @@ RECOMMENDED_LOSSES = (
 _WITHOUT_EFFECT = frozenset({"workers", "image_memory", "checkpoint_seconds"})
 _NAME = "topodl evaluate"
 # What studies did whose settings.json is older than the setting.
-_BEFORE_THERE_WAS = {"measured_split": "test"}
+_BEFORE_THERE_WAS = {"measured_split": "test", "remove_small": False}
 _FIELDS_OF_LOSSES = ("augmentation", "learning_rate")
 _DEPTH_LOSS = ("windowed_topo", "topomortar")  # loss and variant
 
@@ -176,6 +176,8 @@ class StudySettings:
         temporary folder. The results do not depend on it.
     checkpoint_seconds : float
         Time between two checkpoints. The results do not depend on it.
+    remove_small : bool
+        Whether small components and holes are removed from predictions; the validation images say how small.
     measured_split : {"test", "val"}
         The images that a training is measured on at its end: with "val", as in a search for settings, nothing
         is predicted for the test images.
@@ -225,6 +227,7 @@ class StudySettings:
     workers: int
     image_memory: float
     checkpoint_seconds: float
+    remove_small: bool
     measured_split: str
 
     @classmethod
@@ -340,6 +343,7 @@ def _common_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "nodes": 1,
         "image_memory": 4.0,
         "checkpoint_seconds": 30.0,
+        "remove_small": False,
         "measured_split": "test",
     }
 

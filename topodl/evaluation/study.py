@@ -31,6 +31,7 @@ from topodl.evaluation.progress import StudyProgress
 from topodl.evaluation.randomness import private_randomness
 from topodl.evaluation.run_folder import RunFolder, write_rows
 from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.small_parts import check_removal
 from topodl.evaluation.sources import load_data
 from topodl.evaluation.stored_pictures import write_image, write_label
 from topodl.evaluation.tasks import (
@@ -146,6 +147,8 @@ def work_on(
     folds = load_data(settings, note, objects.data)
     left = unfinished(trainings, settings, folder)
     check_losses(dict.fromkeys(task.loss for task in left), settings, folds[0])
+    if settings.remove_small:
+        check_removal(folds[0])
     fabric = _launch(settings)
     claims = Claims(folder.claims)
     if fabric.is_global_zero:

@@ -107,6 +107,7 @@ def remove_partial_files(
         folder.curve_csv(*task),
         folder.cost_csv(*task),
         folder.kinds_csv(*task),
+        folder.sizes_csv(*task),
         result_path(folder, settings, task),
     ):
         for path in partial_files(whole):
