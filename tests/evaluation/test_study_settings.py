@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from topodl import InputError
-from topodl.evaluation.settings import StudySettings
+from topodl.evaluation.loss_recipes import parse_recipe
+from topodl.evaluation.settings import RECOMMENDED_LOSSES, StudySettings
+from topodl.losses import registry
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 
@@ -115,3 +117,9 @@ def test_a_depth_has_no_soft_labels():
         StudySettings.of_protocol(
             "quick", losses=["windowed_topo"], loss_variant="topomortar", framework="selfdistillation"
         )
+
+
+@pytest.mark.parametrize("loss", RECOMMENDED_LOSSES)
+def test_recommended_losses_take_pictures_and_volumes(loss):
+    for single in parse_recipe(loss).singles:
+        assert {2, 3} <= set(registry[single.name].spatial_dims)
