@@ -2,7 +2,7 @@
 
 import csv
 import io
-import zipfile
+import tarfile
 from collections import defaultdict
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from topodl.evaluation.error_kinds import FEATURES, KINDS
 from topodl.evaluation.error_pictures import ERROR_STYLES
 from topodl.evaluation.loss_names import loss_key
 
-FILES = Path(__file__).parents[1] / "studies" / "tuned.zip"
+FILES = Path(__file__).parents[1] / "studies" / "tuned.tar.xz"
 STUDY = "topomortar"
 SHORT = {
     "ce_dice": "CE + Dice",
@@ -26,20 +26,21 @@ SHORT = {
 }
 
 
-def rows(archive: zipfile.ZipFile, name: str) -> list[dict[str, str]]:
+def rows(archive: tarfile.TarFile, name: str) -> list[dict[str, str]]:
     """Return the rows of a table in the archive."""
-    with archive.open(name) as file:
-        return list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline="")))
+    file = archive.extractfile(name)
+    assert file is not None
+    return list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline="")))
 
 
 def means() -> dict[str, dict[str, dict[str, float]]]:
     """Return the mean number of errors an image of each group, loss and column."""
-    with zipfile.ZipFile(FILES) as archive:
+    with tarfile.open(FILES) as archive:
         groups = {row["ID"]: row["group"] for row in rows(archive, f"{STUDY}/groups.csv")}
         chosen = [row for row in rows(archive, f"{STUDY}/search.csv") if row["chosen"] == "1"]
         losses = {loss_key(row["recipe"]): row["loss"] for row in chosen}
         found: dict[str, dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
-        for name in archive.namelist():
+        for name in archive.getnames():
             if name.startswith(f"{STUDY}/errors/"):
                 loss = losses[loss_key(unquote(name.split("/")[2]))]
                 for row in rows(archive, name):

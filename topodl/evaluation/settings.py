@@ -84,10 +84,10 @@ SPLITS = ("test", "val")
 # What `recommended` stands for: the baseline, and what docs/losses.md says to begin with.
 RECOMMENDED_LOSSES = (
     "ce_dice",
+    "skeleton_recall",
     "cldice",
     "betti_matching",
     "scnp(skeleton_recall):plain_weight=0.0",
-    "0.5*ce_dice+0.5*scnp(ce_dice):plain_weight=0.0",
 )
 
 # Values that change neither what is trained nor how it is measured.
