@@ -24,7 +24,8 @@ class _Complex(NamedTuple):
     edges: Any  # (E, 2) int32, in order
     ranks: Any  # (n, n) int32: the rank of each edge, _NO_EDGE where there is none and on the diagonal
     binomials: Any  # (n + 1, top dimension + 3) int64
-    room: Any  # (3, n + 1) int64: vertices of one simplex; diameters of its cofacets; lengths of edges
+    vertices: Any  # (n + 1,) int64, room for those of one simplex
+    diameters: Any  # (2, n) int32, room for those of its cofacets, and of other ones
 
 
 @kernel
@@ -48,7 +49,9 @@ def cohomology_pairs(edges: Any, n: int, top: int) -> Any:
     """
     ranks = np.full((n, n), _NO_EDGE, np.int32)
     ranks[edges[:, 0], edges[:, 1]] = ranks[edges[:, 1], edges[:, 0]] = np.arange(len(edges))
-    cx = _Complex(edges, ranks, binomial_table(n, top + 2), np.empty((3, n + 1), np.int64))
+    cx = _Complex(
+        edges, ranks, binomial_table(n, top + 2), np.empty(n + 1, np.int64), np.empty((2, n), np.int32)
+    )
     columns, simplices = _edges_to_columns(cx, edges), np.empty(0, np.int64)
     pairs = []
     for dim in range(1, top + 1):
@@ -79,7 +82,7 @@ def _diameter(cx: _Complex, dim: int, key: int) -> int:
 
 @borrowing_subroutine
 def _decode(cx: _Complex, dim: int, key: int) -> int:
-    """Write the vertices of a simplex, descending, to cx.room[0]; return its index."""
+    """Write the vertices of a simplex, descending, to cx.vertices; return its index."""
     count = cx.binomials[len(cx.ranks), dim + 1]
     index = rest = count - 1 - key % count
     v = len(cx.ranks)
@@ -92,7 +95,7 @@ def _decode(cx: _Complex, dim: int, key: int) -> int:
             else:
                 low = middle
         v = low
-        cx.room[0, dim + 1 - k] = v
+        cx.vertices[dim + 1 - k] = v
         rest -= cx.binomials[v, k]
     return index
 
@@ -105,7 +108,7 @@ def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, star
     """
     rest = _decode(cx, dim, key)
     diameter, n = _diameter(cx, dim, key), len(cx.ranks)
-    vertices, diameters = cx.room[0], cx.room[1]
+    vertices, diameters = cx.vertices, cx.diameters[0]
     for j in range(n):
         diameters[j] = diameter
     for k in range(dim + 1):
@@ -128,6 +131,41 @@ def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, star
     return start
 
 
+@borrowing_subroutine
+def _first_cofacet(cx: _Complex, dim: int, key: int) -> int:
+    """Return the key of the first cofacet of a simplex if it has the simplex's diameter, -1 else."""
+    below, above, k = _decode(cx, dim, key), 0, 0
+    diameter, vertices, diameters = _diameter(cx, dim, key), cx.vertices, cx.diameters[1]
+    j = _last_within(cx.ranks, vertices, dim, -1, diameter, diameters)
+    if j < 0:
+        return -1
+    while k <= dim and vertices[k] > j:
+        below -= cx.binomials[vertices[k], dim + 1 - k]
+        above += cx.binomials[vertices[k], dim + 2 - k]
+        k += 1
+    return _key(cx, dim + 1, diameter, above + cx.binomials[j, dim + 2 - k] + below)
+
+
+@borrowing_subroutine
+def _last_within(ranks: Any, vertices: Any, dim: int, without: int, diameter: int, longest: Any) -> int:
+    """Return the last vertex within the diameter of all vertices of a simplex but one, -1 if there is none.
+
+    With `without` >= 0 the last one above the vertex at this place, and the simplex is without that one.
+    """
+    first = 0 if without < 0 else vertices[without] + 1
+    for j in range(first, len(ranks)):  # whole rows take less time than a few branches that nobody foresees
+        longest[j] = 0
+    for m in range(dim + 1):
+        if m != without:
+            row = ranks[vertices[m]]
+            for j in range(first, len(ranks)):
+                longest[j] = max(longest[j], row[j])
+    for j in range(len(ranks) - 1, first - 1, -1):
+        if longest[j] <= diameter:
+            return j
+    return -1
+
+
 # Facet and cofacet of one diameter are an apparent pair if the cofacet is the earliest one of the facet, with
 # the largest new vertex, and the facet the latest one of the cofacet, without the largest vertex that does
 # not end the longest edge. So a few vertices decide, and no index is needed.
@@ -135,8 +173,8 @@ def _cofacets(cx: _Complex, dim: int, key: int, above_only: bool, out: Any, star
 
 @borrowing_subroutine
 def _is_apparent_birth(cx: _Complex, dim: int, diameter: int) -> bool:
-    """Return whether the simplex whose vertices are in cx.room[0] is the facet of an apparent pair."""
-    ranks, vertices = cx.ranks, cx.room[0]
+    """Return whether the simplex whose vertices are in cx.vertices is the facet of an apparent pair."""
+    ranks, vertices = cx.ranks, cx.vertices
     a, b = np.int64(cx.edges[diameter, 0]), np.int64(cx.edges[diameter, 1])
     k = 0
     for j in range(len(ranks) - 1, -1, -1):
@@ -155,33 +193,22 @@ def _is_apparent_birth(cx: _Complex, dim: int, diameter: int) -> bool:
 
 @borrowing_subroutine
 def _apparent_vertex(cx: _Complex, dim: int, diameter: int) -> int:
-    """Return which of the vertices in cx.room[0] the facet lacks that the simplex is apparently paired with.
+    """Return which of the vertices in cx.vertices the facet lacks that the simplex is apparently paired with.
 
     -1 if there is no such pair.
     """
-    ranks, vertices, n = cx.ranks, cx.room[0], len(cx.ranks)
+    ranks, vertices = cx.ranks, cx.vertices
     a, b = np.int64(cx.edges[diameter, 0]), np.int64(cx.edges[diameter, 1])
     place = 0
     while vertices[place] in (a, b):
         place += 1
-    largest, longest = vertices[place], cx.room[2]
-    for j in range(largest + 1, n):  # no way out in between: whole rows take less time than a few branches
-        longest[j] = 0
-    for m in range(dim + 1):
-        if m != place:
-            row = ranks[vertices[m]]
-            for j in range(largest + 1, n):
-                longest[j] = max(longest[j], row[j])
-    for j in range(n - 1, largest, -1):
-        if longest[j] <= diameter:
-            return -1
-    return place
+    return place if _last_within(ranks, vertices, dim, place, diameter, cx.diameters[1]) < 0 else -1
 
 
 @borrowing_subroutine
 def _apparent_facet(cx: _Complex, dim: int, key: int) -> int:
     """Return the facet that a simplex forms an apparent pair with, -1 if there is none."""
-    index, diameter, vertices = _decode(cx, dim, key), _diameter(cx, dim, key), cx.room[0]
+    index, diameter, vertices = _decode(cx, dim, key), _diameter(cx, dim, key), cx.vertices
     place = _apparent_vertex(cx, dim, diameter)
     if place < 0:
         return -1
@@ -208,9 +235,9 @@ def _edges_to_columns(cx: _Complex, edges: Any) -> Any:
                 if component[v] == b:
                     component[v] = a
         else:
-            cx.room[0, 0], cx.room[0, 1] = max(i, j), min(i, j)
+            cx.vertices[0], cx.vertices[1] = max(i, j), min(i, j)
             if not _is_apparent_birth(cx, 1, rank):
-                u, v = cx.room[0, 0], cx.room[0, 1]
+                u, v = cx.vertices[0], cx.vertices[1]
                 columns[count] = _key(cx, 1, rank, cx.binomials[u, 2] + cx.binomials[v, 1])
                 count += 1
     return columns[:count]
@@ -286,7 +313,7 @@ def _next_columns(cx: _Complex, dim: int, simplices: Any, table: Any) -> Any:
         if count + n > len(keys):
             keys = _doubled(keys)
         _cofacets(cx, dim, simplices[k], True, keys, count)
-        vertices, diameters = cx.room[0], cx.room[1]
+        vertices, diameters = cx.vertices, cx.diameters[0]
         for place in range(dim, -1, -1):
             vertices[place + 1] = vertices[place]
         for j in range(n - 1, vertices[1], -1):
@@ -347,6 +374,14 @@ def _reduce(cx: _Complex, dim: int, columns: Any) -> Any:
     added, offsets = np.empty(64, np.int64), np.zeros(len(columns) + 1, np.int64)
     for c in range(len(columns)):
         size, n_added, addend, other = 0, offsets[c], columns[c], -1
+        pivot = _first_cofacet(cx, dim, addend)
+        place = _place(table, pivot)
+        if pivot >= 0 and table[place, 0] != pivot and _apparent_facet(cx, dim + 1, pivot) < 0:
+            if n_added == len(added):
+                added = _doubled(added)
+            added[n_added], offsets[c + 1] = addend, n_added + 1
+            table[place, 0], table[place, 1] = pivot, c
+            continue
         while True:
             # add the coboundary of one simplex, or those of all simplices that were added to column `other`
             first, last = (0, 1) if other < 0 else (offsets[other], offsets[other + 1])
