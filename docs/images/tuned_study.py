@@ -1,7 +1,12 @@
-"""Draw ``tuned_study.png``: errors of topology by kind, group and loss, from the files of the tuned study."""
+"""Draw ``tuned_study.png``: errors of topology by kind, group and loss, from the files of the tuned study.
+
+``python docs/images/tuned_study.py walls``, the folder of the study on drawn walls, draws ``error_maps.png``
+too: where the predictions of three losses for three test images are wrong.
+"""
 
 import csv
 import io
+import sys
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -10,13 +15,18 @@ from urllib.parse import unquote
 import matplotlib.pyplot as plt
 import numpy as np
 from loss_gradients import save
+from PIL import Image
 
 from topodl.evaluation.error_kinds import FEATURES, KINDS
-from topodl.evaluation.error_pictures import ERROR_STYLES
+from topodl.evaluation.error_pictures import ERROR_STYLES, draw_overlay, find_errors
 from topodl.evaluation.loss_names import loss_key
+from topodl.evaluation.loss_specs import folder_name
+from topodl.evaluation.pictures import read_masks
 
 FILES = Path(__file__).parents[1] / "studies" / "tuned.tar.xz"
 STUDY = "topomortar"
+SHOWN = ("ce_dice", "betti_matching", "scnp(skeleton_recall):plain_weight=0")
+MAPS = ("007", "010", "013")  # like the training images, graffiti, occlusion
 SHORT = {
     "ce_dice": "CE + Dice",
     "scnp(skeleton_recall):plain_weight=0": "SCNP(Skel.Rec.)",
@@ -76,5 +86,25 @@ def draw() -> None:
     save(figure, "tuned_study.png")
 
 
+def draw_maps(study: Path) -> None:
+    """Draw where predictions of the first seed are wrong: a row a loss, a column a test image."""
+    with (study / "search.csv").open(newline="", encoding="utf-8") as file:
+        recipes = {row["loss"]: row["recipe"] for row in csv.DictReader(file) if row["chosen"] == "1"}
+    figure, axes = plt.subplots(len(SHOWN), len(MAPS), figsize=(6.6, 6.6), dpi=90)
+    for row, loss in zip(axes, SHOWN, strict=True):
+        for axis, image in zip(row, MAPS, strict=True):
+            prediction = study / "predictions" / folder_name(recipes[loss]) / "1" / f"{image}.png"
+            masks = [read_masks(path, 1, 2) for path in (prediction, study / "labels" / f"{image}.png")]
+            picture = np.asarray(Image.open(study / "inputs" / f"{image}.png").convert("RGB"))
+            axis.imshow(draw_overlay(picture, find_errors(*masks)[0]))
+            axis.set_xticks([])
+            axis.set_yticks([])
+        row[0].set_ylabel(SHORT.get(loss, loss), fontsize=8)
+    figure.tight_layout(pad=0.3)
+    save(figure, "error_maps.png")
+
+
 if __name__ == "__main__":
     draw()
+    if sys.argv[1:]:
+        draw_maps(Path(sys.argv[1]))
