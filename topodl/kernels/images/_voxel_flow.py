@@ -157,13 +157,13 @@ def _symmetric_difference(a: Any, b: Any, out: Any) -> Any:
 def _push_sides(squares: Any, i: int, links: Any, steps: Any, edges: Any) -> int:
     """Write the edges of the loop around what square `i` closes off; return their number.
 
-    It separates the open components up to one name of the join from the others.
+    That is one open component: as those of a voxel merge by ascending names, all before it are as one.
     """
     voxel = np.int64(squares[i, 0])
     labels = TRIANGLE_LABELS[(links[voxel] >> 6) & 4095]
     around = 0
     for t in range(8):
-        if labels[t] >= squares[i, 2] and links[voxel] >> (18 + t) & 1 == 0:
+        if labels[t] == squares[i, 2] and links[voxel] >> (18 + t) & 1 == 0:
             around ^= TRIANGLE_EDGE_MASKS[t]
     n = 0
     while around:

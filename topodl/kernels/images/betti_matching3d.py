@@ -85,6 +85,8 @@ def _analyse(bits: Any, depth: int, height: int, width: int, dual: bool) -> _Vol
     keys = np.empty((depth + 2 * margin) * rows * columns, bits.dtype)
     pad_keys(bits, depth, height, width, dual, keys)
     steps = (OFFSETS[:, 0] * rows + OFFSETS[:, 1]) * columns + OFFSETS[:, 2]
+    if dual:
+        steps = -steps  # directions keep their names in the volume that is turned round
     links = lower_links(keys, steps)
     minima, maxima, lower, upper = critical_voxels(links)
     label = np.zeros(keys.size, np.int32)
@@ -109,8 +111,14 @@ def _grow_tree(
 
 
 def _with_loops(keys: Any, low: _Tree, high: _Tree, joins: Any, squares: Any, square_keys: Any) -> _Volume:
-    """Return the volume with its bars of dimension 1 in the order of deaths, of equal ones the last first."""
-    merged, filled = low.bar_of >= 0, high.bar_of >= 0
+    """Return the volume with its bars of dimension 1 in the order of deaths, of equal ones the last first.
+
+    Loops take the joins of one voxel, and its squares, against the order in which components merge: of what a
+    voxel begins, the first join is the latest, and of what it ends, the first square is the earliest.
+    """
+    turned, turned_squares = _turned_at_voxels(joins[:, 0]), _turned_at_voxels(squares[:, 0])
+    joins, merged, ends_of_joins = joins[turned], low.bar_of[turned] >= 0, low.ends[turned]
+    squares, filled = squares[turned_squares], high.bar_of[turned_squares] >= 0
     goals = np.empty(3 * keys.size, np.int32)
     owner, ends, words, join_words, heads, lists, n_lists = reduce_loops(
         squares, filled, square_keys, joins, merged, low.keys, low.links, goals, low.steps,
@@ -127,7 +135,7 @@ def _with_loops(keys: Any, low: _Tree, high: _Tree, joins: Any, squares: Any, sq
     births, turn = np.empty(bars.size, np.int32), owner[owner >= 0]
     births[turn] = joins[order[owner >= 0], 0]
     starts, deaths = ends[bars], squares[bars, 0]
-    below = ends_of_edges(joins, low.ends, low.links, low.label, low.steps)
+    below = ends_of_edges(joins, ends_of_joins, low.links, low.label, low.steps)
     place_of_minima, above, way_up = root_tree(below, merged, low.nodes.size)
     loops = Loops(starts, words, joins, below, place_of_minima, above, way_up, low.links)
     flow = Flow(
@@ -135,6 +143,14 @@ def _with_loops(keys: Any, low: _Tree, high: _Tree, joins: Any, squares: Any, sq
         low.links, goals, low.steps,
     )  # fmt: skip
     return _Volume(keys, low, high, births, deaths, turn, loops, flow)
+
+
+def _turned_at_voxels(voxels: Any) -> Any:
+    """Return the order of rows in which those of one voxel, which lie side by side, are reversed."""
+    rows = np.arange(voxels.size)
+    starts = np.flatnonzero(np.diff(voxels, prepend=-1))
+    lengths = np.diff(starts, append=voxels.size)
+    return np.repeat(2 * starts + lengths - 1, lengths) - rows
 
 
 def _carry(tree: _Tree, others: _Tree) -> tuple[Any, Any]:

@@ -159,8 +159,11 @@ def pad_keys(bits: Any, depth: int, height: int, width: int, dual: bool, keys: A
 
 
 def lower_links(keys: Any, steps: Any) -> Any:
-    """Return the words of lower links of all voxels by (key, index), `OUTSIDE` for those of the border."""
-    links, margin = np.empty(keys.size, np.int32), steps[25]
+    """Return the words of lower links of all voxels by (key, index), `OUTSIDE` for those of the border.
+
+    With negated `steps`, the words of a volume that is turned round name directions as before the turn.
+    """
+    links, margin = np.empty(keys.size, np.int32), abs(steps[25])
     links[:margin] = links[-margin:] = OUTSIDE
 
     def write(slab: tuple[int, int]) -> None:
@@ -209,8 +212,8 @@ def critical_voxels(links: Any) -> Any:
     """Return minima, maxima (after a place for the outside), and one row for each join that a saddle offers.
 
     A row (voxel, name of one component, name of the next) stands for an edge that joins two components of the
-    lower link, or for a square between two components of what the link leaves open. Maxima and their joins
-    come in descending order, which is theirs where values are equal.
+    lower link, or for a square between two components of what the link leaves open. Voxels of maxima and of
+    their joins come in descending order, which is theirs where values are equal; rows of one voxel ascend.
     """
     slabs = split(links.size, _LEAST_VOXELS)
     parts = map_batch(lambda slab: critical_voxels_between(links, *slab), slabs)
@@ -250,8 +253,9 @@ def critical_voxels_between(links: Any, first: int, last: int) -> Any:
         if triangles == 0:
             maxima[n_max] = p
             n_max -= 1
-        n_lower = _add_joins(lower, n_lower, 1, p, corners)
-        n_upper = _add_joins(upper, n_upper - 1, -1, p, triangles) + 1
+        n_lower = _add_joins(lower, n_lower, p, corners)
+        n_upper -= _count_joins(triangles)
+        _add_joins(upper, n_upper, p, triangles)
     return minima, maxima, lower, upper
 
 
@@ -265,13 +269,13 @@ def _count_joins(names: int) -> int:
 
 
 @borrowing_subroutine
-def _add_joins(joins: Any, n: int, ahead: int, voxel: int, names: int) -> int:
+def _add_joins(joins: Any, n: int, voxel: int, names: int) -> int:
     """Write the joins between the components with the `names`, from row `n` on; return the next row."""
     while names & (names - 1):
         name = lowest_bit(np.uint64(names))
         names &= names - 1
         joins[n, 0], joins[n, 1], joins[n, 2] = voxel, name, lowest_bit(np.uint64(names))
-        n += ahead
+        n += 1
     return n
 
 
