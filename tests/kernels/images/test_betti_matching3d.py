@@ -93,6 +93,16 @@ def test_bars_that_end_in_one_voxel_match_in_their_recorded_order(seed, by_cells
     assert sorted(pairs) == RECORDED[seed, by_cells]
 
 
+@pytest.mark.parametrize(
+    ("seed", "by_cells"), [(11, False), (229, False), (299, False), (187, True), (212, True), (328, True)]
+)
+def test_bars_whose_image_is_over_before_it_begins_do_not_match(seed, by_cells):
+    volumes = _draw_with_shared_ends(seed)
+    expected = naive.match(*volumes, by_cells)[0]
+    result = match_images(*volumes, by_cells)
+    assert _pairs(result.matched, result.other_matched) == sorted((a[1:], b[1:]) for a, b in expected)
+
+
 @pytest.mark.parametrize("by_cells", [False, True])
 @pytest.mark.parametrize("levels", [2, 5, 10**6])
 def test_a_volume_matches_itself_bar_by_bar(by_cells, levels):

@@ -247,6 +247,9 @@ def images_of_loops(
             latest = n - 1 - _tree_first(column, levels)
         if latest == n:
             continue
+        if target.dies[latest] <= born[bars[i]]:  # from loops before: all of the column is over by its birth
+            _clear(column, levels, n - 1 - latest)
+            continue
         image[i] = latest
         ends[latest, 0] = n_stored
         while latest < n:
@@ -257,6 +260,14 @@ def images_of_loops(
             latest = n - 1 - _tree_first(column, levels)
         ends[image[i], 1] = n_stored
     return image
+
+
+@borrowing_subroutine
+def _clear(tree: Any, levels: Any, first: int) -> None:
+    """Take all bits out of a set, of which the lowest is `first`."""
+    while first >= 0:
+        _flip(tree, levels, first)
+        first = _tree_first(tree, levels)
 
 
 @borrowing_subroutine
