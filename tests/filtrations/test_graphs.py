@@ -169,6 +169,17 @@ def test_all_ways_to_the_signature_agree(t):
         torch.testing.assert_close(by_products, by_powers.detach(), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_heat_does_not_depend_on_the_unit_of_weights(with_gradient):
+    edges, weights = drawn(4, 12, 1)
+    time = torch.tensor(2.0, dtype=torch.float64, requires_grad=with_gradient)
+    expected = heat_kernel_signature(edges, time, weights)
+    for unit in (2.0**1023 / float(weights.max()), 2.0**-900):
+        torch.testing.assert_close(
+            heat_kernel_signature(edges, time, unit * weights), expected, rtol=0, atol=1e-12
+        )
+
+
 def test_heat_on_a_sparse_graph_of_many_vertices():
     """On a long cycle exp(−t L) is a walk on the integers: e^−t I_0(t)."""
     n = 200

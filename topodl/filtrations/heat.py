@@ -83,12 +83,21 @@ def heat_kernel_signature(
     times = _checked_times(t)
     flat = in_double(times.reshape(-1)).to(weights.device)
     dtype = torch.promote_types(weights.dtype, times.dtype) if isinstance(t, torch.Tensor) else weights.dtype
-    found = _by_polynomials(graphs, in_double(weights), flat)
+    summable = _in_summable_units(in_double(weights))
+    found = _by_polynomials(graphs, summable, flat)
     if found is None:
-        found = by_blocks(graphs, in_double(weights), lambda block: heat_diagonals(_normalised(block), flat))
+        found = by_blocks(graphs, summable, lambda block: heat_diagonals(_normalised(block), flat))
     if found is None:
         return flat.new_zeros((0, *times.shape), dtype=dtype)
     return found.view(-1, *times.shape).to(dtype)
+
+
+def _in_summable_units(weights: torch.Tensor) -> torch.Tensor:
+    """Return weights whose sums are finite; signatures do not depend on their unit."""
+    if not weights.numel():
+        return weights
+    huge = whole_values(weights).amax() > 2.0**980
+    return weights * torch.where(huge, 2.0**-32, 1.0)
 
 
 def heat_diagonals(laplacians: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
