@@ -171,13 +171,13 @@ def test_all_ways_to_the_signature_agree(t):
 
 @pytest.mark.parametrize("with_gradient", [False, True])
 def test_heat_does_not_depend_on_the_unit_of_weights(with_gradient):
-    edges, weights = drawn(4, 12, 1)
+    edges = torch.tensor([[0, 0, 0, 0, 1], [1, 2, 3, 4, 2]])
+    weights = torch.tensor([1.0, 0.9, 0.8, 0.7, 0.5], dtype=torch.float64)
     time = torch.tensor(2.0, dtype=torch.float64, requires_grad=with_gradient)
     expected = heat_kernel_signature(edges, time, weights)
-    for unit in (2.0**1023 / float(weights.max()), 2.0**-900):
-        torch.testing.assert_close(
-            heat_kernel_signature(edges, time, unit * weights), expected, rtol=0, atol=1e-12
-        )
+    for unit in (2.0**1023, 2.0**-900):  # of the first the sum at vertex 0 is infinite
+        found = heat_kernel_signature(edges, time, unit * weights)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 def test_heat_on_a_sparse_graph_of_many_vertices():
