@@ -39,7 +39,7 @@ class _Crew:
             self.free -= 1
             try:
                 self._executor.submit(self._help, work)
-            except RuntimeError:  # it is in the queue all the same: a later thread takes it, and is free again
+            except RuntimeError:  # it is queued all the same: a later thread takes it, and is free again
                 return
 
     def _help(self, work: _Work) -> None:
